@@ -1,0 +1,89 @@
+import type { Endpoint } from '../src/base/index.ts'
+import type { OriginalDestination } from './nat-lookup/original-destination.ts'
+
+// A TCP connection as the rest of the program sees it, whichever engine carries it.
+//
+//   reader.onData ◄── engine ◄── kernel          bytes of a whole loop turn arrive in one batch over a shared slab;
+//   write(a, b, c) ──► engine ──► kernel          what is written during the batch leaves at its end in one call
+//
+// Exactly one owner: whoever set the reader. The owner ends it (close, closeAfterFlush, resetClose).
+
+/** Why a connection ended; given to close handlers and to the log. */
+export const closeReasons = {
+  done: 'we closed it, everything said',
+  'peer-closed': 'the other side closed, nothing was in work',
+  'peer-reset': 'the other side reset the connection',
+  'read-error': 'read(2) failed',
+  'write-error': 'write(2) failed',
+  timeout: 'a deadline passed and nobody handled it',
+  refused: 'a rule or limit said no',
+  aborted: 'we gave it up (reset)',
+  shutdown: 'the process is stopping',
+  'handler-failed': 'a callback threw: a bug of ours',
+} as const
+
+export type CloseReason = keyof typeof closeReasons
+
+/** The owner's side of a connection. Methods are called by comm, never inside one another for one connection. */
+export interface ConnectionReader {
+  /**
+   * Bytes slab[start, end). The slab is reused after the call: copy what must last. Everything given counts as
+   * consumed; a reader that cannot take more now calls `deferRead()` and keeps what it has.
+   */
+  onData(connection: Connection, slab: Buffer, start: number, end: number): void
+  /** The peer sent FIN. Writing goes on working. Not called after close. */
+  onEnd(connection: Connection): void
+  /** Output had been waiting and has all gone to the kernel. */
+  onDrain(connection: Connection): void
+  /** The deadline set by `setTimeout` passed. The reader decides; doing nothing leaves the connection open. */
+  onTimeout(connection: Connection): void
+  /** Last call, exactly once, also for our own close. The descriptor must not be used any more. */
+  onClose(connection: Connection, why: CloseReason): void
+}
+
+export interface Connection {
+  /** Serial number, never reused in this process. */
+  readonly id: number
+  /** The descriptor; -1 once closed, and where the engine has none to show. */
+  readonly fd: number
+  readonly peer: Endpoint
+  /** Our end as getsockname tells it. For tproxy that is the original destination. */
+  readonly local: Endpoint
+  /** What the NAT look-up found at accept; `direct` for connections we opened ourselves. */
+  readonly original: OriginalDestination
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  /** Bytes written by us that the kernel has not taken yet. */
+  readonly pending: number
+  readonly closed: boolean
+  /** The peer has sent FIN (Lusca's socket_eof). */
+  readonly ended: boolean
+  /** For the fd table. Kept short: it stays in memory per connection. */
+  note: string
+
+  setReader(reader: ConnectionReader): void
+  /**
+   * Up to three parts in one go (head, its changing tail, content). Strings are latin1, as HTTP heads are. Buffers are
+   * not copied when large: they must not change until drained. False: output is waiting in our memory; stop until
+   * onDrain. Writing to a closed connection is ignored and answers false.
+   */
+  write(a: Buffer | string, b?: Buffer | string | null, c?: Buffer | string | null): boolean
+  /** Stop reading (back-pressure). Idempotent. */
+  deferRead(): void
+  resumeRead(): void
+  /** FIN after everything pending has gone. */
+  shutdownWrite(): void
+  /** Lusca commSetTimeout: replaces the deadline; 0 clears it. Up to half a second late, never early. */
+  setTimeout(delayMs: number): void
+  /** LIFO, after reader.onClose. Lusca comm_add_close_handler; a handler given twice is a Bug. */
+  addCloseHandler(handler: CloseHandler): void
+  removeCloseHandler(handler: CloseHandler): void
+  /** Pending output is dropped. Idempotent, allowed inside any callback. */
+  close(why?: CloseReason): void
+  /** Close when everything pending has gone; input is thrown away meanwhile. Bounded by write_timeout of the owner. */
+  closeAfterFlush(why?: CloseReason): void
+  /** RST instead of FIN (SO_LINGER {1,0}). */
+  resetClose(why?: CloseReason): void
+}
+
+export type CloseHandler = (connection: Connection, why: CloseReason) => void

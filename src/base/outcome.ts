@@ -1,0 +1,108 @@
+import type { Endpoint } from './address.ts'
+import type { ErrorCode } from './error-table.ts'
+import type { MonoMs, WallMs } from './units.ts'
+
+// One record per transaction. Each room writes what it decided at the moment it decides; the access log, Cache-Status,
+// counters, `explain` and the tests read the same facts afterwards.
+
+/** First half of the log code, without TCP_ / NONE_ prefix rules: spelled as Squid spells it. */
+export const resultCodes = {
+  NONE_NONE: 'no request could be read, or nothing was answered',
+  TCP_HIT: 'served from the disk store',
+  TCP_MEM_HIT: 'served from memory',
+  TCP_MISS: 'fetched from the origin',
+  TCP_REFRESH_UNMODIFIED: 'stale; the origin said 304',
+  TCP_REFRESH_MODIFIED: 'stale; the origin sent a new response',
+  TCP_REFRESH_FAIL_OLD: 'stale; validation failed and the stale response was served',
+  TCP_REFRESH_FAIL_ERR: 'stale; validation failed and the failure was passed on',
+  TCP_CLIENT_REFRESH_MISS: 'the client insisted on a fresh copy',
+  TCP_IMS_HIT: '304 from a fresh stored response, for If-Modified-Since',
+  TCP_INM_HIT: '304 from a fresh stored response, for If-None-Match',
+  TCP_NEGATIVE_HIT: 'a stored error response',
+  TCP_DENIED: 'an access list said no',
+  TCP_DENIED_REPLY: 'an access list refused the response',
+  TCP_REDIRECT: 'a rewriter or deny_info redirected',
+  TCP_OFFLINE_HIT: 'served because of offline_mode',
+  TCP_TUNNEL: 'bytes were relayed (CONNECT, Upgrade)',
+} as const
+
+export type ResultCode = keyof typeof resultCodes
+
+/** How the server was chosen, as Squid's hierarchy codes. */
+export const hierarchyCodes = {
+  HIER_NONE: 'no server was asked',
+  HIER_DIRECT: 'the origin, by a name the proxy resolved',
+  ORIGINAL_DST: 'the address the client had connected to',
+  PINNED: 'a connection tied to the client connection',
+} as const
+
+export type HierarchyCode = keyof typeof hierarchyCodes
+
+/** Why a response was not stored, or a stored one not used. */
+export type Reason = string
+
+export interface Outcome {
+  startedAt: WallMs
+  startedMono: MonoMs
+  /** Filled by finish. */
+  endedMono: MonoMs
+
+  // client side
+  client: Endpoint
+  /** Our end as the client sees it: for intercepted connections the original destination. */
+  clientLocal: Endpoint
+  /** The listener's name (`name=` or its address as written). */
+  portName: string
+  /** How the connection was taken. */
+  taken: 'nat' | 'tproxy' | 'direct'
+  sessionId: string
+
+  // request
+  method: string
+  /** The effective target URI; for CONNECT `host:port`; '-' or `error:…` while unknown. */
+  uri: string
+  /** Minor version: HTTP/1.x. */
+  versionMinor: number
+  /** The request's fields as received, for log codes; null while unknown. */
+  requestFields: FieldView | null
+  requestHeadBytes: number
+  requestContentBytes: number
+
+  // decision
+  result: ResultCode
+  /** `_CF` was inserted: the response came from a collapsed fetch. */
+  collapsed: boolean
+  hierarchy: HierarchyCode
+  error: ErrorCode | null
+  errorDetail: string
+  /** Which http_access line decided (`file:line`), '' when none. */
+  accessLine: string
+  /** Why the cache did what it did: reuse reason, then storing reason. */
+  reuseReason: Reason
+  storeReason: Reason
+
+  // server side
+  server: Endpoint | null
+  /** Our end towards the server: the client's address when forged. */
+  serverLocal: Endpoint | null
+  forged: boolean
+  serverStatus: number
+  attempts: number
+
+  // response
+  status: number
+  responseFields: FieldView | null
+  contentType: string
+  /** Bytes written to the client: head and content. */
+  responseBytes: number
+  responseHeadBytes: number
+}
+
+/** What a log code may ask of header fields; http's Fields satisfy it. Names are lower case. */
+export interface FieldView {
+  get(lowerName: string): string | undefined
+  /** All lines of that name joined with ', '. */
+  joined(lowerName: string): string | undefined
+  /** Ordered pairs as received: name, value, name, value ... */
+  readonly pairs: readonly string[]
+}

@@ -1,0 +1,54 @@
+import type { Connection } from '../../comm/connection.ts'
+import type { Endpoint, ProxyError } from '../base/index.ts'
+import type { Route } from '../router/router.ts'
+import type { Session } from '../service/session.ts'
+
+// The only way to a server. `connect` gives a raw connection (tunnels, plug); `fetch` one HTTP exchange over pooled
+// connections. Both walk the routes in order; a refusal of one does not end the walk.
+
+export interface Chainer {
+  readonly name: string
+  /** Rejects with ProxyError (connect-failed, connect-timeout, spoof-failed, socket-failed, shutting-down). */
+  connect(session: Session, routes: readonly Route[], signal: AbortSignal): Promise<Chained>
+  /** Never throws: every failure arrives at handler.onError, exactly once, instead of onEnd. */
+  fetch(session: Session, routes: readonly Route[], request: OriginRequest, handler: OriginHandler): OriginFetch
+}
+
+export interface Chained {
+  readonly connection: Connection
+  readonly route: Route
+  readonly attempts: number
+}
+
+export interface OriginRequest {
+  readonly method: string
+  /** As it goes on the request line: origin-form, or `*`. */
+  readonly target: string
+  /** name, value, name, value ... in the order to send; Host included; hop-by-hop fields already removed. */
+  readonly pairs: readonly string[]
+  /** Null = no content. An iterable is read once: a request with one is never retried after its first byte was asked for. */
+  readonly content: Buffer | AsyncIterable<Uint8Array> | null
+  /** Known length of an iterable; undefined = chunked. */
+  readonly contentLength: number | undefined
+  /** RFC 9110 9.2.2: may be sent again after a connection that was reused closed before the first byte of an answer. */
+  readonly idempotent: boolean
+}
+
+export interface OriginHandler {
+  /** A connection carries the request now: which ends it has, and whether it had been used before. */
+  onConnected(server: Endpoint, local: Endpoint | null, route: Route, reused: boolean): void
+  /** 1xx other than 100 and 101, in order, before onHead. */
+  onInterim(status: number, pairs: readonly string[]): void
+  onHead(status: number, reason: string, pairs: readonly string[]): void
+  /** False: stop until OriginFetch.resume. The chunk may be kept without a copy. */
+  onData(chunk: Buffer): boolean
+  onEnd(trailers: readonly string[]): void
+  onError(error: ProxyError): void
+}
+
+export interface OriginFetch {
+  resume(): void
+  /** Nothing is called after it. The connection is closed, since an answer is still on its way. */
+  abort(): void
+  readonly attempts: number
+}

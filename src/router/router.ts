@@ -1,0 +1,42 @@
+import type { Endpoint, ErrorCode, HierarchyCode } from '../base/index.ts'
+import type { Session } from '../service/session.ts'
+
+/** What the proxy knows about the server it needs; how much of it counts is the router's decision. */
+export interface RouteHint {
+  /** Host name or address from the protocol (URL, Host field); null when the protocol names none. */
+  readonly host: string | null
+  /** 0 = not said. */
+  readonly port: number
+  /** The original destination and nothing else: unverified Host, or client_dst_passthru. */
+  readonly pinned: boolean
+  /** The policy allows the client's address at the server side (spoof_client_ip); the router must want it too. */
+  readonly forge: boolean
+  /** tcp_outgoing_address, by family; unused when forged. */
+  readonly sourceIPv4: string | null
+  readonly sourceIPv6: string | null
+  /** tcp_outgoing_mark / tcp_outgoing_tos; undefined = not set. */
+  readonly mark: number | undefined
+  readonly tos: number | undefined
+}
+
+/** One way to a server. A list of them is tried in order by the chainer. */
+export interface Route {
+  readonly target: Endpoint
+  /** Local address for the server side; null = the kernel chooses. Port 0 = any. */
+  readonly source: Endpoint | null
+  /** `source` is not ours: needs COMM_TPROXY_REM, and never falls back to an address of ours. */
+  readonly forged: boolean
+  readonly mark: number | undefined
+  readonly tos: number | undefined
+  readonly hierarchy: HierarchyCode
+}
+
+export type RouteAnswer =
+  | { readonly ok: true; readonly routes: readonly [Route, ...Route[]] }
+  | { readonly ok: false; readonly error: ErrorCode; readonly detail: string }
+
+/** Answers at once where it can: a promise only when a name has to be resolved. */
+export interface Router {
+  readonly name: string
+  route(session: Session, hint: RouteHint): RouteAnswer | Promise<RouteAnswer>
+}

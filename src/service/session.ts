@@ -1,0 +1,34 @@
+import type { Connection } from '../../comm/connection.ts'
+import type { Endpoint } from '../base/index.ts'
+import type { Service } from './service.ts'
+
+/** How a session ended, in Zorp's words. */
+export const verdicts = {
+  ACCEPTED: 'it ran and ended by itself',
+  DENIED_BY_POLICY: 'a rule, zone or access list said no',
+  DENIED_BY_LIMIT: 'a limit of the service or of the process',
+  DENIED_BY_CONNECTION_FAIL: 'no server could be reached',
+  DENIED_BY_UNKNOWN_FAIL: 'a bug or an unforeseen failure',
+  ABORTED_BY_POLICY_ACTION: 'stopped by the operator',
+} as const
+
+export type Verdict = keyof typeof verdicts
+
+/** One client connection inside a service. Kept small: ten thousand idle ones are normal. */
+export interface Session {
+  /** Serial number within the service. */
+  readonly number: number
+  /** The path, `svc/web:4711`; proxies append their own (`/http`). Built when asked for. */
+  readonly id: string
+  readonly service: Service
+  readonly client: Connection
+  /** The listener's name, for myportname and the log. */
+  readonly portName: string
+  /** Where the client wanted to go; for plain ports our own endpoint. */
+  readonly destination: Endpoint
+  readonly taken: 'nat' | 'tproxy' | 'direct'
+  verdict: Verdict
+  /** Set by the chainer at connect: the server's and our own end. */
+  server: Endpoint | null
+  serverLocal: Endpoint | null
+}
