@@ -7,7 +7,7 @@ import type { Endpoint } from '../../src/base/index.ts'
  * - tproxy: the kernel gave it to a foreign-bound listener; the socket's local address is the destination.
  * - direct: nobody redirected it: the client connected to one of our own endpoints.
  * - none:   the look-up found no entry (`errno`): not redirected, or conntrack does not know it.
- * - broken: the back end answered something that cannot be (`why`); never guess on from here.
+ * - broken: the look-up could not be made, or answered something that cannot be (`why`); never guess on from here.
  */
 export type OriginalDestination =
   | { readonly kind: 'nat'; readonly destination: Endpoint }
