@@ -1,0 +1,281 @@
+import type { Bytes, DurationMs, Endpoint, Seconds } from '../base/index.ts'
+
+// What the other rooms see of a conf: plain readonly values, each line with the place it was read from. The interface
+// of all directives, `Config`, is derived from the table (directive/index.ts); here are the values of its lines.
+//
+// "No limit" is Infinity everywhere, so that `size > max` needs no special case.
+
+/** A place in a file, 1-based. `from` is the include line that brought the file in. */
+export interface Location {
+  readonly file: string
+  readonly line: number
+  readonly column: number
+  readonly from: Location | null
+}
+
+// --- ports ---
+
+export type PortMode = 'forward' | 'intercept' | 'tproxy' | 'accel'
+
+export interface PortConfig {
+  readonly mode: PortMode
+  /** Canonical address to listen on; null = every address, or `hostName` decides. */
+  readonly address: string | null
+  /** A host name was given: listen on each of its addresses. */
+  readonly hostName: string | null
+  readonly port: number
+  /** No address was given: one socket for IPv4 and IPv6. */
+  readonly dualStack: boolean
+  /** For myportname and the log: `name=`, else the address as written. */
+  readonly name: string
+  /** accel: the site of requests that name none. */
+  readonly defaultSite: string | null
+  /** accel: the Host field decides the site. */
+  readonly vhost: boolean
+  /** accel: port of the rebuilt URI; 'local' = the port the request came to; null = what Host says. */
+  readonly vport: number | 'local' | null
+  /** accel: scheme of the rebuilt URI. */
+  readonly protocol: 'http' | 'https'
+  readonly actAsOrigin: boolean
+  readonly ignoreCacheControl: boolean
+  readonly allowDirect: boolean
+  readonly connectionAuth: boolean
+  readonly tcpKeepalive: TcpKeepalive | null
+  readonly disablePmtuDiscovery: 'off' | 'transparent' | 'always'
+  readonly workerQueues: boolean
+  /** Options whose feature is not built yet (TLS ...), kept as written. */
+  readonly unfinished: readonly PortOption[]
+  readonly text: string
+  readonly at: Location
+}
+
+export interface TcpKeepalive {
+  /** 0 = the system's. */
+  readonly idle: Seconds
+  readonly interval: Seconds
+  readonly timeout: Seconds
+}
+
+export interface PortOption {
+  readonly name: string
+  readonly value: string | null
+  readonly at: Location
+}
+
+// --- access control ---
+
+export interface AclValue {
+  readonly text: string
+  readonly at: Location
+  /** `-i` was in force (regex types). */
+  readonly caseInsensitive: boolean
+}
+
+/** One ACL with the values of all its lines, in order. Values are words; what they mean is the acl room's business. */
+export interface AclDefinition {
+  /** As first written; every use of it in the Config carries this spelling. */
+  readonly name: string
+  /** Today's name of the type (`myip` reads as `localip`). */
+  readonly type: string
+  /** `-n`, `-m`, `-m=,`, `--client-requested` ...; `-i` is per value. */
+  readonly flags: readonly string[]
+  readonly values: readonly AclValue[]
+  /** Made by us before the file is read (all, localhost ...). */
+  readonly builtIn: boolean
+  /** The first line, or where a built-in one was first added to. */
+  readonly at: Location
+}
+
+export interface AclUse {
+  readonly name: string
+  readonly negated: boolean
+}
+
+/** `allow|deny acl ...`: all ACLs must match, tested left to right. Never without an ACL. */
+export interface AccessLine {
+  readonly action: 'allow' | 'deny'
+  readonly acls: readonly AclUse[]
+  readonly text: string
+  readonly at: Location
+}
+
+/** `VALUE acl ...`: first line whose ACLs all match gives the value. No ACL = always. */
+export interface ValueLine<T> {
+  readonly value: T
+  readonly acls: readonly AclUse[]
+  readonly text: string
+  readonly at: Location
+}
+
+/** tcp_outgoing_address (canonical address), tcp_outgoing_mark and tcp_outgoing_tos (numbers). */
+export type OutgoingLine<T> = ValueLine<T>
+
+// --- cache ---
+
+export interface RefreshPattern {
+  /** POSIX extended regex as written. */
+  readonly regex: string
+  readonly caseInsensitive: boolean
+  readonly min: Seconds
+  /** 20 = 20 %; may exceed 100. */
+  readonly percent: number
+  readonly max: Seconds
+  readonly options: RefreshOptions
+  readonly text: string
+  readonly at: Location
+}
+
+export interface RefreshOptions {
+  readonly overrideExpire: boolean
+  readonly overrideLastmod: boolean
+  readonly reloadIntoIms: boolean
+  readonly ignoreReload: boolean
+  readonly ignoreNoStore: boolean
+  readonly ignorePrivate: boolean
+  readonly refreshIms: boolean
+  readonly storeStale: boolean
+  readonly ignoreStaleWhileRevalidate: boolean
+  /** null = not said here (max_stale, the response, negative_ttl decide). */
+  readonly maxStale: Seconds | null
+  readonly staleWhileRevalidate: Seconds | null
+  readonly negativeTtl: Seconds | null
+}
+
+// --- logs ---
+
+export type LogModule = 'stdio' | 'daemon' | 'syslog' | 'udp' | 'tcp' | 'none'
+
+export interface AccessLogLine {
+  readonly module: LogModule
+  /** Path, `facility.priority` or `host:port`; '' for none. */
+  readonly place: string
+  /** Name of a built-in format or of a `logformat` line. */
+  readonly format: string
+  readonly acls: readonly AclUse[]
+  readonly bufferSize: Bytes
+  readonly onError: 'die' | 'drop'
+  /** Old files kept by a rotation; null = logfile_rotate. */
+  readonly rotate: number | null
+  readonly text: string
+  readonly at: Location
+}
+
+export interface LogFormat {
+  readonly name: string
+  /** As written; compiled by the log room. */
+  readonly text: string
+  readonly at: Location
+}
+
+export interface DebugOptions {
+  /** In order; a later one wins. */
+  readonly levels: readonly { readonly section: number | 'ALL'; readonly level: number }[]
+  /** Old cache.log files kept; null = logfile_rotate. */
+  readonly rotate: number | null
+}
+
+export type ForwardedFor = 'on' | 'off' | 'transparent' | 'delete' | 'truncate'
+
+/** A line of a directive that is read but has no effect yet. */
+export interface KeptLine {
+  readonly text: string
+  readonly at: Location
+}
+
+export interface Config {
+  readonly http_port: readonly PortConfig[]
+  readonly acl: readonly AclDefinition[]
+  readonly http_access: readonly AccessLine[]
+  readonly cache: readonly AccessLine[]
+  readonly spoof_client_ip: readonly AccessLine[]
+  readonly tcp_outgoing_address: readonly OutgoingLine<string>[]
+  readonly tcp_outgoing_mark: readonly OutgoingLine<number>[]
+  readonly tcp_outgoing_tos: readonly OutgoingLine<number>[]
+  readonly host_verify_strict: boolean
+  readonly client_dst_passthru: boolean
+
+  readonly cache_mem: Bytes
+  readonly maximum_object_size_in_memory: Bytes
+  readonly maximum_object_size: Bytes
+  readonly refresh_pattern: readonly RefreshPattern[]
+  readonly collapsed_forwarding: boolean
+  readonly negative_ttl: Seconds
+  readonly max_stale: Seconds
+  readonly reload_into_ims: boolean
+
+  readonly access_log: readonly AccessLogLine[]
+  readonly logformat: readonly LogFormat[]
+  /** A path; null = none. */
+  readonly cache_log: string | null
+  readonly logfile_rotate: number
+  readonly strip_query_terms: boolean
+  readonly debug_options: DebugOptions
+
+  /** null = the machine's own name. */
+  readonly visible_hostname: string | null
+  readonly unique_hostname: string | null
+  readonly via: boolean
+  readonly forwarded_for: ForwardedFor
+  readonly httpd_suppress_version_string: boolean
+  readonly error_directory: string | null
+  readonly cache_mgr: string
+
+  readonly connect_timeout: DurationMs
+  readonly forward_timeout: DurationMs
+  readonly read_timeout: DurationMs
+  readonly write_timeout: DurationMs
+  readonly request_start_timeout: DurationMs
+  readonly request_timeout: DurationMs
+  readonly client_idle_pconn_timeout: DurationMs
+  readonly server_idle_pconn_timeout: DurationMs
+  readonly client_lifetime: DurationMs
+  /** Infinity = no limit (0 in the conf). */
+  readonly pconn_lifetime: DurationMs
+  readonly dns_timeout: DurationMs
+  readonly shutdown_lifetime: DurationMs
+
+  readonly request_header_max_size: Bytes
+  readonly reply_header_max_size: Bytes
+  /** Infinity = no limit (0 in the conf). */
+  readonly request_body_max_size: Bytes
+  readonly client_persistent_connections: boolean
+  readonly server_persistent_connections: boolean
+  readonly half_closed_clients: boolean
+
+  /** Empty = the system's (/etc/resolv.conf). Port 53 unless written. */
+  readonly dns_nameservers: readonly Endpoint[]
+  readonly hosts_file: string | null
+  readonly positive_dns_ttl: Seconds
+  readonly negative_dns_ttl: Seconds
+
+  readonly workers: number
+  /** 0 = as many as the system allows. */
+  readonly max_filedescriptors: number
+  readonly pid_filename: string | null
+  readonly coredump_dir: string | null
+  readonly cache_effective_user: string | null
+  readonly cache_effective_group: string | null
+
+  /** Names of the directives that stood in the file: a default path that fails is no error, a written one is. */
+  readonly given: ReadonlySet<string>
+  /** Every file read, for `-k parse` and watching. */
+  readonly files: readonly string[]
+}
+
+// --- what was found ---
+
+/**
+ * fatal    Squid would not start with this either
+ * error    Squid would go on, glassquid refuses to: going on would change what the file means
+ * warning  read, but not as somebody may expect
+ * note     read as meant; could be written better
+ */
+export type Severity = 'fatal' | 'error' | 'warning' | 'note'
+
+export interface Diagnostic {
+  readonly severity: Severity
+  readonly at: Location
+  readonly message: string
+  /** What to write instead, or ''. */
+  readonly hint: string
+}
