@@ -1,5 +1,11 @@
-import type { Endpoint } from '../../src/base/index.ts'
+import type net from 'node:net'
+import type { Clock, Deadlines, Endpoint } from '../../src/base/index.ts'
+import type { Connection } from '../connection.ts'
+import type { CommCounters } from '../counters.ts'
+import type { CommError } from '../error.ts'
+import type { FdBudget } from '../fd-budget.ts'
 import type { NatBackend } from '../nat-lookup/original-destination.ts'
+import type { OwnEndpoints } from '../own-endpoints.ts'
 
 // What comm needs from an engine. Two fulfil it: native (the addon; all powers) and node (plain net; fewer). One
 // contract test, test/contract/engine.ts, runs over both.
@@ -65,4 +71,116 @@ export interface Listener {
   pause(): void
   resume(): void
   close(): void
+}
+
+/** One line of the descriptor table (Lusca's fd_table, squidclient mgr:filedescriptors). */
+export interface FdEntry {
+  /** -1 where the engine has none to show. */
+  readonly fd: number
+  readonly kind: 'listener' | 'connection' | 'connecting' | 'socket' | 'relay' | 'plain'
+  readonly peer: Endpoint | null
+  readonly local: Endpoint | null
+  readonly note: string
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly ageMs: number
+  /** Until its deadline; 0 = none set. */
+  readonly deadlineMs: number
+}
+
+/** What comm hands to the engine it makes. */
+export interface EngineHost {
+  readonly clock: Clock
+  /** One wheel for all connections and attempts. */
+  readonly deadlines: Deadlines
+  /** Who may still open a descriptor; pauses and resumes accepting. */
+  readonly budget: FdBudget
+  /** Whether an endpoint is one of our own listeners reached by an address of this machine. */
+  readonly ownEndpoints: OwnEndpoints
+  readonly counters: CommCounters
+  nextId(): number
+  /** An owner's callback threw. The engine reports it once and closes what it was called for. */
+  failed(error: unknown, where: string): void
+}
+
+export type ConnectDone = (error: CommError | null, connection: Connection | null) => void
+export type SocketDone = (error: CommError | null, socket: net.Socket | null, local: Endpoint | null) => void
+
+/** A connect in progress. */
+export interface Attempt {
+  /** `done` is not called afterwards. Harmless when it has been. */
+  cancel(): void
+}
+
+export interface RelayStats {
+  readonly bytesToA: number
+  readonly bytesToB: number
+  readonly why: RelayEnd
+}
+
+/** done: both sides ended; idle: nothing moved for idleTimeoutMs; stopped: by us. */
+export type RelayEnd = 'done' | 'idle' | 'reset' | 'error' | 'stopped'
+
+export interface RelayOptions {
+  /** 0 = for ever. */
+  readonly idleTimeoutMs: number
+  /** Once; both connections are closed by then. */
+  onEnd(stats: RelayStats): void
+}
+
+export interface Relay {
+  /** So far. */
+  readonly bytesToA: number
+  readonly bytesToB: number
+  /** Resets both. */
+  stop(): void
+}
+
+/**
+ * Callbacks never run inside the call that asked for them: `done` of a connect comes in a later turn, also for errors
+ * found at once.
+ */
+export interface Engine {
+  readonly name: 'native' | 'node'
+  readonly powers: Powers
+  /** Throws CommError. */
+  listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener
+  connect(options: ConnectOptions, timeoutMs: number, done: ConnectDone): Attempt
+  /** The connected descriptor as a Node socket of its own. */
+  connectSocket(options: ConnectOptions, timeoutMs: number, done: SocketDone): Attempt
+  /** Takes both over where the kernel can move the bytes; null: it cannot, comm copies. */
+  relay(a: Connection, b: Connection, options: RelayOptions): Relay | null
+  /** Lusca's calls on bare descriptors; null where the engine has none. */
+  readonly descriptors: Descriptors | null
+  fdTable(): readonly FdEntry[]
+  /** Everything; connections get 'shutdown'. */
+  close(): void
+}
+
+export const COMM_SELECT_READ = 1
+export const COMM_SELECT_WRITE = 2
+
+export interface OpenOptions {
+  readonly type: 'tcp' | 'udp'
+  /** Bound to it when an address or port is given, or COMM_DOBIND is set. */
+  readonly endpoint: Endpoint
+  readonly flags: number
+  readonly mark?: number
+  readonly tos?: number
+  readonly device?: string
+  readonly note: string
+}
+
+/** Bare descriptors in Lusca's manner: for what is no TCP stream of ours. */
+export interface Descriptors {
+  open(options: OpenOptions): number
+  /** One shot: armed anew by its owner. null disarms. A ready descriptor is reported in a later turn. */
+  setSelect(fd: number, which: number, ready: ((fd: number) => void) | null): void
+  /** Replaces the deadline; 0 clears it. Without a handler the descriptor is closed when it passes. */
+  setTimeout(fd: number, delayMs: number, passed: ((fd: number) => void) | null): void
+  addCloseHandler(fd: number, handler: (fd: number) => void): void
+  deferRead(fd: number): void
+  resumeRead(fd: number): void
+  close(fd: number): void
+  resetClose(fd: number): void
 }

@@ -10,7 +10,7 @@ export interface CounterDoc {
 export type CounterTable = Readonly<Record<string, CounterDoc>>
 
 /** Plain numbers: `count.hits++` costs a field write. */
-export type Counters<T extends CounterTable> = { [K in keyof T]: number }
+export type Counters<T extends CounterTable> = { -readonly [K in keyof T]: number }
 
 export const declareCounters = <const T extends CounterTable>(table: T): Counters<T> & { readonly [docs]: T } => {
   const counters: Record<string, number> = {}
