@@ -1,0 +1,11 @@
+// intercept: how other people's connections come to us, and a place to watch it.
+//
+// holds          rules: the kernel rules and policy routing for the conf's ports, as text, applied and undone;
+//                lab: three machines in network namespaces, and the show that `glassquid lab` plays there
+// does not hold  the look-up of original destinations (comm/nat-lookup), anything on a connection's path
+// called by      cli; tests take the machines of the lab as their kit
+// calls          base; the kernel through nft, iptables, ip and util-linux
+
+export type { Namespace, Ran, RunOptions } from './lab/namespace.ts'
+export type { Running } from './lab/running.ts'
+export { labAddresses, labInterfaces, labNames, type Network, openNetwork, whyNoNetwork, withNetwork } from './lab/network.ts'
