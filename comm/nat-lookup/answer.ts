@@ -1,5 +1,5 @@
-import { constants } from 'node:os'
 import { type Endpoint, sameEndpoint } from '../../src/base/index.ts'
+import { errnoName } from '../error.ts'
 import type { OriginalDestination } from './original-destination.ts'
 
 // The answers all back ends share, and the one rule they share: what comes back must be another endpoint than ours.
@@ -32,9 +32,3 @@ export const natOrDirect = (original: Endpoint, local: Endpoint, isOwnEndpoint: 
 
 /** Nobody connects to port 0 or to the unspecified address: such an answer was never filled in. */
 export const isUnfilled = (e: Endpoint): boolean => e.port === 0 || e.address === '0.0.0.0' || e.address === '::'
-
-const names = new Map<number, string>()
-for (const [name, value] of Object.entries(constants.errno)) if (!names.has(value)) names.set(value, name)
-
-/** `ENOENT` for 2. Numbers differ between systems, names do not. */
-export const errnoName = (errno: number): string => names.get(errno) ?? `errno ${errno}`

@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import type { Endpoint } from '../../src/base/index.ts'
-import { broken, errnoName, isUnfilled, natOrDirect, none, type OwnEndpointTest } from './answer.ts'
+import { errnoName } from '../error.ts'
+import { broken, isUnfilled, natOrDirect, none, type OwnEndpointTest } from './answer.ts'
 import type { OriginalDestination } from './original-destination.ts'
 import { AF_INET, AF_INET6, sockaddrFamily, sockaddrIn6Bytes, sockaddrInBytes, sockaddrToEndpoint } from './sockaddr.ts'
 
