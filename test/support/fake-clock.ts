@@ -1,0 +1,47 @@
+import { type Clock, type DurationMs, monoMs, type Timer, wallMs } from '../../src/base/index.ts'
+
+// A clock that stands still until a test moves it.
+
+interface Pending {
+  readonly dueAt: number
+  readonly call: () => void
+}
+
+export class FakeClock implements Clock {
+  #mono = 1_000_000
+  readonly #wallAhead = 1_700_000_000_000
+  readonly #pending = new Set<Pending>()
+
+  /** Timers that have not fired and were not cancelled. */
+  get pending(): number {
+    return this.#pending.size
+  }
+
+  wall = () => wallMs(this.#wallAhead + this.#mono)
+  mono = () => monoMs(this.#mono)
+
+  after(delay: DurationMs, call: () => void): Timer {
+    const item = { dueAt: this.#mono + delay, call }
+    this.#pending.add(item)
+    return { cancel: () => this.#pending.delete(item) }
+  }
+
+  /** Time passes; what falls due on the way is called at its moment, in order. */
+  advance(by: number): void {
+    const until = this.#mono + by
+    for (let next = this.#next(until); next !== undefined; next = this.#next(until)) {
+      this.#pending.delete(next)
+      this.#mono = Math.max(this.#mono, next.dueAt)
+      next.call()
+    }
+    this.#mono = until
+  }
+
+  #next(until: number): Pending | undefined {
+    let first: Pending | undefined
+    for (const item of this.#pending) {
+      if (item.dueAt <= until && (first === undefined || item.dueAt < first.dueAt)) first = item
+    }
+    return first
+  }
+}
