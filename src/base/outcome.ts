@@ -88,6 +88,13 @@ export interface Outcome {
   forged: boolean
   serverStatus: number
   attempts: number
+  /** Bytes of content that came from the server; -1 = no server was asked. */
+  serverContentBytes: number
+  /** Milliseconds, -1 = none: from the request's last byte to the response's last one (%<pt), in all with the servers (%<tt). */
+  serverResponseMs: number
+  serverTotalMs: number
+  /** Milliseconds spent waiting for DNS; -1 = nothing was asked. */
+  dnsMs: number
 
   // response
   status: number
