@@ -5,17 +5,17 @@ import { errnoOf } from '../../src/base/index.ts'
 // The few primitives the back ends are built on. Everything else is packing of bytes, so that every byte for every
 // system can be proved on any other.
 
-/** During the call the address of `target` stands at `at` in the argument. */
+/** During the call the address of `view` stands at `at` in the argument. */
 export interface Pointer {
   readonly at: number
-  readonly target: Uint8Array
+  readonly view: Uint8Array
 }
 
 export interface Kernel {
   /** What ioctl(2) answered, or the negative errno. `request` is unsigned: FreeBSD complains of a sign-extended one. */
   ioctl(fd: number, request: number, argument: Uint8Array, pointers: readonly Pointer[]): number
-  /** The option's bytes (up to `length`), or the negative errno. */
-  getsockopt(fd: number, level: number, name: number, length: number): Uint8Array | number
+  /** Fills `value`; answers the length the kernel tells, or the negative errno. */
+  getsockopt(fd: number, level: number, name: number, value: Uint8Array): number
 }
 
 /** How devices are opened. Node sets close-on-exec on everything it opens. */

@@ -16,9 +16,10 @@ import {
   packIpfObject,
 } from './ipfilter.ts'
 import { type Files, type Kernel, systemFiles } from './kernel.ts'
-import { decideNetfilter, netfilterLength, netfilterLevel, SO_ORIGINAL_DST } from './netfilter.ts'
+import { decideNetfilter, netfilterLevel, SO_ORIGINAL_DST } from './netfilter.ts'
 import type { NatBackend, OriginalDestination } from './original-destination.ts'
 import { decidePf, packPf, pfLayouts, pfRefusal, pfRequest, type PfSystem } from './pf.ts'
+import { sockaddrIn6Bytes, sockaddrInBytes } from './sockaddr.ts'
 import { decideGetsockname } from './tproxy.ts'
 
 // clientNatLookup: one object per back end in use, asked once for every accepted connection. Ask at accept, since the
@@ -108,35 +109,33 @@ const getsocknameLookup = ({ isOwnEndpoint }: NatLookupOptions): NatLookup => ({
 })
 
 const { ENOENT, ENOPROTOOPT, ESRCH } = constants.errno
-const nothing = new Uint8Array(0)
 
-const netfilterLookup = ({ kernel, isOwnEndpoint }: NatLookupOptions): NatLookup => ({
-  backend: 'netfilter',
+const netfilterLookup = ({ kernel, isOwnEndpoint }: NatLookupOptions): NatLookup => {
+  const four = new Uint8Array(sockaddrInBytes)
+  const six = new Uint8Array(sockaddrIn6Bytes)
+  const valueFor = (local: Endpoint): Uint8Array => (local.family === 4 ? four : six)
+  const ask = (fd: number, local: Endpoint): number =>
+    kernel.getsockopt(fd, netfilterLevel(local), SO_ORIGINAL_DST, valueFor(local))
+  return {
+    backend: 'netfilter',
 
-  originalDestination({ fd, local }) {
-    const answer = kernel.getsockopt(fd, netfilterLevel(local), SO_ORIGINAL_DST, netfilterLength(local))
-    return typeof answer === 'number'
-      ? decideNetfilter(nothing, 0, answer, local, isOwnEndpoint)
-      : decideNetfilter(answer, 0, answer.length, local, isOwnEndpoint)
-  },
+    originalDestination: ({ fd, local }) =>
+      decideNetfilter(valueFor(local), 0, ask(fd, local), local, isOwnEndpoint),
 
-  // a listening socket is in no conntrack entry: the table that says so is there
-  selfTest(listener) {
-    if (listener === undefined) return { ok: false, verdict: 'netfilter: there is no listening socket to ask with' }
-    const at = listener.endpoint
-    const answer = kernel.getsockopt(listener.fd, netfilterLevel(at), SO_ORIGINAL_DST, netfilterLength(at))
-    if (typeof answer !== 'number') {
-      return { ok: false, verdict: 'netfilter: claims to know where a listening socket was going' }
-    }
-    if (answer === -ENOENT) return { ok: true, verdict: 'netfilter: SO_ORIGINAL_DST is answered' }
-    if (answer === -ENOPROTOOPT) {
-      return { ok: false, verdict: 'netfilter: SO_ORIGINAL_DST is unknown here; is nf_conntrack loaded? (ENOPROTOOPT)' }
-    }
-    return { ok: false, verdict: `netfilter: SO_ORIGINAL_DST failed with ${errnoName(-answer)}` }
-  },
+    // a listening socket is in no conntrack entry: the table that says so is there
+    selfTest(listener) {
+      if (listener === undefined) return { ok: false, verdict: 'netfilter: there is no listening socket to ask with' }
+      const answer = ask(listener.fd, listener.endpoint)
+      if (answer >= 0) return { ok: false, verdict: 'netfilter: claims to know where a listening socket was going' }
+      if (answer === -ENOENT) return { ok: true, verdict: 'netfilter: SO_ORIGINAL_DST is answered' }
+      return answer === -ENOPROTOOPT
+        ? { ok: false, verdict: 'netfilter: SO_ORIGINAL_DST is unknown; is nf_conntrack loaded? (ENOPROTOOPT)' }
+        : { ok: false, verdict: `netfilter: SO_ORIGINAL_DST failed with ${errnoName(-answer)}` }
+    },
 
-  close() {},
-})
+    close() {},
+  }
+}
 
 const pfSystems: Readonly<Record<string, PfSystem>> = {
   freebsd: 'freebsd',
@@ -178,7 +177,7 @@ const ipfLookup = (options: NatLookupOptions): NatLookup => {
   const layout = ipfLayouts[version]
   const envelope = new Uint8Array(ipfObjectBytes)
   const question = new Uint8Array(layout.size)
-  const pointers = [{ at: ipfPointerAt, target: question }]
+  const pointers = [{ at: ipfPointerAt, view: question }]
   const device = openDevice('/dev/ipnat', options, false)
   const ask = (client: Endpoint, local: Endpoint): DeviceAnswer => {
     packIpfObject(layout, envelope)

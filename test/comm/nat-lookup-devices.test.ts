@@ -47,7 +47,7 @@ class FakeKernel implements Kernel {
     const shown = Buffer.from(argument)
     const pointer = pointers[0]
     if (pointer !== undefined) shown.writeBigUInt64LE(0x1122334455667788n, pointer.at)
-    const target = pointer?.target ?? argument
+    const target = pointer?.view ?? argument
     this.asked.push({
       fd,
       request,
@@ -431,19 +431,22 @@ describe('netfilter through the kernel primitive', () => {
     const asked: number[][] = []
     const kernel: Kernel = {
       ioctl: () => -errno.ENOTTY,
-      getsockopt(...question) {
-        asked.push(question)
-        return answer
+      getsockopt(fd, level, name, value) {
+        asked.push([fd, level, name, value.length])
+        if (typeof answer === 'number') return answer
+        value.set(answer)
+        return answer.length
       },
     }
     return { kernel, asked }
   }
   const netfilter = (kernel: Kernel) => createNatLookup({ backend: 'netfilter', kernel, isOwnEndpoint: nobody })
+  const client = endpoint('192.0.2.1', 5)
 
   it('asks the level of the wire, not of the socket', () => {
     const { kernel, asked } = kernelWith(-errno.ENOENT)
     const nat = netfilter(kernel)
-    nat.originalDestination({ fd: 7, peer: endpoint('192.0.2.1', 5), local: endpoint('10.0.0.1', 3129) })
+    nat.originalDestination({ fd: 7, peer: client, local: endpoint('10.0.0.1', 3129) })
     nat.originalDestination({ fd: 8, peer: endpoint('2001:db8::1', 5), local: endpoint('::1', 3129) })
     expect(asked).toEqual([
       [7, 0, 80, 16],
@@ -453,9 +456,28 @@ describe('netfilter through the kernel primitive', () => {
 
   it('reads the answer', () => {
     const { kernel } = kernelWith(hex('02000050c63364070000000000000000'))
-    expect(
-      netfilter(kernel).originalDestination({ fd: 7, peer: endpoint('192.0.2.1', 5), local: endpoint('10.0.0.1', 3129) }),
-    ).toEqual({ kind: 'nat', destination: endpoint('198.51.100.7', 80) })
+    expect(netfilter(kernel).originalDestination({ fd: 7, peer: client, local: endpoint('10.0.0.1', 3129) })).toEqual({
+      kind: 'nat',
+      destination: endpoint('198.51.100.7', 80),
+    })
+  })
+
+  it('does not read an older answer when the kernel has none', () => {
+    let answer = 16
+    const kernel: Kernel = {
+      ioctl: () => -errno.ENOTTY,
+      getsockopt(_fd, _level, _name, value) {
+        if (answer > 0) value.set(hex('02000050c63364070000000000000000'))
+        return answer
+      },
+    }
+    const nat = netfilter(kernel)
+    const accepted = { fd: 7, peer: client, local: endpoint('10.0.0.1', 3129) }
+    expect(nat.originalDestination(accepted).kind).toBe('nat')
+    answer = -errno.ENOENT
+    expect(nat.originalDestination(accepted)).toEqual({ kind: 'none', errno: 'ENOENT' })
+    answer = 0
+    expect(nat.originalDestination(accepted).kind).toBe('broken')
   })
 
   it('proves itself on a listening socket', () => {
