@@ -1,0 +1,111 @@
+import type { Decision } from '../../acl/index.ts'
+import { viaNames } from '../../http/index.ts'
+import { endsHere } from './max-forwards.ts'
+import { CountHttp } from './counters.ts'
+import { verifyHost } from './host-verify.ts'
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+
+/** May it. Order as Squid: loop, Host check, http_access. */
+export const admit = (t: Transaction): Next | Promise<Next> => {
+  const loop = loopFound(t)
+  if (loop !== null) return loop
+  const port = t.client.port
+  if (port.mode === 'intercept' || port.mode === 'tproxy') {
+    const verified = verifyHost(t)
+    if (verified !== true) {
+      if (verified instanceof Promise) return verified.then(ok => afterHost(t, ok))
+      return afterHost(t, verified)
+    }
+  } else if (t.policy.hostVerifyStrict && hostContradictsTarget(t)) {
+    return t.refuse('host-conflict', 'the Host field names another site than the request target')
+  }
+  return checkAccess(t)
+}
+
+const loopFound = (t: Transaction): Next | null => {
+  const client = t.client
+  const intercepted = client.port.mode === 'intercept' || client.port.mode === 'tproxy'
+  if (intercepted && client.session.taken === 'direct') {
+    CountHttp.directHits++
+    client.deps.notices.directHit(client.session.client.peer, client.port.name)
+    t.keepAlive = false
+    return t.refuse('direct-hit', 'a browser reaches it by the firewall rule of the gateway, not by its address')
+  }
+  // an accelerator may stand before another of the same name (Squid: accel ports do not look)
+  if (client.port.mode !== 'accel' && t.fields.has('via') && t.policy.ownNames.some(name => viaNames(t.fields, name))) {
+    CountHttp.loops++
+    client.deps.notices.loop(client.session.client.peer, t.outcome.uri)
+    return t.refuse('loop', 'Via names this proxy')
+  }
+  return null
+}
+
+/** `false`: not confirmed. The request goes on to where the client was going, unless the policy is strict. */
+const afterHost = (t: Transaction, verified: boolean): Next | Promise<Next> => {
+  if (t.over) return 'done'
+  if (!verified) {
+    CountHttp.hostMismatches++
+    t.unverified = true
+    // Squid: a CONNECT through an intercepted port is never let through unconfirmed
+    if (t.policy.hostVerifyStrict || t.head.method === 'CONNECT') {
+      return t.refuse('host-conflict', 'Host does not resolve to the address this connection was made to')
+    }
+  }
+  return checkAccess(t)
+}
+
+/** host_verify_strict on forward and accel ports: Host must name what the target names. */
+const hostContradictsTarget = (t: Transaction): boolean => {
+  const named = t.head.hostPort
+  const target = t.target
+  if (named === null || target === null || t.head.form === 'origin' || t.head.form === 'asterisk') return false
+  if (named.host !== target.host) return true
+  return named.port !== target.port && named.port !== t.targetPort && !(named.port === 0 && t.head.method === 'CONNECT')
+}
+
+const checkAccess = (t: Transaction): Next | Promise<Next> => {
+  const facts = t.client.facts
+  const target = t.target
+  if (target === null) return t.refuse('bad-target', 'no target')
+  facts.method = t.head.method
+  facts.scheme = target.scheme
+  facts.uri = t.outcome.uri
+  facts.host = target.host
+  facts.port = t.targetPort
+  facts.urlPath = target.path
+  facts.fields = t.fields
+  facts.now = t.outcome.startedAt
+  const decision = t.policy.access.http.check(facts)
+  return decision instanceof Promise ? decision.then(d => afterAccess(t, d)) : afterAccess(t, decision)
+}
+
+const afterAccess = (t: Transaction, decision: Decision): Next => {
+  if (t.over) return 'done'
+  t.outcome.accessLine = decision.text
+  if (!decision.allowed) {
+    CountHttp.denied++
+    t.outcome.result = 'TCP_DENIED'
+    return t.refuse('denied', '')
+  }
+  return wayOf(t)
+}
+
+const wayOf = (t: Transaction): Next => {
+  const head = t.head
+  if (head.method === 'CONNECT') return 'tunnel'
+  if (t.target?.scheme !== 'http') return t.refuse('unsupported-method', 'only http is carried in clear text')
+  if ((head.method === 'TRACE' || head.method === 'OPTIONS') && endsHere(t)) return 'refuse'
+  if (head.upgrade !== null && head.versionMinor === 1) return 'tunnel'
+  if ((head.method === 'GET' || head.method === 'HEAD') && head.framing.kind === 'none') {
+    t.mayCache = allowedNow(t)
+    return t.mayCache ? 'lookup' : 'fetch'
+  }
+  return 'fetch'
+}
+
+/** The `cache` access list. A list that would have to wait counts as no: caching is never worth holding a request. */
+const allowedNow = (t: Transaction): boolean => {
+  const decision = t.policy.access.cache.check(t.client.facts)
+  return !(decision instanceof Promise) && decision.allowed
+}

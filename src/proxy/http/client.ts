@@ -1,0 +1,332 @@
+import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
+import { AccessFacts } from '../../acl/index.ts'
+import { type DurationMs, type ErrorCode, type MonoMs, ProxyError } from '../../base/index.ts'
+import { type HeadLimits, parseRequestHead } from '../../http/index.ts'
+import type { Session } from '../../service/session.ts'
+import { CountHttp } from './counters.ts'
+import type { HttpDeps } from './deps.ts'
+import type { HttpPolicy, HttpPort } from './policy.ts'
+import { RequestContent } from './request-content.ts'
+import { runSteps } from './steps.ts'
+import { Transaction } from './transaction.ts'
+
+// The client's side of a session: bytes in, requests out, one after the other.
+//
+//          ┌────────────── next request ◄──────────────┐
+//   head ──┴─► transaction in work ──► response written ┴─► idle, or lingering and closed
+//
+// While a transaction is in work further bytes are its content, or a pipelined request that waits in `held`.
+
+/** Bytes of pipelined requests that may wait; more stay in the kernel. */
+const heldMax = 64 * 1024
+/** After an answer that ends the connection, input is still read so that the answer is not lost in a reset. */
+const lingerMs = 2000
+const lingerBytesMax = 1024 * 1024
+
+type Phase =
+  | 'start' // nothing of a first request yet
+  | 'head' // part of a head has come
+  | 'busy' // a transaction is in work
+  | 'idle' // between requests
+  | 'lingering' // the last answer is written
+  | 'gone' // closed, or handed over to a relay
+
+export class HttpClient implements ConnectionReader {
+  readonly deps: HttpDeps
+  readonly port: HttpPort
+  readonly session: Session
+  readonly connection: Connection
+  /** Filled per request, reused for the connection: the client's address is converted once. */
+  readonly facts: AccessFacts
+  readonly bornAt: MonoMs
+  /** The Host text whose address was verified last on this connection, and until when. */
+  verifiedHost = ''
+  verifiedUntil = 0
+  #phase: Phase = 'start'
+  #held: Buffer | null = null
+  #heldBytes = 0
+  #scanned = 0
+  #deferred = false
+  #consuming = false
+  #discarded = 0
+  #transaction: Transaction | null = null
+
+  constructor(deps: HttpDeps, port: HttpPort, session: Session) {
+    this.deps = deps
+    this.port = port
+    this.session = session
+    this.connection = session.client
+    this.facts = new AccessFacts(session.client.peer, session.destination, port.name)
+    this.bornAt = deps.clock.mono()
+    session.client.setReader(this)
+    session.client.setTimeout(this.policy.timeouts.requestStart)
+    CountHttp.connections++
+  }
+
+  get policy(): HttpPolicy {
+    return this.deps.policy.current
+  }
+
+  get gone(): boolean {
+    return this.#phase === 'gone'
+  }
+
+  // ---- bytes from the client
+
+  onData(_connection: Connection, slab: Buffer, start: number, end: number): void {
+    switch (this.#phase) {
+      case 'lingering':
+        this.#discarded += end - start
+        if (this.#discarded > lingerBytesMax) this.connection.close('done')
+        return
+      case 'gone':
+        return
+      case 'busy': {
+        const rest = this.#transaction?.content?.feed(slab, start, end) ?? start
+        if (rest < end) this.#hold(slab, rest, end)
+        this.#contentMoved()
+        return
+      }
+    }
+    if (this.#held === null) {
+      this.#consume(slab, start, end)
+      return
+    }
+    this.#hold(slab, start, end)
+    this.#consumeHeld()
+  }
+
+  /** The request after this one, when its bytes are here already. Called when a transaction that had to wait is over. */
+  next(transaction: Transaction): void {
+    if (transaction !== this.#transaction) return
+    this.#transaction = null
+    if (this.#phase === 'gone') return
+    if (!transaction.keepAlive) {
+      this.#linger()
+      return
+    }
+    this.#phase = 'idle'
+    if (this.#consuming) return // the loop in #consume goes on
+    if (this.#held === null) {
+      this.#rest()
+      return
+    }
+    this.#consumeHeld()
+    if (this.#deferred && this.#heldBytes <= heldMax) {
+      this.#deferred = false
+      this.connection.resumeRead()
+    }
+  }
+
+  /** The connection belongs to a relay from here on; answers bytes that came early. */
+  handOver(): Buffer | null {
+    const early = this.#held === null ? null : Buffer.from(this.#held.subarray(0, this.#heldBytes))
+    this.#drop()
+    this.#phase = 'gone'
+    this.#transaction = null
+    this.connection.setTimeout(0)
+    return early
+  }
+
+  /** A deadline on the present transaction, restarted by progress. */
+  limit(delay: DurationMs): void {
+    this.connection.setTimeout(delay)
+  }
+
+  // ---- the other events of a connection
+
+  onEnd(connection: Connection): void {
+    if (this.#phase === 'busy' && this.#transaction !== null) {
+      const content = this.#transaction.content
+      if (content !== null && !content.complete) {
+        content.fail(new ProxyError('client-aborted', 'the client closed within its content', { side: 'client' }))
+        this.#transaction.abort('client-aborted')
+      } else if (!this.policy.halfClosedClients) this.#transaction.abort('client-aborted')
+      return
+    }
+    if (this.#phase === 'head') this.#refuseBroken('bad-request', 'the connection ended within a request head')
+    else connection.close(this.#phase === 'lingering' ? 'done' : 'peer-closed')
+  }
+
+  onDrain(): void {
+    if (this.#phase === 'lingering') this.connection.setTimeout(lingerMs)
+    else this.#transaction?.drained()
+  }
+
+  onTimeout(connection: Connection): void {
+    switch (this.#phase) {
+      case 'start':
+      case 'idle':
+      case 'lingering':
+        connection.close(this.#phase === 'lingering' ? 'done' : 'timeout')
+        return
+      case 'head':
+        this.#refuseBroken('request-timeout', 'the request head was not complete in time')
+        return
+      case 'busy':
+        this.#transaction?.stalled()
+        return
+      case 'gone':
+        return
+    }
+  }
+
+  onClose(_connection: Connection, why: CloseReason): void {
+    const transaction = this.#transaction
+    this.#transaction = null
+    this.#phase = 'gone'
+    this.#drop()
+    if (transaction === null) return
+    transaction.content?.fail(new ProxyError('client-aborted', why, { side: 'client' }))
+    transaction.clientClosed(why)
+  }
+
+  // ---- reading requests
+
+  #consume(bytes: Buffer, start: number, end: number): void {
+    this.#consuming = true
+    let at = start
+    while (at < end && this.#transaction === null && this.#phase !== 'lingering' && this.#phase !== 'gone') {
+      const answer = parseRequestHead(bytes, at, end, this.#limits(), at + this.#scanned)
+      this.#scanned = 0
+      if (answer.kind === 'more') {
+        this.#waitForHead(bytes, at, end)
+        this.#consuming = false
+        return
+      }
+      if (answer.kind === 'bad') {
+        this.#refuseBroken(answer.error, answer.why)
+        break
+      }
+      at = this.#begin(new Transaction(this, answer.head), bytes, answer.end, end)
+    }
+    this.#consuming = false
+    if (this.#phase === 'gone' || this.#phase === 'lingering') return
+    if (this.#transaction !== null) {
+      if (at < end) this.#hold(bytes, at, end)
+      return
+    }
+    this.#rest()
+  }
+
+  /** Runs the steps of one request; answers where the bytes after its content begin. */
+  #begin(transaction: Transaction, bytes: Buffer, at: number, end: number): number {
+    this.#transaction = transaction
+    this.#phase = 'busy'
+    const framing = transaction.head.framing
+    let rest = at
+    if (framing.kind !== 'none') {
+      transaction.content = new RequestContent(this.connection, framing, this.policy.limits.requestContentMax)
+      transaction.limit(transaction.policy.timeouts.read)
+      rest = transaction.content.feed(bytes, at, end)
+    }
+    runSteps(transaction, 'receive')
+    return rest
+  }
+
+  #limits(): HeadLimits {
+    const policy = this.policy
+    const known = limitsOf.get(policy)
+    if (known !== undefined) return known[this.port.mode === 'forward' ? 0 : 1]
+    const made = [true, false].map(hostRequired => ({
+      lineBytesMax: policy.limits.requestHeadMax,
+      headBytesMax: policy.limits.requestHeadMax,
+      fieldsMax: policy.limits.fieldsMax,
+      hostRequired,
+    })) as [HeadLimits, HeadLimits] // two elements by the literal above
+    limitsOf.set(policy, made)
+    return made[this.port.mode === 'forward' ? 0 : 1]
+  }
+
+  #waitForHead(bytes: Buffer, at: number, end: number): void {
+    if (this.#phase !== 'head') {
+      this.#phase = 'head'
+      this.connection.setTimeout(this.policy.timeouts.request)
+    }
+    this.#scanned = end - at
+    this.#hold(bytes, at, end)
+  }
+
+  #consumeHeld(): void {
+    const held = this.#held
+    if (held === null) return
+    const bytes = this.#heldBytes
+    this.#held = null
+    this.#heldBytes = 0
+    this.#consume(held, 0, bytes)
+  }
+
+  /** Copies what must outlast the slab; grows by doubling, so that a head sent byte by byte costs no more than its size. */
+  #hold(bytes: Buffer, start: number, end: number): void {
+    const more = end - start
+    const held = this.#held
+    if (held === null) {
+      this.#held = Buffer.from(bytes.subarray(start, end))
+      this.#heldBytes = more
+    } else {
+      if (held.length - this.#heldBytes < more) {
+        this.#held = Buffer.allocUnsafeSlow(Math.max(2 * held.length, this.#heldBytes + more))
+        held.copy(this.#held, 0, 0, this.#heldBytes)
+      }
+      bytes.copy(this.#held ?? held, this.#heldBytes, start, end)
+      this.#heldBytes += more
+    }
+    if (this.#phase === 'busy' && this.#heldBytes > heldMax && !this.#deferred) {
+      this.#deferred = true
+      this.connection.deferRead()
+    }
+  }
+
+  #drop(): void {
+    this.#held = null
+    this.#heldBytes = 0
+    this.#scanned = 0
+  }
+
+  #contentMoved(): void {
+    const transaction = this.#transaction
+    const content = transaction?.content
+    if (transaction === null || content === null || content === undefined) return
+    if (content.failure !== null) transaction.contentFailed(content.failure)
+    else transaction.limit(transaction.policy.timeouts.read)
+  }
+
+  // ---- ends
+
+  /** Between requests: nothing is kept but the connection itself. */
+  #rest(): void {
+    this.#phase = 'idle'
+    const lifetime = this.policy.timeouts.lifetime - (this.deps.clock.mono() - this.bornAt)
+    if (lifetime <= 0) this.#linger()
+    else this.connection.setTimeout(Math.min(this.policy.timeouts.idle, lifetime))
+  }
+
+  /** A request that could not be read is answered and ends the connection. */
+  #refuseBroken(error: ErrorCode, why: string): void {
+    const transaction = new Transaction(this, null)
+    transaction.failure = new ProxyError(error, why, { side: 'client' })
+    this.#transaction = transaction
+    this.#phase = 'busy'
+    this.#drop()
+    runSteps(transaction, 'refuse')
+  }
+
+  #linger(): void {
+    this.#phase = 'lingering'
+    this.#drop()
+    this.connection.shutdownWrite()
+    if (this.connection.ended && this.connection.pending === 0) {
+      this.connection.close('done')
+      return
+    }
+    if (this.#deferred) {
+      this.#deferred = false
+      this.connection.resumeRead()
+    }
+    // while output is pending its own deadline holds; the drained answer then has this long to be taken
+    this.connection.setTimeout(this.connection.pending > 0 ? this.policy.timeouts.write : lingerMs)
+  }
+}
+
+/** Two sets of limits per policy: with and without the demand for a Host field. */
+const limitsOf = new WeakMap<HttpPolicy, [HeadLimits, HeadLimits]>()

@@ -1,0 +1,26 @@
+import { declareCounters } from '../../base/index.ts'
+
+export const CountHttp = declareCounters({
+  connections: { doc: 'client connections taken by the http proxy' },
+  requests: { doc: 'requests answered, refused ones included' },
+  hits: { doc: 'requests answered from the store without asking the origin' },
+  misses: { doc: 'requests the origin was asked for' },
+  validations: { doc: 'stored responses the origin was asked about' },
+  tunnels: { doc: 'CONNECT and Upgrade requests that became a relay' },
+  denied: { doc: 'requests an access list refused' },
+  broken: {
+    doc: 'requests that could not be read without guessing',
+    whenItGrows: 'something that is not HTTP comes to the port, or a client tries request smuggling',
+  },
+  hostMismatches: {
+    doc: 'intercepted requests whose Host does not resolve to the address the client went to',
+    whenItGrows: 'clients and proxy ask different resolvers: point dns_nameservers to the one the clients use',
+  },
+  directHits: {
+    doc: 'connections made to an interception port itself',
+    whenItGrows: 'a client is configured with the wrong port, or the redirect is done on another box',
+  },
+  loops: { doc: 'requests that came back to us', whenItGrows: 'our own connections are intercepted: exempt our mark' },
+  aborted: { doc: 'transactions whose client left before the end' },
+  bugs: { doc: 'transactions ended by a fault of ours', whenItGrows: 'report the stack in cache.log' },
+})

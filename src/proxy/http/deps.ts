@@ -1,0 +1,48 @@
+import type { Connection } from '../../../comm/connection.ts'
+import type { Clock, Deadlines, Endpoint, Outcome, ProxyError } from '../../base/index.ts'
+import type { Store } from '../../cache/index.ts'
+import type { HttpPolicy } from './policy.ts'
+
+/** Everything the http proxy is handed by assemble; it opens nothing by itself. */
+export interface HttpDeps {
+  readonly clock: Clock
+  readonly deadlines: Deadlines
+  /** The present policy; replaced as a whole by a reload. */
+  readonly policy: { current: HttpPolicy }
+  readonly store: Store
+  readonly names: NameService
+  readonly relay: Relay
+  /** Is this one of our own listening endpoints? Loops end here. */
+  readonly isOwnEndpoint: (endpoint: Endpoint) => boolean
+  readonly record: (outcome: Outcome) => void
+  readonly notices: HttpNotices
+}
+
+/** Names to addresses, with what was seen lately (for Host verification). */
+export interface NameService {
+  lookup(name: string): Resolved | Promise<Resolved>
+  /** Was `address` in an answer for `name` within the last minutes? */
+  everSeen(name: string, address: string): boolean
+}
+
+export type Resolved =
+  | { readonly ok: true; readonly addresses: readonly string[] }
+  | { readonly ok: false; readonly code: string }
+
+export type Relay = (
+  a: Connection,
+  b: Connection,
+  options: {
+    readonly idleTimeoutMs: number
+    readonly onEnd: (stats: { readonly bytesToA: number; readonly bytesToB: number; readonly why: string }) => void
+  },
+) => void
+
+/** What an operator should read in cache.log; rate-limited by the receiver. */
+export interface HttpNotices {
+  hostForgery(client: Endpoint, destination: Endpoint, host: string, why: string): void
+  directHit(client: Endpoint, port: string): void
+  loop(client: Endpoint, uri: string): void
+  bug(where: string, error: unknown): void
+  serverFailure(uri: string, error: ProxyError): void
+}

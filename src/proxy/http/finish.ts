@@ -1,0 +1,23 @@
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+
+/** The record, and the connection goes on to the next request or ends. */
+export const finish = (t: Transaction): Next => {
+  if (t.over) return 'done'
+  const o = t.outcome
+  const client = t.client
+  o.endedMono = client.deps.clock.mono()
+  o.sessionId = client.session.id
+  if (t.content !== null) {
+    o.requestContentBytes = t.content.bytes
+    // the answer came before the content was read: what is left on the wire is not a request
+    if (!t.content.complete) {
+      t.keepAlive = false
+      t.content.discard()
+    }
+  }
+  if (t.policy.clientPersistent === false) t.keepAlive = false
+  client.deps.record(o)
+  t.end()
+  return 'done'
+}

@@ -1,0 +1,90 @@
+import { authorityText, endToEndFields, maxForwards, viaText } from '../../http/index.ts'
+import type { RouteHint } from '../../router/router.ts'
+import type { Transaction } from './transaction.ts'
+
+// What is the same for every request that leaves towards an origin.
+
+/** The fields to send: what the client sent less hop-by-hop fields, Host first, and our marks at the end. */
+export const originPairs = (t: Transaction): string[] => {
+  const target = t.target
+  const fields = endToEndFields(t.fields)
+  // RFC 9112 3.2.2: with an absolute target Host is made from it. Otherwise what the client said, letter by letter.
+  const host =
+    t.head.form === 'origin' && t.head.host !== null
+      ? t.head.host
+      : target === null
+        ? ''
+        : authorityText(target.scheme, target.host, target.port)
+  const pairs = ['Host', host]
+  for (let i = 0; i < fields.size; i++) {
+    if (!ours.has(fields.lowerAt(i))) pairs.push(fields.nameAt(i), fields.valueAt(i))
+  }
+  limitForwards(t, pairs)
+  forwardedFor(t, pairs)
+  if (t.policy.via) appendVia(t, pairs)
+  return pairs
+}
+
+/** Written anew below, or by whoever frames the message. */
+const ours = new Set(['host', 'expect', 'content-length', 'x-forwarded-for', 'max-forwards'])
+
+/** RFC 9110 7.6.2 */
+const limitForwards = (t: Transaction, pairs: string[]): void => {
+  const text = t.fields.get('max-forwards')
+  if (text === undefined) return
+  const counts = t.head.method === 'TRACE' || t.head.method === 'OPTIONS'
+  const number = maxForwards(t.fields)
+  pairs.push('Max-Forwards', counts && number !== null ? String(number - 1) : text)
+}
+
+/** Squid: forwarded_for. */
+const forwardedFor = (t: Transaction, pairs: string[]): void => {
+  const before = t.fields.joined('x-forwarded-for')
+  const client = t.client.session.client.peer.address
+  switch (t.policy.forwardedFor) {
+    case 'on':
+      pairs.push('X-Forwarded-For', before === undefined ? client : `${before}, ${client}`)
+      return
+    case 'off':
+      pairs.push('X-Forwarded-For', before === undefined ? 'unknown' : `${before}, unknown`)
+      return
+    case 'transparent':
+      if (before !== undefined) pairs.push('X-Forwarded-For', before)
+      return
+    case 'truncate':
+      pairs.push('X-Forwarded-For', client)
+      return
+    case 'delete':
+      return
+  }
+}
+
+/** RFC 9110 7.6.3: received-protocol of the message, then who passed it on. A list may be several lines. */
+const appendVia = (t: Transaction, pairs: string[]): void => {
+  pairs.push('Via', viaText(t.outcome.versionMinor, t.policy.hostname, t.policy.viaComment))
+}
+
+/** What the router may know: where to, and in whose name. */
+export const routeHint = (t: Transaction): RouteHint => {
+  const mode = t.client.port.mode
+  const intercepted = mode === 'intercept' || mode === 'tproxy'
+  const policy = t.policy
+  const facts = t.client.facts
+  return {
+    host: t.target?.host ?? null,
+    port: t.targetPort,
+    pinned: intercepted && (t.unverified || policy.clientDstPassthru),
+    forge: mode === 'tproxy' && policy.access.spoofClientIp.checkFast(facts).allowed,
+    sourceIPv4: outgoing(t, 4),
+    sourceIPv6: outgoing(t, 6),
+    mark: policy.outgoing.marks.find(line => line.when.checkFast(facts).allowed)?.value,
+    tos: policy.outgoing.tos.find(line => line.when.checkFast(facts).allowed)?.value,
+  }
+}
+
+const outgoing = (t: Transaction, family: 4 | 6): string | null => {
+  const lines = t.policy.outgoing.addresses
+  if (lines.length === 0) return null
+  const found = lines.find(line => line.value.family === family && line.when.checkFast(t.client.facts).allowed)
+  return found?.value.address ?? null
+}

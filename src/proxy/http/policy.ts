@@ -1,0 +1,81 @@
+import type { AccessList } from '../../acl/index.ts'
+import type { Bytes, DurationMs } from '../../base/index.ts'
+import type { RefreshPatterns } from '../../cache/index.ts'
+import type { HostPort } from '../../http/index.ts'
+
+// What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
+// transaction keeps the one it began with, so that a reload never changes a request half way.
+
+export interface HttpPolicy {
+  readonly hostname: string
+  /** '' when httpd_suppress_version_string is on. */
+  readonly version: string
+  readonly administrator: string
+  /** visible_hostname and unique_hostname: names by which we know ourselves in a Via. */
+  readonly ownNames: readonly string[]
+  readonly via: boolean
+  /** The comment in our Via: the product; '' when the version is suppressed. */
+  readonly viaComment: string
+  /** What we add to responses, with its CRLF; '' when `via` is off. */
+  readonly responseViaLine: string
+  /** Our name in Cache-Status. */
+  readonly cacheName: string
+  readonly forwardedFor: 'on' | 'off' | 'transparent' | 'delete' | 'truncate'
+  readonly access: {
+    readonly http: AccessList
+    readonly cache: AccessList
+    readonly spoofClientIp: AccessList
+  }
+  readonly outgoing: {
+    readonly addresses: readonly Guarded<{ readonly family: 4 | 6; readonly address: string }>[]
+    readonly marks: readonly Guarded<number>[]
+    readonly tos: readonly Guarded<number>[]
+  }
+  readonly hostVerifyStrict: boolean
+  readonly clientDstPassthru: boolean
+  readonly collapsedForwarding: boolean
+  readonly halfClosedClients: boolean
+  readonly clientPersistent: boolean
+  readonly limits: {
+    readonly requestHeadMax: Bytes
+    readonly responseHeadMax: Bytes
+    /** 0 = no limit. */
+    readonly requestContentMax: Bytes
+    readonly fieldsMax: number
+  }
+  readonly timeouts: {
+    /** First byte of the first request. */
+    readonly requestStart: DurationMs
+    /** The whole head. */
+    readonly request: DurationMs
+    /** Between requests. */
+    readonly idle: DurationMs
+    /** No progress while the client sends content or takes the response. */
+    readonly read: DurationMs
+    readonly write: DurationMs
+    /** A connection's whole life. */
+    readonly lifetime: DurationMs
+  }
+  readonly refreshPatterns: RefreshPatterns
+}
+
+/** A value with the condition under which it holds; the first line that matches counts. */
+export interface Guarded<T> {
+  readonly value: T
+  readonly when: AccessList
+}
+
+/** What a listening port adds. */
+export interface HttpPort {
+  readonly name: string
+  readonly mode: 'forward' | 'intercept' | 'tproxy' | 'accel'
+  readonly accel: {
+    /** The site of requests that name none; null = they are refused. */
+    readonly defaultSite: HostPort | null
+    /** The Host field decides; off = always defaultSite. */
+    readonly vhost: boolean
+    /** 'local' = the port the request came to; null = what Host says. */
+    readonly vport: number | 'local' | null
+    readonly scheme: 'http' | 'https'
+  } | null
+}

@@ -1,0 +1,54 @@
+import { defaultPort, hostText, parseAbsolute, type TargetUri, uriText } from '../../http/index.ts'
+import { CountHttp } from './counters.ts'
+import type { HttpPort } from './policy.ts'
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+
+/** What is asked. Ends with t.target set, or in a refusal. Squid: URI reconstruction in client_side_request. */
+export const receive = (t: Transaction): Next => {
+  CountHttp.requests++
+  const head = t.head
+  if (!t.policy.clientPersistent) t.keepAlive = false
+  if (head.form === 'authority') {
+    const target = parseConnect(head.target)
+    if (target === null) return t.refuse('bad-target', 'CONNECT needs a host and a port')
+    t.target = target
+    t.outcome.uri = `${hostText(target.host)}:${target.port}`
+    return 'admit'
+  }
+  const target = head.form === 'absolute' ? parseAbsolute(head.target) : originForm(t)
+  if (target === null) return t.refuse('bad-target', 'a forward proxy needs the whole address of what is asked for')
+  t.target = target
+  t.outcome.uri = uriText(target.scheme, target.host, target.port, target.path)
+  return 'admit'
+}
+
+/** The parser has checked the form; the scheme of a tunnel is none. */
+const parseConnect = (authority: string): TargetUri | null => {
+  const colon = authority.lastIndexOf(':')
+  const parsed = parseAbsolute(`http://${authority}/`)
+  if (parsed === null) return null
+  return { scheme: 'tunnel', host: parsed.host, port: Number(authority.slice(colon + 1)), path: '' }
+}
+
+/** The scheme is the port's; the authority is Host as sent, or the address the client connected to. */
+const originForm = (t: Transaction): TargetUri | null => {
+  const port = t.client.port
+  if (port.mode === 'forward') return null
+  const head = t.head
+  const path = head.target === '*' ? '' : head.target
+  if (port.accel !== null) return accelerated(t, port.accel, path)
+  if (head.hostPort !== null) return { scheme: 'http', host: head.hostPort.host, port: head.hostPort.port, path }
+  const destination = t.client.session.destination
+  return { scheme: 'http', host: destination.address, port: portToName('http', destination.port), path }
+}
+
+const accelerated = (t: Transaction, accel: NonNullable<HttpPort['accel']>, path: string): TargetUri | null => {
+  const named = accel.vhost ? t.head.hostPort : null
+  const site = named ?? accel.defaultSite
+  if (site === null) return null
+  const port = accel.vport === 'local' ? t.client.connection.local.port : (accel.vport ?? site.port)
+  return { scheme: accel.scheme, host: site.host, port: portToName(accel.scheme, port), path }
+}
+
+const portToName = (scheme: string, port: number): number => (port === defaultPort(scheme) ? 0 : port)

@@ -1,0 +1,53 @@
+import { type ErrorCode, errorTable, type ProxyError } from '../../base/index.ts'
+import { cacheStatusText, Fields } from '../../http/index.ts'
+import { CountHttp } from './counters.ts'
+import { errorPage } from './error-page.ts'
+import { answerForwardLimit } from './max-forwards.ts'
+import { sendWhole } from './response.ts'
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+
+/** These say nothing about how the connection goes on; after the others its framing is in doubt, or it is not wanted. */
+const connectionSurvives = new Set<ErrorCode>([
+  'denied', 'bad-target', 'loop', 'host-conflict', 'unsupported-method', 'no-route', 'dns-failed', 'connect-failed',
+  'connect-timeout', 'read-timeout', 'read-error', 'write-error', 'bad-response', 'empty-response', 'only-if-cached',
+  'response-head-too-large', 'stale-forbidden', 'spoof-failed', 'socket-failed', 'overload', 'expectation-failed',
+])
+
+/** An answer of our own. */
+export const refuse = (t: Transaction): Next => {
+  if (t.client.gone) return 'finish'
+  if (t.failure === null) return answerForwardLimit(t)
+  const failure = t.failure
+  const o = t.outcome
+  o.error = failure.code
+  o.errorDetail = failure.message
+  if (failure.code === 'bad-request' || t.parsed === null) CountHttp.broken++
+  if (failure.side === 'server' || failure.cause !== undefined) t.client.deps.notices.serverFailure(o.uri, failure)
+  if (!connectionSurvives.has(failure.code)) t.keepAlive = false
+  if (errorTable[failure.code].status === 0) {
+    t.client.connection.close('aborted')
+    return 'finish'
+  }
+  if (o.result === 'NONE_NONE' && t.parsed !== null && failure.side !== 'client') o.result = resultOf(failure)
+  const page = errorPage({
+    code: failure.code,
+    uri: o.uri,
+    detail: shown(failure),
+    errno: failure.errno,
+    hostname: t.policy.hostname,
+    version: t.policy.version,
+    administrator: t.policy.administrator,
+    now: o.startedAt,
+  })
+  page.pairs.push('Cache-Status', cacheStatusText(t.policy.cacheName, { detail: failure.code }))
+  o.contentType = 'text/html'
+  o.responseFields = Fields.from(page.pairs)
+  sendWhole(t, page.status, page.reason, page.pairs, page.content)
+  return 'finish'
+}
+
+const resultOf = (failure: ProxyError) => (failure.code === 'denied' || failure.code === 'loop' ? 'TCP_DENIED' : 'TCP_MISS')
+
+/** What a refusal says is for the client; what a failure says may hold addresses and is for the log. */
+const shown = (failure: ProxyError): string => (failure.side === 'server' || failure.code === 'internal' ? '' : failure.message)

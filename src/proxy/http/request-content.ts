@@ -1,0 +1,145 @@
+import type { Connection } from '../../../comm/connection.ts'
+import { type Bytes, ProxyError } from '../../base/index.ts'
+import { BodyReader, type ContentSink, type Framing } from '../../http/index.ts'
+
+// Content on its way from the client to the origin. The two run at their own speed; between them lies a short queue:
+//
+//   client ──feed()──► queue ──next()──► origin
+//              │ full: deferRead      │ half empty: resumeRead
+//
+// The slab the bytes come in is reused, so each piece is copied once, here.
+
+/** Above this the client is not read any more. One window of a fast network; twice it is the most one request holds. */
+const queuedMax = 256 * 1024
+
+export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
+  readonly #connection: Connection
+  readonly #reader: BodyReader
+  readonly #bytesMax: Bytes
+  #queue: Buffer[] = []
+  #queued = 0
+  #deferred = false
+  #failure: ProxyError | null = null
+  #discarding = false
+  #waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: unknown) => void } | null = null
+  /** Called when the content is first asked for: the moment for 100 Continue. */
+  onFirstPull: (() => void) | null = null
+
+  constructor(connection: Connection, framing: Framing, bytesMax: Bytes) {
+    this.#connection = connection
+    this.#reader = new BodyReader(framing)
+    this.#bytesMax = bytesMax
+  }
+
+  /** All of it has arrived. */
+  get complete(): boolean {
+    return this.#reader.done
+  }
+
+  get failure(): ProxyError | null {
+    return this.#failure
+  }
+
+  /** Content bytes so far, without framing. */
+  get bytes(): number {
+    return this.#reader.bytes
+  }
+
+  /** Takes what belongs to this content and answers where the rest begins. */
+  feed(slab: Buffer, start: number, end: number): number {
+    const next = this.#reader.feed(slab, start, end, this)
+    const bad = this.#reader.failed
+    if (bad !== null) {
+      this.fail(new ProxyError(bad.error, `content: ${bad.why}`, { side: 'client' }))
+      return end
+    }
+    if (this.#bytesMax > 0 && this.#reader.bytes > this.#bytesMax) {
+      this.fail(new ProxyError('content-too-large', `more than ${this.#bytesMax} bytes`, { side: 'client' }))
+      return end
+    }
+    if (this.#reader.done) this.#wake()
+    else if (this.#queued > queuedMax && !this.#deferred) {
+      this.#deferred = true
+      this.#connection.deferRead()
+    }
+    return next
+  }
+
+  /** The rest is read and thrown away: the answer does not wait for it. */
+  discard(): void {
+    this.#discarding = true
+    this.#queue = []
+    this.#queued = 0
+    this.#resume()
+  }
+
+  /** The client broke off, or sent what cannot be read; whoever reads the content is told. */
+  fail(error: ProxyError): void {
+    this.#failure ??= error
+    this.#resume()
+    const waiting = this.#waiting
+    this.#waiting = null
+    waiting?.reject(this.#failure)
+  }
+
+  /** The whole content in one piece when it has arrived and nobody has read of it; else null. */
+  whole(): Buffer | null {
+    if (!this.#reader.done || this.#failure !== null || this.onFirstPull === null) return null
+    const only = this.#queue.length === 1 ? this.#queue[0] : undefined
+    return only ?? Buffer.concat(this.#queue, this.#queued)
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Uint8Array> {
+    return {
+      next: () => this.#next(),
+      return: async () => {
+        this.discard()
+        return { done: true, value: undefined }
+      },
+    }
+  }
+
+  #next(): Promise<IteratorResult<Uint8Array>> {
+    const first = this.onFirstPull
+    this.onFirstPull = null
+    first?.()
+    if (this.#failure !== null) return Promise.reject(this.#failure)
+    const chunk = this.#shift()
+    if (chunk !== null) return Promise.resolve({ done: false, value: chunk })
+    if (this.#reader.done) return Promise.resolve({ done: true, value: undefined })
+    return new Promise((resolve, reject) => {
+      this.#waiting = { resolve, reject }
+    })
+  }
+
+  /** From the reader: content without its framing. */
+  onContent(slab: Buffer, start: number, end: number): void {
+    if (this.#discarding) return
+    this.#queue.push(Buffer.from(slab.subarray(start, end)))
+    this.#queued += end - start
+    this.#wake()
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting
+    if (waiting === null) return
+    const chunk = this.#shift()
+    if (chunk === null && !this.#reader.done) return
+    this.#waiting = null
+    waiting.resolve(chunk === null ? { done: true, value: undefined } : { done: false, value: chunk })
+  }
+
+  #shift(): Buffer | null {
+    const chunk = this.#queue.shift()
+    if (chunk === undefined) return null
+    this.#queued -= chunk.length
+    if (this.#queued < queuedMax / 2) this.#resume()
+    return chunk
+  }
+
+  #resume(): void {
+    if (!this.#deferred) return
+    this.#deferred = false
+    this.#connection.resumeRead()
+  }
+}

@@ -1,0 +1,56 @@
+import { fieldLines, statusLine } from '../../http/index.ts'
+import { CountHttp } from './counters.ts'
+import type { Transaction } from './transaction.ts'
+
+// How a response leaves: its head, then content framed as the client can read it.
+
+export type ResponseFraming =
+  | 'length' // the head says how long
+  | 'chunked'
+  | 'close' // the end of the connection is the end of the content (HTTP/1.0)
+  | 'none' // HEAD, 204, 304
+
+/** RFC 9112 9.3: what the Connection field must say for this client. */
+export const connectionLine = (t: Transaction): string => {
+  if (!t.keepAlive) return 'Connection: close\r\n'
+  return t.outcome.versionMinor === 0 ? 'Connection: keep-alive\r\n' : ''
+}
+
+/** The status line and the field lines, without the empty line. */
+export const headText = (status: number, reason: string, pairs: readonly string[]): string =>
+  statusLine(status, reason) + fieldLines(pairs)
+
+/** A whole response of our own in one write. `pairs` hold Content-Length already. */
+export const sendWhole = (
+  t: Transaction,
+  status: number,
+  reason: string,
+  pairs: readonly string[],
+  content: Buffer,
+): void => {
+  const head = `${headText(status, reason, pairs)}${t.policy.responseViaLine}${connectionLine(t)}\r\n`
+  const body = t.parsed !== null && t.head.method === 'HEAD' ? null : content
+  t.headSent = true
+  t.outcome.status = status
+  t.outcome.responseHeadBytes = head.length
+  t.outcome.responseBytes = head.length + (body?.length ?? 0)
+  t.client.connection.write(head, body)
+  t.limit(t.policy.timeouts.write)
+}
+
+/** The head of a response whose content follows piece by piece. */
+export const sendHead = (t: Transaction, head: string): void => {
+  t.headSent = true
+  t.outcome.responseHeadBytes = head.length
+  t.outcome.responseBytes = head.length
+  t.client.connection.write(head)
+}
+
+/** Ends a response that cannot be completed, so that the client can tell. */
+export const breakOff = (t: Transaction, framing: ResponseFraming): void => {
+  t.keepAlive = false
+  CountHttp.aborted++
+  // where the close is the end mark, only a reset says that the end was not reached
+  if (framing === 'close') t.client.connection.resetClose('aborted')
+  else t.client.connection.close('aborted')
+}

@@ -1,0 +1,224 @@
+import type { CloseReason } from '../../../comm/connection.ts'
+import {
+  type DurationMs,
+  type Endpoint,
+  type ErrorCode,
+  type MonoMs,
+  type Outcome,
+  ProxyError,
+} from '../../base/index.ts'
+import type { Reuse, StoredResponse } from '../../cache/index.ts'
+import { defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
+import type { OriginFetch } from '../../chainer/chainer.ts'
+import type { HttpClient } from './client.ts'
+import { CountHttp } from './counters.ts'
+import type { HttpPolicy } from './policy.ts'
+import type { RequestContent } from './request-content.ts'
+import { type Step, runSteps } from './steps.ts'
+
+const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 }
+
+/** One request with its response. Steps write here what they find; `outcome` is what is left of it afterwards. */
+export class Transaction {
+  readonly client: HttpClient
+  readonly policy: HttpPolicy
+  /** Null when the request could not be read. */
+  readonly parsed: RequestHead | null
+  readonly outcome: Outcome
+  step: Step = 'receive'
+  content: RequestContent | null = null
+  /** The connection may carry another request after this one. */
+  keepAlive: boolean
+
+  // receive
+  target: TargetUri | null = null
+
+  // admit
+  /** The Host field was not confirmed by DNS to belong to the address the client went to. */
+  unverified = false
+  /** May it be looked up and stored at all. */
+  mayCache = false
+
+  // lookup
+  key = ''
+  stored: StoredResponse | null = null
+  reuse: Reuse | null = null
+
+  // fetch, tunnel
+  fetching: OriginFetch | null = null
+  /** Ends a connect that is under way when the client leaves. */
+  cancel: AbortController | null = null
+  /** Told when output that had been waiting is gone. */
+  onDrained: (() => void) | null = null
+
+  // response
+  /** The head has been written: an error can only break the connection now. */
+  headSent = false
+  failure: ProxyError | null = null
+  #over = false
+
+  constructor(client: HttpClient, parsed: RequestHead | null) {
+    this.client = client
+    this.policy = client.policy
+    this.parsed = parsed
+    this.keepAlive = parsed?.keepAlive ?? false
+    this.outcome = newOutcome(client, parsed)
+  }
+
+  /** The request head; steps after receive have one. */
+  get head(): RequestHead {
+    if (this.parsed === null) throw new ProxyError('internal', 'a step needs a request head that was never read')
+    return this.parsed
+  }
+
+  get fields(): Fields {
+    return this.head.fields
+  }
+
+  /** The port of the target, the scheme's own if it names none. */
+  get targetPort(): number {
+    const target = this.target
+    return target === null ? 0 : target.port === 0 ? defaultPort(target.scheme) : target.port
+  }
+
+  get over(): boolean {
+    return this.#over
+  }
+
+  limit(delay: DurationMs): void {
+    this.client.limit(delay)
+  }
+
+  refuse(code: ErrorCode, detail: string): 'refuse' {
+    this.failure = new ProxyError(code, detail)
+    return 'refuse'
+  }
+
+  /** The record is written and the client's next request may begin. Once. */
+  end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.onDrained = null
+    this.fetching = null
+    this.client.next(this)
+  }
+
+  // ---- what happens to a transaction from outside
+
+  drained(): void {
+    this.limit(this.policy.timeouts.read)
+    this.onDrained?.()
+  }
+
+  /** No progress on the client side within its time. */
+  stalled(): void {
+    if (this.content !== null && !this.content.complete && !this.headSent) {
+      const failure = new ProxyError('request-timeout', 'the content stopped coming', { side: 'client' })
+      this.contentFailed(failure)
+      this.content.fail(failure)
+    } else if (this.client.connection.pending > 0) this.abort('lifetime')
+    else if (this.fetching !== null || this.cancel !== null) this.limit(this.policy.timeouts.read) // the server side has its own clock
+    else this.abort('lifetime')
+  }
+
+  /** The content cannot be read on: answered if nothing has been answered yet. */
+  contentFailed(failure: ProxyError): void {
+    this.keepAlive = false
+    if (this.#over) return
+    if (this.headSent) {
+      this.abort(failure.code)
+      return
+    }
+    if (this.failure !== null) return
+    this.failure = failure
+    this.stopServer()
+    runSteps(this, 'refuse')
+  }
+
+  /** Ends it without an answer, from our side. */
+  abort(code: ErrorCode): void {
+    if (this.#over) return
+    this.outcome.error = code
+    this.client.connection.close('aborted')
+  }
+
+  /** The client connection is gone. */
+  clientClosed(why: CloseReason): void {
+    if (this.#over) return
+    CountHttp.aborted++
+    this.outcome.error ??= 'client-aborted'
+    this.outcome.errorDetail ||= why
+    this.onClientGone?.()
+    this.stopServer()
+    runSteps(this, 'finish')
+  }
+
+  /** Set by a step that has more to undo than the server side. */
+  onClientGone: (() => void) | null = null
+
+  stopServer(): void {
+    this.fetching?.abort()
+    this.fetching = null
+    this.cancel?.abort()
+    this.cancel = null
+  }
+
+  /** A step threw: a bug of ours, or a failure nobody met nearer to it. */
+  broke(error: unknown): void {
+    if (this.#over) return
+    const failure = error instanceof ProxyError ? error : new ProxyError('internal', 'a step failed', { cause: error })
+    if (!(error instanceof ProxyError)) {
+      CountHttp.bugs++
+      this.client.deps.notices.bug(`${this.outcome.sessionId}/step:${this.step}`, error)
+    }
+    this.stopServer()
+    this.keepAlive = false
+    if (this.client.gone || this.headSent || this.step === 'refuse' || this.step === 'finish') {
+      this.outcome.error ??= failure.code
+      this.client.connection.close('handler-failed')
+      this.end()
+      return
+    }
+    this.failure = failure
+    runSteps(this, 'refuse')
+  }
+}
+
+const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => {
+  const session = client.session
+  const clock = client.deps.clock
+  return {
+    startedAt: clock.wall(),
+    startedMono: clock.mono(),
+    endedMono: 0 as MonoMs,
+    client: session.client.peer,
+    clientLocal: session.destination ?? nowhere,
+    portName: session.portName,
+    taken: session.taken,
+    sessionId: '',
+    method: parsed?.method ?? 'NONE',
+    uri: parsed === null ? 'error:invalid-request' : '-',
+    versionMinor: parsed?.versionMinor ?? 0,
+    requestFields: parsed?.fields ?? null,
+    requestHeadBytes: parsed?.headBytes ?? 0,
+    requestContentBytes: 0,
+    result: 'NONE_NONE',
+    collapsed: false,
+    hierarchy: 'HIER_NONE',
+    error: null,
+    errorDetail: '',
+    accessLine: '',
+    reuseReason: '',
+    storeReason: '',
+    server: null,
+    serverLocal: null,
+    forged: false,
+    serverStatus: 0,
+    attempts: 0,
+    status: 0,
+    responseFields: null,
+    contentType: '',
+    responseBytes: 0,
+    responseHeadBytes: 0,
+  }
+}

@@ -1,0 +1,159 @@
+import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
+import { ProxyError } from '../../base/index.ts'
+import {
+  BodyReader, type ContentSink, endToEndFields, type HeadLimits, parseResponseHead, requestHeadText, type ResponseHead,
+} from '../../http/index.ts'
+import { originPairs } from './forward-request.ts'
+import { connectionLine, headText, sendHead } from './response.ts'
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+import { relay, tunnelFailed } from './tunnel.ts'
+
+// A request with Upgrade (RFC 9110 7.8), WebSocket above all. It goes to the server on a connection of its own, with
+// the two hop-by-hop fields it needs. 101: the two connections become a relay. Anything else is an ordinary response.
+
+export const upgrade = (t: Transaction, server: Connection): Promise<Next> =>
+  new Promise(resolve => {
+    const exchange = new Exchange(t, server, resolve)
+    server.setReader(exchange)
+    server.setTimeout(t.policy.timeouts.read)
+    t.onClientGone = () => server.close('aborted')
+    const pairs = [...originPairs(t), 'Connection', 'Upgrade', 'Upgrade', t.head.upgrade ?? '']
+    server.write(requestHeadText(t.head.method, t.target?.path ?? '/', pairs))
+  })
+
+class Exchange implements ConnectionReader {
+  readonly #t: Transaction
+  readonly #server: Connection
+  readonly #resolve: (next: Next) => void
+  readonly #limits: HeadLimits
+  #held: Buffer | null = null
+  #body: BodyReader | null = null
+  #over = false
+
+  constructor(t: Transaction, server: Connection, resolve: (next: Next) => void) {
+    this.#t = t
+    this.#server = server
+    this.#resolve = resolve
+    const max = t.policy.limits.responseHeadMax
+    this.#limits = { lineBytesMax: max, headBytesMax: max, fieldsMax: t.policy.limits.fieldsMax, hostRequired: false }
+  }
+
+  onData(_server: Connection, slab: Buffer, start: number, end: number): void {
+    if (this.#body !== null) {
+      this.#pass(slab, start, end)
+      return
+    }
+    const held = this.#held
+    this.#held = null
+    if (held === null) this.#readHead(slab, start, end)
+    else {
+      const all = Buffer.concat([held, slab.subarray(start, end)])
+      this.#readHead(all, 0, all.length)
+    }
+  }
+
+  #readHead(bytes: Buffer, start: number, end: number): void {
+    let at = start
+    while (!this.#over) {
+      const answer = parseResponseHead(bytes, at, end, this.#limits, this.#t.head.method)
+      if (answer.kind === 'more') {
+        this.#held = Buffer.from(bytes.subarray(at, end))
+        return
+      }
+      if (answer.kind === 'bad') {
+        this.#fail(new ProxyError(answer.error, answer.why, { side: 'server' }))
+        return
+      }
+      at = answer.end
+      const head = answer.head
+      if (head.status === 101) {
+        this.#switch(head, at < end ? Buffer.from(bytes.subarray(at, end)) : null)
+        return
+      }
+      if (head.status >= 200) {
+        this.#answer(head, bytes, at, end)
+        return
+      }
+      if (this.#t.outcome.versionMinor === 1 && head.status !== 100) {
+        this.#t.client.connection.write(`${headText(head.status, head.reason, endToEndFields(head.fields).pairs)}\r\n`)
+      }
+    }
+  }
+
+  #switch(head: ResponseHead, early: Buffer | null): void {
+    const t = this.#t
+    this.#over = true
+    t.onClientGone = null
+    t.outcome.serverStatus = 101
+    t.outcome.status = 101
+    const pairs = [...endToEndFields(head.fields).pairs, 'Connection', 'Upgrade', 'Upgrade', head.fields.joined('upgrade') ?? '']
+    sendHead(t, `${headText(101, head.reason, pairs)}\r\n`)
+    this.#server.setTimeout(0)
+    relay(t, this.#server, early).then(this.#resolve)
+  }
+
+  /** The server does not want to change the protocol. Its framing is passed on as it is; then both ends close. */
+  #answer(head: ResponseHead, bytes: Buffer, at: number, end: number): void {
+    const t = this.#t
+    t.keepAlive = false
+    t.outcome.result = 'TCP_MISS'
+    t.outcome.serverStatus = head.status
+    t.outcome.status = head.status
+    t.outcome.responseFields = head.fields
+    t.outcome.contentType = head.fields.get('content-type') ?? ''
+    const pairs = endToEndFields(head.fields).pairs
+    if (head.framing.kind === 'chunked') pairs.push('Transfer-Encoding', 'chunked')
+    sendHead(t, `${headText(head.status, head.reason, pairs)}${connectionLine(t)}\r\n`)
+    this.#body = new BodyReader(head.framing)
+    t.onDrained = () => this.#server.resumeRead()
+    this.#pass(bytes, at, end)
+  }
+
+  #pass(bytes: Buffer, start: number, end: number): void {
+    const body = this.#body
+    if (body === null) return
+    const rest = body.feed(bytes, start, end, ignore)
+    if (rest > start) {
+      this.#t.outcome.responseBytes += rest - start
+      const copy = Buffer.from(bytes.subarray(start, rest))
+      if (!this.#t.client.connection.write(copy)) this.#server.deferRead()
+    }
+    if (body.failed !== null) this.#fail(new ProxyError('bad-response', body.failed.why, { side: 'server' }))
+    else if (body.done) this.#done()
+  }
+
+  #done(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#t.onClientGone = null
+    this.#server.close('done')
+    this.#resolve(this.#t.over ? 'done' : 'finish')
+  }
+
+  #fail(failure: ProxyError): void {
+    if (this.#over) return
+    this.#over = true
+    this.#t.onClientGone = null
+    this.#server.close('aborted')
+    this.#resolve(tunnelFailed(this.#t, failure))
+  }
+
+  onEnd(): void {
+    if (this.#body?.end()) this.#done()
+    else this.#fail(new ProxyError('read-error', 'the server closed within its response', { side: 'server' }))
+  }
+
+  onDrain(): void {}
+
+  onTimeout(): void {
+    this.#fail(new ProxyError('read-timeout', 'no answer to Upgrade', { side: 'server' }))
+  }
+
+  onClose(_server: Connection, why: CloseReason): void {
+    this.#fail(new ProxyError('read-error', why, { side: 'server' }))
+  }
+}
+
+/** The bytes are passed on with their framing; the reader only finds the end. */
+const ignore: ContentSink = { onContent() {} }

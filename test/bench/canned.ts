@@ -1,0 +1,33 @@
+import net from 'node:net'
+
+// The yardstick: what Node's own `net` gives with nothing behind it. It looks for the end of a head and answers the same
+// bytes each time; the last digits of the path choose the size.
+
+const body = (bytes: number): Buffer => {
+  const content = Buffer.alloc(bytes, 'x')
+  const head =
+    'HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Fri, 20 Nov 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\n' +
+    `Content-Length: ${bytes}\r\nCache-Control: max-age=3600\r\nETag: "655b0000-400"\r\nAge: 5\r\n\r\n`
+  return Buffer.concat([Buffer.from(head), content])
+}
+
+const answers = new Map([1, 16, 100].map(kib => [`/${kib}k`, body(kib * 1024)]))
+
+net
+  .createServer({ noDelay: true }, socket => {
+    let rest = ''
+    socket.on('error', () => socket.destroy())
+    socket.on('data', chunk => {
+      let text = rest + chunk.latin1Slice(0, chunk.length)
+      for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
+        const path = text.slice(4, text.indexOf(' ', 4))
+        const closes = text.slice(0, end).includes('Connection: close')
+        text = text.slice(end + 4)
+        const answer = answers.get(path.split('?')[0] ?? '') ?? answers.get('/1k')
+        if (answer !== undefined) socket.write(answer)
+        if (closes) socket.end()
+      }
+      rest = text
+    })
+  })
+  .listen(Number(process.argv[2]), '::', 4096, () => console.log('ready'))
