@@ -13,19 +13,23 @@ const body = (bytes: number): Buffer => {
 
 const answers = new Map([1, 16, 100].map(kib => [`/${kib}k`, body(kib * 1024)]))
 
+/** Goes right behind the status line of 15 characters. */
+const closing = Buffer.from('\r\nConnection: close')
+
 net
   .createServer({ noDelay: true }, socket => {
     let rest = ''
     socket.on('error', () => socket.destroy())
-    socket.on('data', chunk => {
+    socket.on('data', (chunk: Buffer) => {
       let text = rest + chunk.latin1Slice(0, chunk.length)
       for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
         const path = text.slice(4, text.indexOf(' ', 4))
         const closes = text.slice(0, end).includes('Connection: close')
         text = text.slice(end + 4)
         const answer = answers.get(path.split('?')[0] ?? '') ?? answers.get('/1k')
-        if (answer !== undefined) socket.write(answer)
-        if (closes) socket.end()
+        if (answer === undefined) continue
+        if (closes) socket.end(Buffer.concat([answer.subarray(0, 15), closing, answer.subarray(15)]))
+        else socket.write(answer)
       }
       rest = text
     })

@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import { ms } from '../../src/base/index.ts'
 import type { Namespace, Running } from '../../src/intercept/index.ts'
 
@@ -22,8 +23,10 @@ const open = () => {
 for (let i = 0; i < 100; i++) open()
 `
 
+const nodex = join(import.meta.dirname, '../../bin/nodex')
+
 export const idleHolder = async (client: Namespace, host: string, count: number): Promise<Running> => {
-  const holder = client.spawn('sh', ['-c', 'ulimit -n 65536; exec bin/nodex -e "$0" "$1" "$2"', program, host, String(count)])
+  const holder = client.spawn('sh', ['-c', 'ulimit -n 65536; exec "$3" -e "$0" "$1" "$2"', program, host, String(count), nodex])
   await holder.heard('all held', ms(60_000))
   return holder
 }

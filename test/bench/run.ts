@@ -116,7 +116,12 @@ const redirect = (network: Network, subject: Subject): Promise<string> =>
   network.gateway.script(`nft -f - <<'RULES'
 table inet bench
 delete table inet bench
-table inet bench { chain pre { type nat hook prerouting priority dstnat; iifname "lan" tcp dport 80 redirect to :${subject.port}; } }
+table inet bench {
+  chain pre {
+    type nat hook prerouting priority dstnat
+    iifname "lan" tcp dport 80 redirect to :${subject.port}
+  }
+}
 RULES
 conntrack -F >/dev/null 2>&1 || true`)
 
