@@ -9,3 +9,16 @@
 export type { Namespace, Ran, RunOptions } from './lab/namespace.ts'
 export type { Running } from './lab/running.ts'
 export { labAddresses, labInterfaces, labNames, type Network, openNetwork, whyNoNetwork, withNetwork } from './lab/network.ts'
+export type { CarriedOut } from './rules/carry-out.ts'
+export {
+  type ListeningPort,
+  parsePorts,
+  type PlanAnswer,
+  planRules,
+  type PortRange,
+  ruleDefaults,
+  type RuleOptions,
+  type RulePlan,
+  type TakeWish,
+} from './rules/plan.ts'
+export { doRules, type RuleDeed, type RuleForm, ruleForms, ruleText } from './rules/rules.ts'

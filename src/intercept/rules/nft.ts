@@ -1,0 +1,185 @@
+import { boundAddress, familyOf, neverTaken, type PortRange, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
+import { routingSteps, undoRoutingSteps } from './routing.ts'
+import type { Step } from './step.ts'
+
+// The rule set for nftables. One table, ours alone: replaced whole when applied, deleted whole when undone.
+//
+//   prerouting/mangle   ours ──► sockets of the proxy ──► never taken ──► TPROXY (──► drop)
+//   prerouting/dstnat   never taken ──► REDIRECT
+//   output              the same for this machine's own connections: mark and route again through lo, or REDIRECT
+
+const table = 'inet glassquid'
+
+export const nftSteps = (plan: RulePlan): Step[] => [
+  ...routingSteps(plan),
+  { why: 'The rules; a set of ours that is there is replaced in the same moment.', command: ['nft', '-f', '-'], input: nftText(plan) },
+]
+
+export const undoNftSteps = (plan: RulePlan): Step[] => [
+  {
+    why: 'Our table, with all that is in it.',
+    command: ['nft', 'delete', 'table', ...table.split(' ')],
+    alreadySo: /No such file or directory/,
+  },
+  ...undoRoutingSteps(plan),
+]
+
+export const nftText = (plan: RulePlan): string => {
+  const chains = [
+    ...(plan.tproxy.length > 0 ? [takeChain(plan)] : []),
+    ...(plan.nat.length > 0 ? [redirectChain(plan)] : []),
+    ...(plan.options.local && plan.tproxy.length > 0 ? [localTakeChain(plan)] : []),
+    ...(plan.options.local && plan.nat.length > 0 ? [localRedirectChain(plan)] : []),
+  ]
+  return `table ${table}
+delete table ${table}
+table ${table} {
+${indent([networkSet(plan, 4), networkSet(plan, 6), ...clientSets(plan), ...chains].join('\n'))}
+}
+`
+}
+
+// --- chains ---
+
+const takeChain = (plan: RulePlan): string => {
+  const mark = hex(plan.options.takenMark)
+  const own = hex(plan.options.ownMark)
+  return chain('take', 'type filter hook prerouting priority mangle; policy accept;', [
+    '# what the proxy itself sends is never taken',
+    `meta mark & ${own} == ${own} accept`,
+    '# Packets of sockets the proxy holds: intercepted connections, and answers to forged addresses. A SYN goes only to a',
+    '# listener bound to just that address; all others pass on, or a port used again within a minute would find its old',
+    '# connection (TIME_WAIT) here instead of the listener below, and any address would lead to the proxy\'s own port.',
+    `meta l4proto tcp tcp flags & (syn|ack) != syn socket transparent 1 meta mark set mark or ${mark} accept`,
+    `meta l4proto tcp tcp flags & (syn|ack) == syn socket transparent 1 socket wildcard 0 meta mark set mark or ${mark} accept`,
+    `meta l4proto udp socket transparent 1 socket wildcard 0 meta mark set mark or ${mark} accept`,
+    '# "packet too big" and other complaints about those connections are for us, not for the client we speak for',
+    `meta l4proto { icmp, icmpv6 } socket transparent 1 meta mark set mark or ${mark} accept`,
+    ...neverTakenRules(plan),
+    ...plan.tproxy.flatMap(taken => tproxyRules(taken, plan)),
+    ...(plan.options.failClosed ? closedRules(plan) : []),
+  ])
+}
+
+const tproxyRules = (taken: Taken, plan: RulePlan): string[] => {
+  const mark = hex(plan.options.takenMark)
+  const match = `${familyMatch(taken)}tcp dport ${portSet(taken.ports)} ${tproxyTarget(taken)}`
+  return [
+    `# ${taken.listener.name} (tproxy)`,
+    ...from(plan).map(way => `${way} ${match} meta mark set mark or ${mark} accept`),
+    ...(plan.options.local ? [`${looped(plan)} ${match} accept`] : []),
+  ]
+}
+
+/** Whatever no listener took, in both families: a family nobody listens for would be a way round the proxy. */
+const closedRules = (plan: RulePlan): string[] => {
+  const match = `tcp dport ${portSet(plan.tproxy.flatMap(taken => taken.ports))} drop`
+  return [
+    '# fail-closed: nobody took it, so nobody gets it',
+    ...from(plan).map(way => `${way} ${match}`),
+    ...(plan.options.local ? [`${looped(plan)} ${match}`] : []),
+  ]
+}
+
+/** Without a listener a redirected connection is refused by this machine: it is fail-closed by its nature. */
+const redirectChain = (plan: RulePlan): string =>
+  chain('take_nat', 'type nat hook prerouting priority dstnat; policy accept;', [
+    ...neverTakenRules(plan),
+    ...plan.nat.flatMap(taken => [
+      `# ${taken.listener.name} (intercept)`,
+      ...from(plan).map(way => `${way} ${familyMatch(taken)}tcp dport ${portSet(taken.ports)} ${redirectTarget(taken)}`),
+    ]),
+  ])
+
+/** TPROXY works in prerouting only: mark here, and the route hook sends the packet there by way of lo. */
+const localTakeChain = (plan: RulePlan): string =>
+  chain('local_take', 'type route hook output priority mangle; policy accept;', [
+    ...ownRules(plan),
+    ...neverTakenRules(plan),
+    ...plan.tproxy.map(
+      taken => `${familyMatch(taken)}tcp dport ${portSet(taken.ports)} meta mark set mark or ${hex(plan.options.takenMark)}`,
+    ),
+  ])
+
+const localRedirectChain = (plan: RulePlan): string =>
+  chain('local_take_nat', 'type nat hook output priority -100; policy accept;', [
+    ...ownRules(plan),
+    ...neverTakenRules(plan),
+    ...plan.nat.map(taken => `${familyMatch(taken)}tcp dport ${portSet(taken.ports)} ${redirectTarget(taken)}`),
+  ])
+
+// --- rules ---
+
+const ownRules = (plan: RulePlan): string[] => {
+  const own = hex(plan.options.ownMark)
+  return [`meta mark & ${own} == ${own} accept`, `meta skuid ${plan.options.proxyUser} accept`]
+}
+
+const neverTakenRules = (plan: RulePlan): string[] => [
+  ...(exempt(plan, 4).length > 0 ? ['ip saddr @exempt4 accept'] : []),
+  ...(exempt(plan, 6).length > 0 ? ['ip6 saddr @exempt6 accept'] : []),
+  'ip daddr @bypass4 accept',
+  'ip6 daddr @bypass6 accept',
+  '# this machine itself',
+  'fib daddr type local accept',
+]
+
+const familyMatch = (taken: Taken): string =>
+  taken.families.length === 2 ? '' : `meta nfproto ipv${taken.families[0]} `
+
+const tproxyTarget = (taken: Taken): string => {
+  const address = boundAddress(taken.listener)
+  const { port } = taken.listener
+  if (address === null) return `tproxy to :${port}`
+  return familyOf(address) === 4 ? `tproxy ip to ${address}:${port}` : `tproxy ip6 to [${address}]:${port}`
+}
+
+const redirectTarget = (taken: Taken): string => {
+  const address = boundAddress(taken.listener)
+  const { port } = taken.listener
+  if (address === null) return `redirect to :${port}`
+  return familyOf(address) === 4 ? `dnat ip to ${address}:${port}` : `dnat ip6 to [${address}]:${port}`
+}
+
+/** Rule beginnings, one or several: names with `*` cannot stand in a set. */
+const from = ({ options: { interfaces } }: RulePlan): string[] => {
+  if (interfaces.length === 0) return ['iifname != "lo"']
+  const quoted = interfaces.map(name => `"${name}"`)
+  return interfaces.some(name => name.endsWith('*'))
+    ? quoted.map(name => `iifname ${name}`)
+    : [`iifname { ${quoted.join(', ')} }`]
+}
+
+/** This machine's own connections, marked in the output hook and come back by way of lo. */
+const looped = ({ options: { takenMark } }: RulePlan): string =>
+  `iifname "lo" meta mark & ${hex(takenMark)} == ${hex(takenMark)}`
+
+const portSet = (ports: readonly PortRange[]): string => {
+  const words = ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`))
+  return `{ ${[...new Set(words)].join(', ')} }`
+}
+
+// --- sets ---
+
+const exempt = (plan: RulePlan, family: RuleFamily): readonly string[] =>
+  plan.options.exempt.filter(text => familyOf(text) === family)
+
+const networkSet = (plan: RulePlan, family: RuleFamily): string =>
+  set('bypass', family, [...neverTaken[family], ...plan.options.bypass.filter(text => familyOf(text) === family)])
+
+const clientSets = (plan: RulePlan): string[] =>
+  ([4, 6] as const)
+    .filter(family => exempt(plan, family).length > 0)
+    .map(family => set('exempt', family, exempt(plan, family)))
+
+const set = (name: string, family: RuleFamily, elements: readonly string[]): string =>
+  `set ${name}${family} { type ipv${family}_addr; flags interval; auto-merge; elements = { ${elements.join(', ')} }; }`
+
+// --- text ---
+
+const chain = (name: string, hook: string, rules: readonly string[]): string =>
+  `chain ${name} {\n${indent([hook, ...rules].join('\n'))}\n}`
+
+const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ')
+
+const hex = (mark: number): string => `0x${mark.toString(16)}`
