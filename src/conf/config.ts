@@ -1,4 +1,5 @@
-import type { Bytes, DurationMs, Endpoint, Seconds } from '../base/index.ts'
+import type { Bytes, Seconds } from '../base/index.ts'
+import type { DirectiveName, directives } from './directive/index.ts'
 
 // What the other rooms see of a conf: plain readonly values, each line with the place it was read from. The interface
 // of all directives, `Config`, is derived from the table (directive/index.ts); here are the values of its lines.
@@ -79,6 +80,8 @@ export interface AclDefinition {
   readonly type: string
   /** `-n`, `-m`, `-m=,`, `--client-requested` ...; `-i` is per value. */
   readonly flags: readonly string[]
+  /** Types with a first word of their own: the field name of req_header, the class of external ...; else null. */
+  readonly argument: AclValue | null
   readonly values: readonly AclValue[]
   /** Made by us before the file is read (all, localhost ...). */
   readonly builtIn: boolean
@@ -182,82 +185,12 @@ export interface KeptLine {
   readonly at: Location
 }
 
-export interface Config {
-  readonly http_port: readonly PortConfig[]
-  readonly acl: readonly AclDefinition[]
-  readonly http_access: readonly AccessLine[]
-  readonly cache: readonly AccessLine[]
-  readonly spoof_client_ip: readonly AccessLine[]
-  readonly tcp_outgoing_address: readonly OutgoingLine<string>[]
-  readonly tcp_outgoing_mark: readonly OutgoingLine<number>[]
-  readonly tcp_outgoing_tos: readonly OutgoingLine<number>[]
-  readonly host_verify_strict: boolean
-  readonly client_dst_passthru: boolean
-
-  readonly cache_mem: Bytes
-  readonly maximum_object_size_in_memory: Bytes
-  readonly maximum_object_size: Bytes
-  readonly refresh_pattern: readonly RefreshPattern[]
-  readonly collapsed_forwarding: boolean
-  readonly negative_ttl: Seconds
-  readonly max_stale: Seconds
-  readonly reload_into_ims: boolean
-
-  readonly access_log: readonly AccessLogLine[]
-  readonly logformat: readonly LogFormat[]
-  /** A path; null = none. */
-  readonly cache_log: string | null
-  readonly logfile_rotate: number
-  readonly strip_query_terms: boolean
-  readonly debug_options: DebugOptions
-
-  /** null = the machine's own name. */
-  readonly visible_hostname: string | null
-  readonly unique_hostname: string | null
-  readonly via: boolean
-  readonly forwarded_for: ForwardedFor
-  readonly httpd_suppress_version_string: boolean
-  readonly error_directory: string | null
-  readonly cache_mgr: string
-
-  readonly connect_timeout: DurationMs
-  readonly forward_timeout: DurationMs
-  readonly read_timeout: DurationMs
-  readonly write_timeout: DurationMs
-  readonly request_start_timeout: DurationMs
-  readonly request_timeout: DurationMs
-  readonly client_idle_pconn_timeout: DurationMs
-  readonly server_idle_pconn_timeout: DurationMs
-  readonly client_lifetime: DurationMs
-  /** Infinity = no limit (0 in the conf). */
-  readonly pconn_lifetime: DurationMs
-  readonly dns_timeout: DurationMs
-  readonly shutdown_lifetime: DurationMs
-
-  readonly request_header_max_size: Bytes
-  readonly reply_header_max_size: Bytes
-  /** Infinity = no limit (0 in the conf). */
-  readonly request_body_max_size: Bytes
-  readonly client_persistent_connections: boolean
-  readonly server_persistent_connections: boolean
-  readonly half_closed_clients: boolean
-
-  /** Empty = the system's (/etc/resolv.conf). Port 53 unless written. */
-  readonly dns_nameservers: readonly Endpoint[]
-  readonly hosts_file: string | null
-  readonly positive_dns_ttl: Seconds
-  readonly negative_dns_ttl: Seconds
-
-  readonly workers: number
-  /** 0 = as many as the system allows. */
-  readonly max_filedescriptors: number
-  readonly pid_filename: string | null
-  readonly coredump_dir: string | null
-  readonly cache_effective_user: string | null
-  readonly cache_effective_group: string | null
-
+/** Everything a conf says: the value of every directive of the table, by its name. */
+export type Config = {
+  readonly [N in DirectiveName]: (typeof directives)[N]['kind']['initial']
+} & {
   /** Names of the directives that stood in the file: a default path that fails is no error, a written one is. */
-  readonly given: ReadonlySet<string>
+  readonly given: ReadonlySet<DirectiveName>
   /** Every file read, for `-k parse` and watching. */
   readonly files: readonly string[]
 }

@@ -7,3 +7,7 @@
 // calls          base
 
 export type * from './config.ts'
+export { diagnosticText, exitCodeOf, placeText } from './findings.ts'
+export { confText, parseConf, type ParsedConf } from './parser.ts'
+export type { ConfSource } from './reader.ts'
+export { type ConfWorld, systemWorld } from './world.ts'

@@ -1,0 +1,286 @@
+import { type AclType, aclTypeName, aclTypes, builtInAcls } from './acl-types.ts'
+import type { AclDefinition, AclUse, AclValue, Location, LogFormat } from './config.ts'
+import type { Findings } from './findings.ts'
+import type { Line, Word } from './line.ts'
+import { nearest } from './nearest.ts'
+import { canonicalNetwork } from './network.ts'
+import { readErrorText } from './world.ts'
+
+// `acl NAME TYPE [flags] values`: the definitions of a conf, and who uses them. Names know no case. Lines of one name add
+// up; its type stays. An ACL must stand above its first use, as in Squid; the place below is named when there is one.
+
+interface Definition extends AclDefinition {
+  readonly flags: string[]
+  readonly values: AclValue[]
+  argument: AclValue | null
+  at: Location
+}
+
+interface EarlyUse {
+  readonly name: string
+  readonly at: Location
+}
+
+const builtInPlace: Location = { file: '(built in)', line: 0, column: 0, from: null }
+
+export class AclTable {
+  readonly #byName = new Map<string, Definition>()
+  readonly #list: Definition[] = []
+  readonly #used = new Set<string>()
+  readonly #early: EarlyUse[] = []
+
+  constructor() {
+    for (const { name, type, values } of builtInAcls) {
+      this.#add({
+        name,
+        type,
+        flags: [],
+        argument: null,
+        values: values.map(text => ({ text, at: builtInPlace, caseInsensitive: false })),
+        builtIn: true,
+        at: builtInPlace,
+      })
+    }
+  }
+
+  get definitions(): readonly AclDefinition[] {
+    return this.#list
+  }
+
+  /** Own ACLs that no line uses. */
+  get unused(): readonly AclDefinition[] {
+    return this.#list.filter(d => !d.builtIn && !this.#used.has(d.name.toLowerCase()))
+  }
+
+  isDefined(name: string): boolean {
+    return this.#byName.has(name.toLowerCase())
+  }
+
+  definition(name: string): AclDefinition | undefined {
+    return this.#byName.get(name.toLowerCase())
+  }
+
+  typeOf(name: string): AclType | undefined {
+    const definition = this.#byName.get(name.toLowerCase())
+    return definition === undefined ? undefined : aclTypes[definition.type]
+  }
+
+  /** `name` or `!name` in a rule. An unknown one is reported when the whole conf has been read. */
+  use(word: Word, line: Line): AclUse {
+    const negated = word.text.startsWith('!')
+    const name = negated ? word.text.slice(1) : word.text
+    const key = name.toLowerCase()
+    const definition = this.#byName.get(key)
+    this.#used.add(key)
+    if (definition === undefined) this.#early.push({ name, at: line.at(word) })
+    return { name: definition?.name ?? name, negated }
+  }
+
+  /** A word of a line that is only kept: if it is an ACL's name, the ACL has a use. */
+  touch(word: string): void {
+    this.#used.add(word.replace(/^!/, '').toLowerCase())
+  }
+
+  /** After the last line. */
+  reportUnknown(findings: Findings, formats: ReadonlyMap<string, LogFormat>): void {
+    for (const { name, at } of this.#early) {
+      const below = this.#byName.get(name.toLowerCase())
+      if (below !== undefined) {
+        findings.fatal(at, `ACL not found: ${name}`, `it is defined below, at ${below.at.file}:${below.at.line}: move that line up`)
+        continue
+      }
+      const format = formats.get(name) // the second word of an access_log line may have been meant as one
+      if (format !== undefined) {
+        findings.fatal(at, `ACL not found: ${name}`, `the logformat of that name is defined below, at ${format.at.file}:${format.at.line}: move that line up`)
+        continue
+      }
+      const like = name === '' ? null : nearest(name, this.#list.map(d => d.name))
+      findings.fatal(at, `ACL not found: ${name}`, like === null ? `define it above: acl ${name || 'NAME'} TYPE values` : `did you mean ${like}?`)
+    }
+  }
+
+  /** Reads one `acl` line. */
+  define(line: Line): void {
+    const nameWord = line.next()
+    const typeWord = line.next()
+    if (nameWord === null) return line.fatal('aclParseAclLine: missing ACL name', null, 'acl NAME TYPE values')
+    if (typeWord === null) return line.fatal(`aclParseAclLine: missing type of ACL '${nameWord.text}'`, nameWord, 'acl NAME TYPE values')
+    if (nameWord.text.startsWith('!')) return line.fatal("an ACL's name cannot begin with '!'", nameWord)
+    if (isOldManager(nameWord, typeWord, line)) return
+    const typeName = aclTypeName(typeWord.text)
+    if (typeName === null) return unknownType(line, typeWord)
+    const definition = this.#begin(line, nameWord, typeWord, typeName)
+    if (definition !== null) this.#read(line, definition)
+  }
+
+  #begin(line: Line, name: Word, typeWord: Word, type: string): Definition | null {
+    const known = this.#byName.get(name.text.toLowerCase())
+    if (known === undefined) {
+      if (aclTypes[type]?.retired) {
+        line.warning(`ACL type '${type}' no longer exists: '${name.text}' never matches`, typeWord)
+      }
+      return this.#add({ name: name.text, type, flags: [], argument: null, values: [], builtIn: false, at: line.at(name) })
+    }
+    if (known.type === type) return known
+    const where = known.builtIn ? 'built in' : `defined at ${known.at.file}:${known.at.line}`
+    line.fatal(`aclParseAclLine: ACL '${name.text}' already exists with different type.`, typeWord, `'${known.name}' is ${where} as '${known.type}': take another name`)
+    return null
+  }
+
+  #read(line: Line, definition: Definition): void {
+    const type = aclTypes[definition.type]
+    if (type === undefined) return
+    if (type.argument !== undefined && !readArgument(line, definition, type.argument)) return
+    const before = definition.values.length
+    let caseInsensitive = false
+    let flags = true // options may still come
+    for (let word = line.listed(type.values === 'regex'); word !== null; word = line.listed(type.values === 'regex')) {
+      if (!word.isFile && !word.quoted && (flags || type.values === 'regex')) {
+        if (word.text === '-i' || word.text === '+i') {
+          if (!type.flags.includes(word.text)) line.fatal(`ACL type '${definition.type}' has no option ${word.text}`, word)
+          caseInsensitive = word.text === '-i'
+          continue
+        }
+        if (flags && word.text === '--') {
+          flags = false
+          continue
+        }
+        if (flags && word.text.startsWith('-') && isFlag(word.text)) {
+          readFlag(line, definition, type, word)
+          continue
+        }
+      }
+      flags = false
+      if (type.values === 'names') this.use(word, line)
+      if (word.isFile) readList(line, definition, word, caseInsensitive, type.values === 'regex')
+      else addValue(line, definition, { text: word.text, at: line.at(word), caseInsensitive })
+    }
+    if (definition.values.length === before && !definition.builtIn && !definition.flags.length) {
+      line.warning(`empty ACL: ${line.text}`, null, 'it matches nothing')
+    }
+  }
+
+  #add(definition: Definition): Definition {
+    this.#byName.set(definition.name.toLowerCase(), definition)
+    this.#list.push(definition)
+    return definition
+  }
+}
+
+/** Squid 2.6 to 3.1 had the manager as a scheme. The built-in one knows today's pages. */
+const isOldManager = (name: Word, type: Word, line: Line): boolean => {
+  if (name.text.toLowerCase() !== 'manager' || type.text !== 'proto') return false
+  line.note("'acl manager proto cache_object' is left out: manager is built in", name, 'remove the line')
+  while (line.next() !== null);
+  return true
+}
+
+const unknownType = (line: Line, word: Word): void => {
+  const names = Object.keys(aclTypes)
+  const like = nearest(word.text, names)
+  line.fatal(`invalid ACL type '${word.text}'`, word, like === null ? '' : `did you mean ${like}?`)
+}
+
+/** `-x`, `-x=...` or `--words`: a lone `-` or a regex such as `-[0-9]` is a value. */
+const isFlag = (text: string): boolean => /^-[a-zA-Z](?:=.*)?$|^--[a-z-]+$|^-sha1$/.test(text)
+
+const readFlag = (line: Line, definition: Definition, type: AclType, word: Word): void => {
+  const bare = word.text.replace(/=.*$/, '')
+  if (!type.flags.includes(bare)) {
+    line.fatal(`ACL type '${definition.type}' has no option ${word.text}`, word, 'write -- before values that begin with a minus')
+    return
+  }
+  const exclusive = (flag: string) => flag.startsWith('--')
+  if (exclusive(word.text) && definition.flags.some(f => exclusive(f) && f !== word.text)) {
+    line.fatal(`only one of ${type.flags.filter(exclusive).join(', ')} is possible`, word)
+  }
+  if (!definition.flags.includes(word.text)) definition.flags.push(word.text)
+}
+
+const readArgument = (line: Line, definition: Definition, what: string): boolean => {
+  const word = line.next()
+  if (word === null) {
+    line.fatal(`ACL type '${definition.type}' needs ${what} first`)
+    return false
+  }
+  if (definition.argument === null) {
+    definition.argument = { text: word.text, at: line.at(word), caseInsensitive: false }
+    return true
+  }
+  if (definition.argument.text.toLowerCase() === word.text.toLowerCase()) return true
+  line.fatal(`ACL '${definition.name}' already looks at '${definition.argument.text}'`, word, 'take another name')
+  return false
+}
+
+/** A value of a list file. A million of them are normal: the place is made when somebody asks. */
+class FileValue implements AclValue {
+  readonly text: string
+  readonly caseInsensitive: boolean
+  readonly #list: { readonly file: string; readonly from: Location }
+  readonly #line: number
+
+  constructor(text: string, caseInsensitive: boolean, list: { readonly file: string; readonly from: Location }, line: number) {
+    this.text = text
+    this.caseInsensitive = caseInsensitive
+    this.#list = list
+    this.#line = line
+  }
+
+  get at(): Location {
+    return { file: this.#list.file, line: this.#line, column: 1, from: this.#list.from }
+  }
+}
+
+/** One value per line, blanks inside kept; empty lines and comments skipped; `-i` and `+i` also work here. */
+const readList = (line: Line, definition: Definition, word: Word, insensitive: boolean, regex: boolean): void => {
+  let text: string
+  try {
+    text = line.scope.world.readFile(word.text)
+  } catch (error) {
+    line.error(`Can not open file ${word.text} for reading: ${readErrorText(error)}`, word, 'an ACL without its list would match nothing')
+    return
+  }
+  const list = { file: word.text, from: line.at(word) }
+  let caseInsensitive = insensitive
+  let number = 0
+  for (const raw of text.split('\n')) {
+    number++
+    const value = listValue(number === 1 && raw.startsWith('\ufeff') ? raw.slice(1) : raw)
+    if (value === '') continue
+    if (regex && (value === '-i' || value === '+i')) caseInsensitive = value === '-i'
+    else addValue(line, definition, new FileValue(value, caseInsensitive, list, number))
+  }
+}
+
+const listValue = (raw: string): string => {
+  const text = raw.trim()
+  if (text.startsWith('#')) return ''
+  const comment = text.search(/[ \t]#/)
+  return comment < 0 ? text : text.slice(0, comment).trimEnd()
+}
+
+/** Redeclaring a built-in ACL is common and mostly says what it says already. */
+const addValue = (line: Line, definition: Definition, value: AclValue): void => {
+  if (definition.builtIn) {
+    if (saysNothingNew(definition, value.text)) return
+    if (definition.at === builtInPlace) {
+      definition.at = line.at()
+      line.note(`adds to the built-in ACL '${definition.name}'`, null, 'take another name if that is not meant')
+    }
+  } else if (looksLikeFile(definition.type, value.text)) {
+    line.scope.findings.warning(value.at, `'${value.text}' is read as a value, not as a file`, `did you mean "${value.text}"?`)
+  }
+  definition.values.push(value)
+}
+
+const saysNothingNew = (definition: Definition, text: string): boolean => {
+  if (definition.name === 'all') return true
+  if (definition.name === 'manager' && /^\^cache_object:/.test(text)) return true // that scheme is gone
+  const network = definition.type === 'src' || definition.type === 'dst' ? canonicalNetwork(text) : text
+  return definition.values.some(v => v.text === text || (network !== null && canonicalNetwork(v.text) === network))
+}
+
+const fileTypes = ['src', 'dst', 'localip', 'srcdomain', 'dstdomain', 'ssl::server_name', 'proxy_auth']
+
+const looksLikeFile = (type: string, text: string): boolean =>
+  fileTypes.includes(type) && (/\.(txt|list|lst|acl|conf|dat)$/i.test(text) || (/^\.{0,2}\//.test(text) && !text.includes('://')))

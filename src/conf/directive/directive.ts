@@ -1,0 +1,83 @@
+import type { Line } from '../line.ts'
+
+// A directive is one entry of the table: the parser, the defaults, the documented conf and the reference page all come
+// from it. What a directive does is in the rooms; here is what it is.
+
+/** How the words after a directive's name become a value. */
+export interface Kind<T> {
+  /** The words as the documentation shows them. */
+  readonly grammar: string
+  /** What the words must keep to, for the documentation; '' if there is nothing to say. */
+  readonly limits: string
+  /** The value while nothing was read. */
+  readonly initial: T
+  /** List kinds add to `before`. undefined: refused, and the line has said why. */
+  read(line: Line, before: T): T | undefined
+  /** The value as conf text, a string per line, without the directive's name. */
+  write(value: T): readonly string[]
+}
+
+/** When a changed value counts after `-k reconfigure`. */
+export type ReloadEffect =
+  | 'at once' // for everything that happens from then on
+  | 'new connections' // those open keep what they came in with
+  | 'restart' // only after a restart
+
+interface Facts {
+  /** Squid's and Lusca's other names. */
+  readonly aliases: readonly string[]
+  /** One or a few sentences: what it does, what people get wrong. */
+  readonly doc: string
+}
+
+/**
+ * works    does what it says
+ * later    is read and checked, but has no effect yet; a conf that needs it is told so
+ */
+export interface Directive<T> extends Facts {
+  readonly status: 'works' | 'later'
+  readonly kind: Kind<T>
+  /** The default as it would be written; null: `kind.initial`. */
+  readonly default: string | null
+  readonly reload: ReloadEffect
+  readonly example: string | null
+  /** While it has no effect, more is let through than the conf says. */
+  readonly restricts: boolean
+}
+
+/**
+ * silent      accepted; there is nothing here it could mean
+ * warned      accepted and named in one warning, with what to do instead
+ * translated  read as its modern form, with a note
+ * rejected    refused with a hint: ignoring it would change what the conf means
+ */
+export interface Retired extends Facts {
+  readonly status: 'silent' | 'warned' | 'translated' | 'rejected'
+  /** translated: today's lines for what stands after the name; null: nothing to say any more. Reports what it cannot. */
+  readonly translate?: (line: Line) => readonly string[]
+}
+
+interface Options {
+  readonly aliases?: readonly string[]
+  readonly default?: string
+  readonly reload?: ReloadEffect
+  readonly example?: string
+  readonly restricts?: boolean
+}
+
+const directive = <T>(status: 'works' | 'later', kind: Kind<T>, doc: string, options: Options): Directive<T> => ({
+  status,
+  kind,
+  doc,
+  aliases: options.aliases ?? [],
+  default: options.default ?? null,
+  reload: options.reload ?? 'at once',
+  example: options.example ?? null,
+  restricts: options.restricts ?? false,
+})
+
+export const works = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
+  directive('works', kind, doc, options)
+
+export const later = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
+  directive('later', kind, doc, options)

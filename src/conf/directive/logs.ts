@@ -1,0 +1,206 @@
+import { type Bytes, kib } from '../../base/index.ts'
+import type { AccessLogLine, DebugOptions, LogFormat, LogModule } from '../config.ts'
+import type { Line, Word } from '../line.ts'
+import { nearest } from '../nearest.ts'
+import { readSize, wholeNumber } from '../values.ts'
+import { accessList, readUses } from './access.ts'
+import { type Kind, later, works } from './directive.ts'
+import { count, kept, lines, needWord, onOff, word, wordOrNone } from './kinds.ts'
+
+// access_log in its four styles:
+//
+//   MODULE:PLACE [option=value ...] [acl ...]       today's
+//   MODULE:PLACE FORMAT [acl ...]                   the first word is a format if there is one of that name, else an ACL
+//   PATH ...                                        stdio:PATH
+//   none [acl ...]                                  ends logging of what matches for the lines below
+
+/** Formats that need no logformat line. */
+const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'referrer', 'useragent', 'icap_squid']
+
+const modules: readonly string[] = ['stdio', 'daemon', 'syslog', 'udp', 'tcp', 'none']
+const isModule = (name: string): name is LogModule => modules.includes(name)
+
+interface Options {
+  format: string | null
+  bufferSize: Bytes
+  onError: 'die' | 'drop'
+  rotate: number | null
+}
+
+const readAccessLog = (line: Line): AccessLogLine | undefined => {
+  const first = needWord(line, 'a place: MODULE:PLACE, a path or none')
+  const target = first && readTarget(line, first)
+  if (target === undefined) return undefined
+  const options: Options = { format: null, bufferSize: kib(64), onError: 'die', rotate: null }
+  while (target.module !== 'none' && /^[a-z-]+=/.test(line.peek()?.text ?? '')) readOption(line, options)
+  if (target.module !== 'none' && options.format === null) readFormatName(line, options)
+  const acls = readUses(line, 'fast')
+  const format = options.format ?? (line.scope.commonByDefault ? 'common' : 'squid')
+  return { ...target, ...options, format, acls, text: line.text, at: line.at() }
+}
+
+const readTarget = (line: Line, word: Word): { module: LogModule; place: string } | undefined => {
+  if (word.text === 'none') return { module: 'none', place: '' }
+  const found = /^([A-Za-z][A-Za-z0-9]*):(.*)$/s.exec(word.text)
+  if (found === null) return { module: 'stdio', place: word.text }
+  const [, name = '', place = ''] = found
+  if (!isModule(name)) {
+    const like = nearest(name, modules)
+    line.fatal(`${line.name}: unknown log module '${name}'`, word, like === null ? `known are ${modules.join(', ')}` : `did you mean ${like}:?`)
+    return undefined
+  }
+  if (name === 'none') return { module: 'none', place: '' }
+  if (place === '') {
+    line.fatal(`${line.name}: ${name}: needs a place`, word)
+    return undefined
+  }
+  // udp://host:port and udp:host:port are the same to Squid
+  return { module: name, place: name === 'udp' || name === 'tcp' ? place.replace(/^\/\//, '') : place }
+}
+
+const readOption = (line: Line, options: Options): void => {
+  const word = line.next()
+  if (word === null) return
+  const equals = word.text.indexOf('=')
+  const name = word.text.slice(0, equals)
+  const value = word.text.slice(equals + 1)
+  if (name === 'logformat') options.format = readFormat(line, word, value)
+  else if (name === 'buffer-size') {
+    const size = readSize(value, undefined, kib(1))
+    if (size.ok) options.bufferSize = size.value
+    else line.fatal(`${line.name}: buffer-size: ${size.message}`, word, size.hint)
+  } else if (name === 'on-error' && (value === 'die' || value === 'drop')) options.onError = value
+  else if (name === 'rotate' && wholeNumber(value) !== null) options.rotate = wholeNumber(value)
+  else if (name === 'on-error' || name === 'rotate') line.fatal(`${line.name}: '${value}' is no value of ${name}`, word)
+  else {
+    const like = nearest(name, ['logformat', 'buffer-size', 'on-error', 'rotate'])
+    line.fatal(`${line.name}: unknown option '${name}'`, word, like === null ? '' : `did you mean ${like}=?`)
+  }
+}
+
+const readFormatName = (line: Line, options: Options): void => {
+  const word = line.peek()
+  if (word === null) return
+  const name = word.text
+  const isFormat = name === 'auto' || builtInFormats.includes(name) || line.scope.formats.has(name)
+  if (!isFormat) return
+  // an ACL may carry a format's name; the format wins, as in Squid
+  line.next()
+  options.format = readFormat(line, word, name)
+}
+
+const readFormat = (line: Line, word: Word, name: string): string => {
+  if (name === 'auto') {
+    line.warning(`${line.name}: format 'auto' is read as 'squid'`, word)
+    return 'squid'
+  }
+  if (!builtInFormats.includes(name) && !line.scope.formats.has(name)) {
+    const like = nearest(name, [...builtInFormats, ...line.scope.formats.keys()])
+    line.fatal(`${line.name}: there is no logformat '${name}' above`, word, like === null ? '' : `did you mean ${like}?`)
+  }
+  return name
+}
+
+const readLogFormat = (line: Line): LogFormat | null | undefined => {
+  const name = needWord(line, 'a name and a format')
+  if (name === undefined) return undefined
+  const text = line.rest().text
+  if (text === '') {
+    line.fatal(`${line.name} ${name.text}: the format is missing`, name)
+    return undefined
+  }
+  if (builtInFormats.includes(name.text)) {
+    line.warning(`logformat ${name.text} is a built-in format. Ignoring redefinition attempt.`, name, 'give yours another name')
+    return null
+  }
+  const format: LogFormat = { name: name.text, text, at: line.at() }
+  const before = line.scope.formats.get(name.text)
+  if (before !== undefined) line.warning(`logformat ${name.text} replaces the one of line ${before.at.line}`, name)
+  line.scope.formats.set(name.text, format)
+  return format
+}
+
+const logFormats: Kind<readonly LogFormat[]> = {
+  grammar: 'NAME FORMAT',
+  limits: '',
+  initial: [],
+  read(line, before) {
+    const format = readLogFormat(line)
+    if (!format) return format === null ? before : undefined
+    return [...before.filter(f => f.name !== format.name), format]
+  },
+  write: value => value.map(f => `${f.name} ${f.text}`),
+}
+
+const debugOptions: Kind<DebugOptions> = {
+  grammar: 'SECTION,LEVEL ... [rotate=N]',
+  limits: 'SECTION ALL or 0 to 99; LEVEL 0 to 9',
+  initial: { levels: [], rotate: null },
+  read(line) {
+    const levels: { section: number | 'ALL'; level: number }[] = []
+    let rotate: number | null = null
+    for (let word = needWord(line, 'SECTION,LEVEL') ?? null; word !== null; word = line.next()) {
+      const pair = /^(ALL|\d{1,2}),(-?\d)$/i.exec(word.text)
+      const files = /^rotate=(\d{1,3})$/.exec(word.text)
+      if (pair !== null) levels.push({ section: /^all$/i.test(pair[1] ?? '') ? 'ALL' : Number(pair[1]), level: Number(pair[2]) })
+      else if (files !== null) rotate = Number(files[1])
+      else line.fatal(`${line.name}: expecting SECTION,LEVEL, got '${word.text}'`, word, 'for example: ALL,1 33,2')
+    }
+    return { levels, rotate }
+  },
+  write: value => [
+    [...value.levels.map(l => `${l.section},${l.level}`), ...(value.rotate === null ? [] : [`rotate=${value.rotate}`])].join(' '),
+  ],
+}
+
+const cacheLog: Kind<string | null> = {
+  ...wordOrNone('[stdio:]PATH'),
+  read(line) {
+    const path = needWord(line, 'a path')?.text.replace(/^(stdio|daemon):/, '')
+    return path === 'none' ? null : path
+  },
+}
+
+export const logDirectives = {
+  access_log: works(
+    lines('MODULE:PLACE|PATH|none [logformat=NAME] [buffer-size=SIZE] [on-error=die|drop] [rotate=N] [[!]ACL ...]', readAccessLog),
+    `Where a line per transaction is written. Modules: stdio:PATH (also /dev/stdout), daemon:PATH (the same file, written
+by ourselves), syslog:FACILITY.PRIORITY, udp://HOST:PORT, tcp://HOST:PORT. Several lines: each that matches its ACLs is
+written; "none" ends logging of what matches it. The older style names the format as a word before the ACLs.
+Built-in formats: squid, common, combined, referrer, useragent.`,
+    {
+      aliases: ['cache_access_log'],
+      default: 'daemon:/var/log/glassquid/access.log squid',
+      example: 'access_log none localhost\naccess_log stdio:/var/log/glassquid/access.log logformat=combined',
+    },
+  ),
+  logformat: works(
+    logFormats,
+    'A format for access_log: text with %codes, taken to the end of the line as it stands. The built-in names cannot be given away.',
+    { example: 'logformat brief %ts %>a %Ss/%03>Hs %rm %ru' },
+  ),
+  cache_log: works(cacheLog, 'Where the proxy tells about itself: a path, /dev/stderr, or none.', {
+    default: '/var/log/glassquid/cache.log',
+  }),
+  debug_options: works(debugOptions, 'How much cache_log tells, by section. 0 is only what is serious, 1 the usual.', {
+    default: 'ALL,1',
+    example: 'debug_options ALL,1 33,2',
+  }),
+  logfile_rotate: works(
+    count({ max: 1000 }),
+    'How many old log files "-k rotate" keeps (NAME.0 is the youngest). 0 only opens the files anew, for logrotate.',
+    { default: '10' },
+  ),
+  strip_query_terms: works(onOff(), 'Leaves out what stands after "?" in logged URIs. It may hold secrets.', { default: 'on' }),
+  cache_store_log: later(wordOrNone('PATH'), 'A line for each object stored or let go.', { default: 'none' }),
+  stats_collection: later(accessList('fast'), 'Which transactions are counted.', { default: 'allow all' }),
+  log_mime_hdrs: later(onOff(), 'Appends the header fields to each line of the access log.', { default: 'off' }),
+  buffered_logs: later(onOff(), 'Writes log lines in batches.', { default: 'off' }),
+  client_netmask: later(word('MASK', 'no_addr'), 'Bits of the client address that are logged.', { default: 'no_addr' }),
+  log_uses_indirect_client: later(onOff(), 'Logs the client that X-Forwarded-For names.', { default: 'on' }),
+  cache_log_message: later(kept('id=N|ids=N-M [level=N] [limit=N]'), 'Changes the level of single messages.'),
+  logfile_daemon: later(word('PATH'), 'A helper program for daemon: logs. They are written without one.'),
+  mime_table: later(word('PATH'), 'Types and icons of FTP listings.'),
+  icap_log: later(kept('MODULE:PLACE [options] [[!]ACL ...]'), 'A line per ICAP transaction.'),
+  netdb_filename: later(wordOrNone('PATH'), 'Where measured distances to origins are kept.'),
+}

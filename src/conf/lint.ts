@@ -1,0 +1,95 @@
+import type { AclTable } from './acl-table.ts'
+import type { AccessLine, Config, Location, PortConfig } from './config.ts'
+import type { Findings } from './findings.ts'
+
+// What can be told about a conf without running it: rules that can never match, doors left open, things defined for
+// nobody.
+
+export const lint = (config: Config, acls: AclTable, findings: Findings, start: Location): void => {
+  ports(config.http_port, config, findings, start)
+  access(config, findings, start)
+  for (const name of ['http_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], findings)
+  patterns(config, findings)
+  unused(acls, findings)
+}
+
+const ports = (list: readonly PortConfig[], config: Config, findings: Findings, start: Location): void => {
+  if (list.length === 0) {
+    // http_port lines that were refused have been told of
+    if (!config.given.has('http_port')) findings.fatal(start, 'No HTTP, HTTPS, or FTP ports configured', 'write: http_port 3128')
+    return
+  }
+  const seen = new Map<string, PortConfig>()
+  for (const port of list) {
+    const key = `${port.address ?? port.hostName ?? ''} ${port.port}`
+    const before = seen.get(key)
+    if (before !== undefined && port.port !== 0) {
+      findings.error(port.at, `port ${port.port} is already listened to by line ${before.at.line}`, 'one socket has one mode: remove one line')
+    } else seen.set(key, port)
+  }
+  const only = list[0]
+  if (only !== undefined && list.every(p => p.mode === 'intercept' || p.mode === 'tproxy')) {
+    findings.note(only.at, 'No forward-proxy ports configured: clients can be intercepted only', 'to have one, write: http_port 3128')
+  }
+}
+
+const access = (config: Config, findings: Findings, start: Location): void => {
+  if (!config.given.has('http_access')) {
+    findings.warning(start, 'no http_access line: every request is denied', 'write: acl localnet src NETWORK, http_access allow localnet, http_access deny all')
+    return
+  }
+  const last = config.http_access.at(-1)
+  if (last === undefined) return
+  const open = config.http_access.find(isForAll)
+  if (open === undefined) {
+    const implied = last.action === 'deny' ? 'allow' : 'deny'
+    const message = `no http_access line is for everybody: what matches none is ${implied === 'allow' ? 'ALLOWED' : 'denied'}, the opposite of the last line's action`
+    const hint = `end the list with: http_access ${implied === 'allow' ? 'deny' : implied} all`
+    if (implied === 'allow') findings.warning(last.at, message, hint)
+    else findings.note(last.at, message, hint)
+  } else if (open.action === 'allow' && reachableFromOutside(config)) {
+    findings.note(open.at, 'everybody who can reach a port may use this proxy', 'allow your own networks and end with: http_access deny all')
+  }
+}
+
+const isForAll = (line: AccessLine): boolean => line.acls.every(a => a.name === 'all' && !a.negated)
+
+const reachableFromOutside = (config: Config): boolean =>
+  config.http_port.some(p => !(p.address?.startsWith('127.') || p.address === '::1' || p.hostName === 'localhost'))
+
+/** Lines behind one for everybody, or with the ACLs of an earlier line. */
+const unreachable = (name: string, lines: readonly AccessLine[], findings: Findings): void => {
+  const seen = new Map<string, AccessLine>()
+  let end: AccessLine | null = null
+  for (const line of lines) {
+    const key = line.acls.map(a => `${a.negated ? '!' : ''}${a.name}`).sort().join(' ')
+    const same = seen.get(key)
+    if (end !== null) {
+      findings.warning(line.at, `this ${name} line can never match: line ${end.at.line} is for everybody`, 'move it up or remove it')
+    } else if (same !== undefined) {
+      const what = same.action === line.action ? 'says the same' : 'says the opposite'
+      findings.warning(line.at, `this ${name} line can never match: line ${same.at.line} ${what} for the same ACLs`, 'remove one of them')
+    }
+    if (same === undefined) seen.set(key, line)
+    if (end === null && isForAll(line)) end = line
+  }
+}
+
+const patterns = (config: Config, findings: Findings): void => {
+  const seen = new Map<string, Location>()
+  let everything: Location | null = null
+  for (const pattern of config.refresh_pattern) {
+    const key = `${pattern.caseInsensitive ? '-i ' : ''}${pattern.regex}`
+    const before = everything ?? seen.get(key)
+    if (before !== undefined) {
+      findings.warning(pattern.at, `this refresh_pattern can never match: line ${before.line} matches first`, 'order them from the particular to the general')
+    } else seen.set(key, pattern.at)
+    if (/^(\.|\.\*|\^|\^\.\*)$/.test(pattern.regex)) everything ??= pattern.at
+  }
+}
+
+const unused = (acls: AclTable, findings: Findings): void => {
+  const names = acls.unused
+  const first = names[0]
+  if (first !== undefined) findings.note(first.at, `ACLs that no line uses: ${names.map(d => d.name).join(', ')}`)
+}

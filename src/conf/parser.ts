@@ -1,0 +1,200 @@
+import { assert } from '../base/index.ts'
+import { AclTable } from './acl-table.ts'
+import type { Config, Diagnostic, Location } from './config.ts'
+import type { Retired } from './directive/directive.ts'
+import { type AnyDirective, type DirectiveName, directiveNames, directives, knownDirective } from './directive/index.ts'
+import { Findings } from './findings.ts'
+import { LogicalLine } from './lexer.ts'
+import { Line, type Scope } from './line.ts'
+import { lint } from './lint.ts'
+import { nearest } from './nearest.ts'
+import { type ConfSource, Reader } from './reader.ts'
+import type { ConfWorld } from './world.ts'
+
+export interface ParsedConf {
+  /** null if anything was refused. */
+  readonly config: Config | null
+  readonly diagnostics: readonly Diagnostic[]
+}
+
+/** Reads a conf with everything it includes. Never throws, whatever stands in it; all faults are found in one pass. */
+export const parseConf = (source: ConfSource, world: ConfWorld): ParsedConf => new Parsing(world).parse(source)
+
+class Parsing {
+  readonly #world: ConfWorld
+  readonly #findings = new Findings()
+  readonly #scope: Scope
+  readonly #values = new Map<DirectiveName, unknown>()
+  readonly #firstAt = new Map<DirectiveName, Location>()
+  /** Lines that have no effect yet, by directive. */
+  readonly #later = new Map<DirectiveName, Location>()
+  readonly #warned = new Map<string, { readonly at: Location; readonly advice: string }>()
+  #unknown = 0
+
+  constructor(world: ConfWorld) {
+    this.#world = world
+    this.#scope = newScope(world, this.#findings)
+  }
+
+  parse(source: ConfSource): ParsedConf {
+    const reader = new Reader(this.#world, this.#findings)
+    for (const line of reader.lines(source)) this.#line(line)
+    this.#scope.acls.reportUnknown(this.#findings, this.#scope.formats)
+    const start: Location = { file: source.file, line: 1, column: 1, from: null }
+    if (this.#unknown > 0) this.#findings.error(start, `Found ${this.#unknown} unrecognized directive(s)`)
+    const config = this.#config([...reader.files])
+    if (reader.files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
+    this.#summarise(config)
+    return { config: this.#findings.refused ? null : config, diagnostics: this.#findings.list }
+  }
+
+  #line(logical: LogicalLine): void {
+    const line = new Line(logical, this.#scope)
+    const known = knownDirective(line.name)
+    if (known === undefined) return this.#unrecognized(line)
+    if (known.live === null) return this.#retired(line, logical, known.name, known.retired)
+    if (line.name !== known.name) line.note(`'${line.name}' is an old name of '${known.name}'`, null, `write ${known.name}`)
+    this.#read(line, known.name, known.live)
+  }
+
+  #read(line: Line, name: DirectiveName, directive: AnyDirective): void {
+    const isList = Array.isArray(directive.kind.initial)
+    const first = this.#firstAt.get(name)
+    if (first !== undefined && !isList) {
+      line.note(`${name} is given again; what ${placeOf(first, line.at())} says is replaced`)
+    }
+    if (first === undefined) this.#firstAt.set(name, line.at())
+    if (directive.status === 'later' && !this.#later.has(name)) this.#later.set(name, line.at())
+    const value = directive.kind.read(line, this.#values.get(name) ?? directive.kind.initial)
+    if (value === undefined) return
+    this.#values.set(name, value)
+    const extra = line.next()
+    if (extra === null) return
+    const second = knownDirective(extra.text) === undefined ? '' : `'${extra.text}' needs a line of its own`
+    line.warning(`'${extra.text}' and what follows is not read`, extra, second)
+  }
+
+  #retired(line: Line, logical: LogicalLine, name: string, entry: Retired): void {
+    switch (entry.status) {
+      case 'silent':
+        return
+      case 'warned':
+        if (!this.#warned.has(line.name)) this.#warned.set(line.name, { at: line.at(), advice: entry.doc })
+        return
+      case 'rejected':
+        return this.#findings.error(line.at(), `'${line.name}' is no longer a directive; leaving it out would change what this conf means`, entry.doc)
+      case 'translated': {
+        const refusedBefore = this.#findings.refused
+        const modern = entry.translate?.(line) ?? []
+        if (this.#findings.refused && !refusedBefore) return
+        line.note(`'${line.name}' is read as: ${modern.length > 0 ? modern.join('; ') : entry.doc}`, null, 'write it that way')
+        const at = logical.at(0)
+        for (const text of modern) {
+          this.#line(new LogicalLine(text, logical.source, [{ offset: 0, line: at.line, column: at.column, still: true }]))
+        }
+        return
+      }
+    }
+    assert(false, `status of ${name}`)
+  }
+
+  #unrecognized(line: Line): void {
+    const like = nearest(line.name, [...directiveNames(), 'include'])
+    const hint = like === null ? '' : `did you mean ${like}?`
+    const message = `unrecognized directive near '${line.text.slice(0, 60)}'`
+    // an access list that is left out may have been the one that forbids
+    if (this.#values.get('unknown_directives') === 'warn' && !line.name.endsWith('_access')) return line.warning(message, null, hint)
+    this.#unknown++
+    line.error(message, null, hint)
+  }
+
+  /** Directives without effect get one line in all, and none where they say what holds anyway. */
+  #summarise(config: Config): void {
+    const names = [...this.#later.keys()].filter(name => !isDefault(name, config))
+    const tls = config.http_port.flatMap(p => p.unfinished)
+    const first = names[0] === undefined ? tls[0]?.at : this.#later.get(names[0])
+    if (first !== undefined) {
+      const all = [...names, ...new Set(tls.map(o => `http_port ${o.name}`))]
+      const open = names.filter(name => (directives[name] as AnyDirective).restricts)
+      const danger = open.length === 0 ? '' : `; what ${open.join(', ')} would forbid or limit is NOT forbidden or limited`
+      this.#findings.warning(first, `read, but without effect yet: ${all.join(', ')}${danger}`)
+    }
+    const dead = [...this.#warned]
+    const firstDead = dead[0]
+    if (firstDead === undefined) return
+    const list = dead.map(([name, { at, advice }]) => `${name} (line ${at.line}: ${advice})`)
+    this.#findings.warning(firstDead[1].at, `these directives no longer do anything: ${list.join(', ')}`)
+  }
+
+  #config(files: readonly string[]): Config {
+    const values: Record<string, unknown> = {}
+    for (const name of Object.keys(directives)) values[name] = this.#valueOf(name as DirectiveName) // a key of the table
+    values['given'] = new Set(this.#firstAt.keys())
+    values['files'] = files
+    return values as Config // one value per name, made by that name's kind
+  }
+
+  #valueOf(name: DirectiveName): unknown {
+    if (this.#values.has(name)) return this.#values.get(name)
+    if (name === 'acl') return this.#scope.acls.definitions
+    if (name === 'access_log' && this.#scope.commonByDefault) return readDefault(name, this.#scope.commonByDefault)
+    return defaultValue(name)
+  }
+}
+
+const placeOf = (at: Location, seenFrom: Location): string =>
+  at.file === seenFrom.file ? `line ${at.line}` : `${at.file}:${at.line}`
+
+const newScope = (world: ConfWorld, findings: Findings): Scope => ({
+  findings,
+  world,
+  acls: new AclTable(),
+  formats: new Map(),
+  quotedValues: false,
+  commonByDefault: false,
+})
+
+const noWorld: ConfWorld = {
+  readFile: path => {
+    throw new Error(`a default reads no file: ${path}`)
+  },
+  glob: () => [],
+  env: {},
+}
+
+const readDefault = (name: DirectiveName, commonByDefault = false): unknown => {
+  const directive = directives[name] as AnyDirective // its own kind reads it
+  if (directive.default === null) return directive.kind.initial
+  const findings = new Findings()
+  const scope: Scope = { ...newScope(noWorld, findings), commonByDefault }
+  const text = `${name} ${commonByDefault ? directive.default.replace(/ squid$/, '') : directive.default}`
+  const line = new Line(new LogicalLine(text, { file: '(default)', from: null }, [{ offset: 0, line: 0, column: 0, still: true }]), scope)
+  const value = directive.kind.read(line, directive.kind.initial)
+  assert(value !== undefined && findings.list.length === 0 && line.next() === null, `the default of ${name} is a proper line`)
+  return value
+}
+
+const defaults = new Map<DirectiveName, unknown>()
+
+/** What holds when a conf does not say. */
+const defaultValue = (name: DirectiveName): unknown => {
+  if (!defaults.has(name)) defaults.set(name, readDefault(name))
+  return defaults.get(name)
+}
+
+/** The value as conf lines without the name; lists of the table write what was read. */
+export const writtenValue = (name: DirectiveName, value: unknown): readonly string[] =>
+  (directives[name] as AnyDirective).kind.write(value)
+
+const isDefault = (name: DirectiveName, config: Config): boolean =>
+  writtenValue(name, config[name]).join('\n') === writtenValue(name, defaultValue(name)).join('\n')
+
+/** The whole conf as it holds, defaults included; reading it again gives the same. */
+export const confText = (config: Config): string => {
+  const lines: string[] = []
+  for (const key of Object.keys(directives)) {
+    const name = key as DirectiveName // a key of the table
+    for (const words of writtenValue(name, config[name])) lines.push(`${name} ${words}`)
+  }
+  return `${lines.join('\n')}\n`
+}
