@@ -4,7 +4,7 @@ import type { CommCounters } from './counters.ts'
 // Keeps descriptors back for what is already in work (Lusca's RESERVED_FD and httpAcceptDefer): when fewer are free,
 // accepting stops, and new clients wait in the kernel's backlog until others have gone.
 //
-//   free ──► < reserved ──► every listener pauses ──► a descriptor is closed, free again ──► they resume
+//   free ──► = reserved ──► every listener pauses ──► a descriptor is closed, free again ──► they resume
 //                 ▲ EMFILE, ENFILE, ENOBUFS, ENOMEM from accept: pause at once, look again after a second
 
 /** What can be paused: a listener of an engine. */
@@ -52,15 +52,15 @@ export class FdBudget {
 
   opened(count = 1): void {
     this.#open += count
-    if (!this.#paused && this.fdMax - this.#open < this.reserved) {
-      this.#pause(`fewer than ${this.reserved} of ${this.fdMax} descriptors are free`)
+    if (!this.#paused && this.fdMax - this.#open <= this.reserved) {
+      this.#pause(`only ${this.reserved} of ${this.fdMax} descriptors are free`)
     }
   }
 
   closed(count = 1): void {
     this.#open -= count
     // a retry is pending when the system, not our own count, said no: only time can tell
-    if (this.#paused && this.#retry === null && this.fdMax - this.#open >= this.reserved) this.#resume()
+    if (this.#paused && this.#retry === null && this.#enoughFree) this.#resume()
   }
 
   /** accept(2) said EMFILE, ENFILE, ENOBUFS or ENOMEM. */
@@ -71,7 +71,7 @@ export class FdBudget {
       retryAfterError,
       () => {
         this.#retry = null
-        if (this.fdMax - this.#open >= this.reserved) this.#resume()
+        if (this.#enoughFree) this.#resume()
       },
       { unref: true },
     )
@@ -89,6 +89,11 @@ export class FdBudget {
   stop(): void {
     this.#retry?.cancel()
     this.#retry = null
+  }
+
+  /** A little more than what pauses, so that at the limit not every connection pauses and resumes all listeners. */
+  get #enoughFree(): boolean {
+    return this.fdMax - this.#open > this.reserved + this.reserved / 8
   }
 
   #pause(why: string): void {

@@ -1,0 +1,144 @@
+import type net from 'node:net'
+import { native } from '../native/index.ts'
+import { type Clock, Deadlines, type Endpoint } from '../src/base/index.ts'
+import type { Connection } from './connection.ts'
+import { type CommCounters, commCounters } from './counters.ts'
+import type {
+  Attempt,
+  ConnectOptions,
+  Descriptors,
+  Engine,
+  EngineHost,
+  FdEntry,
+  Listener,
+  ListenOptions,
+  Powers,
+  Relay,
+  RelayOptions,
+} from './engine/engine.ts'
+import { createNativeEngine } from './engine/native.ts'
+import { createNodeEngine } from './engine/node.ts'
+import { CommError, commError } from './error.ts'
+import { FdBudget } from './fd-budget.ts'
+import { OwnEndpoints } from './own-endpoints.ts'
+import { copyRelay } from './relay.ts'
+
+// The comm layer: an engine, and around it what both engines share.
+
+export interface CommOptions {
+  /** auto: native where the addon loads, else node. Asking for native where there is none throws. */
+  readonly engine?: 'native' | 'node' | 'auto'
+  readonly clock: Clock
+  /** Descriptors this process may have; by default what the system allows it. */
+  readonly fdMax?: number
+  /** A callback threw: a bug of ours. Reported once per failure; its connection is closed. */
+  readonly onFailure?: (error: unknown, where: string) => void
+  /** A sentence for the log, at most one in 15 s: accepting is paused. */
+  readonly onWarning?: (text: string) => void
+}
+
+export interface Comm {
+  readonly engine: 'native' | 'node'
+  readonly powers: Powers
+  /** Why the native engine is not used, '' when it is. */
+  readonly engineNote: string
+  readonly counters: CommCounters
+  readonly budget: FdBudget
+  /** Throws CommError. */
+  listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener
+  /** Rejects with CommError; ETIMEDOUT after `timeoutMs`, ECANCELED when `signal` aborts. */
+  connect(options: ConnectOptions, timeoutMs: number, signal?: AbortSignal): Promise<Connection>
+  /** The same as a Node socket, for those who need one. `done` never runs inside this call. */
+  connectSocket(options: ConnectOptions, timeoutMs: number, done: SocketDone): Attempt
+  /** Takes both connections over and moves bytes until both have ended. Their readers hear nothing more. */
+  relay(a: Connection, b: Connection, options: RelayOptions): Relay
+  /** Whether an endpoint is one of our listeners at an address of this machine. */
+  isOwnEndpoint(e: Endpoint): boolean
+  readonly fdTable: () => readonly FdEntry[]
+  /** Bare descriptors, Lusca's way. Throws CommError ENOTSUP where the engine has none. */
+  readonly descriptors: Descriptors
+  /** Listeners, connections, attempts. Owners are told 'shutdown'. */
+  close(): void
+}
+
+export type SocketDone = (error: CommError | null, socket: net.Socket | null, local: Endpoint | null) => void
+
+export const createComm = (options: CommOptions): Comm => {
+  const counters = commCounters()
+  const { clock } = options
+  const warn = options.onWarning ?? (text => process.emitWarning(text))
+  const budget = new FdBudget(options.fdMax ?? descriptorLimit(), clock, counters, warn)
+  const deadlines = new Deadlines(clock)
+  let lastId = 0
+  const host: EngineHost = {
+    clock,
+    deadlines,
+    budget,
+    ownEndpoints: new OwnEndpoints(clock),
+    counters,
+    nextId: () => ++lastId,
+    failed: options.onFailure ?? reportFailure,
+  }
+  const { engine, note } = createEngine(options.engine ?? 'auto', host)
+  return {
+    engine: engine.name,
+    powers: engine.powers,
+    engineNote: note,
+    counters,
+    budget,
+    listen: (wanted, onConnection) => engine.listen(wanted, onConnection),
+    connect: (wanted, timeoutMs, signal) => connect(engine, wanted, timeoutMs, signal),
+    connectSocket: (wanted, timeoutMs, done) => engine.connectSocket(wanted, timeoutMs, done),
+    relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
+    isOwnEndpoint: host.ownEndpoints.isOwn,
+    fdTable: () => engine.fdTable(),
+    get descriptors() {
+      if (engine.descriptors === null) throw new CommError('ENOTSUP', 'open', `the ${engine.name} engine has no bare descriptors`)
+      return engine.descriptors
+    },
+    close() {
+      engine.close()
+      deadlines.stop()
+      budget.stop()
+    },
+  }
+}
+
+const createEngine = (wanted: 'native' | 'node' | 'auto', host: EngineHost): { engine: Engine; note: string } => {
+  if (wanted !== 'node') {
+    if (native.present) return { engine: createNativeEngine(native.addon, host), note: '' }
+    if (wanted === 'native') throw new CommError('ENOTSUP', 'dlopen', native.why)
+  }
+  return { engine: createNodeEngine(host), note: native.present ? 'the node engine was asked for' : native.why }
+}
+
+/** Node raises its soft limit to the hard one at start. 1024 is what every Unix gives at least. */
+const descriptorLimit = (): number => (native.present ? native.addon.descriptorLimit() : 0) || 1024
+
+const reportFailure = (error: unknown, where: string): void => {
+  process.emitWarning(`a callback failed (${where}): ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+}
+
+const connect = (
+  engine: Engine,
+  options: ConnectOptions,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Connection> =>
+  new Promise((resolve, reject) => {
+    const canceled = () => commError('ECANCELED', 'connect', { doing: 'connect', endpoint: options.target })
+    if (signal?.aborted) {
+      reject(canceled())
+      return
+    }
+    const onAbort = () => {
+      attempt.cancel()
+      reject(canceled())
+    }
+    const attempt = engine.connect(options, timeoutMs, (error, connection) => {
+      signal?.removeEventListener('abort', onAbort)
+      if (connection !== null) resolve(connection)
+      else reject(error ?? canceled())
+    })
+    signal?.addEventListener('abort', onAbort, { once: true })
+  })

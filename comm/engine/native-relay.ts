@@ -1,0 +1,168 @@
+import { constants } from 'node:os'
+import type { MonoMs, Watched } from '../../src/base/index.ts'
+import type { CloseReason, Connection, ConnectionReader } from '../connection.ts'
+import type { Relay, RelayEnd, RelayOptions } from './engine.ts'
+import type { NativeEngine } from './native.ts'
+import type { NativeConnection } from './native-connection.ts'
+
+// Two connections given to the kernel. First what we still hold is sent (output that waits, input nobody has read);
+// then the addon splices, and nothing happens here until it is over.
+
+/** The idle time is checked in so many steps: it ends up to a quarter late. */
+const idleSteps = 4
+
+const closeReasonOf: Readonly<Record<RelayEnd, CloseReason>> = {
+  done: 'done',
+  idle: 'timeout',
+  reset: 'peer-reset',
+  error: 'read-error',
+  stopped: 'aborted',
+}
+
+export class NativeRelay implements Relay, ConnectionReader, Watched {
+  deadlineAt = 0 as MonoMs
+  deadlineTurn = 0
+  readonly #engine: NativeEngine
+  readonly #a: NativeConnection
+  readonly #b: NativeConnection
+  readonly #options: RelayOptions
+  /** The addon's number; -1 while it has not started, and when it is over. */
+  #id = -1
+  readonly #counts = new Float64Array(2)
+  readonly #earlyToA: number
+  readonly #earlyToB: number
+  #movedBefore = 0
+  #idleSteps = 0
+  #over = false
+
+  constructor(engine: NativeEngine, a: NativeConnection, b: NativeConnection, options: RelayOptions) {
+    this.#engine = engine
+    this.#a = a
+    this.#b = b
+    this.#options = options
+    engine.host.counters.relays++
+    this.#earlyToB = this.#takeOver(a, b)
+    this.#earlyToA = this.#takeOver(b, a)
+    this.#watchIdle()
+    engine.afterFlush(this)
+  }
+
+  #takeOver(from: NativeConnection, to: NativeConnection): number {
+    from.setTimeout(0)
+    from.deferRead()
+    const held = from.takeHeld()
+    from.setReader(this)
+    if (held === null) return 0
+    to.write(held)
+    return held.length
+  }
+
+  get bytesToA(): number {
+    this.#count()
+    return this.#earlyToA + (this.#counts[0] ?? 0)
+  }
+
+  get bytesToB(): number {
+    this.#count()
+    return this.#earlyToB + (this.#counts[1] ?? 0)
+  }
+
+  readFrom(connection: NativeConnection): number {
+    this.#count()
+    return (connection === this.#a ? this.#counts[1] : this.#counts[0]) ?? 0
+  }
+
+  writtenTo(connection: NativeConnection): number {
+    this.#count()
+    return (connection === this.#a ? this.#counts[0] : this.#counts[1]) ?? 0
+  }
+
+  #count(): void {
+    if (this.#id >= 0) this.#engine.native.relayBytes(this.#id, this.#counts)
+  }
+
+  // ---- before the start
+
+  /** From the engine, when what was listed has been sent. */
+  flushed(): void {
+    this.#startIfDrained()
+  }
+
+  onDrain(): void {
+    this.#startIfDrained()
+  }
+
+  #startIfDrained(): void {
+    const { native } = this.#engine
+    if (this.#over || this.#id >= 0 || this.#a.pending > 0 || this.#b.pending > 0) return
+    if (this.#a.closed || this.#b.closed) return this.#finish('stopped', true)
+    const ended = (this.#a.ended ? 1 : 0) | (this.#b.ended ? 2 : 0)
+    const id = native.relay(this.#a.fd, this.#b.fd, ended)
+    if (id < 0) return this.#finish('error', true)
+    this.#id = id
+    this.#engine.relayStarted(id, this)
+  }
+
+  // ---- the end
+
+  /** From the engine: the addon has given both descriptors up. */
+  finished(errno: number): void {
+    this.#finish(errno === 0 ? 'done' : resets.has(errno) ? 'reset' : 'error', errno !== 0)
+  }
+
+  stop(): void {
+    this.#finish('stopped', true)
+  }
+
+  /** Somebody closed one of them; or a side was reset before the start. */
+  onClose(connection: Connection, why: CloseReason): void {
+    this.#finish(why === 'peer-reset' ? 'reset' : 'stopped', true)
+    void connection
+  }
+
+  #finish(why: RelayEnd, reset: boolean): void {
+    if (this.#over) return
+    this.#over = true
+    const engine = this.#engine
+    this.#count()
+    engine.host.deadlines.forget(this)
+    if (this.#id >= 0) {
+      engine.native.relayEnd(this.#id, reset ? 1 : 0)
+      engine.relayForgotten(this.#id)
+      this.#id = -1
+    }
+    const [toA = 0, toB = 0] = this.#counts
+    this.#a.countRelayed(toB, toA)
+    this.#b.countRelayed(toA, toB)
+    engine.host.counters.relayBytes += toA + toB
+    for (const connection of [this.#a, this.#b]) {
+      if (reset) connection.resetClose(closeReasonOf[why])
+      else connection.close(closeReasonOf[why])
+    }
+    const stats = { bytesToA: this.bytesToA, bytesToB: this.bytesToB, why }
+    engine.later(() => this.#options.onEnd(stats))
+  }
+
+  // ---- idle time
+
+  #watchIdle(): void {
+    const { idleTimeoutMs } = this.#options
+    if (idleTimeoutMs > 0) this.#engine.setDeadline(this, Math.max(1, idleTimeoutMs / idleSteps))
+  }
+
+  deadlinePassed(): void {
+    const moved = this.bytesToA + this.bytesToB + this.#a.bytesWritten + this.#b.bytesWritten
+    this.#idleSteps = moved === this.#movedBefore ? this.#idleSteps + 1 : 0
+    this.#movedBefore = moved
+    if (this.#idleSteps >= idleSteps) this.#finish('idle', true)
+    else this.#watchIdle()
+  }
+
+  // ---- not called: reading is deferred, and the deadline is the relay's own
+
+  onData(): void {}
+  onEnd(): void {}
+  onTimeout(): void {}
+}
+
+const resets: ReadonlySet<number> = new Set([constants.errno.ECONNRESET, constants.errno.EPIPE])

@@ -1,0 +1,640 @@
+import type net from 'node:net'
+import { constants } from 'node:os'
+import {
+  type Addon,
+  addressBytes,
+  askLocal,
+  askOriginal,
+  control,
+  failedStep,
+  ioctl,
+  type NativeEngine as NativeCalls,
+  readable,
+  record,
+  socketBits,
+  writable,
+} from '../../native/index.ts'
+import { assert, type Endpoint, ms } from '../../src/base/index.ts'
+import type { Connection } from '../connection.ts'
+import { type CommError, commError, errnoName } from '../error.ts'
+import {
+  createNatLookup,
+  endpointToSockaddr,
+  type NatLookup,
+  sockaddrIn6Bytes,
+  sockaddrToEndpoint,
+} from '../nat-lookup/index.ts'
+import {
+  type Attempt,
+  COMM_REUSEADDR,
+  COMM_TPROXY_LCL,
+  COMM_TPROXY_REM,
+  type ConnectDone,
+  type ConnectOptions,
+  type Engine,
+  type EngineHost,
+  type FdEntry,
+  type Listener,
+  type ListenOptions,
+  type OpenOptions,
+  type Powers,
+  type Relay,
+  type RelayOptions,
+  type SocketDone,
+} from './engine.ts'
+import { NativeConnection } from './native-connection.ts'
+import { NativeDescriptors } from './native-descriptors.ts'
+import { ConnectionDial, type Dial, SocketDial } from './native-dial.ts'
+import { NativeListener } from './native-listener.ts'
+import { NativeRelay } from './native-relay.ts'
+import { Output } from './output.ts'
+
+// The engine over the addon.
+//
+//   addon: epoll, accept4, recv into `slab` ──► onBatch(records) ──► readers ──► write ──► `output`
+//                                                                                            │
+//   addon: sendmsg per connection, close(2) of what was closed ◄──── when the turn is over ──┘
+//
+// Outside a turn (a timer, undici) the same is done by one microtask: `schedule`. Descriptors are closed last, so that
+// no number is used again while records or commands of the turn still name it.
+
+const slabBytes = 1024 * 1024
+const recordsMax = 2048
+
+const powers: Powers = { transparent: true, forge: true, natLookup: true, marks: true, splice: true }
+
+export const createNativeEngine = (addon: Addon, host: EngineHost): Engine => new NativeEngine(addon, host)
+
+export class NativeEngine implements Engine {
+  readonly name = 'native'
+  readonly powers = powers
+  readonly host: EngineHost
+  readonly addon: Addon
+  readonly native: NativeCalls
+  readonly output: Output
+  readonly slab = Buffer.allocUnsafeSlow(slabBytes)
+  readonly descriptors: NativeDescriptors
+  readonly #records = new Int32Array(4 * recordsMax)
+  readonly #control = new Int32Array(control.size)
+  /** By descriptor. */
+  readonly connections: (NativeConnection | null)[] = []
+  readonly #listeners = new Map<number, NativeListener>()
+  readonly #dials = new Map<number, Dial>()
+  readonly #relays = new Map<number, NativeRelay>()
+  /** Sockets handed to Node: still descriptors to count. */
+  readonly #handedOver = new Map<net.Socket, HandedOver>()
+
+  // what is to be told to owners between the engine's own steps
+  #closing: NativeConnection[] = []
+  #waking: NativeConnection[] = []
+  #flushing: { flushed(): void }[] = []
+  #calls: (() => void)[] = []
+  #scheduled = false
+  #closed = false
+
+  constructor(addon: Addon, host: EngineHost) {
+    this.addon = addon
+    this.host = host
+    this.output = new Output(this.#control)
+    this.descriptors = new NativeDescriptors(this)
+    const made = addon.createEngine(
+      this.slab,
+      this.output.slab,
+      this.#records,
+      this.output.commands,
+      this.output.results,
+      this.#control,
+      this.output.references,
+      count => this.#onBatch(count),
+      count => this.#onFlushed(count),
+    )
+    if (typeof made === 'number') {
+      throw commError(errnoName(-made), 'epoll_create1', { doing: 'open' })
+    }
+    this.native = made
+    this.#allowAccepts()
+  }
+
+  // ---- the turn
+
+  #onBatch(count: number): void {
+    this.host.counters.batches++
+    this.#allowAccepts()
+    for (let i = 0; i < count; ) {
+      // one try for many records: it is entered again only after something was thrown
+      try {
+        for (; i < count; i++) {
+          this.#onRecord(i)
+          if (this.#closing.length > 0) this.#tellClosed()
+        }
+      } catch (error) {
+        this.#recordFailed(i++, error)
+      }
+    }
+    this.#afterwards()
+    this.#allowAccepts()
+  }
+
+  #onRecord(i: number): void {
+    const records = this.#records
+    const fd = records[4 * i + 1] as number // within: the addon counted them
+    const a = records[4 * i + 2] as number
+    const b = records[4 * i + 3] as number
+    switch (records[4 * i]) {
+      case record.data: {
+        const connection = this.connections[fd]
+        if (connection === null || connection === undefined) return
+        this.host.counters.bytesRead += b - a
+        connection.received(this.slab, a, b)
+        return
+      }
+      case record.end:
+        this.connections[fd]?.receivedEnd()
+        return
+      case record.error:
+        this.connections[fd]?.failed(a, 'read')
+        return
+      case record.writable:
+        this.#onWritable(fd)
+        return
+      case record.accepted:
+        this.#onAccepted(fd, a, b)
+        return
+      case record.acceptError:
+        this.#onAcceptError(a)
+        return
+      case record.connected:
+        this.#onConnected(fd, a, b)
+        return
+      case record.ready:
+        this.descriptors.ready(fd, a)
+        return
+      case record.relayed:
+        this.#relays.get(fd)?.finished(a)
+        return
+    }
+  }
+
+  #onWritable(fd: number): void {
+    const connection = this.connections[fd]
+    if (connection === null || connection === undefined) return
+    if (connection.sendRest()) connection.drained()
+  }
+
+  #recordFailed(i: number, error: unknown): void {
+    const fd = this.#records[4 * i + 1] ?? -1
+    const kind = this.#records[4 * i]
+    const connection = this.connections[fd]
+    this.host.counters.handlerFailures++
+    this.host.failed(error, connection?.note ?? 'comm')
+    if (kind !== record.relayed) connection?.resetClose('handler-failed')
+  }
+
+  /** Promises of the turn have run, everything listed was sent: what did not go whole, and what waits for that. */
+  #onFlushed(failed: number): void {
+    this.#readResults(failed)
+    this.#tellFlushed()
+    this.#afterwards()
+    this.#allowAccepts()
+  }
+
+  #readResults(failed: number): void {
+    const { results } = this.output
+    for (let i = 0; i < failed; i++) {
+      const connection = this.connections[results[4 * i] as number] // within: `failed` of them were written
+      if (connection === null || connection === undefined) continue
+      const sent = results[4 * i + 1] as number
+      if (sent < 0) connection.failed(-sent, 'write')
+      else {
+        this.host.counters.partialWrites++
+        connection.leftOver(results[4 * i + 2] as number, results[4 * i + 3] as number, sent)
+      }
+    }
+  }
+
+  #tellFlushed(): void {
+    if (this.#flushing.length === 0) return
+    const list = this.#flushing
+    this.#flushing = []
+    for (const waiting of list) waiting.flushed()
+  }
+
+  /** Tells owners what happened to their connections while others were served. Ends with nothing left to tell. */
+  #afterwards(): void {
+    while (this.#closing.length > 0 || this.#waking.length > 0 || this.#calls.length > 0) {
+      if (this.#closing.length > 0) this.#tellClosed()
+      const waking = this.#waking
+      if (waking.length > 0) {
+        this.#waking = []
+        for (const connection of waking) this.guarded(connection, () => connection.awake())
+      }
+      const calls = this.#calls
+      if (calls.length > 0) {
+        this.#calls = []
+        for (const call of calls) this.guarded(null, call)
+      }
+    }
+    this.#control[control.wantsFlushed] = this.#flushing.length > 0 ? 1 : 0
+  }
+
+  #tellClosed(): void {
+    const list = this.#closing
+    this.#closing = []
+    for (const connection of list) connection.tellClosed(error => this.#handlerFailed(error, connection.note))
+  }
+
+  #handlerFailed(error: unknown, note: string): void {
+    this.host.counters.handlerFailures++
+    this.host.failed(error, note)
+  }
+
+  /** Calls an owner. What it throws is reported once and costs it its connection. */
+  guarded(connection: Connection | null, call: () => void): void {
+    try {
+      call()
+    } catch (error) {
+      this.#handlerFailed(error, connection?.note ?? 'comm')
+      connection?.resetClose('handler-failed')
+    }
+  }
+
+  // ---- outside a turn
+
+  /** Sees to it that what is listed is sent: by the turn, or by a microtask. */
+  schedule(): void {
+    if (this.#scheduled || this.#control[control.inTurn] !== 0) return
+    this.#scheduled = true
+    settled.then(this.#settle)
+  }
+
+  readonly #settle = (): void => {
+    if (this.#control[control.inTurn] === 0) this.settleNow()
+    this.#scheduled = false
+  }
+
+  settleNow(): void {
+    if (this.#closed) return
+    this.#scheduled = true // no microtask for what is done right here
+    // two rounds as a rule; a hundred is a callback that writes in a circle, and the loop must go on
+    for (let round = 0; round < 100; round++) {
+      this.#onFlushed(this.output.waiting ? this.native.flush() : 0)
+      if (!this.output.waiting && this.#control[control.wantsFlushed] === 0) break
+    }
+    this.native.closeDoomed()
+    this.#scheduled = false
+  }
+
+  /** The list is full, or one connection has written very much: it goes now. Owners are told later. */
+  flushInTurn(): void {
+    this.#readResults(this.native.flush())
+  }
+
+  later(call: () => void): void {
+    this.#calls.push(call)
+    this.#wantFlushed()
+  }
+
+  wake(connection: NativeConnection): void {
+    this.#waking.push(connection)
+    this.#wantFlushed()
+  }
+
+  /** `flushed` is called when what is listed now has been offered to the kernel. */
+  afterFlush(waiting: { flushed(): void }): void {
+    this.#flushing.push(waiting)
+    this.#wantFlushed()
+  }
+
+  #wantFlushed(): void {
+    this.#control[control.wantsFlushed] = 1
+    this.schedule()
+  }
+
+  // ---- what connections ask
+
+  isSlab(part: Buffer): boolean {
+    return part.buffer === this.slab.buffer
+  }
+
+  isOwnMemory(part: Buffer): boolean {
+    return part.buffer === this.slab.buffer || part.buffer === this.output.slab.buffer
+  }
+
+  isReset(errno: number): boolean {
+    return errno === ECONNRESET || errno === EPIPE
+  }
+
+  /** Tells the kernel what the connection waits for. */
+  ask(connection: NativeConnection): void {
+    if (connection.fd < 0) return
+    const mask = (connection.wantsInput ? readable : 0) | (connection.rest === null ? 0 : writable)
+    this.native.interest(connection.fd, mask)
+  }
+
+  setDeadline(connection: NativeConnection | Dial | NativeRelay, delayMs: number): void {
+    if (delayMs > 0) this.host.deadlines.set(connection, ms(delayMs))
+    else this.host.deadlines.clear(connection)
+  }
+
+  timedOut(connection: NativeConnection): void {
+    this.host.counters.timeouts++
+    if (connection.reader === null) connection.close('timeout')
+    else this.guarded(connection, () => connection.reader?.onTimeout(connection))
+  }
+
+  end(connection: NativeConnection, reset: boolean): void {
+    const { fd } = connection
+    this.connections[fd] = null
+    this.host.deadlines.forget(connection)
+    this.native.doom(fd, reset ? 1 : 0)
+    this.host.budget.closed()
+    this.host.counters.connectionsClosed++
+    this.#closing.push(connection)
+    this.#wantFlushed()
+  }
+
+  // ---- listening and accepting
+
+  listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener {
+    const { endpoint: asked } = options
+    const bindTo = Buffer.alloc(sockaddrIn6Bytes)
+    const length = endpointToSockaddr(asked, bindTo, 0)
+    const flags = (options.flags & ~COMM_TPROXY_REM) | socketBits.noDelay | (options.dualStack ? socketBits.dualStack : 0)
+    const wildcard = asked.address === '0.0.0.0' || asked.address === '::'
+    const asks =
+      (options.natBackend === 'netfilter' ? askOriginal : 0) |
+      (wildcard || options.flags & COMM_TPROXY_LCL || options.natBackend !== 'none' ? askLocal : 0)
+    const fd = this.native.listen(
+      asked.family,
+      flags,
+      bindTo.subarray(0, length),
+      options.mark ?? -1,
+      -1,
+      options.device ?? null,
+      options.backlog,
+      asks,
+    )
+    if (fd < 0) throw this.#failure(fd, { doing: 'listen', endpoint: asked, ...(options.device ? { device: options.device } : {}) })
+    const endpoint = this.localOf(fd) ?? asked
+    const listener = new NativeListener(this, fd, endpoint, options, asks === 0, this.#lookupFor(options), onConnection)
+    this.#listeners.set(fd, listener)
+    this.host.ownEndpoints.add(endpoint)
+    this.host.budget.opened()
+    this.host.budget.add(listener)
+    return listener
+  }
+
+  #lookupFor(options: ListenOptions): NatLookup | null {
+    const { natBackend: backend } = options
+    if (backend !== 'pf' && backend !== 'ipfilter') return null
+    const { addon } = this
+    return createNatLookup({
+      backend,
+      isOwnEndpoint: this.host.ownEndpoints.isOwn,
+      kernel: {
+        ioctl: (fd, request, argument, pointers) => ioctl(addon, fd, request, argument, pointers),
+        getsockopt: (fd, level, name, value) => addon.getOption(fd, level, name, value),
+      },
+    })
+  }
+
+  closeListener(listener: NativeListener): void {
+    this.#listeners.delete(listener.fd)
+    this.host.budget.remove(listener)
+    this.host.ownEndpoints.remove(listener.endpoint)
+    this.native.doom(listener.fd, 0)
+    this.host.budget.closed()
+    this.#wantFlushed()
+  }
+
+  #allowAccepts(): void {
+    this.#control[control.acceptable] = this.host.budget.acceptable
+  }
+
+  #onAccepted(fd: number, listenerFd: number, at: number): void {
+    const listener = this.#listeners.get(listenerFd)
+    if (listener === undefined || this.#closed) {
+      this.native.doom(fd, 0) // its listener was closed earlier in this turn
+      return
+    }
+    this.host.counters.accepted++
+    this.host.budget.opened()
+    listener.accepted(fd, this.slab, at)
+  }
+
+  /** Errno 0: the addon's share of the budget was used up; it has a new one since this batch began. */
+  #onAcceptError(errno: number): void {
+    if (errno !== 0) this.host.budget.acceptFailed(errnoName(errno))
+  }
+
+  // ---- connecting
+
+  connect(options: ConnectOptions, timeoutMs: number, done: ConnectDone): Attempt {
+    return this.#dial(new ConnectionDial(this, options, done), options, timeoutMs)
+  }
+
+  connectSocket(options: ConnectOptions, timeoutMs: number, done: SocketDone): Attempt {
+    return this.#dial(new SocketDial(this, options, done), options, timeoutMs)
+  }
+
+  #dial(dial: Dial, options: ConnectOptions, timeoutMs: number): Attempt {
+    this.host.counters.connects++
+    const { target, source } = options
+    if (source !== undefined && source.family !== target.family) {
+      dial.failLater(commError('EAFNOSUPPORT', 'bind', { doing: 'connect', endpoint: target, source }))
+      return dial
+    }
+    const to = Buffer.alloc(sockaddrIn6Bytes)
+    const toLength = endpointToSockaddr(target, to, 0)
+    const from = Buffer.alloc(sockaddrIn6Bytes)
+    const fromLength = source === undefined ? 0 : endpointToSockaddr(source, from, 0)
+    const fd = this.native.dial(
+      target.family,
+      (options.flags & ~COMM_TPROXY_LCL) | socketBits.noDelay | bindBits(source),
+      source === undefined ? null : from.subarray(0, fromLength),
+      options.mark ?? -1,
+      options.tos ?? -1,
+      options.device ?? null,
+      to.subarray(0, toLength),
+    )
+    if (fd < 0) {
+      dial.failLater(this.#failure(fd, { doing: 'connect', endpoint: target, ...attempted(options) }))
+      return dial
+    }
+    dial.fd = fd
+    this.#dials.set(fd, dial)
+    this.host.budget.opened()
+    this.setDeadline(dial, timeoutMs)
+    return dial
+  }
+
+  #onConnected(fd: number, errno: number, at: number): void {
+    const dial = this.#dials.get(fd)
+    if (dial === undefined) return // given up earlier in this turn
+    const local = errno === 0 ? sockaddrToEndpoint(this.slab, at) : null
+    if (local === null) {
+      this.forgetDial(dial)
+      const { options } = dial
+      const known = { doing: 'connect', endpoint: options.target, ...attempted(options) } as const
+      dial.fail(commError(errnoName(errno), 'connect', known))
+      return
+    }
+    this.#dials.delete(fd)
+    this.host.deadlines.forget(dial)
+    dial.connected(local)
+  }
+
+  /** A dial that came to nothing: its descriptor is closed. */
+  forgetDial(dial: Dial): void {
+    if (dial.fd < 0) return
+    this.#dials.delete(dial.fd)
+    this.host.deadlines.forget(dial)
+    this.native.doom(dial.fd, 1)
+    this.host.budget.closed()
+    dial.fd = -1
+    this.#wantFlushed()
+  }
+
+  #failure(answer: number, attempt: Parameters<typeof commError>[2]): CommError {
+    const { syscall, errno } = failedStep(answer)
+    return commError(errnoName(errno), syscall, attempt)
+  }
+
+  openPlain(options: OpenOptions): number {
+    const { endpoint: at } = options
+    const bindTo = Buffer.alloc(sockaddrIn6Bytes)
+    const length = endpointToSockaddr(at, bindTo, 0)
+    const wildcard = at.address === '0.0.0.0' || at.address === '::'
+    const bound = !wildcard || at.port !== 0 || (options.flags & 8) !== 0
+    const fd = this.native.open(
+      at.family,
+      options.flags | (options.type === 'udp' ? socketBits.datagram : socketBits.noDelay),
+      bound ? bindTo.subarray(0, length) : null,
+      options.mark ?? -1,
+      options.tos ?? -1,
+      options.device ?? null,
+    )
+    if (fd < 0) throw this.#failure(fd, { doing: 'open', endpoint: at })
+    this.host.budget.opened()
+    return fd
+  }
+
+  // ---- connections
+
+  now(): number {
+    return Math.floor(this.host.clock.mono() / 1000)
+  }
+
+  localOf(fd: number): Endpoint | null {
+    const address = Buffer.alloc(addressBytes)
+    return this.addon.getsockname(fd, address) < 0 ? null : sockaddrToEndpoint(address, 0)
+  }
+
+  /** Node has the descriptor now; it counts until Node closes it. */
+  handOver(fd: number, socket: net.Socket, options: ConnectOptions, local: Endpoint): void {
+    this.#handedOver.set(socket, { fd, options, local, openedAt: this.now() })
+    socket.once('close', () => {
+      this.#handedOver.delete(socket)
+      this.host.budget.closed()
+    })
+  }
+
+  place(connection: NativeConnection): void {
+    const { fd } = connection
+    while (this.connections.length <= fd) this.connections.push(null) // stays an array without holes
+    this.connections[fd] = connection
+  }
+
+  // ---- relays
+
+  relay(a: Connection, b: Connection, options: RelayOptions): Relay | null {
+    if (!(a instanceof NativeConnection && b instanceof NativeConnection)) return null
+    if (a.engine !== this || b.engine !== this) return null
+    assert(a !== b, 'a connection is not relayed to itself')
+    return new NativeRelay(this, a, b, options)
+  }
+
+  relayStarted(id: number, relay: NativeRelay): void {
+    this.#relays.set(id, relay)
+  }
+
+  relayForgotten(id: number): void {
+    this.#relays.delete(id)
+  }
+
+  // ---- all of it
+
+  fdTable(): readonly FdEntry[] {
+    const table: FdEntry[] = []
+    for (const listener of this.#listeners.values()) table.push(listener.entry())
+    for (const dial of this.#dials.values()) table.push(dial.entry())
+    const now = this.now()
+    for (const connection of this.connections) if (connection !== null) table.push(this.#entry(connection, now))
+    for (const [socket, held] of this.#handedOver) table.push(socketEntry(socket, held, now))
+    table.push(...this.descriptors.entries())
+    return table.sort((x, y) => x.fd - y.fd)
+  }
+
+  #entry(connection: NativeConnection, now: number): FdEntry {
+    const relay = connection.reader instanceof NativeRelay ? connection.reader : null
+    return {
+      fd: connection.fd,
+      kind: relay === null ? 'connection' : 'relay',
+      peer: connection.peer,
+      local: connection.local,
+      note: connection.note,
+      bytesRead: connection.bytesRead + (relay?.readFrom(connection) ?? 0),
+      bytesWritten: connection.bytesWritten + (relay?.writtenTo(connection) ?? 0),
+      ageMs: (now - connection.openedAt) * 1000,
+      deadlineMs: this.deadlineMs(connection.deadlineAt),
+    }
+  }
+
+  deadlineMs(at: number): number {
+    return at === 0 ? 0 : Math.max(1, Math.ceil(at - this.host.clock.mono()))
+  }
+
+  close(): void {
+    if (this.#closed) return
+    for (const listener of this.#listeners.values()) listener.close()
+    for (const dial of this.#dials.values()) dial.giveUp()
+    for (const relay of this.#relays.values()) relay.stop()
+    for (const connection of this.connections) connection?.close('shutdown')
+    this.descriptors.closeAll()
+    if (this.#control[control.inTurn] === 0) this.settleNow()
+    else this.#onFlushed(this.native.flush())
+    this.#closed = true
+    this.native.close()
+  }
+}
+
+const { ECONNRESET, EPIPE } = constants.errno
+const settled = Promise.resolve()
+
+/** A port of our choice must be free of TIME_WAIT; any port is chosen by connect, where it need not be unique alone. */
+const bindBits = (source: Endpoint | undefined): number =>
+  source === undefined ? 0 : source.port === 0 ? socketBits.bindNoPort : COMM_REUSEADDR
+
+const attempted = ({ source, device }: ConnectOptions) => ({
+  ...(source === undefined ? {} : { source }),
+  ...(device === undefined ? {} : { device }),
+})
+
+interface HandedOver {
+  readonly fd: number
+  readonly options: ConnectOptions
+  readonly local: Endpoint
+  readonly openedAt: number
+}
+
+const socketEntry = (socket: net.Socket, { fd, options, local, openedAt }: HandedOver, now: number): FdEntry => ({
+  fd,
+  kind: 'socket',
+  peer: options.target,
+  local,
+  note: options.note,
+  bytesRead: socket.bytesRead,
+  bytesWritten: socket.bytesWritten,
+  ageMs: (now - openedAt) * 1000,
+  deadlineMs: 0,
+})

@@ -1,0 +1,41 @@
+// comm: every socket of the program.
+//
+// holds          connections, listeners, connects, relays over two engines (native, node); the descriptor budget and
+//                table; where an accepted connection had been going (nat-lookup); names to addresses (resolver)
+// does not hold  protocols, policy: who may connect, where to, with whose address
+// called by      dispatch (listening), chainer (connecting), proxies (through the Connection they are handed)
+// calls          native, base
+
+export {
+  type CloseHandler,
+  type CloseReason,
+  type Connection,
+  type ConnectionReader,
+  closeReasons,
+} from './connection.ts'
+export { type Comm, type CommOptions, createComm, type SocketDone } from './comm.ts'
+export {
+  type Attempt,
+  COMM_DOBIND,
+  COMM_NOCLOEXEC,
+  COMM_NONBLOCKING,
+  COMM_REUSEADDR,
+  COMM_REUSEPORT,
+  COMM_SELECT_READ,
+  COMM_SELECT_WRITE,
+  COMM_TPROXY_LCL,
+  COMM_TPROXY_REM,
+  type ConnectOptions,
+  type Descriptors,
+  type FdEntry,
+  type Listener,
+  type ListenOptions,
+  type OpenOptions,
+  type Powers,
+  type Relay,
+  type RelayEnd,
+  type RelayOptions,
+  type RelayStats,
+} from './engine/engine.ts'
+export { CommError, errnoName } from './error.ts'
+export * from './nat-lookup/index.ts'

@@ -1,0 +1,185 @@
+#pragma once
+// One engine: an epoll set of its own, watched by the event loop through a single uv_poll_t.
+//
+//   uv loop ──► turn.cc: epoll_wait(0)
+//                 listeners ──► accept.cc: accept4 in batches, addresses into the slab
+//                 streams   ──► recv into the slab
+//                 relays    ──► relay.cc: splice, JavaScript is not asked
+//               one call of onBatch(records) for all of it
+//               output.cc: one sendmsg per connection, then the descriptors doomed in this turn are closed
+//
+// Who owns what: memory for slab, records, output, commands, results and control belongs to JavaScript and is held by
+// references until the engine closes. Descriptors in a slot belong to the engine until released. Everything else hangs
+// on this struct and is freed by Engine::dispose.
+
+#include <node_api.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "call.h"
+
+namespace glassquid {
+
+struct Instance;
+struct Relay;
+
+enum class Kind : uint8_t { none, listener, stream, connecting, plain, relayed };
+
+constexpr uint8_t kReadable = 1;
+constexpr uint8_t kWritable = 2;
+
+struct Slot {
+  Kind kind = Kind::none;
+  // What epoll is asked for: kReadable | kWritable.
+  uint8_t interest = 0;
+  // In this flush the kernel did not take everything; what follows for the same descriptor must not overtake.
+  bool blocked = false;
+  // JavaScript holds a rest for it.
+  bool waiting = false;
+  // Listener: kAskOriginal | kAskLocal. Relayed: which side.
+  uint8_t flags = 0;
+  // Tells a late event for a closed descriptor from one for its successor with the same number.
+  uint32_t generation = 0;
+  int32_t relay = -1;
+};
+
+constexpr uint8_t kAskOriginal = 1;
+constexpr uint8_t kAskLocal = 2;
+
+// Records, four integers each: kind, fd, a, b.
+namespace record {
+constexpr int32_t data = 1;         // a, b: start and end in the slab
+constexpr int32_t end = 2;          // the peer sent FIN
+constexpr int32_t error = 3;        // a: errno
+constexpr int32_t writable = 4;     //
+constexpr int32_t accepted = 5;     // a: listener, b: offset of the addresses in the slab
+constexpr int32_t accept_error = 6; // fd: listener, a: errno
+constexpr int32_t connected = 7;    // a: errno or 0, b: offset of our address in the slab
+constexpr int32_t ready = 8;        // a: kReadable | kWritable
+constexpr int32_t relayed = 9;      // fd: relay id, a: errno or 0
+}  // namespace record
+
+// What accept writes to the slab: peer, local and original as sockaddr, then what SO_ORIGINAL_DST answered (the
+// length, or minus errno; 0 = not asked).
+constexpr size_t kAddress = 28;
+constexpr size_t kAcceptBytes = 3 * kAddress + 4;
+
+// Commands, four integers each: op, fd, x, y.
+namespace command {
+constexpr int32_t slab = 1;      // x: offset in the output slab, y: length
+constexpr int32_t reference = 2; // x: index in refs, y: length
+constexpr int32_t shutdown = 3;
+}  // namespace command
+
+// The shared control block.
+namespace control {
+constexpr int in_turn = 0;
+constexpr int commands = 1;
+constexpr int references = 2;
+constexpr int wants_flushed = 3; // call onFlushed after the flush even if every byte went
+constexpr int acceptable = 4;    // how many connections may still be accepted
+constexpr int size = 8;
+}  // namespace control
+
+struct Engine {
+  Instance* instance = nullptr;
+  napi_env env = nullptr;
+
+  int epoll = -1;
+  uv_poll_t poll;
+  bool polling = false;   // `poll` is initialised and not yet closed
+  bool closed = false;
+
+  std::vector<Slot> slots;
+  int active = 0;
+  // Their rest has gone in this turn: unless they have a new one when it is over, writability is not asked for any more.
+  std::vector<int> drained;
+  std::vector<int> doomed;  // to be closed at the end of the turn; a reset is stored as ~fd
+
+  Bytes slab;
+  size_t slab_used = 0;
+  Bytes output;
+  int32_t* records = nullptr;
+  int32_t records_max = 0;
+  int32_t record_count = 0;
+  int32_t* commands = nullptr;
+  int32_t commands_max = 0;
+  int32_t* results = nullptr;
+  int32_t results_max = 0;
+  int32_t* control = nullptr;
+
+  napi_ref memory = nullptr;  // a JavaScript array of all the typed arrays above
+  napi_ref references = nullptr;
+  napi_ref on_batch = nullptr;
+  napi_ref on_flushed = nullptr;
+
+  std::vector<Relay*> relays;  // index = relay id
+  std::vector<int> free_relays;
+  std::vector<int> free_pipes;  // read end, write end, read end ...
+
+  // -- life (addon.cc)
+  bool start(int* failed_errno);
+  // Closes descriptors, stops watching. The struct itself lives until the environment goes: functions still hold it.
+  void dispose();
+
+  // -- slots (turn.cc)
+  Slot* slot(int fd) {
+    return fd >= 0 && static_cast<size_t>(fd) < slots.size() && slots[fd].kind != Kind::none ? &slots[fd] : nullptr;
+  }
+  // 0 or minus errno.
+  int watch(int fd, Kind kind, uint32_t events, uint8_t interest);
+  void unwatch(int fd);
+  int set_interest(int fd, uint8_t interest);
+  void doom(int fd, bool reset);
+  void close_doomed();
+
+  // -- the turn (turn.cc)
+  void turn();
+  void step(const epoll_event& event);
+  void receive(int fd, Slot& slot);
+  void accept_batch(int fd, Slot& slot);  // accept.cc
+  void finish_connect(int fd, Slot& slot);
+  bool room(int32_t records_wanted, size_t bytes_wanted) const;
+  void add_record(int32_t kind, int32_t fd, int32_t a, int32_t b);
+  void deliver();
+
+  // -- output (output.cc)
+  // Sends what `commands` lists; answers how many results there are.
+  int32_t send_commands();
+  // send_commands, onFlushed and close_doomed until nothing is left.
+  void end_turn();
+  void relax_drained();
+  void call(napi_ref function, int32_t count);
+
+  // -- relays (relay.cc)
+  void pump(const Slot& at, uint32_t events);
+  void end_relay(int id, int error, bool reset);
+};
+
+constexpr size_t kReadMax = 64 * 1024;
+constexpr int kEventsMax = 256;
+
+void set_reset_on_close(int fd);
+
+// Each file exports its functions on the object JavaScript gets for an engine.
+void export_turn(napi_env env, napi_value object, Engine* engine);
+void export_socket(napi_env env, napi_value object, Engine* engine);
+void export_output(napi_env env, napi_value object, Engine* engine);
+void export_relay(napi_env env, napi_value object, Engine* engine);
+// Functions that need no engine.
+void export_kernel(napi_env env, napi_value object);
+
+inline void put(napi_env env, napi_value object, const char* name, napi_callback callback, void* data) {
+  napi_value function = nullptr;
+  if (napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, data, &function) == napi_ok) {
+    napi_set_named_property(env, object, name, function);
+  }
+}
+
+}  // namespace glassquid

@@ -1,0 +1,285 @@
+// Two connections joined in the kernel: bytes go socket → pipe → socket by splice(2), JavaScript only hears the end.
+//
+//   a ──splice──► [pipe] ──splice──► b          both directions alike, each with a pipe of its own while bytes are in
+//   b ──splice──► [pipe] ──splice──► a          it; an idle relay holds no pipe
+//
+// Both descriptors are watched edge-triggered for everything, once. Readiness is remembered here and forgotten at
+// EAGAIN. A direction that ran its quota is asked for again through epoll, so that one fast pair cannot hold the loop.
+// Where no pipe can be had (descriptors ran out) bytes are peeked, sent, and only then taken: slower, nothing kept.
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "engine.h"
+
+namespace glassquid {
+
+struct Direction {
+  int pipe_read = -1;
+  int pipe_write = -1;
+  size_t in_pipe = 0;
+  uint64_t bytes = 0;
+  bool ended = false;  // the source sent FIN
+  bool shut = false;   // and the target has been told
+};
+
+struct Relay {
+  int fd[2];
+  bool readable[2] = {true, true};  // not known yet: the first try tells
+  bool writable[2] = {true, true};
+  Direction from[2];  // from[0]: fd[0] → fd[1]
+  bool over = false;
+};
+
+namespace {
+
+constexpr size_t kPipeBytes = 256 * 1024;
+constexpr size_t kQuota = 2 * 1024 * 1024;
+constexpr size_t kPipesKept = 64;
+
+// What one attempt came to.
+enum class Moved { some, none, failed };
+
+bool take_pipe(Engine& engine, Direction& way) {
+  if (way.pipe_read >= 0) return true;
+  if (engine.free_pipes.empty()) {
+    int ends[2];
+    if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return false;
+    fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(kPipeBytes));  // a wish: the default works as well
+    way.pipe_read = ends[0];
+    way.pipe_write = ends[1];
+    return true;
+  }
+  way.pipe_write = engine.free_pipes.back();
+  engine.free_pipes.pop_back();
+  way.pipe_read = engine.free_pipes.back();
+  engine.free_pipes.pop_back();
+  return true;
+}
+
+void drop_pipe(Engine& engine, Direction& way, bool reusable) {
+  if (way.pipe_read < 0) return;
+  if (reusable && engine.free_pipes.size() < 2 * kPipesKept) {
+    engine.free_pipes.push_back(way.pipe_read);
+    engine.free_pipes.push_back(way.pipe_write);
+  } else {
+    ::close(way.pipe_read);
+    ::close(way.pipe_write);
+  }
+  way.pipe_read = way.pipe_write = -1;
+}
+
+Moved copy_through(Relay& relay, int side, int* error) {
+  char bytes[16 * 1024];
+  Direction& way = relay.from[side];
+  ssize_t got = recv(relay.fd[side], bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+  if (got == 0) {
+    way.ended = true;
+    return Moved::none;
+  }
+  if (got < 0) {
+    if (errno == EAGAIN) relay.readable[side] = false;
+    else if (errno != EINTR) return *error = errno, Moved::failed;
+    return Moved::none;
+  }
+  ssize_t sent = send(relay.fd[1 - side], bytes, static_cast<size_t>(got), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno == EAGAIN) relay.writable[1 - side] = false;
+    else if (errno != EINTR) return *error = errno, Moved::failed;
+    return Moved::none;
+  }
+  way.bytes += static_cast<uint64_t>(sent);
+  recv(relay.fd[side], bytes, static_cast<size_t>(sent), MSG_DONTWAIT);  // they were just peeked: they are there
+  return Moved::some;
+}
+
+Moved fill_pipe(Relay& relay, int side, int* error) {
+  Direction& way = relay.from[side];
+  ssize_t got = splice(relay.fd[side], nullptr, way.pipe_write, nullptr, kPipeBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  if (got > 0) {
+    way.in_pipe += static_cast<size_t>(got);
+    return Moved::some;
+  }
+  if (got == 0) {
+    way.ended = true;
+    return Moved::none;
+  }
+  // EAGAIN with bytes in the pipe may mean a full pipe: only an empty one proves that the socket has nothing
+  if (errno == EAGAIN) relay.readable[side] = way.in_pipe > 0;
+  else if (errno != EINTR) return *error = errno, Moved::failed;
+  return Moved::none;
+}
+
+Moved empty_pipe(Relay& relay, int side, int* error) {
+  Direction& way = relay.from[side];
+  unsigned flags = SPLICE_F_MOVE | SPLICE_F_NONBLOCK;
+  ssize_t sent = splice(way.pipe_read, nullptr, relay.fd[1 - side], nullptr, way.in_pipe, flags);
+  if (sent > 0) {
+    way.in_pipe -= static_cast<size_t>(sent);
+    way.bytes += static_cast<uint64_t>(sent);
+    return Moved::some;
+  }
+  if (sent == 0 || errno == EAGAIN) relay.writable[1 - side] = false;
+  else if (errno != EINTR) return *error = errno, Moved::failed;
+  return Moved::none;
+}
+
+// Moves what can be moved from one side to the other. `again`: stopped by the quota, not by the sockets.
+bool pump_direction(Engine& engine, Relay& relay, int side, bool* again, int* error) {
+  Direction& way = relay.from[side];
+  const uint64_t before = way.bytes;
+  for (;;) {
+    bool moved = false;
+    if (relay.readable[side] && !way.ended && way.in_pipe < kPipeBytes) {
+      if (take_pipe(engine, way)) {
+        Moved outcome = fill_pipe(relay, side, error);
+        if (outcome == Moved::failed) return false;
+        moved = outcome == Moved::some;
+      } else if (relay.writable[1 - side]) {
+        Moved outcome = copy_through(relay, side, error);
+        if (outcome == Moved::failed) return false;
+        moved = outcome == Moved::some;
+      }
+    }
+    if (way.in_pipe > 0 && relay.writable[1 - side]) {
+      Moved outcome = empty_pipe(relay, side, error);
+      if (outcome == Moved::failed) return false;
+      moved = moved || outcome == Moved::some;
+    }
+    if (!moved) break;
+    if (way.bytes - before >= kQuota) {
+      *again = true;
+      break;
+    }
+  }
+  if (way.in_pipe == 0) drop_pipe(engine, way, true);
+  if (way.ended && way.in_pipe == 0 && !way.shut) {
+    way.shut = true;
+    ::shutdown(relay.fd[1 - side], SHUT_WR);  // ENOTCONN after a reset: the next splice tells
+  }
+  return true;
+}
+
+// Watches both for everything. Done again, epoll reports anew what is ready.
+int join_relay(Engine& engine, const Relay& relay, int id) {
+  for (uint8_t side = 0; side < 2; side++) {
+    constexpr uint32_t everything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    int failed = engine.watch(relay.fd[side], Kind::relayed, everything, kReadable | kWritable);
+    if (failed != 0) return failed;
+    engine.slots[relay.fd[side]].relay = id;
+    engine.slots[relay.fd[side]].flags = side;
+  }
+  return 0;
+}
+
+}  // namespace
+
+void Engine::pump(const Slot& at, uint32_t events) {
+  const int id = at.relay;
+  Relay* relay = id >= 0 && static_cast<size_t>(id) < relays.size() ? relays[id] : nullptr;
+  if (relay == nullptr || relay->over) return;
+  constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
+  if (events & (EPOLLIN | EPOLLRDHUP | trouble)) relay->readable[at.flags] = true;
+  if (events & (EPOLLOUT | trouble)) relay->writable[at.flags] = true;
+  bool again = false;
+  int error = 0;
+  if (!pump_direction(*this, *relay, 0, &again, &error) || !pump_direction(*this, *relay, 1, &again, &error)) {
+    add_record(record::relayed, id, error, 0);
+    return end_relay(id, error, true);
+  }
+  if (relay->from[0].shut && relay->from[1].shut) {
+    add_record(record::relayed, id, 0, 0);
+    return end_relay(id, 0, false);
+  }
+  if (again) join_relay(*this, *relay, id);
+}
+
+// Both descriptors are given up; the counters stay until JavaScript has read them.
+void Engine::end_relay(int id, int, bool reset) {
+  Relay* relay = relays[id];
+  if (!relay->over) {
+    relay->over = true;
+    for (int side = 0; side < 2; side++) {
+      drop_pipe(*this, relay->from[side], relay->from[side].in_pipe == 0);
+      doom(relay->fd[side], reset);
+    }
+  }
+  if (closed) {
+    delete relay;
+    relays[id] = nullptr;
+  }
+}
+
+namespace {
+
+Relay* relay_of(Engine* engine, int id) {
+  return id >= 0 && static_cast<size_t>(id) < engine->relays.size() ? engine->relays[id] : nullptr;
+}
+
+// relay(a, b, ended): bit 0: a has sent FIN already, bit 1: b has. Answers an id or minus errno.
+napi_value relay_start(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  int a = call.integer(0), b = call.integer(1), ended = call.integer(2);
+  if (call.wrong) return call.refuse();
+  if (engine->slot(a) == nullptr || engine->slot(b) == nullptr) return call.answer(-EBADF);
+  int id;
+  if (engine->free_relays.empty()) {
+    id = static_cast<int>(engine->relays.size());
+    engine->relays.push_back(nullptr);
+  } else {
+    id = engine->free_relays.back();
+    engine->free_relays.pop_back();
+  }
+  Relay* relay = engine->relays[id] = new Relay();
+  relay->fd[0] = a;
+  relay->fd[1] = b;
+  relay->from[0].ended = ended & 1;
+  relay->from[1].ended = ended & 2;
+  int failed = join_relay(*engine, *relay, id);
+  if (failed != 0) {
+    engine->relays[id] = nullptr;
+    engine->free_relays.push_back(id);
+    delete relay;
+    return call.answer(failed);
+  }
+  return call.answer(id);
+}
+
+// relayBytes(id, counts): counts[0] = to a, counts[1] = to b.
+napi_value relay_bytes(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Relay* relay = relay_of(static_cast<Engine*>(call.data), call.integer(0));
+  Bytes counts = call.bytes(1);
+  if (call.wrong || counts.length < 2 * sizeof(double)) return call.refuse();
+  if (relay == nullptr) return call.answer(-EBADF);
+  double* out = reinterpret_cast<double*>(counts.at);
+  out[0] = static_cast<double>(relay->from[1].bytes);
+  out[1] = static_cast<double>(relay->from[0].bytes);
+  return call.answer(0);
+}
+
+// relayEnd(id, reset): stops it if it runs, and forgets it.
+napi_value relay_end(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  int id = call.integer(0), reset = call.integer(1);
+  Relay* relay = relay_of(engine, id);
+  if (call.wrong || relay == nullptr) return call.answer(-EBADF);
+  engine->end_relay(id, 0, reset != 0);
+  delete engine->relays[id];
+  engine->relays[id] = nullptr;
+  engine->free_relays.push_back(id);
+  return call.answer(0);
+}
+
+}  // namespace
+
+void export_relay(napi_env env, napi_value object, Engine* engine) {
+  put(env, object, "relay", relay_start, engine);
+  put(env, object, "relayBytes", relay_bytes, engine);
+  put(env, object, "relayEnd", relay_end, engine);
+}
+
+}  // namespace glassquid
