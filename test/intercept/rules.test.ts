@@ -101,6 +101,8 @@ describe('the nft rules', () => {
       expect(line).toMatch(/!= syn socket transparent 1 meta mark|== syn socket transparent 1 socket wildcard 0 meta mark/)
     }
     expect(text.match(/socket transparent 1/g)).toHaveLength(4)
+    expect(text.indexOf('socket wildcard 1 return')).toBeLessThan(text.indexOf('socket transparent 1'))
+    expect(text).toContain('socket wildcard 1 return')
   })
 
   it('drop only after every listener of every family has been offered the packet', () => {

@@ -26,7 +26,7 @@ export const undoNftSteps = (plan: RulePlan): Step[] => [
 
 export const nftText = (plan: RulePlan): string => {
   const chains = [
-    ...(plan.tproxy.length > 0 ? [takeChain(plan)] : []),
+    ...(plan.tproxy.length > 0 ? [socketChain(plan), takeChain(plan)] : []),
     ...(plan.nat.length > 0 ? [redirectChain(plan)] : []),
     ...(plan.options.local && plan.tproxy.length > 0 ? [localTakeChain(plan)] : []),
     ...(plan.options.local && plan.nat.length > 0 ? [localRedirectChain(plan)] : []),
@@ -41,25 +41,39 @@ ${indent([networkSet(plan, 4), networkSet(plan, 6), ...clientSets(plan), ...chai
 
 // --- chains ---
 
-const takeChain = (plan: RulePlan): string => {
-  const mark = hex(plan.options.takenMark)
-  const own = hex(plan.options.ownMark)
-  return chain('take', 'type filter hook prerouting priority mangle; policy accept;', [
+/**
+ * Packets of sockets the proxy holds: intercepted connections, answers to forged addresses, expected connections.
+ * `socket transparent 1` alone would do it, and has three holes, each closed by a line of its own here:
+ *
+ * - It finds a listener on every address for any packet to that port, whoever it is for. A SYN would lead any address to
+ *   the proxy; the ACK of somebody's connection to port 3130 of a stranger would be taken and reset. `wildcard` cannot be
+ *   asked of a connection in its handshake or in TIME_WAIT (the rule then does not match), so it stands as a way out
+ *   before, not as a condition inside.
+ * - A SYN for ports used a minute ago finds the old connection in TIME_WAIT, and is lost for a second: only `tproxy`
+ *   knows what to do with it. A SYN passes here only to a listener on just that address.
+ * - "Packet too big" about a forged connection would go to the client whose address it is.
+ */
+const socketChain = (plan: RulePlan): string => {
+  const mark = `meta mark set mark or ${hex(plan.options.takenMark)} accept`
+  return chain('of_our_sockets', '', [
+    'socket wildcard 1 return',
+    `meta l4proto tcp tcp flags & (syn|ack) != syn socket transparent 1 ${mark}`,
+    `meta l4proto tcp tcp flags & (syn|ack) == syn socket transparent 1 socket wildcard 0 ${mark}`,
+    `meta l4proto udp socket transparent 1 socket wildcard 0 ${mark}`,
+    `meta l4proto { icmp, icmpv6 } socket transparent 1 ${mark}`,
+  ])
+}
+
+const takeChain = (plan: RulePlan): string =>
+  chain('take', 'type filter hook prerouting priority mangle; policy accept;', [
     '# what the proxy itself sends is never taken',
-    `meta mark & ${own} == ${own} accept`,
-    '# Packets of sockets the proxy holds: intercepted connections, and answers to forged addresses. A SYN goes only to a',
-    '# listener bound to just that address; all others pass on, or a port used again within a minute would find its old',
-    '# connection (TIME_WAIT) here instead of the listener below, and any address would lead to the proxy\'s own port.',
-    `meta l4proto tcp tcp flags & (syn|ack) != syn socket transparent 1 meta mark set mark or ${mark} accept`,
-    `meta l4proto tcp tcp flags & (syn|ack) == syn socket transparent 1 socket wildcard 0 meta mark set mark or ${mark} accept`,
-    `meta l4proto udp socket transparent 1 socket wildcard 0 meta mark set mark or ${mark} accept`,
-    '# "packet too big" and other complaints about those connections are for us, not for the client we speak for',
-    `meta l4proto { icmp, icmpv6 } socket transparent 1 meta mark set mark or ${mark} accept`,
+    `meta mark & ${hex(plan.options.ownMark)} == ${hex(plan.options.ownMark)} accept`,
+    '# what belongs to it already comes before any rule about what it shall get',
+    'jump of_our_sockets',
     ...neverTakenRules(plan),
     ...plan.tproxy.flatMap(taken => tproxyRules(taken, plan)),
     ...(plan.options.failClosed ? closedRules(plan) : []),
   ])
-}
 
 const tproxyRules = (taken: Taken, plan: RulePlan): string[] => {
   const mark = hex(plan.options.takenMark)
@@ -177,8 +191,9 @@ const set = (name: string, family: RuleFamily, elements: readonly string[]): str
 
 // --- text ---
 
+/** Without a hook it is called by others. */
 const chain = (name: string, hook: string, rules: readonly string[]): string =>
-  `chain ${name} {\n${indent([hook, ...rules].join('\n'))}\n}`
+  `chain ${name} {\n${indent([...(hook === '' ? [] : [hook]), ...rules].join('\n'))}\n}`
 
 const indent = (text: string): string => text.replace(/^(?=.)/gm, '  ')
 
