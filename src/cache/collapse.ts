@@ -1,0 +1,139 @@
+import { type Clock, Deadlines, declareCounters, type DurationMs, elapsed, kib, type MonoMs, ms } from '../base/index.ts'
+import type { Fields } from '../http/index.ts'
+import { Growing, type GrowingLimits, type GrowingSource } from './growing.ts'
+import type { CacheKey } from './key.ts'
+import type { RequestFacts } from './request-facts.ts'
+
+// collapsed_forwarding: which fetch a request may wait for instead of making its own. At most one fetch of a key has no
+// head yet; those that have one are joined by requests their Vary fits, from the first byte on.
+//
+//   request ── mayCollapse? ── find(key) ── joinable? ──► follow
+//                                  └─ none ──► begin(key): its own fetch, which others may join
+//
+// A key whose response turned out to be for one client only is remembered for a while: its requests go forward side by
+// side, not in a queue in which each waits for the head of the one before (Varnish calls it hit-for-miss).
+
+export const collapseCounters = {
+  begun: { doc: 'fetches that others could have joined' },
+  joined: { doc: 'requests that joined the fetch of another' },
+  dissolved: { doc: 'fetches whose response turned out to be for one client only' },
+} as const
+
+export interface CollapseLimits extends GrowingLimits {
+  /** Fetches at a time that can be joined; beyond that requests go forward each for itself. */
+  readonly growingMax: number
+  /** How long a key stays remembered as not shareable, and how many are. */
+  readonly unshareableMax: DurationMs
+  readonly unshareableKeysMax: number
+}
+
+export const usualCollapseLimits: CollapseLimits = {
+  windowBytesMax: kib(512),
+  followersMax: 4096,
+  waitMax: ms(30_000), // Lusca's collapsed_forwarding_timeout
+  holdMax: ms(60_000),
+  growingMax: 16384,
+  unshareableMax: ms(120_000), // as Varnish
+  unshareableKeysMax: 4096,
+}
+
+/** A request that would take a response somebody else asked for: a plain GET of the whole. */
+export const mayCollapse = (method: string, request: RequestFacts | null): boolean => {
+  if (method !== 'GET') return false
+  if (request === null) return true
+  if (request.range || request.forOrigin || request.reload) return false
+  const { noStore, onlyIfCached, maxAge, maxStale, minFresh } = request.control
+  return !noStore && !onlyIfCached && maxAge === null && maxStale === null && minFresh === null
+}
+
+export class Collapse {
+  /** collapsed_forwarding. Switched off, fetches that are joined already go on. */
+  on: boolean
+  readonly counters = declareCounters(collapseCounters)
+  readonly #limits: CollapseLimits
+  readonly #clock: Clock
+  readonly #deadlines: Deadlines
+  readonly #growing = new Map<CacheKey, Growing[]>()
+  #count = 0
+  /** Oldest first. */
+  readonly #unshareable = new Map<CacheKey, MonoMs>()
+
+  constructor(on: boolean, clock: Clock, limits: CollapseLimits = usualCollapseLimits) {
+    this.on = on
+    this.#limits = limits
+    this.#clock = clock
+    this.#deadlines = new Deadlines(clock)
+  }
+
+  /** Fetches that can be joined, or are still being read. */
+  get count(): number {
+    return this.#count
+  }
+
+  /** A fetch under way that this request may follow, or null. It must pass `mayCollapse`. */
+  find(key: CacheKey, request: Fields): Growing | null {
+    if (!this.on) return null
+    const list = this.#growing.get(key)
+    if (list === undefined) return null
+    for (const growing of list) {
+      if (!growing.joinable(request)) continue
+      this.counters.joined++
+      return growing
+    }
+    return null
+  }
+
+  /** The fetch this request is about to make, for others to join; null if nobody may. */
+  begin(key: CacheKey, source: GrowingSource): Growing | null {
+    if (!this.on || this.#count >= this.#limits.growingMax || this.#isUnshareable(key)) return null
+    const growing = new Growing(source, this.#limits, this.#deadlines, over => this.#forget(key, over))
+    const list = this.#growing.get(key)
+    if (list === undefined) this.#growing.set(key, [growing])
+    else list.push(growing)
+    this.#count++
+    this.counters.begun++
+    return growing
+  }
+
+  /** The response may not be stored: sends off who waits, and remembers. */
+  dissolve(key: CacheKey, growing: Growing): void {
+    this.counters.dissolved++
+    this.#unshareable.delete(key)
+    this.#unshareable.set(key, this.#clock.mono())
+    if (this.#unshareable.size > this.#limits.unshareableKeysMax) {
+      for (const oldest of this.#unshareable.keys()) {
+        this.#unshareable.delete(oldest)
+        break
+      }
+    }
+    growing.dissolve('not-shareable')
+  }
+
+  /** What is under way may be older than a change: nobody joins it any more. */
+  invalidate(key: CacheKey): void {
+    for (const growing of this.#growing.get(key) ?? none) growing.close()
+  }
+
+  stop(): void {
+    this.#deadlines.stop()
+  }
+
+  #isUnshareable(key: CacheKey): boolean {
+    const since = this.#unshareable.get(key)
+    if (since === undefined) return false
+    if (elapsed(since, this.#clock.mono()) < this.#limits.unshareableMax) return true
+    this.#unshareable.delete(key)
+    return false
+  }
+
+  #forget(key: CacheKey, over: Growing): void {
+    const list = this.#growing.get(key)
+    const at = list?.indexOf(over) ?? -1
+    if (list === undefined || at < 0) return
+    this.#count--
+    if (list.length === 1) this.#growing.delete(key)
+    else list.splice(at, 1)
+  }
+}
+
+const none: readonly Growing[] = []

@@ -1,0 +1,42 @@
+// cache: what may be stored, what may be reused, and where it is kept meanwhile (RFC 9111 and refresh_pattern).
+//
+// holds          the rules, pure and dated, each answer with a reason from a closed table; stored responses; the store
+//                contract and its stores; fetches that several requests live on
+// does not hold  requests to origins, connections, conf parsing, access lists, log lines
+// called by      proxy (its steps lookup, validate, fetch, deliver), cli (assembly), manager pages
+// calls          base, http
+//
+// One request in order:
+//
+//   cacheKey ─► store.lookup ─► chooseVariant ─► reuse ─► fresh, stale: conditionOf, head + Age + body
+//                    │              │ none: missed          validate: validationOf ─► 304: namedBy304, freshened
+//                    ▼              ▼                       no: fetch                 5xx, no answer: staleOnError
+//                 nothing        fetch ─► admit ─► store.open ─► append … ─► complete
+//                                  └─ collapsed: Collapse.find / begin, Growing
+
+export { type Admission, admit } from './admit.ts'
+export * from './cache-status.ts'
+export * from './collapse.ts'
+export * from './conditional.ts'
+export {
+  afterHead, type Freshened, freshened, freshenReasons, mayStayStored, namedBy304, outdated, type Update,
+} from './freshen.ts'
+export {
+  type FollowFailure, followFailures, Follower, type FollowReader, Growing, type GrowingLimits, type GrowingSource,
+  type ReleaseReason, releaseReasons,
+} from './growing.ts'
+export * from './invalidation.ts'
+export * from './key.ts'
+export * from './policy.ts'
+export * from './refresh-pattern.ts'
+export * from './request-facts.ts'
+export {
+  missed, reuse, type Reuse, reuseAnswer, type ReuseKind, reuseKinds, type ReuseReason, reuseReasons, timeToLive,
+} from './reuse.ts'
+export * from './stale-on-error.ts'
+export { type Exchange, type StoreReason, storeReasons } from './storable.ts'
+export { flag, type FreshnessSource, freshnessSources, StoredResponse } from './stored-response.ts'
+export { memoryCounters, MemoryStore } from './store/memory.ts'
+export * from './store/store.ts'
+export { addConditions, isConditional, type Validation, validationOf } from './validation.ts'
+export { chooseVariant, type Selecting, selects } from './vary.ts'

@@ -1,0 +1,31 @@
+import { type DurationMs, ms } from '../base/index.ts'
+import { RefreshPatterns } from './refresh-pattern.ts'
+
+/** What a shared cache does with Set-Cookie; each choice is right by RFC 9111, and each has surprised somebody. */
+export const setCookiePolicies = {
+  strip: 'stored without the field, so that no client gets the cookie of another (Squid, ATS)',
+  refuse: 'the response is not stored (nginx, Varnish)',
+  replay: 'stored and given to everyone (Apache, HAProxy); right where origins mean their Cache-Control',
+} as const
+
+export type SetCookiePolicy = keyof typeof setCookiePolicies
+
+/** What the operator decides about the rules. Replaced as a whole by a reload. */
+export interface CachePolicy {
+  readonly refresh: RefreshPatterns
+  /** max_stale: how far beyond its freshness a response may be used at all when the origin fails. */
+  readonly maxStale: DurationMs
+  readonly reloadIntoIms: boolean
+  /** refresh_all_ims: conditional requests of clients are always answered by asking the origin. */
+  readonly refreshAllIms: boolean
+  readonly setCookie: SetCookiePolicy
+}
+
+/** Squid's defaults. */
+export const defaultPolicy: CachePolicy = {
+  refresh: new RefreshPatterns([]),
+  maxStale: ms(7 * 24 * 3600 * 1000),
+  reloadIntoIms: false,
+  refreshAllIms: false,
+  setCookie: 'strip',
+}

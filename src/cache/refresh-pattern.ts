@@ -1,0 +1,113 @@
+import { type DurationMs, ms, type Seconds, seconds, secondsToMs } from '../base/index.ts'
+
+// refresh_pattern: what the operator adds where origins say nothing, or overrides where they say it badly. The first
+// line whose regex matches the URI counts, alone. Arithmetic in freshness.ts; here is only which line it is.
+
+export interface RefreshOptions {
+  /** Explicit freshness is stretched to `min`. Never makes anything stale. */
+  readonly overrideExpire: boolean
+  /** Freshness by Last-Modified is stretched to `min`. */
+  readonly overrideLastmod: boolean
+  /** A reload (no-cache) validates instead of fetching anew. */
+  readonly reloadIntoIms: boolean
+  /** A reload is taken for a plain request. */
+  readonly ignoreReload: boolean
+  readonly ignoreNoStore: boolean
+  /** Stores what is private; it is validated at each use. */
+  readonly ignorePrivate: boolean
+  /** A conditional request of a client is always answered by asking the origin. */
+  readonly refreshIms: boolean
+  /** Stores also what is stale already and has no validator. */
+  readonly storeStale: boolean
+  readonly ignoreStaleWhileRevalidate: boolean
+  /** null = the global max_stale. */
+  readonly maxStale: Seconds | null
+  /** Where the response says no stale-while-revalidate itself. */
+  readonly staleWhileRevalidate: Seconds | null
+}
+
+/** A line as the conf has it, its regex compiled. `min` and `max` are seconds (the conf's minutes). */
+export interface RefreshLine {
+  readonly regex: RegExp
+  readonly min: Seconds
+  /** 20 = 20 %; may exceed 100. */
+  readonly percent: number
+  readonly max: Seconds
+  readonly options: RefreshOptions
+  /** As written, for `explain`. */
+  readonly text: string
+}
+
+/** A line with its numbers in the unit of the clock. */
+export interface RefreshRule {
+  readonly regex: RegExp | null
+  readonly min: DurationMs
+  readonly fraction: number
+  readonly max: DurationMs
+  readonly options: RefreshOptions
+  readonly text: string
+}
+
+export const noRefreshOptions: RefreshOptions = {
+  overrideExpire: false,
+  overrideLastmod: false,
+  reloadIntoIms: false,
+  ignoreReload: false,
+  ignoreNoStore: false,
+  ignorePrivate: false,
+  refreshIms: false,
+  storeStale: false,
+  ignoreStaleWhileRevalidate: false,
+  maxStale: null,
+  staleWhileRevalidate: null,
+}
+
+/** Where no line matches. */
+export const defaultRefreshRule: RefreshRule = {
+  regex: null,
+  min: ms(0),
+  fraction: 0.2,
+  max: secondsToMs(seconds(3 * 24 * 3600)),
+  options: noRefreshOptions,
+  text: 'no refresh_pattern matches: 0 20% 4320',
+}
+
+let generations = 0
+
+/** One conf's lines. A reload makes a new one; stored responses notice by `generation` and are judged anew. */
+export class RefreshPatterns {
+  readonly generation: number
+  readonly rules: readonly RefreshRule[]
+  // storing asks twice about the same URI, and a page's objects often come from few URIs
+  #lastUri = ''
+  #lastRule: RefreshRule
+
+  constructor(lines: readonly RefreshLine[]) {
+    this.generation = ++generations
+    this.rules = lines.map(ruleOf)
+    this.#lastRule = this.#find('')
+  }
+
+  ruleFor(uri: string): RefreshRule {
+    if (uri !== this.#lastUri) {
+      this.#lastRule = this.#find(uri)
+      this.#lastUri = uri
+    }
+    return this.#lastRule
+  }
+
+  #find(uri: string): RefreshRule {
+    for (const rule of this.rules) if (rule.regex?.test(uri) === true) return rule
+    return defaultRefreshRule
+  }
+}
+
+const ruleOf = (line: RefreshLine): RefreshRule => ({
+  // a regex with g or y remembers where it stopped: the same URI would match only every other time
+  regex: line.regex.global || line.regex.sticky ? new RegExp(line.regex, line.regex.flags.replace(/[gy]/g, '')) : line.regex,
+  min: secondsToMs(line.min),
+  fraction: line.percent / 100,
+  max: secondsToMs(line.max),
+  options: line.options,
+  text: line.text,
+})

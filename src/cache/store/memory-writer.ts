@@ -1,0 +1,88 @@
+import type { FieldView } from '../../base/index.ts'
+import { completed } from '../admit.ts'
+import { flag, type StoredResponse } from '../stored-response.ts'
+import { Content } from './content.ts'
+import { bytesOf } from './size.ts'
+import type { StoreRefusal, Writer } from './store.ts'
+
+/** What a writer needs of its store. */
+export interface Room {
+  /** Takes so many bytes more from the limit; false if the writers have all they may. */
+  charge(more: number): boolean
+  /** The writer is over: gives back what it was charged, and stores `whole`. */
+  finish(writer: MemoryWriter, whole: StoredResponse | null): boolean
+}
+
+export class MemoryWriter implements Writer {
+  readonly response: StoredResponse
+  readonly request: FieldView
+  /** Bytes of the limit it holds. */
+  charged: number
+  refusal: StoreRefusal | null = null
+  readonly #content: Content
+  readonly #base: number
+  readonly #bytesMax: number
+  readonly #room: Room
+  #over = false
+
+  constructor(response: StoredResponse, request: FieldView, bytesMax: number, room: Room) {
+    this.response = response
+    this.request = request
+    this.#bytesMax = bytesMax
+    this.#room = room
+    this.#base = bytesOf(response)
+    this.charged = this.#base
+    this.#content = new Content(response.contentLength)
+  }
+
+  get bytes(): number {
+    return this.#content.length
+  }
+
+  append(chunk: Uint8Array, kept?: Buffer[]): boolean {
+    if (this.#over) return false
+    const length = this.#content.length + chunk.length
+    const expected = this.response.contentLength
+    if (expected >= 0 && length > expected) return this.#end('incomplete')
+    if (this.#base + length > this.#bytesMax) return this.#end('too-large')
+    const more = this.#content.needs(chunk.length)
+    if (more > 0) {
+      if (!this.#room.charge(more)) return this.#end('memory-busy')
+      this.charged += more
+    }
+    this.#content.append(chunk, kept)
+    return true
+  }
+
+  complete(): StoredResponse | null {
+    if (this.#over) return null
+    const { response } = this
+    const length = this.#content.length
+    const whole = response.has(flag.headOnly) ? length === 0 : response.contentLength < 0 || response.contentLength === length
+    if (!whole) {
+      this.#end('incomplete')
+      return null
+    }
+    this.#over = true
+    const stored = completed(response, this.#content.finish(), length)
+    if (this.#room.finish(this, stored)) return stored
+    this.refusal = 'too-large'
+    return null
+  }
+
+  abandon(): void {
+    if (!this.#over) this.#end('abandoned')
+  }
+
+  /** What is being written may be older than a change its store has just been told of. */
+  invalidate(): void {
+    if (!this.#over) this.#end('invalidated')
+  }
+
+  #end(why: StoreRefusal): false {
+    this.#over = true
+    this.refusal = why
+    this.#room.finish(this, null)
+    return false
+  }
+}

@@ -1,0 +1,235 @@
+import { LRUCache } from 'lru-cache'
+import { type Bytes, bytes, declareCounters, type FieldView } from '../../base/index.ts'
+import type { CacheKey } from '../key.ts'
+import { flag, type StoredResponse } from '../stored-response.ts'
+import { selects } from '../vary.ts'
+import { MemoryWriter } from './memory-writer.ts'
+import { bytesOf } from './size.ts'
+import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from './store.ts'
+
+// Stored responses in this process, the least recently used key going first. One entry of the LRU is a key with all
+// its variants; a lookup is one look into a Map. Writers take their bytes from the same limit while they write:
+//
+//   bytesMax = entries (LRU) + writers (at most half)
+
+export const memoryCounters = {
+  stored: { doc: 'responses stored in memory' },
+  replaced: { doc: 'stored responses whose fields a 304 or HEAD has updated' },
+  removed: { doc: 'keys removed because memory was full', whenItGrows: 'cache_mem is small for the traffic' },
+  variantsRemoved: {
+    doc: 'variants removed because their key had too many',
+    whenItGrows: 'a site varies on a field that differs in every client (User-Agent, Cookie)',
+  },
+  invalidated: { doc: 'stored responses invalidated by unsafe requests or purges' },
+  refused: {
+    doc: 'responses that were storable and did not fit',
+    whenItGrows: 'maximum_object_size_in_memory or cache_mem is small for the traffic',
+  },
+} as const
+
+export class MemoryStore implements Store {
+  readonly name = 'memory'
+  readonly counters = declareCounters(memoryCounters)
+  #entries: LRUCache<CacheKey, Variants>
+  #limits: StoreLimits
+  #writing = 0
+  #count = 0
+  /** Open writers by key, so that an invalidation reaches them. */
+  readonly #writers = new Map<CacheKey, Set<MemoryWriter>>()
+
+  constructor(limits: StoreLimits) {
+    this.#limits = limits
+    this.#entries = this.#newEntries(limits.bytesMax)
+  }
+
+  get bytes(): Bytes {
+    return bytes(this.#entries.calculatedSize + this.#writing)
+  }
+
+  get bytesMax(): Bytes {
+    return this.#limits.bytesMax
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Keys in use, for the manager. */
+  get keyCount(): number {
+    return this.#entries.size
+  }
+
+  lookup(key: CacheKey): Variants | null {
+    return this.#entries.get(key) ?? null
+  }
+
+  peek(key: CacheKey): Variants | null {
+    return this.#entries.peek(key) ?? null
+  }
+
+  touch(key: CacheKey): void {
+    this.#entries.get(key)
+  }
+
+  open(response: StoredResponse, request: FieldView): Opened {
+    const refusal = this.#refusalOf(response)
+    if (refusal !== null) {
+      this.counters.refused++
+      return { ok: false, reason: refusal }
+    }
+    const writer = new MemoryWriter(response, request, this.#objectBytesMax(), this.#room)
+    this.#writing += writer.charged
+    const others = this.#writers.get(response.key)
+    if (others === undefined) this.#writers.set(response.key, new Set([writer]))
+    else others.add(writer)
+    this.#makeRoom()
+    return { ok: true, writer }
+  }
+
+  put(response: StoredResponse, request: FieldView): boolean {
+    const size = bytesOf(response)
+    if (size > this.#objectBytesMax()) {
+      this.counters.refused++
+      return false
+    }
+    const kept = [response]
+    for (const other of this.#entries.peek(response.key) ?? none) {
+      if (!selects(other.selecting, request)) kept.push(other)
+    }
+    this.#set(response.key, this.#withinLimits(byDate(kept), response))
+    this.counters.stored++
+    return true
+  }
+
+  replace(old: StoredResponse, by: StoredResponse): boolean {
+    const variants = this.#entries.peek(old.key) ?? none
+    if (!variants.includes(old)) return false
+    const kept = byDate(variants.map(stored => (stored === old ? by : stored)))
+    this.#set(old.key, this.#withinLimits(kept, by))
+    this.counters.replaced++
+    return true
+  }
+
+  remove(stored: StoredResponse): boolean {
+    const variants = this.#entries.peek(stored.key) ?? none
+    if (!variants.includes(stored)) return false
+    this.#set(stored.key, variants.filter(other => other !== stored))
+    return true
+  }
+
+  invalidate(key: CacheKey): number {
+    for (const writer of this.#writers.get(key) ?? noWriters) writer.invalidate()
+    const count = this.#entries.peek(key)?.length ?? 0
+    if (count > 0) this.#entries.delete(key)
+    this.counters.invalidated += count
+    return count
+  }
+
+  clear(): void {
+    for (const writers of this.#writers.values()) for (const writer of writers) writer.invalidate()
+    this.#entries.clear()
+  }
+
+  resize(limits: StoreLimits): void {
+    const before = this.#entries
+    this.#limits = limits
+    this.#count = 0
+    this.#entries = this.#newEntries(limits.bytesMax)
+    // oldest first, so that the order of use stays
+    for (const [key, variants] of [...before.entries()].reverse()) {
+      const [newest] = variants
+      if (newest !== undefined) this.#set(key, this.#withinLimits(variants, newest))
+    }
+  }
+
+  /** What writers may do to the store. */
+  readonly #room = {
+    /** False: the writers together have all they may. */
+    charge: (more: number): boolean => {
+      if (this.#writing + more > this.#limits.bytesMax / 2) return false
+      this.#writing += more
+      this.#makeRoom()
+      return true
+    },
+    finish: (writer: MemoryWriter, whole: StoredResponse | null): boolean => {
+      this.#writing -= writer.charged
+      const others = this.#writers.get(writer.response.key)
+      others?.delete(writer)
+      if (others?.size === 0) this.#writers.delete(writer.response.key)
+      if (whole === null) {
+        if (writer.refusal === 'too-large' || writer.refusal === 'memory-busy') this.counters.refused++
+        return false
+      }
+      return this.put(whole, writer.request)
+    },
+  }
+
+  #refusalOf(response: StoredResponse): StoreRefusal | null {
+    if (this.#limits.bytesMax <= 0) return 'switched-off'
+    const size = bytesOf(response)
+    const content = response.has(flag.headOnly) ? 0 : Math.max(0, response.contentLength)
+    if (size + content > this.#objectBytesMax()) return 'too-large'
+    return this.#writing + size > this.#limits.bytesMax / 2 ? 'memory-busy' : null
+  }
+
+  /** One object may take half the store at most, so that no single one ever empties it. */
+  #objectBytesMax(): number {
+    return Math.min(this.#limits.objectBytesMax + overheadAllowed, this.#limits.bytesMax / 2)
+  }
+
+  /** Drops variants until their number and the bytes of the key are within limits; `kept` is the last to go. */
+  #withinLimits(variants: Variants, kept: StoredResponse): Variants {
+    let sum = 0
+    for (const stored of variants) sum += bytesOf(stored)
+    const within = variants.slice()
+    while (within.length > this.#limits.variantsMax || sum > this.#limits.bytesMax / 2) {
+      const last = within.findLastIndex(stored => stored !== kept)
+      if (last < 0) break
+      sum -= bytesOf(within[last] as StoredResponse) // last is an index of it
+      within.splice(last, 1)
+      this.counters.variantsRemoved++
+    }
+    return within
+  }
+
+  #set(key: CacheKey, variants: Variants): void {
+    if (variants.length === 0) {
+      this.#entries.delete(key)
+      return
+    }
+    let size = 0
+    for (const stored of variants) size += bytesOf(stored)
+    this.#count += variants.length
+    this.#entries.set(key, variants, { size })
+    if (this.#entries.peek(key) === undefined) this.#count -= variants.length // larger than the whole store
+    this.#makeRoom()
+  }
+
+  #makeRoom(): void {
+    while (this.#entries.calculatedSize + this.#writing > this.#limits.bytesMax && this.#entries.size > 0) {
+      this.#entries.pop()
+    }
+  }
+
+  #newEntries(bytesMax: Bytes): LRUCache<CacheKey, Variants> {
+    return new LRUCache<CacheKey, Variants>({
+      maxSize: Math.max(1, Math.floor(Number.isFinite(bytesMax) ? bytesMax : Number.MAX_SAFE_INTEGER)),
+      dispose: (variants, _key, why) => {
+        this.#count -= variants.length
+        if (why === 'evict') this.counters.removed++
+      },
+    })
+  }
+}
+
+/** maximum_object_size_in_memory counts content; head and object come on top. */
+const overheadAllowed = 64 * 1024
+
+const none: Variants = []
+const noWriters: ReadonlySet<MemoryWriter> = new Set()
+
+/** RFC 9111 4: of several that fit, the most recent by Date. Stable: of equal ones the first stays first. */
+const byDate = (variants: readonly StoredResponse[]): Variants => {
+  if (variants.length < 2) return variants
+  return variants.toSorted((a, b) => b.date - a.date)
+}

@@ -1,0 +1,86 @@
+import type { Bytes, FieldView } from '../../base/index.ts'
+import type { CacheKey } from '../key.ts'
+import type { StoredResponse } from '../stored-response.ts'
+
+// What every store does, wherever it keeps its bytes. A store knows keys, variants, sizes and order of use; it knows
+// no clock and none of RFC 9111. One test file is run over all stores: test/contract/store.ts.
+//
+//   key ──► variants, newest Date first ──► StoredResponse (head, facts, content)
+//
+// - Stored responses never change. `replace` puts another in the place of one; whoever still sends the old one keeps
+//   its buffers, also after it was removed.
+// - A response is found only when it is whole: a writer that is abandoned, outgrows its limit or comes up short
+//   leaves nothing, and until its end what was stored before stays.
+// - What was opened before its key was invalidated is never stored (RFC 9111 4.4: it may be older than the change).
+// - Bytes count as they are: content, head, keys and what the objects themselves take, writers included. `bytes` never
+//   exceeds `bytesMax`.
+
+/** Newest Date first; never empty. Read only. */
+export type Variants = readonly StoredResponse[]
+
+export const storeRefusals = {
+  'switched-off': 'the store has no room at all (cache_mem 0)',
+  'too-large': 'larger than one object may be (maximum_object_size_in_memory, or half the store)',
+  'memory-busy': 'responses being written take all the room they may: half the store',
+  'incomplete': 'less or more content came than Content-Length says',
+  'invalidated': 'its key was invalidated, or the store cleared, while it was being written',
+  'abandoned': 'whoever wrote it gave it up',
+} as const
+
+export type StoreRefusal = keyof typeof storeRefusals
+
+export type Opened =
+  | { readonly ok: true; readonly writer: Writer }
+  | { readonly ok: false; readonly reason: StoreRefusal }
+
+export interface Store {
+  readonly name: string
+  /** What is stored under the key; counts as a use. Memory answers at once, a disk may promise. */
+  lookup(key: CacheKey): Variants | null | Promise<Variants | null>
+  /** The same without counting as a use. */
+  peek(key: CacheKey): Variants | null | Promise<Variants | null>
+  /** A use that happened elsewhere: a tier above answered. */
+  touch(key: CacheKey): void
+  /** For the content of `response`, which was asked for with `request`. */
+  open(response: StoredResponse, request: FieldView): Opened
+  /** A response whose content is there already. It takes the place of all variants that fit the request. */
+  put(response: StoredResponse, request: FieldView): boolean
+  /** False if `old` is not stored any more: nothing changes then. */
+  replace(old: StoredResponse, by: StoredResponse): boolean
+  /** One variant; false if it is not stored any more. */
+  remove(stored: StoredResponse): boolean
+  /** All variants of the key, and all that is being written under it. Answers how many variants there were. */
+  invalidate(key: CacheKey): number
+  clear(): void
+  /** New limits (reload of the conf); removes at once what is too much. */
+  resize(limits: StoreLimits): void
+  readonly bytes: Bytes
+  readonly bytesMax: Bytes
+  /** Stored responses, variants counted each. */
+  readonly count: number
+}
+
+export interface StoreLimits {
+  readonly bytesMax: Bytes
+  readonly objectBytesMax: Bytes
+  /** Variants of one key; beyond that the one used longest ago goes. */
+  readonly variantsMax: number
+}
+
+/** Takes the content of one response. Exactly one of `complete` and `abandon` ends it; after that all calls are ignored. */
+export interface Writer {
+  /** Head and facts, without content. */
+  readonly response: StoredResponse
+  /** Content bytes so far. */
+  readonly bytes: number
+  /** Why it is over without having been completed; null while it goes on, or when it was. */
+  readonly refusal: StoreRefusal | null
+  /**
+   * Copies the chunk. `kept`: the copies are appended to it, for those who read along; they stay valid whatever
+   * becomes of the writer. False: it is over (see `refusal`), nothing of the chunk was kept.
+   */
+  append(chunk: Uint8Array, kept?: Buffer[]): boolean
+  /** Makes it findable. Null if it is over, or is not whole (`refusal` says why). */
+  complete(): StoredResponse | null
+  abandon(): void
+}

@@ -1,0 +1,59 @@
+import type { Fields } from '../http/index.ts'
+import type { StoredResponse } from './stored-response.ts'
+
+// RFC 9111 4.3.1: asking the origin whether what we have still holds. One stored response that fits the request but is
+// stale is validated by name and date; where none fits, the tags of all variants are offered, and the origin may say
+// which of them it would send.
+
+export interface Validation {
+  /** The variant that fits the request, or null. */
+  readonly chosen: StoredResponse | null
+  /** All that a 304 may name. */
+  readonly candidates: readonly StoredResponse[]
+  /** Values of If-None-Match and If-Modified-Since; null = not sent. Both null: ask without condition. */
+  readonly ifNoneMatch: string | null
+  readonly ifModifiedSince: string | null
+}
+
+/** Tags offered at most; more would make a head that origins refuse. */
+const etagsMax = 32
+
+export const validationOf = (chosen: StoredResponse | null, variants: readonly StoredResponse[]): Validation => {
+  if (chosen !== null) {
+    return {
+      chosen,
+      candidates: [chosen],
+      ifNoneMatch: chosen.etag,
+      ifModifiedSince: chosen.lastModified < 0 ? null : (chosen.fields().get('last-modified') ?? null),
+    }
+  }
+  const candidates: StoredResponse[] = []
+  const tags = new Set<string>()
+  for (const stored of variants) {
+    if (stored.etag === null || tags.size === etagsMax) continue
+    candidates.push(stored)
+    tags.add(stored.etag)
+  }
+  return {
+    chosen: null,
+    candidates,
+    ifNoneMatch: tags.size === 0 ? null : [...tags].join(', '),
+    ifModifiedSince: null, // a date says nothing about which variant
+  }
+}
+
+/** There is something to ask with; otherwise the request goes forward as a plain one. */
+export const isConditional = (validation: Validation): boolean =>
+  validation.ifNoneMatch !== null || validation.ifModifiedSince !== null
+
+/**
+ * Puts our conditions in place of the client's, which are answered afterwards from what we then have (conditional.ts).
+ * `fields` is the copy that goes to the server. Range goes too: what comes back replaces the whole stored response.
+ */
+export const addConditions = (fields: Fields, validation: Validation): void => {
+  for (const name of clientConditions) fields.delete(name)
+  if (validation.ifNoneMatch !== null) fields.append('If-None-Match', validation.ifNoneMatch)
+  if (validation.ifModifiedSince !== null) fields.append('If-Modified-Since', validation.ifModifiedSince)
+}
+
+const clientConditions = ['if-none-match', 'if-modified-since', 'if-range', 'range']
