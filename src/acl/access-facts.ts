@@ -13,11 +13,10 @@ export interface AccessNames {
   nameOf(address: string): string | Promise<string>
 }
 
-const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 }
 const noAddresses: readonly string[] = []
 
-/** The addresses of the last host in numbers; an array seen before is not read again. */
-export class AddressMemory {
+/** The addresses of a host in numbers; an array seen before is not read again. */
+export class Addresses {
   readonly keys: IpKey[] = []
   count = 0
   #source: readonly string[] = noAddresses
@@ -26,20 +25,43 @@ export class AddressMemory {
     if (addresses === this.#source) return
     this.#source = addresses
     this.count = addresses.length
-    while (this.keys.length < this.count) this.keys.push(new IpKey())
-    addresses.forEach((address, i) => this.keys[i]?.set(address))
+    while (this.keys.length < this.count) this.keys.push(new IpKey(''))
+    for (let i = 0; i < this.count; i++) this.keys[i]?.set(addresses[i] ?? '')
+  }
+}
+
+/** Which host was asked about, and when: the same host within the same millisecond is the same question. */
+class Question {
+  answered = false
+  #host = ''
+  #now = wallMs(-1)
+
+  is(facts: AccessFacts): boolean {
+    return this.#host === facts.host && this.#now === facts.now
+  }
+
+  ask(facts: AccessFacts): this {
+    this.#host = facts.host
+    this.#now = facts.now
+    this.answered = false
+    return this
   }
 }
 
 /**
- * What access lists may ask about one request. One object per client connection: `setConnection` once, `setRequest` for
- * each request. While a check is a promise the facts belong to it: no setRequest before it is settled.
+ * What access lists may ask about one request. One object per client connection; the proxy writes the fields of each
+ * request into it. While a check is a promise the facts belong to that check.
+ *
+ * What is derived (numbers, decoded texts, looked-up names) is kept beside what it was derived from, so that a field
+ * can be written at any time and nothing derived from the former request is ever seen.
  */
 export class AccessFacts {
-  client: Endpoint = nowhere
+  readonly client: Endpoint
   /** Our end as the client sees it: for intercepted connections the original destination. */
-  local: Endpoint = nowhere
-  portName = ''
+  readonly local: Endpoint
+  readonly portName: string
+  /** Null = names are never looked up; `dst` then knows numeric hosts only. */
+  names: AccessNames | null = null
 
   method = ''
   /** Lower case; '' for CONNECT. */
@@ -58,152 +80,111 @@ export class AccessFacts {
    * verified). Then `dst` is that address, as in Squid: a rule about addresses must see the one connected to.
    */
   pinned = false
-  /** Null = names are never looked up; `dst` then knows numeric hosts only. */
-  names: AccessNames | null = null
 
-  readonly #clientKey = new IpKey()
-  readonly #localKey = new IpKey()
-  #clientKeyed = false
-  #localKeyed = false
-  #decodedUri: string | null = null
-  #decodedPath: string | null = null
+  #clientKey: IpKey | null = null
+  #localKey: IpKey | null = null
+  #uriRead = ''
+  #uriDecoded = ''
+  #pathRead = ''
+  #pathDecoded = ''
+  readonly #addresses = new Addresses()
+  /** For which request `#addresses` and `#hostName` were looked up, or are being. */
+  #addressesFor = new Question()
+  #nameFor = new Question()
+  #hostName = ''
+  #addressesWanted: Promise<void> | null = null
+  #nameWanted: Promise<void> | null = null
 
-  readonly #addresses = new AddressMemory()
-  #addressesKnown = false
-  #hostName: string | null = null
-  #wanted: Promise<void> | null = null
-  /** An answer that arrives for a former request is thrown away. */
-  #request = 0
-
-  setConnection(client: Endpoint, local: Endpoint, portName: string, names: AccessNames | null): void {
+  constructor(client: Endpoint, local: Endpoint, portName: string) {
     this.client = client
     this.local = local
     this.portName = portName
-    this.names = names
-    this.#clientKeyed = false
-    this.#localKeyed = false
-    this.#forget()
-  }
-
-  setRequest(
-    method: string,
-    scheme: string,
-    uri: string,
-    host: string,
-    port: number,
-    urlPath: string,
-    fields: FieldView | null,
-    now: WallMs,
-    pinned: boolean,
-  ): void {
-    this.method = method
-    this.scheme = scheme
-    this.uri = uri
-    this.host = host
-    this.port = port
-    this.urlPath = urlPath
-    this.fields = fields
-    this.now = now
-    this.pinned = pinned
-    this.#forget()
   }
 
   get clientKey(): IpKey {
-    if (!this.#clientKeyed) {
-      this.#clientKey.set(this.client.address)
-      this.#clientKeyed = true
-    }
+    this.#clientKey ??= new IpKey(this.client.address)
     return this.#clientKey
   }
 
   get localKey(): IpKey {
-    if (!this.#localKeyed) {
-      this.#localKey.set(this.local.address)
-      this.#localKeyed = true
-    }
+    this.#localKey ??= new IpKey(this.local.address)
     return this.#localKey
   }
 
   /** What url_regex sees: escapes decoded when all of them are well formed. */
   get decodedUri(): string {
-    this.#decodedUri ??= decodedOrRaw(this.uri)
-    return this.#decodedUri
+    if (this.#uriRead !== this.uri) {
+      this.#uriRead = this.uri
+      this.#uriDecoded = decodedOrRaw(this.uri)
+    }
+    return this.#uriDecoded
   }
 
   get decodedPath(): string {
-    this.#decodedPath ??= decodedOrRaw(this.urlPath)
-    return this.#decodedPath
+    if (this.#pathRead !== this.urlPath) {
+      this.#pathRead = this.urlPath
+      this.#pathDecoded = decodedOrRaw(this.urlPath)
+    }
+    return this.#pathDecoded
   }
 
   /** Addresses of the host; null = not before `learn`. */
-  destinations(): AddressMemory | null {
-    if (this.#addressesKnown) return this.#addresses
-    if (this.#wanted !== null) return null
+  destinations(): Addresses | null {
+    const question = this.#addressesFor
+    if (question.is(this)) return question.answered ? this.#addresses : null
     const answer = this.#askAddresses()
-    if (answer instanceof Promise) {
-      const request = this.#request
-      this.#wanted = answer.then(
-        addresses => this.#keepAddresses(request, addresses),
-        () => this.#keepAddresses(request, noAddresses),
-      )
-      return null
+    question.ask(this)
+    if (!(answer instanceof Promise)) {
+      this.#addresses.set(answer)
+      question.answered = true
+      return this.#addresses
     }
-    this.#keepAddresses(this.#request, answer)
-    return this.#addresses
+    const own = new Question().ask(this)
+    this.#addressesFor = own
+    const keep = (addresses: readonly string[]) => {
+      if (this.#addressesFor === own) this.#addresses.set(addresses)
+      own.answered = true
+    }
+    this.#addressesWanted = answer.then(keep, () => keep(noAddresses))
+    return null
   }
 
-  /** For domain ACLs on a numeric host: its name by reverse look-up; '' = not numeric or nameless, null = not before `learn`. */
+  /** For domain ACLs on a numeric host: its name; '' = not numeric, or nameless; null = not before `learn`. */
   nameOfNumericHost(): string | null {
-    if (this.#hostName !== null) return this.#hostName
-    if (this.#wanted !== null) return null
+    const question = this.#nameFor
+    if (question.is(this)) return question.answered ? this.#hostName : null
     const answer = this.#askName()
-    if (answer instanceof Promise) {
-      const request = this.#request
-      this.#wanted = answer.then(
-        name => this.#keepName(request, name),
-        () => this.#keepName(request, ''),
-      )
-      return null
+    question.ask(this)
+    if (!(answer instanceof Promise)) {
+      this.#hostName = answer
+      question.answered = true
+      return answer
     }
-    this.#keepName(this.#request, answer)
-    return answer
+    const own = new Question().ask(this)
+    this.#nameFor = own
+    const keep = (name: string) => {
+      if (this.#nameFor === own) this.#hostName = name
+      own.answered = true
+    }
+    this.#nameWanted = answer.then(keep, () => keep(''))
+    return null
   }
 
   /** Waits for what made an ACL answer `unlearned`. Never rejects; asked again, the ACL then knows. */
   async learn(): Promise<void> {
-    await this.#wanted
+    await this.#addressesWanted
+    await this.#nameWanted
   }
 
   #askAddresses(): readonly string[] | Promise<readonly string[]> {
+    if (this.host === '') return noAddresses
     const numeric = canonicalAddress(this.host)
     if (numeric !== null) return [numeric]
-    return this.host === '' || this.names === null ? noAddresses : this.names.addressesOf(this.host)
+    return this.names === null ? noAddresses : this.names.addressesOf(this.host)
   }
 
   #askName(): string | Promise<string> {
     const numeric = canonicalAddress(this.host)
     return numeric === null || this.names === null ? '' : this.names.nameOf(numeric)
-  }
-
-  #keepAddresses(request: number, addresses: readonly string[]): void {
-    if (request !== this.#request) return
-    this.#addresses.set(addresses)
-    this.#addressesKnown = true
-    this.#wanted = null
-  }
-
-  #keepName(request: number, name: string): void {
-    if (request !== this.#request) return
-    this.#hostName = name
-    this.#wanted = null
-  }
-
-  #forget(): void {
-    this.#request++
-    this.#decodedUri = null
-    this.#decodedPath = null
-    this.#addressesKnown = false
-    this.#hostName = null
-    this.#wanted = null
   }
 }

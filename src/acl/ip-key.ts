@@ -10,6 +10,10 @@ export class IpKey {
   c = 0
   d = 0
 
+  constructor(address: string) {
+    this.set(address)
+  }
+
   /** `address` in canonical text; anything else is "no address", which is in no set. */
   set(address: string): void {
     const v4 = parseIPv4(address)
