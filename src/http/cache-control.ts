@@ -1,6 +1,6 @@
 import { type Seconds, seconds } from '../base/index.ts'
 import type { Fields } from './fields.ts'
-import { memberEnd, splitList, trimmed, unquoted } from './lists.ts'
+import { memberEnd, quoteEnd, splitList, trimmed, unquoted } from './lists.ts'
 
 // Cache-Control (RFC 9111 5.2). Where a directive is there twice, the first counts (RFC 9111 4.2.1); a quoted string
 // is skipped whole, so that what it holds is never taken for a directive. An argument that cannot be read means
@@ -180,6 +180,12 @@ const named = (list: readonly string[] | null, argument: string): readonly strin
   ...splitList(argument).map(name => name.toLowerCase()),
 ]
 
+const eachPlain = (part: string, on: OnDirective): void => {
+  const equals = part.indexOf('=')
+  const name = trimmed(part, 0, equals < 0 ? part.length : equals).toLowerCase()
+  if (name !== '') on(name, equals < 0 ? null : part.slice(equals + 1), equals >= 0)
+}
+
 /** `broken`: white space around '=', or a quoted string that is not one; the argument cannot be trusted then. */
 type OnDirective = (name: string, argument: string | null, broken: boolean) => void
 
@@ -196,6 +202,12 @@ const eachDirective = (value: string, on: OnDirective): void => {
     }
     const name = trimmed(member, 0, equals)
     const raw = trimmed(member, equals + 1, member.length)
+    if (raw.charCodeAt(0) === 34 && quoteEnd(raw, 0) < 0) {
+      // A string that is never closed would hide all that follows, no-store too: its quote is taken for a character.
+      on(name.toLowerCase(), raw, true)
+      for (const part of raw.split(',').slice(1)) eachPlain(part, on)
+      return
+    }
     const argument = unquoted(raw)
     const spaced = name.length + raw.length + 1 !== member.length
     on(name.toLowerCase(), argument ?? raw, spaced || argument === null)

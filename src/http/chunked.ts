@@ -1,9 +1,10 @@
 import { hexDigit, tokenByte, valueByte } from './characters.ts'
+import { role } from './field-names.ts'
 import { Fields } from './fields.ts'
 import { type Bad, badRequest, fault, type HeadLimits } from './head.ts'
 import { scanHead } from './head-scan.ts'
 import { latin1 } from './latin1.ts'
-import { readFields } from './read-fields.ts'
+import { fieldsRead, readFields } from './read-fields.ts'
 import { fieldLines } from './write-head.ts'
 
 // The chunked transfer coding (RFC 9112 7.1), byte for byte:
@@ -34,6 +35,10 @@ export const usualChunkedLimits: ChunkedLimits = {
 
 /** 13 digits are 52 bits: as many as a number counts exactly, and 4 PiB. */
 const sizeDigitsMax = 13
+
+/** Dropping these would do, if everybody did: llhttp refuses the lengths and obeys Connection, others may merge all. */
+const framingRoles =
+  role.contentLength | role.transferEncoding | role.connection | role.proxyConnection | role.upgrade
 
 const CR = 13
 const LF = 10
@@ -208,6 +213,7 @@ export class ChunkedDecoder {
     const lowers: string[] = []
     const end = readFields(held, latin1(held, 0, stop), 0, 2, stop, this.#limits.trailersMax, pairs, lowers)
     if (end < 0) return this.#fail(end === fault('fields-too-many') ? 'trailers-too-long' : reasonOf(end))
+    if ((fieldsRead.roles & framingRoles) !== 0) return this.#fail('trailer-framing')
     const trailers = new Fields(pairs, lowers)
     for (const lower of new Set(lowers)) if (!mayBeTrailer(lower)) trailers.delete(lower)
     if (trailers.size > 0) this.trailers = trailers

@@ -78,13 +78,13 @@ const hashOf = (name: string): number => {
 
 const slotOf = (hash: number): number => (hash ^ (hash >>> 15)) & (slotCount - 1)
 
-const lowerOf = new Map<string, KnownName>()
+const bySpelling = new Map<string, KnownName>()
 
 for (const known of knownNames) {
   let slot = slotOf(hashOf(known.name))
   while (slots[slot] !== null) slot = (slot + 1) & (slotCount - 1)
   slots[slot] = known
-  lowerOf.set(known.name, known)
+  bySpelling.set(known.name, known)
 }
 
 /** The known name spelled exactly as slab[start, end), whose hash is `hash`; null if there is none. */
@@ -104,7 +104,7 @@ const spelled = (name: string, slab: Uint8Array, start: number, end: number): bo
 }
 
 /** The lower-case form of a name, the shared string where the name is a known one. */
-export const lowerName = (name: string): string => lowerOf.get(name)?.lower ?? name.toLowerCase()
+export const lowerName = (name: string): string => bySpelling.get(name)?.lower ?? name.toLowerCase()
 
-/** The roles of a lower-case name. */
-export const rolesOf = (lower: string): number => lowerOf.get(lower)?.roles ?? 0
+/** What is known of a name by its lower-case form, for spellings nobody listed: HOst, content-LENGTH. */
+export const knownLower = (lower: string): KnownName | undefined => bySpelling.get(lower)

@@ -43,6 +43,7 @@ export const badReasons = {
   'chunk-extension': { error: 'bad-request', doc: 'a malformed chunk extension' },
   'chunk-extensions-too-long': { error: 'bad-request', doc: 'the chunk extensions exceed their limit' },
   'chunk-end': { error: 'bad-request', doc: 'a chunk that is not followed by CRLF' },
+  'trailer-framing': { error: 'bad-request', doc: 'a field about framing or the connection among the trailers' },
   'trailers-too-long': { error: 'head-too-large', doc: 'the trailer section exceeds its limit' },
 } as const satisfies Record<string, Line>
 

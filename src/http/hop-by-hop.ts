@@ -56,19 +56,19 @@ export const isHopByHop = (lower: string): boolean => never.has(lower)
 
 /** The fields that may be sent on or stored, in order: a copy. */
 export const endToEndFields = (fields: Fields): Fields => {
-  const listed = fields.has('connection') ? connectionOptions(fields) : none
+  const listed = fields.has('connection') ? new Set(connectionOptions(fields)) : none
   const pairs: string[] = []
   const lowers: string[] = []
   for (let i = 0; i < fields.size; i++) {
     const lower = fields.lowerAt(i)
-    if (never.has(lower) || (listed.includes(lower) && !cannotBeListed.has(lower))) continue
+    if (never.has(lower) || (listed.has(lower) && !cannotBeListed.has(lower))) continue
     pairs.push(fields.nameAt(i), fields.valueAt(i))
     lowers.push(lower)
   }
   return new Fields(pairs, lowers)
 }
 
-const none: readonly string[] = []
+const none: ReadonlySet<string> = new Set()
 
 /** Max-Forwards (RFC 9110 7.6.2), which counts for TRACE and OPTIONS only; null if absent or no number. */
 export const maxForwards = (fields: Fields): number | null => {

@@ -15,6 +15,7 @@ export {
   ChunkedDecoder, type ChunkedLimits, chunkEnd, chunkHead, type ContentSink, lastChunk, mayBeTrailer, usualChunkedLimits,
 } from './chunked.ts'
 export * from './dates.ts'
+export * from './effective-uri.ts'
 export * from './etags.ts'
 export { lowerName } from './field-names.ts'
 export { Fields } from './fields.ts'

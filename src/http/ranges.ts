@@ -1,3 +1,5 @@
+import { trimmed } from './lists.ts'
+
 // Range and Content-Range in bytes (RFC 9110 14). Positions are inclusive, as they are on the wire.
 
 /** As asked: `first-last`, `first-` (last null), `-suffix` (first null). */
@@ -27,8 +29,11 @@ export const parseRange = (text: string): readonly RangeSpec[] | null => {
   const equals = text.indexOf('=')
   if (equals < 0 || text.slice(0, equals).toLowerCase() !== 'bytes') return null
   const specs: RangeSpec[] = []
-  for (const part of text.slice(equals + 1).split(',')) {
-    const member = part.trim()
+  for (let i = equals + 1; i <= text.length; ) {
+    const comma = text.indexOf(',', i)
+    const end = comma < 0 ? text.length : comma
+    const member = trimmed(text, i, end)
+    i = end + 1
     if (member === '') continue
     const spec = parseSpec(member)
     if (spec === null || specs.length === rangesMax) return null

@@ -1,5 +1,5 @@
 import { tokenByte, valueByte } from './characters.ts'
-import { hashStep, knownNameAt } from './field-names.ts'
+import { hashStep, knownLower, knownNameAt, role } from './field-names.ts'
 import { fault } from './head.ts'
 
 // Field lines (RFC 9112 5), from bytes. `text` is the latin1 string of slab[base, ...): names and values are cut from
@@ -64,19 +64,37 @@ export const readFields = (
     if (slab[i + 1] !== LF) return faultBareCr
     let valueEnd = i
     while (valueEnd > valueStart && isSpace(slab[valueEnd - 1] as number)) valueEnd--
+    let fieldRoles = 0
     if (known === null) {
       const name = text.slice(nameStart - base, nameEnd - base)
       pairs.push(name, text.slice(valueStart - base, valueEnd - base))
-      lowers.push(name.toLowerCase())
+      const lower = name.toLowerCase()
+      const oddlySpelled = knownLower(lower)
+      fieldRoles = oddlySpelled?.roles ?? 0
+      lowers.push(oddlySpelled?.lower ?? lower)
     } else {
-      roles |= known.roles
+      fieldRoles = known.roles
       pairs.push(known.name, text.slice(valueStart - base, valueEnd - base))
       lowers.push(known.lower)
+    }
+    if (fieldRoles !== 0) {
+      if ((fieldRoles & framingRoles) !== 0 && hasTab(slab, nameEnd, i)) return framingFault(fieldRoles)
+      roles |= fieldRoles
     }
     i += 2
     if (i >= stop) return faultName // cannot happen while `stop` lies behind an empty line
   }
 }
+
+/** White space may be a tab (RFC 9110 5.6.3), but around a length or coding parsers differ: llhttp refuses some. */
+const framingRoles = role.contentLength | role.transferEncoding
+
+const hasTab = (slab: Uint8Array, start: number, end: number): boolean => {
+  for (let i = start; i < end; i++) if (slab[i] === HT) return true
+  return false
+}
+
+const framingFault = (roles: number): number => fault((roles & role.contentLength) !== 0 ? 'length' : 'coding')
 
 const isSpace = (c: number): boolean => c === SP || c === HT
 

@@ -3,11 +3,11 @@ import { role } from './field-names.ts'
 import { Fields } from './fields.ts'
 import { chunkedContent, codingFault, contentLength, type Framing, lengthContent, noContent } from './framing.ts'
 import { badRequest, fault, type HeadAnswer, type HeadLimits, more } from './head.ts'
-import { endsInEmptyLine, scanHead, scanLine } from './head-scan.ts'
+import { findHead, looksWhole } from './head-scan.ts'
 import { latin1 } from './latin1.ts'
 import { fieldLists } from './lists.ts'
 import { fieldsRead, readFields } from './read-fields.ts'
-import { type HostPort, parseAbsolute, parseAuthority, parseHostField } from './target-uri.ts'
+import { type HostPort, parseAbsolute, parseAuthority, parseHostField, type TargetUri } from './target-uri.ts'
 
 export type TargetForm = 'origin' | 'absolute' | 'authority' | 'asterisk'
 
@@ -17,6 +17,10 @@ export interface RequestHead {
   /** As received. */
   readonly target: string
   readonly form: TargetForm
+  /** absolute-form, read; null for the other forms. */
+  readonly absolute: TargetUri | null
+  /** authority-form, read: where CONNECT wants to go. */
+  readonly connect: HostPort | null
   readonly versionMajor: number
   readonly versionMinor: number
   readonly fields: Fields
@@ -35,8 +39,6 @@ export interface RequestHead {
   readonly hostPort: HostPort | null
 }
 
-/** Bytes up to which a head is read in the hope that it is whole, before anything was scanned. */
-const wholeBytesMax = 8 * 1024
 /** RFC 9112 2.2: empty lines in front of a request line are skipped; some clients send one after a POST. */
 const emptyLinesMax = 2
 
@@ -61,36 +63,28 @@ export const parseRequestHead = (
     if (slab[at + 1] !== LF) break
     at += 2
   }
-  if (scanFrom <= at && end - at <= wholeBytesMax && endsInEmptyLine(slab, at, end)) {
+  if (scanFrom <= at && looksWhole(slab, at, end)) {
     const answer = readHead(slab, start, at, end, limits)
     if (answer.kind === 'head') return answer
   }
-  return parseInOrder(slab, start, at, end, limits, scanFrom)
-}
-
-/** The careful way, check by check in the order of head-scan.ts: for heads in pieces, and for naming what is wrong. */
-const parseInOrder = (
-  slab: Buffer,
-  start: number,
-  at: number,
-  end: number,
-  limits: HeadLimits,
-  scanFrom: number,
-): HeadAnswer<RequestHead> => {
-  const lineEnd = scanLine(slab, at, end, limits)
-  if (lineEnd < 0) return badRequest(lineEnd)
-  if (lineEnd === 0) return more
-  if (lineEnd > scanFrom) {
-    const found = readRequestLine(slab, latin1(slab, at, lineEnd), at)
-    if (found < 0) return badRequest(found)
-  }
-  const headEnd = scanHead(slab, at, Math.max(lineEnd, scanFrom - 1), end, limits)
+  // the careful way, which also names what is wrong
+  const headEnd = findHead(slab, at, end, limits, scanFrom, judgeLine)
   if (headEnd < 0) return badRequest(headEnd)
   return headEnd === 0 ? more : readHead(slab, start, at, headEnd, limits)
 }
 
+const judgeLine = (slab: Buffer, at: number, lineEnd: number): number =>
+  readRequestLine(slab, latin1(slab, at, lineEnd), at)
+
 /** What the request line says; valid until the next call. */
-const line = { method: '', target: '', form: 'origin' as TargetForm, versionMinor: 0, connect: null as HostPort | null }
+const line: {
+  method: string
+  target: string
+  form: TargetForm
+  versionMinor: number
+  absolute: TargetUri | null
+  connect: HostPort | null
+} = { method: '', target: '', form: 'origin', versionMinor: 0, absolute: null, connect: null }
 
 /** slab[at, stop) ends with an empty line, though the head may end before. */
 const readHead = (
@@ -152,6 +146,7 @@ const readVersion = (slab: Buffer, at: number): number => {
 /** RFC 9112 3.2: which form the target has, and whether the method has that form. 0 = fine. */
 const targetFault = (slab: Buffer, targetStart: number): number => {
   line.connect = null
+  line.absolute = null
   if (line.method === 'CONNECT') {
     line.form = 'authority'
     line.connect = parseAuthority(line.target)
@@ -166,7 +161,8 @@ const targetFault = (slab: Buffer, targetStart: number): number => {
     return line.method === 'OPTIONS' ? 0 : fault('target-form')
   }
   line.form = 'absolute'
-  if (parseAbsolute(line.target) !== null) return 0
+  line.absolute = parseAbsolute(line.target)
+  if (line.absolute !== null) return 0
   return line.target.includes('://') ? fault('target') : fault('target-form')
 }
 
@@ -210,6 +206,8 @@ const judge = (
     method: line.method,
     target: line.target,
     form: line.form,
+    absolute: line.absolute,
+    connect: line.connect,
     versionMajor: 1,
     versionMinor: minor,
     fields,

@@ -3,7 +3,7 @@ import { role } from './field-names.ts'
 import { Fields } from './fields.ts'
 import { chunkedContent, codingFault, contentLength, type Framing, lengthContent, noContent, untilClose } from './framing.ts'
 import { badResponse, fault, type HeadAnswer, type HeadLimits, more } from './head.ts'
-import { endsInEmptyLine, scanHead, scanLine } from './head-scan.ts'
+import { findHead, looksWhole } from './head-scan.ts'
 import { latin1 } from './latin1.ts'
 import { fieldsRead, readFields } from './read-fields.ts'
 import { persists } from './request-head.ts'
@@ -27,7 +27,6 @@ export interface ResponseHead {
 const CR = 13
 const LF = 10
 const SP = 32
-const wholeBytesMax = 8 * 1024
 
 /** As parseRequestHead; `method` is that of the request, which decides what an answer's length fields mean. */
 export const parseResponseHead = (
@@ -38,21 +37,17 @@ export const parseResponseHead = (
   method: string,
   scanFrom: number = start,
 ): HeadAnswer<ResponseHead> => {
-  if (scanFrom <= start && end - start <= wholeBytesMax && endsInEmptyLine(slab, start, end)) {
+  if (scanFrom <= start && looksWhole(slab, start, end)) {
     const answer = readHead(slab, start, end, limits, method)
     if (answer.kind === 'head') return answer
   }
-  const lineEnd = scanLine(slab, start, end, limits)
-  if (lineEnd < 0) return badResponse(lineEnd)
-  if (lineEnd === 0) return more
-  if (lineEnd > scanFrom) {
-    const found = readStatusLine(slab, latin1(slab, start, lineEnd), start)
-    if (found < 0) return badResponse(found)
-  }
-  const headEnd = scanHead(slab, start, Math.max(lineEnd, scanFrom - 1), end, limits)
+  const headEnd = findHead(slab, start, end, limits, scanFrom, judgeLine)
   if (headEnd < 0) return badResponse(headEnd)
   return headEnd === 0 ? more : readHead(slab, start, headEnd, limits, method)
 }
+
+const judgeLine = (slab: Buffer, at: number, lineEnd: number): number =>
+  readStatusLine(slab, latin1(slab, at, lineEnd), at)
 
 /** What the status line says; valid until the next call. */
 const line = { status: 0, reason: '', versionMinor: 0 }

@@ -55,9 +55,12 @@ export const parseHostField = (text: string): HostPort | null => {
   return { host: upper ? name.toLowerCase() : name, port }
 }
 
+/** `[` and the longest spelling of an IPv6 address: eight groups, the last two as IPv4. */
+const addressLengthMax = 46
+
 const bracketed = (text: string): HostPort | null => {
   const close = text.indexOf(']')
-  if (close < 0) return null
+  if (close < 0 || close > addressLengthMax) return null
   const groups = parseIPv6(text.slice(1, close))
   if (groups === null) return null
   const port = close + 1 === text.length ? 0 : portOf(text, close + 1)
@@ -130,15 +133,13 @@ export const parseAbsolute = (target: string): TargetUri | null => {
   return { scheme, host: authority.host, port: authority.port, path }
 }
 
-/** RFC 3986 3.1: a letter, then letters, digits, '+', '-', '.'. */
+/** Letters only. RFC 3986 3.1 has digits, '+', '-' and '.' too, in schemes that no HTTP proxy carries and llhttp refuses. */
 const schemeOf = (target: string, colon: number): string | null => {
   for (let i = 0; i < colon; i++) {
-    const c = target.charCodeAt(i)
-    const letter = (c | 32) >= 97 && (c | 32) <= 122
-    const other = (c >= 48 && c <= 57) || c === 43 || c === 45 || c === 46
-    if (!letter && (i === 0 || !other)) return null
+    const c = target.charCodeAt(i) | 32
+    if (c < 97 || c > 122) return null
   }
-  return target.startsWith('http') && colon === 4 ? 'http' : target.slice(0, colon).toLowerCase()
+  return colon === 4 && target.startsWith('http') ? 'http' : target.slice(0, colon).toLowerCase()
 }
 
 export const defaultPort = (scheme: string): number =>
