@@ -137,8 +137,9 @@ const settledDate = (fields: Fields, responseTime: WallMs): WallMs => {
   return responseTime
 }
 
-/** What goes out with the content we hold: its real length, however it came in. 204 has neither. */
+/** What goes out with the content we hold: its real length, however it came in. 204 has neither, HEAD keeps the field. */
 const settleLength = (fields: Fields, facts: HeadFacts): void => {
+  if ((facts.flags & flag.headOnly) !== 0) return
   if (facts.status === 204 || facts.contentLength < 0) fields.delete('content-length')
   else fields.set('Content-Length', String(facts.contentLength))
 }

@@ -4,6 +4,7 @@ import {
 } from '../http/index.ts'
 import { fromFields, keptFields, sharedNames } from './admit.ts'
 import type { CachePolicy } from './policy.ts'
+import type { Store } from './store/store.ts'
 import { detached, flag, reasonPhraseOf, StoredResponse } from './stored-response.ts'
 import { type Selecting, selectingFields, selects } from './vary.ts'
 import type { Validation } from './validation.ts'
@@ -125,6 +126,24 @@ const merged = (own: Fields, update: Fields, policy: CachePolicy): Fields => {
     replaced.add(lower)
   }
   return own
+}
+
+/**
+ * Puts a freshened response where it belongs: in the place of the old one, beside it where the 304 chose another
+ * client's variant, or nowhere. Answers whether it is stored now.
+ */
+export const keepFreshened = (
+  store: Store,
+  old: StoredResponse,
+  updated: StoredResponse,
+  request: Fields,
+  policy: CachePolicy,
+): boolean => {
+  if (!mayStayStored(updated, policy)) {
+    store.remove(old)
+    return false
+  }
+  return selects(old.selecting, request) ? store.replace(old, updated) : store.put(updated, request)
 }
 
 /** RFC 9111 4.3.5: what a 200 to HEAD shows about a stored GET response. */

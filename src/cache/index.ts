@@ -19,7 +19,7 @@ export * from './cache-status.ts'
 export * from './collapse.ts'
 export * from './conditional.ts'
 export {
-  afterHead, type Freshened, freshened, freshenReasons, mayStayStored, namedBy304, outdated, type Update,
+  afterHead, type Freshened, freshened, freshenReasons, keepFreshened, mayStayStored, namedBy304, outdated, type Update,
 } from './freshen.ts'
 export {
   type FollowFailure, followFailures, Follower, type FollowReader, Growing, type GrowingLimits, type GrowingSource,
@@ -35,7 +35,7 @@ export {
 } from './reuse.ts'
 export * from './stale-on-error.ts'
 export { type Exchange, type StoreReason, storeReasons } from './storable.ts'
-export { flag, type FreshnessSource, freshnessSources, StoredResponse } from './stored-response.ts'
+export { fieldsOfHead, flag, type FreshnessSource, freshnessSources, StoredResponse } from './stored-response.ts'
 export { memoryCounters, MemoryStore } from './store/memory.ts'
 export * from './store/store.ts'
 export { addConditions, isConditional, type Validation, validationOf } from './validation.ts'

@@ -150,7 +150,7 @@ export class StoredResponse {
 }
 
 /** Reads what `headText` wrote. */
-const fieldsOfHead = (head: string): Fields => {
+export const fieldsOfHead = (head: string): Fields => {
   const pairs: string[] = []
   let at = head.indexOf('\r\n') + 2
   while (at < head.length) {
