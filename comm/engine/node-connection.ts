@@ -1,0 +1,264 @@
+import type net from 'node:net'
+import { type Endpoint, errnoOf, type MonoMs, ms, type Watched } from '../../src/base/index.ts'
+import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from '../close-handlers.ts'
+import type { CloseHandler, CloseReason, Connection, ConnectionReader } from '../connection.ts'
+import type { OriginalDestination } from '../nat-lookup/original-destination.ts'
+import type { EngineHost } from './engine.ts'
+
+// A Connection over net.Socket. What differs from a Node stream, and is made here:
+//
+//   one owner       a reader that can be replaced instead of listeners; onClose last and exactly once
+//   no nesting      what a callback causes (a close, a drain) is told after it has returned
+//   one turn        what is written in one turn leaves in one writev at its end
+//   half-close      the connection stays until its owner ends it, also when both sides have sent FIN
+
+/** Buffers up to this are copied, so that the owner may use them again at once. */
+const copyMax = 8 * 1024
+/** Output beyond this in one turn makes write answer false before the kernel was asked. */
+const turnMax = 64 * 1024
+
+export class NodeConnection implements Connection, Watched {
+  readonly id: number
+  /** Node shows none. */
+  readonly fd = -1
+  readonly peer: Endpoint
+  readonly local: Endpoint
+  readonly original: OriginalDestination
+  note: string
+  bytesRead = 0
+  closed = false
+  ended = false
+  deadlineAt = 0 as MonoMs // no deadline
+  deadlineTurn = 0
+  readonly bornAt: MonoMs
+
+  readonly #host: EngineHost
+  readonly #socket: net.Socket
+  /** Takes it out of the engine's table. */
+  readonly #gone: (connection: NodeConnection) => void
+  #reader: ConnectionReader | null = null
+  #handlers: CloseHandlers = null
+  #deferred = false
+  /** Everything write was given. */
+  #written = 0
+  /** What of it the kernel had not taken when the socket was closed. */
+  #dropped = 0
+  #corked = false
+  /** Output waits in our memory: onDrain is owed. */
+  #waiting = false
+  #finSent = false
+  /** closeAfterFlush was asked for. */
+  #leaving: CloseReason | null = null
+  #why: CloseReason = 'done'
+
+  constructor(
+    host: EngineHost,
+    socket: net.Socket,
+    ends: { readonly peer: Endpoint; readonly local: Endpoint; readonly original: OriginalDestination },
+    note: string,
+    gone: (connection: NodeConnection) => void,
+  ) {
+    this.id = host.nextId()
+    this.peer = ends.peer
+    this.local = ends.local
+    this.original = ends.original
+    this.note = note
+    this.bornAt = host.clock.mono()
+    this.#host = host
+    this.#socket = socket
+    this.#gone = gone
+    socket.on('data', (chunk: Buffer) => this.#data(chunk))
+    socket.on('end', () => this.#end())
+    socket.on('error', error => this.#broke(error))
+    // 'close' is for the budget alone (see the engine): a socket Node closed by itself has had both FINs, and its owner
+    // still holds the connection
+  }
+
+  get pending(): number {
+    return this.closed ? 0 : this.#socket.writableLength
+  }
+
+  get bytesWritten(): number {
+    return this.#written - (this.closed ? this.#dropped : this.#socket.writableLength)
+  }
+
+  setReader(reader: ConnectionReader): void {
+    this.#reader = reader
+    if (!this.#deferred) this.#socket.resume()
+  }
+
+  write(a: Buffer | string, b?: Buffer | string | null, c?: Buffer | string | null): boolean {
+    if (this.closed || this.#finSent || this.#leaving !== null) return false
+    this.#add(a)
+    if (b) this.#add(b)
+    if (c) this.#add(c)
+    if (this.#socket.writableLength > turnMax) this.#waiting = true
+    return !this.#waiting
+  }
+
+  deferRead(): void {
+    this.#deferred = true
+    this.#socket.pause()
+  }
+
+  resumeRead(): void {
+    this.#deferred = false
+    if (this.#reader !== null) this.#socket.resume()
+  }
+
+  shutdownWrite(): void {
+    if (this.closed || this.#finSent || this.#leaving !== null) return
+    this.#finSent = true
+    this.#socket.end()
+  }
+
+  setTimeout(delayMs: number): void {
+    if (this.closed || delayMs <= 0) this.#host.deadlines.clear(this)
+    else this.#host.deadlines.set(this, ms(delayMs))
+  }
+
+  addCloseHandler(handler: CloseHandler): void {
+    if (!this.closed) this.#handlers = withHandler(this.#handlers, handler)
+  }
+
+  removeCloseHandler(handler: CloseHandler): void {
+    this.#handlers = withoutHandler(this.#handlers, handler)
+  }
+
+  close(why: CloseReason = 'done'): void {
+    if (this.closed) return
+    this.#flush() // what was written in this turn is tried once; what the kernel does not take is dropped
+    this.#leave(why)
+    this.#socket.destroy()
+  }
+
+  closeAfterFlush(why: CloseReason = 'done'): void {
+    if (this.closed || this.#leaving !== null) return
+    this.#flush()
+    if (this.#socket.writableLength === 0) {
+      this.close(why)
+      return
+    }
+    this.#leaving = why
+    this.#socket.resume() // read and thrown away: a full receive buffer would turn our close into a reset
+  }
+
+  resetClose(why: CloseReason = 'aborted'): void {
+    if (this.closed) return
+    this.#leave(why)
+    this.#socket.resetAndDestroy()
+  }
+
+  deadlinePassed(): void {
+    this.#host.counters.timeouts++
+    const reader = this.#reader
+    if (reader === null) this.close('timeout')
+    else this.#call(() => reader.onTimeout(this))
+  }
+
+  // ---- what the socket tells
+
+  #data(chunk: Buffer): void {
+    if (this.closed) return
+    this.bytesRead += chunk.length
+    this.#host.counters.bytesRead += chunk.length
+    const reader = this.#reader
+    if (reader === null || this.#leaving !== null) return
+    this.#call(() => reader.onData(this, chunk, 0, chunk.length))
+  }
+
+  #end(): void {
+    if (this.closed) return
+    this.ended = true
+    const reader = this.#reader
+    if (reader !== null && this.#leaving === null) this.#call(() => reader.onEnd(this))
+  }
+
+  #broke(error: Error): void {
+    if (this.closed) return
+    this.#leave(reasonOf(error)) // Node destroys the socket after this event
+  }
+
+  // ---- output
+
+  #add(part: Buffer | string): void {
+    if (part.length === 0) return
+    this.#written += part.length
+    this.#host.counters.bytesWritten += part.length
+    if (!this.#corked) {
+      this.#corked = true
+      this.#socket.cork()
+      process.nextTick(flushLater, this)
+    }
+    if (typeof part === 'string') this.#socket.write(part, 'latin1', this.#taken)
+    else this.#socket.write(part.length <= copyMax ? Buffer.from(part) : part, this.#taken)
+  }
+
+  /** The end of the turn. */
+  flushTurn(): void {
+    if (this.closed || !this.#corked) return
+    this.#flush()
+    if (this.#socket.writableLength === 0) return
+    this.#waiting = true
+    this.#host.counters.partialWrites++
+  }
+
+  #flush(): void {
+    if (!this.#corked) return
+    this.#corked = false
+    this.#socket.uncork()
+  }
+
+  /** Called by the socket, never inside a write of ours, for every part the kernel took. */
+  readonly #taken = (error?: Error | null): void => {
+    if (error || this.closed || this.#socket.writableLength > 0) return
+    if (this.#leaving !== null) this.close(this.#leaving)
+    else if (this.#waiting) {
+      this.#waiting = false
+      const reader = this.#reader
+      if (reader !== null) this.#call(() => reader.onDrain(this))
+    }
+  }
+
+  // ---- the end
+
+  #leave(why: CloseReason): void {
+    this.#dropped = this.#socket.writableLength
+    this.closed = true
+    this.#why = why
+    this.#host.deadlines.forget(this)
+    this.#host.counters.connectionsClosed++
+    this.#gone(this)
+    process.nextTick(announceLater, this)
+  }
+
+  announceClose(): void {
+    const reader = this.#reader
+    const handlers = inCloseOrder(this.#handlers)
+    this.#reader = null
+    this.#handlers = null
+    if (reader !== null) this.#call(() => reader.onClose(this, this.#why))
+    for (const handler of handlers) this.#call(() => handler(this, this.#why))
+  }
+
+  /** What an owner throws is reported once and costs it its connection. */
+  #call(callback: () => void): void {
+    try {
+      callback()
+    } catch (error) {
+      this.#host.counters.handlerFailures++
+      this.#host.failed(error, this.note)
+      this.resetClose('handler-failed')
+    }
+  }
+}
+
+// one function for all connections: a turn of ten thousand writes queues ten thousand ticks, not closures
+const flushLater = (connection: NodeConnection): void => connection.flushTurn()
+const announceLater = (connection: NodeConnection): void => connection.announceClose()
+
+const reasonOf = (error: Error): CloseReason => {
+  const errno = errnoOf(error)
+  if (errno === 'ECONNRESET' || errno === 'EPIPE') return 'peer-reset'
+  return 'syscall' in error && error.syscall === 'read' ? 'read-error' : 'write-error'
+}
