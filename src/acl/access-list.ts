@@ -1,0 +1,190 @@
+import type { AccessLine, AclUse, Location } from '../conf/config.ts'
+import type { AccessFacts } from './access-facts.ts'
+import type { AclTable } from './compile.ts'
+import { type Match, matched, unlearned, untold } from './match.ts'
+import { matchTerm, type Term } from './term.ts'
+
+// `DIRECTIVE allow|deny [!]acl ...` compiled. The first line whose ACLs all match decides. When none does, the answer
+// is the opposite of the last line's, and without any line what the directive says. Every answer a list can give is
+// made when it is compiled.
+
+/** Shared objects: compare, read, keep, but never write. */
+export interface Decision {
+  readonly allowed: boolean
+  /** The line that decided; null = none did. */
+  readonly line: Location | null
+  /** `file:line`, for the record of the transaction; says so when no line matched. */
+  readonly text: string
+  /** The ACL tested last: what deny_info and authentication go by; '' = none was. */
+  readonly lastAcl: string
+}
+
+/** Names looked up for one check. More means that an ACL does not keep what it learned. */
+const lookupsMax = 16
+
+export interface AccessList {
+  /** At once, or a promise when a name must be looked up; a promise is never rejected. */
+  check(facts: AccessFacts): Decision | Promise<Decision>
+  /**
+   * For directives that cannot wait: what is not known counts as "does not match", and is looked up for the next time.
+   * With `!` it then matches, as in Squid 5.7 (tried); rules about addresses belong where lists may wait.
+   */
+  checkFast(facts: AccessFacts): Decision
+  /** The same decision with its reasons. */
+  explain(facts: AccessFacts): Promise<Explanation>
+}
+
+export interface Explanation {
+  readonly decision: Decision
+  /** One sentence. */
+  readonly summary: string
+  /** One per line tested, in order. */
+  readonly steps: readonly ExplainedLine[]
+}
+
+export interface ExplainedLine {
+  readonly at: Location
+  readonly text: string
+  readonly matched: boolean
+  /** The ACLs that were asked; those behind the first mismatch were not. */
+  readonly acls: readonly { readonly acl: string; readonly negated: boolean; readonly matched: boolean; readonly fact: string }[]
+}
+
+/** Unknown or unusable ACLs in the lines are added to `acls.problems`. */
+export const compileAccessList = (lines: readonly AccessLine[], acls: AclTable, otherwise: 'allow' | 'deny'): AccessList =>
+  new CompiledList(lines, acls, otherwise)
+
+/** The condition of a log line, tcp_outgoing_address and the like: all ACLs match. No ACL = always. Cannot wait. */
+export interface Condition {
+  holds(facts: AccessFacts): boolean
+}
+
+export const compileCondition = (uses: readonly AclUse[], acls: AclTable, at: Location): Condition => {
+  const terms = acls.terms(uses, at)
+  return { holds: facts => failedTerm(terms, facts) === terms.length }
+}
+
+interface Line {
+  readonly source: AccessLine
+  readonly terms: readonly Term[]
+  readonly decision: Decision
+}
+
+class CompiledList implements AccessList {
+  readonly #lines: readonly Line[]
+  /** By the number of the term of the last line that did not match. */
+  readonly #implicit: readonly Decision[]
+  readonly #undecided: Decision
+
+  constructor(lines: readonly AccessLine[], acls: AclTable, otherwise: 'allow' | 'deny') {
+    this.#lines = lines.map(source => compileLine(source, acls.terms(source.acls, source.at)))
+    const last = this.#lines.at(-1)
+    const allowed = last === undefined ? otherwise === 'allow' : last.source.action === 'deny'
+    const text = last === undefined ? '' : `no line up to ${placeOf(last.source.at)}`
+    this.#implicit = [...(last?.terms ?? []).map(term => term.acl.name), ''].map(lastAcl => ({ allowed, line: null, text, lastAcl }))
+    // a regex that cannot be finished must not let anybody in
+    this.#undecided = { allowed: false, line: null, text: 'an ACL could not be decided', lastAcl: '' }
+  }
+
+  check(facts: AccessFacts): Decision | Promise<Decision> {
+    return this.#from(0, 0, facts, 0)
+  }
+
+  checkFast(facts: AccessFacts): Decision {
+    const lines = this.#lines
+    let failed = 0
+    for (let l = 0; l < lines.length; l++) {
+      const line = lines[l] as Line // within by the loop
+      failed = failedTerm(line.terms, facts)
+      if (failed < 0) return this.#undecided
+      if (failed === line.terms.length) return line.decision
+    }
+    return this.#implicit[failed] ?? this.#undecided
+  }
+
+  /** Goes on at term `t` of line `l`. */
+  #from(l: number, t: number, facts: AccessFacts, lookups: number): Decision | Promise<Decision> {
+    const lines = this.#lines
+    let term = t
+    let failed = 0
+    for (let at = l; at < lines.length; at++) {
+      const { terms, decision } = lines[at] as Line // within by the loop
+      let found: Match = matched
+      for (; term < terms.length; term++) {
+        found = matchTerm(terms[term] as Term, facts)
+        if (found !== matched) break
+      }
+      if (found === matched) return decision
+      if (found === unlearned) return lookups < lookupsMax ? this.#later(at, term, facts, lookups) : this.#undecided
+      if (found === untold) return this.#undecided
+      failed = term
+      term = 0
+    }
+    return this.#implicit[failed] ?? this.#undecided
+  }
+
+  async #later(l: number, t: number, facts: AccessFacts, lookups: number): Promise<Decision> {
+    await facts.learn()
+    return this.#from(l, t, facts, lookups + 1)
+  }
+
+  async explain(facts: AccessFacts): Promise<Explanation> {
+    const decision = await this.check(facts)
+    const steps: ExplainedLine[] = []
+    for (const line of this.#lines) {
+      const step = explainLine(line, facts)
+      steps.push(step)
+      if (line.decision === decision) break
+    }
+    return { decision, summary: summaryOf(decision, steps), steps }
+  }
+}
+
+const compileLine = (source: AccessLine, terms: readonly Term[]): Line => ({
+  source,
+  terms,
+  decision: {
+    allowed: source.action === 'allow',
+    line: source.at,
+    text: placeOf(source.at),
+    lastAcl: terms.at(-1)?.acl.name ?? '',
+  },
+})
+
+const placeOf = (at: Location): string => `${at.file}:${at.line}`
+
+/** Number of the first term that fails, or the number of terms; -1 = one of them cannot be told. */
+const failedTerm = (terms: readonly Term[], facts: AccessFacts): number => {
+  for (let i = 0; i < terms.length; i++) {
+    const term = terms[i] as Term // within by the loop
+    const found = term.acl.match(facts)
+    if (found === untold) return -1
+    // what is not known does not match
+    if ((found === matched) === term.negated) return i
+  }
+  return terms.length
+}
+
+/** Everything has been learned by now; only `random` may answer otherwise than it did. */
+const explainLine = (line: Line, facts: AccessFacts): ExplainedLine => {
+  const failed = failedTerm(line.terms, facts)
+  const asked = failed < 0 ? line.terms : line.terms.slice(0, failed + 1)
+  const acls = asked.map((term, i) => ({
+    acl: term.acl.name,
+    negated: term.negated,
+    matched: i !== failed,
+    fact: term.acl.fact(facts),
+  }))
+  return { at: line.source.at, text: line.source.text, matched: failed === line.terms.length, acls }
+}
+
+const summaryOf = (decision: Decision, steps: readonly ExplainedLine[]): string => {
+  const word = decision.allowed ? 'allowed' : 'denied'
+  const last = steps.at(-1)
+  if (decision.line !== null && last !== undefined) {
+    const why = last.acls.map(a => `${a.negated ? '!' : ''}${a.acl} (${a.fact})`).join(' and ')
+    return `${word} by ${placeOf(decision.line)}: ${last.text}: matched ${why}`
+  }
+  if (last === undefined) return `${word}: there is no line, so the directive's default holds`
+  return `${word}: ${steps.length === 1 ? 'the only line' : `none of ${steps.length} lines`} matched, so the opposite of the last one holds (${last.text})`
+}

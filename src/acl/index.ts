@@ -1,0 +1,14 @@
+// acl: who may do what, and when.
+//
+// holds          one file per ACL type, the sets they search (addresses, domains, patterns), POSIX regexes, access
+//                lists and what decided them
+// does not hold  how a conf is read (conf), who looks names up (handed in with the facts), what a decision leads to
+// called by      proxy, dispatch, service, router; cli compiles the lists
+// calls          base
+
+export { type AccessList, type Condition, compileAccessList, compileCondition, type Decision, type Explanation, type ExplainedLine } from './access-list.ts'
+export { AccessFacts, type AccessNames } from './access-facts.ts'
+export { type AclOptions, type AclTable, compileAcls, type PendingHost } from './compile.ts'
+export { compilePosixRegex, type PosixRegex } from './regex/compile-regex.ts'
+export { armRegexGuard, type RegexGuard } from './regex/guard.ts'
+export type { RegexError, RegexRemark } from './regex/posix-regex.ts'

@@ -1,0 +1,21 @@
+import type { AclType } from '../acl.ts'
+import { matched, mismatched, unlearned } from '../match.ts'
+import { readPatterns } from '../value/patterns.ts'
+import { looksNumeric } from './dstdomain.ts'
+
+/** The request's host by regex; numeric hosts by their name as well, as dstdomain. */
+export const dstdomRegex = {
+  fact: facts => `host ${facts.host || '-'}`,
+  compile: source => {
+    const patterns = readPatterns(source)
+    const noLookup = source.definition.flags.includes('-n')
+    return facts => {
+      const found = patterns.test(facts.host)
+      if (found !== mismatched) return found
+      if (noLookup || !looksNumeric(facts.host)) return mismatched
+      const name = facts.nameOfNumericHost()
+      if (name === null) return unlearned
+      return patterns.test(name === '' ? 'none' : name) === matched ? matched : mismatched
+    }
+  },
+} satisfies AclType

@@ -1,0 +1,28 @@
+import type { AclType } from '../acl.ts'
+import { matched, mismatched, unlearned } from '../match.ts'
+import { readDomains } from '../value/domains.ts'
+
+/**
+ * The request's host. A numeric host also matches by its name, found by reverse look-up ('none' when it has no name);
+ * `-n` forbids that.
+ */
+export const dstdomain = {
+  fact: facts => `host ${facts.host || '-'}`,
+  compile: source => {
+    const domains = readDomains(source)
+    const noLookup = source.definition.flags.includes('-n')
+    return facts => {
+      if (domains.has(facts.host)) return matched
+      if (noLookup || !looksNumeric(facts.host)) return mismatched
+      const name = facts.nameOfNumericHost()
+      if (name === null) return unlearned
+      return domains.has(name === '' ? 'none' : name) ? matched : mismatched
+    }
+  },
+} satisfies AclType
+
+/** No top-level domain ends in a digit, and none begins with a bracket. */
+export const looksNumeric = (host: string): boolean => {
+  const last = host.charCodeAt(host.length - 1)
+  return (last >= 48 && last <= 57) || host.startsWith('[')
+}

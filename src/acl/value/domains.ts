@@ -1,0 +1,70 @@
+import { domainToASCII } from 'node:url'
+import type { AclSource } from '../acl.ts'
+import { type DomainSet, DomainSetBuilder } from '../set/domain-set.ts'
+
+/** Overlaps told per ACL. */
+const overlapsMax = 10
+
+/** The values of dstdomain: `.x.org` = x.org and all below it, `x.org` = that name alone. */
+export const readDomains = (source: AclSource): DomainSet => {
+  const builder = new DomainSetBuilder()
+  for (const value of source.definition.values) {
+    const read = readDomain(value.text)
+    if (read.remark !== '') source.report('warning', value.at, read.remark, read.hint)
+    if (read.name !== '') builder.add(read.name, read.below)
+  }
+  const set = builder.build()
+  reportOverlaps(source, set)
+  return set
+}
+
+interface DomainValue {
+  /** Without a leading dot; '' = it can match nothing and is left out. */
+  readonly name: string
+  readonly below: boolean
+  readonly remark: string
+  readonly hint: string
+}
+
+const readDomain = (text: string): DomainValue => {
+  if (text.startsWith('*.')) {
+    return { ...readDomain(text.slice(1)), remark: `'${text}' is read as '${text.slice(1)}'`, hint: `write ${text.slice(1)}` }
+  }
+  const below = text.startsWith('.')
+  const bare = below ? text.slice(1) : text
+  if (bare === '') return nothing(`'${text}' is no domain name`, '')
+  const url = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(text)
+  if (url !== null) return nothing(`'${text}' is a URL and matches nothing`, `write ${withoutPort(url[1] ?? '')}, or use url_regex`)
+  const address = /^\[?[0-9a-f:.]*:[0-9a-f:.]*\]?$/i.test(bare) && bare.split(':').length > 2
+  if (!address && /:\d*$/.test(bare)) return nothing(`'${text}' has a port and matches nothing`, `write ${withoutPort(text)}`)
+  if (/[/?#*@\s]/.test(bare)) return nothing(`'${text}' is no domain name and matches nothing`, /[*?]/.test(bare) ? 'use dstdom_regex' : 'use url_regex')
+  const name = bare.endsWith('.') ? bare.slice(0, -1) : bare
+  if (/[^\0-\x7f]/.test(name)) return international(text, name, below)
+  return { name: address && !name.startsWith('[') ? `[${name}]` : name, below, remark: '', hint: '' }
+}
+
+/** Names travel in their ASCII form. */
+const international = (text: string, name: string, below: boolean): DomainValue => {
+  const ascii = domainToASCII(name)
+  if (ascii === '') return nothing(`'${text}' is no domain name`, '')
+  return { name: ascii, below, remark: `'${text}' is read as '${below ? '.' : ''}${ascii}'`, hint: 'that is how the name travels' }
+}
+
+const nothing = (remark: string, hint: string): DomainValue => ({ name: '', below: false, remark, hint })
+
+const withoutPort = (text: string): string => text.replace(/^[^@]*@/, '').replace(/:\d*$/, '')
+
+/** Fatal up to Squid 6; harmless, but often a sign that the longer name was meant to be the exception. */
+const reportOverlaps = (source: AclSource, set: DomainSet): void => {
+  let count = 0
+  for (const value of source.definition.values) {
+    const { name, below } = readDomain(value.text)
+    if (name === '') continue
+    const covered = set.coveredBelow(name) || (!below && set.has(`x.${name}`))
+    if (!covered) continue
+    if (++count > overlapsMax) return
+    const more = count === overlapsMax ? '; further ones in this ACL are not listed' : ''
+    const message = `'${value.text}' is covered by a wider name in ACL '${source.definition.name}'${more}`
+    source.report('warning', value.at, message, 'it can be removed')
+  }
+}
