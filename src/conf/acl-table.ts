@@ -28,6 +28,8 @@ export class AclTable {
   readonly #list: Definition[] = []
   readonly #used = new Set<string>()
   readonly #early: EarlyUse[] = []
+  /** Names whose line could not be read. */
+  readonly #spoiled = new Set<string>()
 
   constructor() {
     for (const { name, type, values } of builtInAcls) {
@@ -81,9 +83,15 @@ export class AclTable {
     this.#used.add(word.replace(/^!/, '').toLowerCase())
   }
 
+  /** The line that defines it was refused: that has been said, and is not said again at every use. */
+  spoil(name: string): void {
+    this.#spoiled.add(name.toLowerCase())
+  }
+
   /** After the last line. */
   reportUnknown(findings: Findings, formats: ReadonlyMap<string, LogFormat>): void {
     for (const { name, at } of this.#early) {
+      if (this.#spoiled.has(name.toLowerCase())) continue
       const below = this.#byName.get(name.toLowerCase())
       if (below !== undefined) {
         findings.fatal(at, `ACL not found: ${name}`, `it is defined below, at ${below.at.file}:${below.at.line}: move that line up`)
@@ -108,7 +116,10 @@ export class AclTable {
     if (nameWord.text.startsWith('!')) return line.fatal("an ACL's name cannot begin with '!'", nameWord)
     if (isOldManager(nameWord, typeWord, line)) return
     const typeName = aclTypeName(typeWord.text)
-    if (typeName === null) return unknownType(line, typeWord)
+    if (typeName === null) {
+      this.spoil(nameWord.text)
+      return unknownType(line, typeWord)
+    }
     const definition = this.#begin(line, nameWord, typeWord, typeName)
     if (definition !== null) this.#read(line, definition)
   }
@@ -130,10 +141,10 @@ export class AclTable {
   #read(line: Line, definition: Definition): void {
     const type = aclTypes[definition.type]
     if (type === undefined) return
-    if (type.argument !== undefined && !readArgument(line, definition, type.argument)) return
     const before = definition.values.length
     let caseInsensitive = false
     let flags = true // options may still come
+    let argument = type.argument // options may stand on both sides of it
     for (let word = line.listed(type.values === 'regex'); word !== null; word = line.listed(type.values === 'regex')) {
       if (!word.isFile && !word.quoted && (flags || type.values === 'regex')) {
         if (word.text === '-i' || word.text === '+i') {
@@ -150,12 +161,18 @@ export class AclTable {
           continue
         }
       }
+      if (argument !== undefined) {
+        if (!takeArgument(line, definition, word)) return
+        argument = undefined
+        continue
+      }
       flags = false
       if (type.values === 'names') this.use(word, line)
       if (word.isFile) readList(line, definition, word, caseInsensitive, type.values === 'regex')
       else addValue(line, definition, { text: word.text, at: line.at(word), caseInsensitive })
     }
-    if (definition.values.length === before && !definition.builtIn && !definition.flags.length) {
+    if (argument !== undefined) return line.fatal(`ACL type '${definition.type}' needs ${argument} first`)
+    if (definition.values.length === before && !definition.builtIn && !type.mayBeEmpty) {
       line.warning(`empty ACL: ${line.text}`, null, 'it matches nothing')
     }
   }
@@ -197,12 +214,7 @@ const readFlag = (line: Line, definition: Definition, type: AclType, word: Word)
   if (!definition.flags.includes(word.text)) definition.flags.push(word.text)
 }
 
-const readArgument = (line: Line, definition: Definition, what: string): boolean => {
-  const word = line.next()
-  if (word === null) {
-    line.fatal(`ACL type '${definition.type}' needs ${what} first`)
-    return false
-  }
+const takeArgument = (line: Line, definition: Definition, word: Word): boolean => {
   if (definition.argument === null) {
     definition.argument = { text: word.text, at: line.at(word), caseInsensitive: false }
     return true
@@ -284,3 +296,21 @@ const fileTypes = ['src', 'dst', 'localip', 'srcdomain', 'dstdomain', 'ssl::serv
 
 const looksLikeFile = (type: string, text: string): boolean =>
   fileTypes.includes(type) && (/\.(txt|list|lst|acl|conf|dat)$/i.test(text) || (/^\.{0,2}\//.test(text) && !text.includes('://')))
+
+/** `NAME TYPE ...` of everything the file said; values of list files stand in the line. */
+export const writtenAcls = (definitions: readonly AclDefinition[]): string[] => {
+  const lines: string[] = []
+  for (const d of definitions) {
+    const own = d.values.filter(v => v.at !== builtInPlace)
+    if (d.builtIn && own.length === 0) continue
+    const words = [d.name, d.type, ...(d.argument === null ? [] : [d.argument.text]), ...d.flags]
+    let caseInsensitive = false
+    for (const value of own) {
+      if (value.caseInsensitive !== caseInsensitive) words.push(value.caseInsensitive ? '-i' : '+i')
+      caseInsensitive = value.caseInsensitive
+      words.push(aclTypes[d.type]?.values === 'regex' ? value.text.replaceAll(' ', '\\ ') : value.text)
+    }
+    lines.push(words.join(' '))
+  }
+  return lines
+}

@@ -7,6 +7,8 @@ export interface AclType {
   readonly flags: readonly string[]
   /** The first word is no value but this. */
   readonly argument?: string
+  /** It matches without a value too. */
+  readonly mayBeEmpty?: true
   /** Needs DNS or a helper: where only fast ACLs are looked at, it does not match. */
   readonly slow?: true
   /** The feature behind it is gone; it never matches. */
@@ -49,11 +51,11 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'random': { values: 'words', flags: [], doc: 'by chance: 0.3, 1/3, 3:5' },
   'proxy_auth': { values: 'words', flags: ['-i', '+i'], slow: true, doc: 'the name of a user who has proved it; REQUIRED = any' },
   'proxy_auth_regex': { values: 'regex', flags: regex, slow: true, doc: 'the name of a user who has proved it' },
-  'external': { values: 'words', flags: [], argument: 'an external_acl_type', slow: true, doc: 'a helper program decides' },
+  'external': { values: 'words', flags: [], argument: 'an external_acl_type', mayBeEmpty: true, slow: true, doc: 'a helper program decides' },
   'ext_user': { values: 'words', flags: ['-i', '+i'], slow: true, doc: 'the user name an external helper gave' },
   'ext_user_regex': { values: 'regex', flags: regex, slow: true, doc: 'the user name an external helper gave' },
   'tag': { values: 'words', flags: [], doc: 'the tag an external helper gave' },
-  'note': { values: 'words', flags: ['-m'], argument: 'a note name', doc: 'an annotation of the transaction' },
+  'note': { values: 'words', flags: ['-m'], argument: 'a note name', mayBeEmpty: true, doc: 'an annotation of the transaction' },
   'annotate_transaction': { values: 'words', flags: [], doc: 'always matches; adds key=value to the transaction' },
   'annotate_client': { values: 'words', flags: [], doc: 'always matches; adds key=value to the client connection' },
   'has': { values: 'words', flags: [], doc: 'request, response or ALE is there' },
@@ -65,7 +67,7 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'adaptation_service': { values: 'words', flags: [], doc: 'an ICAP service took part' },
   'snmp_community': { values: 'words', flags: [], doc: 'the community of an SNMP request' },
   'client_connection_mark': { values: 'words', flags: [], alias: 'clientside_mark', doc: "the netfilter mark of the client's connection" },
-  'connections_encrypted': { values: 'words', flags: [], doc: 'every connection so far was TLS' },
+  'connections_encrypted': { values: 'words', flags: [], mayBeEmpty: true, doc: 'every connection so far was TLS' },
   'at_step': { values: 'words', flags: [], doc: 'SslBump1, SslBump2, SslBump3' },
   'ssl::server_name': { values: 'words', flags: ['--client-requested', '--server-provided', '--consensus'], doc: 'the name of the TLS server' },
   'ssl::server_name_regex': { values: 'regex', flags: [...regex, '--client-requested', '--server-provided', '--consensus'], doc: 'the name of the TLS server' },

@@ -70,6 +70,7 @@ export class Conditions {
 
   #holds(line: LogicalLine, condition: string): boolean {
     if (condition === 'true') return true
+    if (line.broken) return false
     if (condition === 'false') return false
     const sides = condition.split('=')
     const left = wholeNumber((sides[0] ?? '').trim())

@@ -17,20 +17,27 @@ export interface SourceFile {
 export class LogicalLine {
   readonly text: string
   readonly source: SourceFile
+  /** A macro in it could not be replaced, which has been reported: it is not read. */
+  readonly broken: boolean
   readonly #stretches: readonly Stretch[]
 
-  constructor(text: string, source: SourceFile, stretches: readonly Stretch[]) {
+  constructor(text: string, source: SourceFile, stretches: readonly Stretch[], broken = false) {
     this.text = text
+    this.broken = broken
     this.source = source
     this.#stretches = stretches
   }
 
   at(offset: number): Location {
-    let found = this.#stretches[0] ?? nowhere
-    for (const stretch of this.#stretches) {
-      if (stretch.offset > offset) break
-      found = stretch
+    // the last stretch that begins at or before it; a list glued from ten thousand lines asks for every word
+    let low = 0
+    let high = this.#stretches.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#stretches[middle] ?? nowhere).offset <= offset) low = middle + 1
+      else high = middle
     }
+    const found = this.#stretches[Math.max(low - 1, 0)] ?? nowhere
     const column = found.still ? found.column : found.column + offset - found.offset
     return { file: this.source.file, line: found.line, column, from: this.source.from }
   }
@@ -50,6 +57,10 @@ export class LogicalLine {
     }
     this.#copy(done, this.text.length, text.length, stretches)
     return new LogicalLine(text + this.text.slice(done), this.source, stretches)
+  }
+
+  brokenCopy(): LogicalLine {
+    return new LogicalLine(this.text, this.source, this.#stretches, true)
   }
 
   #copy(start: number, end: number, offset: number, into: Stretch[]): void {

@@ -77,16 +77,26 @@ const unreachable = (name: string, lines: readonly AccessLine[], findings: Findi
 
 const patterns = (config: Config, findings: Findings): void => {
   const seen = new Map<string, Location>()
+  const behind: Location[] = []
   let everything: Location | null = null
-  for (const pattern of config.refresh_pattern) {
-    const key = `${pattern.caseInsensitive ? '-i ' : ''}${pattern.regex}`
-    const before = everything ?? seen.get(key)
-    if (before !== undefined) {
-      findings.warning(pattern.at, `this refresh_pattern can never match: line ${before.line} matches first`, 'order them from the particular to the general')
-    } else seen.set(key, pattern.at)
-    if (/^(\.|\.\*|\^|\^\.\*)$/.test(pattern.regex)) everything ??= pattern.at
+  for (const { regex, caseInsensitive, at } of config.refresh_pattern) {
+    const key = `${caseInsensitive ? '-i ' : ''}${regex}`
+    const same = seen.get(key)
+    if (everything !== null) behind.push(at)
+    else if (same !== undefined) findings.warning(at, `this refresh_pattern can never match: line ${same.line} has the same regex`, 'remove one of them')
+    else seen.set(key, at)
+    if (matchesAll.test(regex)) everything ??= at
   }
+  const first = behind[0]
+  if (everything === null || first === undefined) return
+  findings.warning(
+    first,
+    `${behind.length} refresh_pattern line(s) can never match: line ${everything.line} matches everything before them (lines ${behind.map(b => b.line).join(', ')})`,
+    'order them from the particular to the general',
+  )
 }
+
+const matchesAll = /^(\.|\.\*|\^|\^\.\*)$/
 
 const unused = (acls: AclTable, findings: Findings): void => {
   const names = acls.unused

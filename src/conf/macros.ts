@@ -13,8 +13,8 @@ import type { ConfWorld } from './world.ts'
 // ${word...}, {{word}} or __WORD__ as a whole word; a regex such as `a${1,2}` or JSON such as `{"a":{"b":1}}` is neither
 const mark = /\$\{([A-Za-z_][^{}\s]*)\}|\{\{\s*[\w.$-][^{}]*\}\}|(?<=^|[\s:=/"'])__[A-Z][A-Z0-9_]*__(?=$|[\s:/"'])/g
 
-/** The line with its macros replaced, or null if one could not be (and was reported). */
-export const expandMacros = (line: LogicalLine, world: ConfWorld, findings: Findings): LogicalLine | null => {
+/** The line with its macros replaced; `broken` if one could not be (and was reported). */
+export const expandMacros = (line: LogicalLine, world: ConfWorld, findings: Findings): LogicalLine => {
   if (!line.text.includes('{') && !line.text.includes('__')) return line
   const replacements: Replacement[] = []
   let refused = false
@@ -28,7 +28,7 @@ export const expandMacros = (line: LogicalLine, world: ConfWorld, findings: Find
     findings.error(line.at(found.index), value?.message ?? `\`${found[0]}\` looks like an unfilled template placeholder`, value?.hint ?? placeholderHint)
     refused = true
   }
-  if (refused) return null
+  if (refused) return line.brokenCopy()
   return replacements.length === 0 ? line : line.replaced(replacements)
 }
 

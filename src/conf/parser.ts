@@ -29,6 +29,7 @@ class Parsing {
   /** Lines that have no effect yet, by directive. */
   readonly #later = new Map<DirectiveName, Location>()
   readonly #warned = new Map<string, { readonly at: Location; readonly advice: string }>()
+  readonly #oldNames = new Set<string>()
   #unknown = 0
 
   constructor(world: ConfWorld) {
@@ -41,7 +42,7 @@ class Parsing {
     for (const line of reader.lines(source)) this.#line(line)
     this.#scope.acls.reportUnknown(this.#findings, this.#scope.formats)
     const start: Location = { file: source.file, line: 1, column: 1, from: null }
-    if (this.#unknown > 0) this.#findings.error(start, `Found ${this.#unknown} unrecognized directive(s)`)
+    if (this.#unknown > 0) this.#findings.fatal(start, `Found ${this.#unknown} unrecognized directive(s)`)
     const config = this.#config([...reader.files])
     if (reader.files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
     this.#summarise(config)
@@ -50,11 +51,21 @@ class Parsing {
 
   #line(logical: LogicalLine): void {
     const line = new Line(logical, this.#scope)
+    if (logical.broken) return this.#broken(line)
     const known = knownDirective(line.name)
     if (known === undefined) return this.#unrecognized(line)
     if (known.live === null) return this.#retired(line, logical, known.name, known.retired)
-    if (line.name !== known.name) line.note(`'${line.name}' is an old name of '${known.name}'`, null, `write ${known.name}`)
+    if (line.name !== known.name && !this.#oldNames.has(line.name)) {
+      this.#oldNames.add(line.name)
+      line.note(`'${line.name}' is an old name of '${known.name}'`, null, `write ${known.name}`)
+    }
     this.#read(line, known.name, known.live)
+  }
+
+  /** What the line would have defined is not missed again at every use. */
+  #broken(line: Line): void {
+    const name = line.next()
+    if (line.name === 'acl' && name !== null) this.#scope.acls.spoil(name.text)
   }
 
   #read(line: Line, name: DirectiveName, directive: AnyDirective): void {

@@ -41,9 +41,9 @@ export class Reader {
     for (const raw of logicalLines(text, source, remark)) {
       // in a branch not taken, unknown macros are nobody's business
       const line = conditions.taken || /^(if|else|endif|elif)/.test(raw.text) ? expandMacros(raw, this.#world, this.#findings) : raw
-      if (line === null || conditions.take(line) || !conditions.taken) continue
-      if (/^include(?=[ \t]|$)/.test(line.text)) yield* this.#include(line)
-      else yield line
+      if (conditions.take(line) || !conditions.taken) continue
+      if (!/^include(?=[ \t]|$)/.test(line.text)) yield line
+      else if (!line.broken) yield* this.#include(line)
     }
     conditions.close()
   }

@@ -1,3 +1,4 @@
+import { writtenAcls } from '../acl-table.ts'
 import type { AclDefinition } from '../config.ts'
 import { accessList, namedAccessList, valueList } from './access.ts'
 import { type Kind, later, works } from './directive.ts'
@@ -11,10 +12,7 @@ const aclLines: Kind<readonly AclDefinition[]> = {
     line.scope.acls.define(line)
     return line.scope.acls.definitions
   },
-  write: value =>
-    value
-      .filter(d => !d.builtIn)
-      .map(d => [d.name, d.type, ...d.flags, ...(d.argument ? [d.argument.text] : []), ...d.values.map(v => v.text.replaceAll(' ', '\\ '))].join(' ')),
+  write: value => writtenAcls(value),
 }
 
 export const accessDirectives = {
@@ -52,7 +50,7 @@ Without any line everything is denied.`,
   auth_schemes: later(valueList('SCHEME,...|ALL', 'fast', line => needWord(line, 'schemes')?.text), 'Which authentication schemes are offered to whom.'),
   client_ip_max_connections: later(count({ min: -1 }), 'How many connections one client may hold; -1 is no limit.', { default: '-1', restricts: true }),
   note: later(kept('NAME VALUE [[!]ACL ...]'), 'Annotates transactions, for the log and for helpers.'),
-  cachemgr_passwd: later(kept('PASSWORD|none|disable ACTION ...'), 'Passwords of cache manager pages.', { restricts: true }),
+  cachemgr_passwd: later(kept('PASSWORD|none|disable ACTION ...'), 'Passwords of cache manager pages.'),
   broken_posts: later(accessList('fast'), 'To which servers an extra CRLF is sent after a request body.'),
   force_request_body_continuation: later(accessList('fast'), 'For which requests 100 Continue is sent without asking the origin.', { default: 'deny all' }),
   delay_pools: later(count(), 'How many delay pools there are.', { default: '0' }),
@@ -75,8 +73,8 @@ Without any line everything is denied.`,
   rewrite_access: later(namedAccessList('NAME', 'fast'), 'Lusca: which requests a rewrite rule applies to.', { restricts: true }),
   hostname_aliases: later(words('NAME ...'), 'Further names by which this proxy is known.'),
   snmp_access: later(accessList('fast'), 'Who may ask by SNMP.', { default: 'deny all' }),
-  external_acl_type: later(kept('NAME [options] FORMAT ... PROGRAM [ARGUMENT ...]'), 'A helper program that answers for ACLs of type external.', { restricts: true }),
-  auth_param: later(kept('SCHEME PARAMETER VALUE'), 'How users prove who they are.', { restricts: true }),
+  external_acl_type: later(kept('NAME [options] FORMAT ... PROGRAM [ARGUMENT ...]'), 'A helper program that answers for ACLs of type external.'),
+  auth_param: later(kept('SCHEME PARAMETER VALUE'), 'How users prove who they are.'),
   authenticate_cache_garbage_interval: later(age(), 'How often forgotten users are cleared away.', { default: '1 hour' }),
   authenticate_ttl: later(age(), 'How long a proven user is remembered.', { default: '1 hour' }),
   authenticate_ip_ttl: later(age(), 'How long a user keeps an address, for max_user_ip.', { default: '1 second' }),

@@ -7,7 +7,7 @@ import { age, count, kept, needWord, onOff, size, text, word } from './kinds.ts'
 
 export const peerDirectives = {
   cache_peer: later(kept('HOST parent|sibling|multicast PORT ICP-PORT [options]'), 'Another proxy, or the origin behind an accel port.'),
-  cache_peer_access: later(namedAccessList('PEER', 'fast'), 'Which requests may go to a peer.', { restricts: true }),
+  cache_peer_access: later(namedAccessList('PEER', 'fast'), 'Which requests may go to a peer.'),
   neighbor_type_domain: later(kept('PEER parent|sibling DOMAIN ...'), 'What a peer is for some domains.'),
   always_direct: later(accessList('slow'), 'Which requests never go to a peer.'),
   never_direct: later(accessList('slow'), 'Which requests only go to peers.', { restricts: true }),
@@ -80,7 +80,7 @@ export const icapDirectives = {
   adaptation_uses_indirect_client: later(onOff(), 'Sends the client X-Forwarded-For names.', { aliases: ['icap_uses_indirect_client'], default: 'on' }),
   adaptation_service_set: later(kept('NAME SERVICE ...'), 'Services of which the first that works is used.'),
   adaptation_service_chain: later(kept('NAME SERVICE ...'), 'Services that are all used, in order.'),
-  adaptation_access: later(namedAccessList('SERVICE', 'slow'), 'Which messages a service sees.', { restricts: true }),
+  adaptation_access: later(namedAccessList('SERVICE', 'slow'), 'Which messages a service sees.'),
   adaptation_service_iteration_limit: later(count(), 'How many services may follow each other.', { default: '16' }),
   adaptation_masterx_shared_names: later(word('FIELD'), 'A field that services of one transaction share.'),
   adaptation_meta: later(kept('NAME VALUE [[!]ACL ...]'), 'Fields sent to services.'),

@@ -162,6 +162,11 @@ const cacheLog: Kind<string | null> = {
 }
 
 export const logDirectives = {
+  logformat: works(
+    logFormats,
+    'A format for access_log: text with %codes, taken to the end of the line as it stands. The built-in names cannot be given away.',
+    { example: 'logformat brief %ts %>a %Ss/%03>Hs %rm %ru' },
+  ),
   access_log: works(
     lines('MODULE:PLACE|PATH|none [logformat=NAME] [buffer-size=SIZE] [on-error=die|drop] [rotate=N] [[!]ACL ...]', readAccessLog),
     `Where a line per transaction is written. Modules: stdio:PATH (also /dev/stdout), daemon:PATH (the same file, written
@@ -173,11 +178,6 @@ Built-in formats: squid, common, combined, referrer, useragent.`,
       default: 'daemon:/var/log/glassquid/access.log squid',
       example: 'access_log none localhost\naccess_log stdio:/var/log/glassquid/access.log logformat=combined',
     },
-  ),
-  logformat: works(
-    logFormats,
-    'A format for access_log: text with %codes, taken to the end of the line as it stands. The built-in names cannot be given away.',
-    { example: 'logformat brief %ts %>a %Ss/%03>Hs %rm %ru' },
   ),
   cache_log: works(cacheLog, 'Where the proxy tells about itself: a path, /dev/stderr, or none.', {
     default: '/var/log/glassquid/cache.log',

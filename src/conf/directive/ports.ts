@@ -244,12 +244,15 @@ export const portDirectives = {
   http_port: works(
     lines('[HOST:|IP:|[IPv6]:]PORT [accel|intercept|tproxy] [options]', readPort, 'PORT 1 to 65535'),
     `Where clients are listened to; each line is one socket. Without an address the socket takes IPv4 and IPv6.
+
 Without a mode the port is a forward proxy: clients are told of it and send it whole URIs and CONNECT.
 "intercept" (also written "transparent") takes connections that a REDIRECT or DNAT rule sent here, "tproxy" those of a
 TPROXY rule; the latter also goes to origins with the client's own address (see spoof_client_ip). "glassquid rules"
 prints the kernel rules for the ports of this file.
+
 "accel" stands in front of sites of your own: vhost (the default; no-vhost), defaultsite=NAME, vport[=N],
 protocol=HTTP|HTTPS, act-as-origin, ignore-cc, allow-direct.
+
 Further options: name=NAME for myportname and the log, connection-auth[=on|off], tcpkeepalive[=idle,interval,timeout] in
 seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. The options of TLS are read and have no effect
 yet.`,

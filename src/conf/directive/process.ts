@@ -38,6 +38,8 @@ const quotedValues: Kind<boolean> = {
     if (value !== undefined) line.scope.quotedValues = value
     return value
   },
+  // written values stand as they are
+  write: () => [],
 }
 
 export const processDirectives = {

@@ -108,6 +108,7 @@ export const refreshDirectives = {
     `How long a stored response without an explicit lifetime is fresh. The first line whose regex matches the URI counts:
 fresh while younger than PERCENT of its age when it came (by Last-Modified), never when older than MAX, and without
 Last-Modified while younger than MIN. No line matches: 0 20% 4320. With no line at all the same holds.
+
 Options bend the rules of HTTP; know why you use one: override-expire, override-lastmod (MIN holds even against an
 explicit lifetime, or Last-Modified), reload-into-ims, ignore-reload (what a browser's reload button may do),
 ignore-no-store, ignore-private, refresh-ims, store-stale, max-stale=SECONDS, stale-while-revalidate=SECONDS,
@@ -136,7 +137,7 @@ ignore-stale-while-revalidate, negative-ttl=SECONDS.`,
     { default: 'off' },
   ),
   collapsed_forwarding_access: later(accessList('fast'), 'Which requests may share a fetch.', { default: 'allow all' }),
-  send_hit: later(accessList('slow'), 'Which stored responses may be served.', { default: 'allow all', restricts: true }),
+  send_hit: later(accessList('slow'), 'Which stored responses may be served.', { default: 'allow all' }),
   store_miss: later(accessList('fast'), 'Which responses may be stored.', { default: 'allow all' }),
   minimum_expiry_time: later(age(), 'A response that will be stale sooner than this is only stored if it can be validated.', { default: '60 seconds' }),
   refresh_all_ims: later(onOff(), 'Conditional requests of clients always ask the origin.', { default: 'off' }),
