@@ -1,5 +1,5 @@
 import type { Decision } from '../../acl/index.ts'
-import { viaNames } from '../../http/index.ts'
+import { hostText, viaNames } from '../../http/index.ts'
 import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
 import { verifyHost } from './host-verify.ts'
@@ -68,14 +68,16 @@ const checkAccess = (t: Transaction): Next | Promise<Next> => {
   const facts = t.client.facts
   const target = t.target
   if (target === null) return t.refuse('bad-target', 'no target')
+  const intercepted = t.client.port.mode === 'intercept' || t.client.port.mode === 'tproxy'
   facts.method = t.head.method
-  facts.scheme = target.scheme
+  facts.scheme = target.scheme === 'tunnel' ? '' : target.scheme
   facts.uri = t.outcome.uri
-  facts.host = target.host
+  facts.host = hostText(target.host)
   facts.port = t.targetPort
   facts.urlPath = target.path
   facts.fields = t.fields
   facts.now = t.outcome.startedAt
+  facts.pinned = intercepted && (t.unverified || t.policy.clientDstPassthru)
   const decision = t.policy.access.http.check(facts)
   return decision instanceof Promise ? decision.then(d => afterAccess(t, d)) : afterAccess(t, decision)
 }

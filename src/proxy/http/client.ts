@@ -36,12 +36,11 @@ export class HttpClient implements ConnectionReader {
   readonly port: HttpPort
   readonly session: Session
   readonly connection: Connection
-  /** Filled per request, reused for the connection: the client's address is converted once. */
-  readonly facts: AccessFacts
   readonly bornAt: MonoMs
   /** The Host text whose address was verified last on this connection, and until when. */
   verifiedHost = ''
   verifiedUntil = 0
+  #facts: AccessFacts | null = null
   #phase: Phase = 'start'
   #held: Buffer | null = null
   #heldBytes = 0
@@ -56,7 +55,6 @@ export class HttpClient implements ConnectionReader {
     this.port = port
     this.session = session
     this.connection = session.client
-    this.facts = new AccessFacts(session.client.peer, session.destination, port.name)
     this.bornAt = deps.clock.mono()
     session.client.setReader(this)
     session.client.setTimeout(this.policy.timeouts.requestStart)
@@ -65,6 +63,15 @@ export class HttpClient implements ConnectionReader {
 
   get policy(): HttpPolicy {
     return this.deps.policy.current
+  }
+
+  /** Filled per request, reused for the connection: the client's address is converted once. */
+  get facts(): AccessFacts {
+    if (this.#facts === null) {
+      this.#facts = new AccessFacts(this.connection.peer, this.session.destination, this.port.name)
+      this.#facts.names = this.deps.accessNames
+    }
+    return this.#facts
   }
 
   get gone(): boolean {
@@ -216,7 +223,12 @@ export class HttpClient implements ConnectionReader {
     const framing = transaction.head.framing
     let rest = at
     if (framing.kind !== 'none') {
-      transaction.content = new RequestContent(this.connection, framing, this.policy.limits.requestContentMax)
+      transaction.content = new RequestContent(
+        this.connection,
+        framing,
+        this.policy.limits.requestContentMax,
+        transaction.head.expectContinue,
+      )
       transaction.limit(transaction.policy.timeouts.read)
       rest = transaction.content.feed(bytes, at, end)
     }
@@ -226,16 +238,7 @@ export class HttpClient implements ConnectionReader {
 
   #limits(): HeadLimits {
     const policy = this.policy
-    const known = limitsOf.get(policy)
-    if (known !== undefined) return known[this.port.mode === 'forward' ? 0 : 1]
-    const made = [true, false].map(hostRequired => ({
-      lineBytesMax: policy.limits.requestHeadMax,
-      headBytesMax: policy.limits.requestHeadMax,
-      fieldsMax: policy.limits.fieldsMax,
-      hostRequired,
-    })) as [HeadLimits, HeadLimits] // two elements by the literal above
-    limitsOf.set(policy, made)
-    return made[this.port.mode === 'forward' ? 0 : 1]
+    return this.port.mode === 'forward' ? policy.limits.forwardHead : policy.limits.interceptedHead
   }
 
   #waitForHead(bytes: Buffer, at: number, end: number): void {
@@ -327,6 +330,3 @@ export class HttpClient implements ConnectionReader {
     this.connection.setTimeout(this.connection.pending > 0 ? this.policy.timeouts.write : lingerMs)
   }
 }
-
-/** Two sets of limits per policy: with and without the demand for a Host field. */
-const limitsOf = new WeakMap<HttpPolicy, [HeadLimits, HeadLimits]>()

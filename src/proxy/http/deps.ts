@@ -1,6 +1,7 @@
 import type { Connection } from '../../../comm/connection.ts'
 import type { Clock, Deadlines, Endpoint, Outcome, ProxyError } from '../../base/index.ts'
-import type { Store } from '../../cache/index.ts'
+import type { AccessNames } from '../../acl/index.ts'
+import type { Collapse, Store } from '../../cache/index.ts'
 import type { HttpPolicy } from './policy.ts'
 
 /** Everything the http proxy is handed by assemble; it opens nothing by itself. */
@@ -10,7 +11,10 @@ export interface HttpDeps {
   /** The present policy; replaced as a whole by a reload. */
   readonly policy: { current: HttpPolicy }
   readonly store: Store
+  readonly collapse: Collapse
   readonly names: NameService
+  /** The same for access lists. */
+  readonly accessNames: AccessNames | null
   readonly relay: Relay
   /** Is this one of our own listening endpoints? Loops end here. */
   readonly isOwnEndpoint: (endpoint: Endpoint) => boolean

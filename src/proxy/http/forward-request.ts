@@ -1,13 +1,15 @@
-import { authorityText, endToEndFields, maxForwards, viaText } from '../../http/index.ts'
+import { authorityText, endToEndFields, type Fields, maxForwards, viaText } from '../../http/index.ts'
 import type { RouteHint } from '../../router/router.ts'
 import type { Transaction } from './transaction.ts'
 
 // What is the same for every request that leaves towards an origin.
 
-/** The fields to send: what the client sent less hop-by-hop fields, Host first, and our marks at the end. */
-export const originPairs = (t: Transaction): string[] => {
+/** What the client sent, less the fields of its connection: a copy that may be changed. */
+export const passedFields = (t: Transaction): Fields => endToEndFields(t.fields)
+
+/** The fields to send in order: Host first, then those passed on, our marks at the end. */
+export const originPairs = (t: Transaction, fields: Fields): string[] => {
   const target = t.target
-  const fields = endToEndFields(t.fields)
   // RFC 9112 3.2.2: with an absolute target Host is made from it. Otherwise what the client said, letter by letter.
   const host =
     t.head.form === 'origin' && t.head.host !== null
@@ -77,14 +79,14 @@ export const routeHint = (t: Transaction): RouteHint => {
     forge: mode === 'tproxy' && policy.access.spoofClientIp.checkFast(facts).allowed,
     sourceIPv4: outgoing(t, 4),
     sourceIPv6: outgoing(t, 6),
-    mark: policy.outgoing.marks.find(line => line.when.checkFast(facts).allowed)?.value,
-    tos: policy.outgoing.tos.find(line => line.when.checkFast(facts).allowed)?.value,
+    mark: policy.outgoing.marks.find(line => line.when.holds(facts))?.value,
+    tos: policy.outgoing.tos.find(line => line.when.holds(facts))?.value,
   }
 }
 
 const outgoing = (t: Transaction, family: 4 | 6): string | null => {
   const lines = t.policy.outgoing.addresses
   if (lines.length === 0) return null
-  const found = lines.find(line => line.value.family === family && line.when.checkFast(t.client.facts).allowed)
+  const found = lines.find(line => line.value.family === family && line.when.holds(t.client.facts))
   return found?.value.address ?? null
 }

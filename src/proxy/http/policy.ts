@@ -1,7 +1,7 @@
-import type { AccessList } from '../../acl/index.ts'
+import type { AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs } from '../../base/index.ts'
-import type { RefreshPatterns } from '../../cache/index.ts'
-import type { HostPort } from '../../http/index.ts'
+import type { CachePolicy } from '../../cache/index.ts'
+import type { HeadLimits, HostPort } from '../../http/index.ts'
 
 // What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
 // transaction keeps the one it began with, so that a reload never changes a request half way.
@@ -20,6 +20,8 @@ export interface HttpPolicy {
   readonly responseViaLine: string
   /** Our name in Cache-Status. */
   readonly cacheName: string
+  /** `Cache-Status: NAME; hit; ttl=`: the line of a hit up to its number. */
+  readonly hitStatusStart: string
   readonly forwardedFor: 'on' | 'off' | 'transparent' | 'delete' | 'truncate'
   readonly access: {
     readonly http: AccessList
@@ -33,15 +35,15 @@ export interface HttpPolicy {
   }
   readonly hostVerifyStrict: boolean
   readonly clientDstPassthru: boolean
-  readonly collapsedForwarding: boolean
   readonly halfClosedClients: boolean
   readonly clientPersistent: boolean
   readonly limits: {
-    readonly requestHeadMax: Bytes
-    readonly responseHeadMax: Bytes
-    /** 0 = no limit. */
+    readonly forwardHead: HeadLimits
+    /** An intercepted request may do without Host: it has an original destination. */
+    readonly interceptedHead: HeadLimits
+    readonly responseHead: HeadLimits
+    /** Infinity = no limit. */
     readonly requestContentMax: Bytes
-    readonly fieldsMax: number
   }
   readonly timeouts: {
     /** First byte of the first request. */
@@ -56,13 +58,13 @@ export interface HttpPolicy {
     /** A connection's whole life. */
     readonly lifetime: DurationMs
   }
-  readonly refreshPatterns: RefreshPatterns
+  readonly cache: CachePolicy
 }
 
 /** A value with the condition under which it holds; the first line that matches counts. */
 export interface Guarded<T> {
   readonly value: T
-  readonly when: AccessList
+  readonly when: Condition
 }
 
 /** What a listening port adds. */

@@ -9,6 +9,9 @@ export const receive = (t: Transaction): Next => {
   CountHttp.requests++
   const head = t.head
   if (!t.policy.clientPersistent) t.keepAlive = false
+  if (head.framing.length > t.policy.limits.requestContentMax) {
+    return t.refuse('content-too-large', `more than ${t.policy.limits.requestContentMax} bytes`)
+  }
   if (head.form === 'authority') {
     const target = parseConnect(head.target)
     if (target === null) return t.refuse('bad-target', 'CONNECT needs a host and a port')

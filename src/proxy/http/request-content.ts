@@ -22,11 +22,13 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   #failure: ProxyError | null = null
   #discarding = false
   #waiting: { resolve: (r: IteratorResult<Uint8Array>) => void; reject: (e: unknown) => void } | null = null
-  /** Called when the content is first asked for: the moment for 100 Continue. */
-  onFirstPull: (() => void) | null = null
+  /** The client waits for 100 (Continue) before it sends anything. */
+  #awaited: boolean
+  #asked = false
 
-  constructor(connection: Connection, framing: Framing, bytesMax: Bytes) {
+  constructor(connection: Connection, framing: Framing, bytesMax: Bytes, awaited: boolean) {
     this.#connection = connection
+    this.#awaited = awaited
     this.#reader = new BodyReader(framing)
     this.#bytesMax = bytesMax
   }
@@ -53,7 +55,7 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
       this.fail(new ProxyError(bad.error, `content: ${bad.why}`, { side: 'client' }))
       return end
     }
-    if (this.#bytesMax > 0 && this.#reader.bytes > this.#bytesMax) {
+    if (this.#reader.bytes > this.#bytesMax) {
       this.fail(new ProxyError('content-too-large', `more than ${this.#bytesMax} bytes`, { side: 'client' }))
       return end
     }
@@ -84,7 +86,7 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
 
   /** The whole content in one piece when it has arrived and nobody has read of it; else null. */
   whole(): Buffer | null {
-    if (!this.#reader.done || this.#failure !== null || this.onFirstPull === null) return null
+    if (!this.#reader.done || this.#failure !== null || this.#asked) return null
     const only = this.#queue.length === 1 ? this.#queue[0] : undefined
     return only ?? Buffer.concat(this.#queue, this.#queued)
   }
@@ -100,9 +102,12 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   }
 
   #next(): Promise<IteratorResult<Uint8Array>> {
-    const first = this.onFirstPull
-    this.onFirstPull = null
-    first?.()
+    this.#asked = true
+    if (this.#awaited) {
+      this.#awaited = false
+      // RFC 9110 10.1.1: not needed once content has come
+      if (this.#reader.bytes === 0) this.#connection.write('HTTP/1.1 100 Continue\r\n\r\n')
+    }
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const chunk = this.#shift()
     if (chunk !== null) return Promise.resolve({ done: false, value: chunk })

@@ -1,4 +1,4 @@
-import { fieldLines, statusLine } from '../../http/index.ts'
+import { chunkHead, Fields, fieldLines, lastChunk, statusLine } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -46,11 +46,33 @@ export const sendHead = (t: Transaction, head: string): void => {
   t.client.connection.write(head)
 }
 
+/** RFC 9112 6.3, from the sender's side. */
+export const contentFraming = (t: Transaction, status: number, lengthKnown: boolean): ResponseFraming => {
+  if (t.head.method === 'HEAD' || status === 204 || status === 304) return 'none'
+  if (lengthKnown) return 'length'
+  if (t.outcome.versionMinor === 1) return 'chunked'
+  t.keepAlive = false
+  return 'close'
+}
+
+/** A piece of content, framed as t.framing says. False: stop until the client has drained. */
+export const writeContent = (t: Transaction, piece: Buffer): boolean => {
+  if (t.framing === 'none' || piece.length === 0) return true
+  t.outcome.responseBytes += piece.length
+  t.limit(t.policy.timeouts.write)
+  const { connection } = t.client
+  return t.framing === 'chunked' ? connection.write(chunkHead(piece.length), piece, '\r\n') : connection.write(piece)
+}
+
+export const endContent = (t: Transaction, trailers: readonly string[]): void => {
+  if (t.framing === 'chunked') t.client.connection.write(lastChunk(Fields.from(trailers)))
+}
+
 /** Ends a response that cannot be completed, so that the client can tell. */
-export const breakOff = (t: Transaction, framing: ResponseFraming): void => {
+export const breakOff = (t: Transaction): void => {
   t.keepAlive = false
   CountHttp.aborted++
   // where the close is the end mark, only a reset says that the end was not reached
-  if (framing === 'close') t.client.connection.resetClose('aborted')
+  if (t.framing === 'close') t.client.connection.resetClose('aborted')
   else t.client.connection.close('aborted')
 }

@@ -6,14 +6,15 @@ import {
   type MonoMs,
   type Outcome,
   ProxyError,
+  type WallMs,
 } from '../../base/index.ts'
-import type { Reuse, StoredResponse } from '../../cache/index.ts'
-import { defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
-import type { OriginFetch } from '../../chainer/chainer.ts'
+import { type CacheKey, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
+import { cacheStatusText, defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
 import type { HttpClient } from './client.ts'
 import { CountHttp } from './counters.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { RequestContent } from './request-content.ts'
+import type { ResponseFraming } from './response.ts'
 import { type Step, runSteps } from './steps.ts'
 
 const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 }
@@ -40,18 +41,24 @@ export class Transaction {
   mayCache = false
 
   // lookup
-  key = ''
+  /** What the request says to caches; null = nothing. */
+  asks: RequestFacts | null = null
+  key: CacheKey | null = null
+  variants: Variants | null = null
   stored: StoredResponse | null = null
   reuse: Reuse | null = null
 
   // fetch, tunnel
-  fetching: OriginFetch | null = null
+  /** A fetch is under way; it has time limits of its own. */
+  waitsForServer = false
   /** Ends a connect that is under way when the client leaves. */
   cancel: AbortController | null = null
   /** Told when output that had been waiting is gone. */
   onDrained: (() => void) | null = null
 
   // response
+  /** How the client finds the end of the content. */
+  framing: ResponseFraming = 'none'
   /** The head has been written: an error can only break the connection now. */
   headSent = false
   failure: ProxyError | null = null
@@ -99,8 +106,29 @@ export class Transaction {
     if (this.#over) return
     this.#over = true
     this.onDrained = null
-    this.fetching = null
     this.client.next(this)
+  }
+
+  /** RFC 9211, for a response from the store. */
+  cacheStatusLine(stored: StoredResponse, now: WallMs): string {
+    const ttl = Math.floor(timeToLive(stored, now) / 1000)
+    // the usual case costs one concatenation
+    if (this.outcome.serverStatus === 0) return `${this.policy.hitStatusStart}${ttl}\r\n`
+    return `Cache-Status: ${cacheStatusText(this.policy.cacheName, {
+      fwd: this.reuse?.fwd ?? 'stale',
+      fwdStatus: this.outcome.serverStatus,
+      ttl,
+      stored: true,
+    })}\r\n`
+  }
+
+  /** RFC 9211, for a response from the origin. */
+  forwardStatusLine(stored: boolean): string {
+    const fwd = this.reuse?.fwd ?? (this.mayCache ? 'miss' : this.head.method === 'GET' ? 'bypass' : 'method')
+    return `Cache-Status: ${cacheStatusText(this.policy.cacheName, {
+      fwd,
+      stored,
+    })}\r\n`
   }
 
   // ---- what happens to a transaction from outside
@@ -117,7 +145,7 @@ export class Transaction {
       this.contentFailed(failure)
       this.content.fail(failure)
     } else if (this.client.connection.pending > 0) this.abort('lifetime')
-    else if (this.fetching !== null || this.cancel !== null) this.limit(this.policy.timeouts.read) // the server side has its own clock
+    else if (this.waitsForServer || this.cancel !== null) this.limit(this.policy.timeouts.read) // the server side has its own clock
     else this.abort('lifetime')
   }
 
@@ -148,7 +176,6 @@ export class Transaction {
     CountHttp.aborted++
     this.outcome.error ??= 'client-aborted'
     this.outcome.errorDetail ||= why
-    this.onClientGone?.()
     this.stopServer()
     runSteps(this, 'finish')
   }
@@ -156,9 +183,12 @@ export class Transaction {
   /** Set by a step that has more to undo than the server side. */
   onClientGone: (() => void) | null = null
 
+  /** Ends what is done for this client at the server side. */
   stopServer(): void {
-    this.fetching?.abort()
-    this.fetching = null
+    this.onClientGone?.()
+    this.onClientGone = null
+    this.onDrained = null
+    this.waitsForServer = false
     this.cancel?.abort()
     this.cancel = null
   }
@@ -215,6 +245,10 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
     forged: false,
     serverStatus: 0,
     attempts: 0,
+    serverContentBytes: -1,
+    serverResponseMs: -1,
+    serverTotalMs: -1,
+    dnsMs: -1,
     status: 0,
     responseFields: null,
     contentType: '',

@@ -77,7 +77,7 @@ export const relay = (t: Transaction, server: Connection, early: Buffer | null):
 export const tunnelFailed = (t: Transaction, failure: ProxyError): Next => {
   if (t.over) return 'done'
   if (t.headSent) {
-    breakOff(t, 'close')
+    breakOff(t)
     return 'finish'
   }
   t.failure = failure

@@ -3,7 +3,7 @@ import { ProxyError } from '../../base/index.ts'
 import {
   BodyReader, type ContentSink, endToEndFields, type HeadLimits, parseResponseHead, requestHeadText, type ResponseHead,
 } from '../../http/index.ts'
-import { originPairs } from './forward-request.ts'
+import { originPairs, passedFields } from './forward-request.ts'
 import { connectionLine, headText, sendHead } from './response.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
@@ -18,7 +18,7 @@ export const upgrade = (t: Transaction, server: Connection): Promise<Next> =>
     server.setReader(exchange)
     server.setTimeout(t.policy.timeouts.read)
     t.onClientGone = () => server.close('aborted')
-    const pairs = [...originPairs(t), 'Connection', 'Upgrade', 'Upgrade', t.head.upgrade ?? '']
+    const pairs = [...originPairs(t, passedFields(t)), 'Connection', 'Upgrade', 'Upgrade', t.head.upgrade ?? '']
     server.write(requestHeadText(t.head.method, t.target?.path ?? '/', pairs))
   })
 
@@ -35,8 +35,7 @@ class Exchange implements ConnectionReader {
     this.#t = t
     this.#server = server
     this.#resolve = resolve
-    const max = t.policy.limits.responseHeadMax
-    this.#limits = { lineBytesMax: max, headBytesMax: max, fieldsMax: t.policy.limits.fieldsMax, hostRequired: false }
+    this.#limits = t.policy.limits.responseHead
   }
 
   onData(_server: Connection, slab: Buffer, start: number, end: number): void {

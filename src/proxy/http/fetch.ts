@@ -1,0 +1,429 @@
+import { type Endpoint, ProxyError, type WallMs } from '../../base/index.ts'
+import {
+  addConditions, type Admission, admit, afterHead, freshened, type Growing, type GrowingSource, invalidatedKeys,
+  isConditional, isOriginFailure, mayCollapse, mayStayStored, namedBy304, staleOnError, type StoredResponse,
+  supersedesStored, type Validation, validationOf, type Writer,
+} from '../../cache/index.ts'
+import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
+import { endToEndFields, Fields, httpDate, isIdempotent } from '../../http/index.ts'
+import type { Route, RouteAnswer } from '../../router/router.ts'
+import { CountHttp } from './counters.ts'
+import { follow, followOwn } from './follow.ts'
+import { originPairs, passedFields, routeHint } from './forward-request.ts'
+import { keyOf } from './lookup.ts'
+import { breakOff, connectionLine, contentFraming, endContent, headText, sendHead, writeContent } from './response.ts'
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+
+// The response from the origin: to the client piece by piece, and into the store beside it.
+//
+//   origin ──onHead──► head to the client, writer opened if it may be stored
+//          ──onData──► client ──false──► pause … drained ──► resume
+//                  └─► writer
+//          ──onEnd───► writer complete, finish
+//
+// Asked with a validation, the origin may say 304: then the stored response is delivered with new fields.
+//
+// With collapsed_forwarding a response that may be stored is shared: content goes into a Growing, and this client reads
+// it there like everybody else, at its own pace. When this client leaves, the fetch goes on for the others.
+
+export const fetch = (t: Transaction): Promise<Next> => {
+  CountHttp.misses++
+  return fetchFrom(t, null)
+}
+
+/** `validated`: the stored response the origin is asked about; null = a plain request. */
+export const fetchFrom = (t: Transaction, validated: StoredResponse | null, mayFollow = true): Promise<Next> => {
+  const { collapse } = t.client.deps
+  if (mayFollow && collapse.on && t.mayCache && t.key !== null && mayCollapse(t.head.method, t.asks)) {
+    const growing = collapse.find(t.key, t.fields)
+    if (growing !== null) return follow(t, growing)
+  }
+  const answer = t.client.session.service.router.route(t.client.session, routeHint(t))
+  return answer instanceof Promise ? answer.then(known => go(t, validated, known)) : go(t, validated, answer)
+}
+
+const go = (t: Transaction, validated: StoredResponse | null, answer: RouteAnswer): Promise<Next> => {
+  if (t.over) return over
+  if (!answer.ok) return Promise.resolve(instead(t, validated, new ProxyError(answer.error, answer.detail)))
+  return new Promise(resolve => new Fetching(t, validated, answer.routes, resolve).start())
+}
+
+const over: Promise<Next> = Promise.resolve('done')
+
+/** The origin gave nothing: the stale response where that is allowed, else the failure. */
+const instead = (t: Transaction, validated: StoredResponse | null, failure: ProxyError): Next => {
+  t.failure = failure
+  if (validated === null) return 'refuse'
+  if (useStale(t, validated, failure.message)) {
+    t.failure = null
+    t.outcome.error = failure.code
+    return 'deliver'
+  }
+  if (t.outcome.reuseReason === 'must-revalidate' || t.outcome.reuseReason === 'no-cache') {
+    // RFC 9111 5.2.2.2: "a cache MUST generate an error response", 504 rather than whatever went wrong
+    t.failure = new ProxyError('stale-forbidden', failure.message, { side: 'server', errno: failure.errno, cause: failure })
+  }
+  return 'refuse'
+}
+
+/** RFC 9111 4.2.4, after a validation that failed. */
+const useStale = (t: Transaction, validated: StoredResponse, why: string): boolean => {
+  const use = staleOnError(validated, t.asks, t.policy.cache, t.client.deps.clock.wall())
+  t.outcome.reuseReason = use.reason
+  t.outcome.result = use.kind === 'stale' ? 'TCP_REFRESH_FAIL_OLD' : 'TCP_REFRESH_FAIL_ERR'
+  if (use.kind === 'stale') t.outcome.errorDetail = why
+  return use.kind === 'stale'
+}
+
+class Fetching implements OriginHandler, GrowingSource {
+  readonly #t: Transaction
+  readonly #validated: StoredResponse | null
+  readonly #validation: Validation | null
+  readonly #routes: readonly [Route, ...Route[]]
+  readonly #resolve: (next: Next) => void
+  readonly #requestTime: WallMs
+  #fetch: OriginFetch | null = null
+  #writer: Writer | null = null
+  /** Others may join this fetch. */
+  #growing: Growing | null = null
+  /** Its response is being shared: the growing one has the content and the say. */
+  #shared = false
+  #paused = false
+  /** A 304 has come that is about this. */
+  #confirmed: StoredResponse | null = null
+  /** A 304 has come that is about nothing we have. */
+  #again = false
+  /** The client of this transaction is served otherwise, or gone. */
+  #over = false
+
+  constructor(
+    t: Transaction,
+    validated: StoredResponse | null,
+    routes: readonly [Route, ...Route[]],
+    resolve: (next: Next) => void,
+  ) {
+    this.#t = t
+    this.#validated = validated
+    this.#validation = validationFor(t, validated)
+    this.#routes = routes
+    this.#resolve = resolve
+    this.#requestTime = t.client.deps.clock.wall()
+  }
+
+  start(): void {
+    const t = this.#t
+    const { session, deps } = t.client
+    if (t.mayCache && t.key !== null && deps.collapse.on && mayCollapse(t.head.method, t.asks)) {
+      this.#growing = deps.collapse.begin(t.key, this)
+    }
+    t.onClientGone = () => this.#clientGone()
+    t.outcome.hierarchy = this.#routes[0].hierarchy
+    t.waitsForServer = true
+    this.#fetch = session.service.chainer.fetch(session, this.#routes, this.#request(), this)
+  }
+
+  #request(): OriginRequest {
+    const t = this.#t
+    const fields = passedFields(t)
+    if (this.#validation !== null) addConditions(fields, this.#validation)
+    const content = t.content === null ? null : (t.content.whole() ?? t.content)
+    return {
+      method: t.head.method,
+      target: t.head.form === 'asterisk' ? '*' : (t.target?.path ?? '/'),
+      pairs: originPairs(t, fields),
+      content,
+      contentLength: t.content === null || t.head.framing.kind !== 'length' ? undefined : t.head.framing.length,
+      idempotent: isIdempotent(t.head.method),
+    }
+  }
+
+  // ---- steered by those who read
+
+  pause(): void {
+    this.#paused = true
+  }
+
+  resume(): void {
+    this.#paused = false
+    this.#fetch?.resume()
+  }
+
+  /** Nobody waits for it any more. */
+  deserted(): void {
+    if (!this.#over || this.#fetch === null) return // this client still does
+    this.#fetch.abort()
+    this.#fetch = null
+    this.#growing?.fail()
+    this.#growing = null
+  }
+
+  #clientGone(): void {
+    this.#over = true
+    if (this.#growing !== null && this.#growing.followers > 0) return // it goes on for them
+    this.#writer?.abandon()
+    this.#writer = null
+    this.#growing?.fail()
+    this.#growing = null
+    this.#fetch?.abort()
+    this.#fetch = null
+  }
+
+  // ---- from the origin
+
+  onConnected(server: Endpoint, local: Endpoint | null, route: Route): void {
+    const o = this.#t.outcome
+    o.server = server
+    o.serverLocal = local
+    o.forged = route.forged
+    o.hierarchy = route.hierarchy
+  }
+
+  onInterim(status: number, pairs: readonly string[]): void {
+    const t = this.#t
+    // RFC 9110 15.2: passed on, except to those who cannot know them
+    if (t.outcome.versionMinor === 0 || t.headSent || this.#over) return
+    t.client.connection.write(`${headText(status, '', endToEndFields(Fields.from(pairs)).pairs)}\r\n`)
+  }
+
+  onHead(status: number, reason: string, pairs: readonly string[]): void {
+    const t = this.#t
+    const fields = Fields.from(pairs)
+    const now = t.client.deps.clock.wall()
+    t.outcome.serverStatus = status
+    t.outcome.attempts = this.#fetch?.attempts ?? 1
+    if (this.#validation !== null && status === 304) {
+      this.#notModified(this.#validation, fields, now)
+      return
+    }
+    if (this.#validated !== null && isOriginFailure(status) && useStale(t, this.#validated, `the origin answered ${status}`)) {
+      this.#fetch?.abort()
+      this.#settle(this.#validated)
+      return
+    }
+    const admission = this.#admission(status, reason, fields, now)
+    if (admission?.kind === 'store') this.#open(admission)
+    else if (this.#growing !== null && t.key !== null) this.#dissolve()
+    if (this.#over) {
+      // its client is gone: only others could want it
+      if (!this.#shared) this.deserted()
+      return
+    }
+    this.#sendHead(status, reason, fields, now)
+    if (this.#shared && this.#growing !== null) {
+      this.#over = true
+      followOwn(t, this.#growing, this.#resolve)
+    } else t.onDrained = () => this.resume()
+  }
+
+  /** RFC 9111 4.3.4. */
+  #notModified(validation: Validation, fields: Fields, now: WallMs): void {
+    const t = this.#t
+    const update = { fields, requestTime: this.#requestTime, responseTime: now }
+    const named = namedBy304(validation, update)
+    if (named.kind === 'no') {
+      this.#again = true
+      return
+    }
+    const updated = freshened(named.stored, update, t.fields, t.policy.cache)
+    const { store } = t.client.deps
+    if (mayStayStored(updated, t.policy.cache)) store.replace(named.stored, updated)
+    else store.remove(named.stored)
+    t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
+    this.#confirmed = updated
+  }
+
+  #admission(status: number, reasonPhrase: string, fields: Fields, now: WallMs): Admission | null {
+    const t = this.#t
+    const { method } = t.head
+    if (t.target === null) return null
+    this.#invalidate(status, fields)
+    if (method === 'HEAD' && status === 200) this.#afterHead(fields, now)
+    if (!t.mayCache) {
+      t.outcome.storeReason = 'bypass'
+      return null
+    }
+    const length = fields.get('content-length')
+    const admission = admit(
+      {
+        method, uri: t.outcome.uri, target: t.target, requestFields: t.fields, status, reasonPhrase, fields,
+        contentLength: length === undefined || method === 'HEAD' ? -1 : Number(length),
+        requestTime: this.#requestTime, responseTime: now,
+        denied: false, unverified: false, // the one is mayCache, the other has a key of its own
+      },
+      keyOf(t, method === 'HEAD' ? 'HEAD' : 'GET'),
+      t.policy.cache,
+    )
+    t.outcome.storeReason = admission.reason
+    if (admission.kind === 'no') this.#supersede(status)
+    return admission
+  }
+
+  /** What a changed resource makes of stored responses (RFC 9111 4.4). */
+  #invalidate(status: number, fields: Fields): void {
+    const t = this.#t
+    if (t.target === null) return
+    const keys = invalidatedKeys(t.head.method, status, t.target, fields)
+    if (keys.length === 0) return
+    const { store, collapse } = t.client.deps
+    // a forged Host must not empty the cache of the site it names
+    for (const key of t.unverified ? [keyOf(t, 'GET'), keyOf(t, 'HEAD')] : keys) {
+      store.invalidate(key)
+      collapse.invalidate(key)
+    }
+  }
+
+  #supersede(status: number): void {
+    const t = this.#t
+    if (t.key !== null && supersedesStored(t.head.method, status)) t.client.deps.store.invalidate(t.key)
+  }
+
+  /** RFC 9111 4.3.5: what a HEAD shows about what a GET has stored. */
+  #afterHead(fields: Fields, now: WallMs): void {
+    const t = this.#t
+    const { store } = t.client.deps
+    const variants = store.peek(keyOf(t, 'GET'))
+    if (variants === null || variants instanceof Promise) return
+    const update = { fields, requestTime: this.#requestTime, responseTime: now }
+    for (const stored of variants) {
+      const after = afterHead(stored, t.fields, update, t.policy.cache)
+      if (after !== stored) store.replace(stored, after)
+    }
+  }
+
+  #open(admission: Extract<Admission, { kind: 'store' }>): void {
+    const t = this.#t
+    const opened = t.client.deps.store.open(admission.response, t.fields)
+    if (opened.ok) {
+      this.#writer = opened.writer
+      if (this.#growing === null) return
+      this.#shared = true
+      this.#growing.respond(admission.response, opened.writer)
+      return
+    }
+    t.outcome.storeReason = opened.reason
+    this.#supersede(admission.response.status)
+    if (this.#growing !== null) this.#dissolve()
+  }
+
+  #dissolve(): void {
+    const t = this.#t
+    if (this.#growing !== null && t.key !== null) t.client.deps.collapse.dissolve(t.key, this.#growing)
+    this.#growing = null
+  }
+
+  #sendHead(status: number, reason: string, fields: Fields, now: WallMs): void {
+    const t = this.#t
+    const o = t.outcome
+    if (o.result === 'NONE_NONE') o.result = this.#resultCode()
+    const sent = endToEndFields(fields)
+    if (status === 204) sent.delete('content-length') // RFC 9110 8.6
+    // RFC 9110 6.6.1: a recipient that forwards adds the Date that is missing
+    if (!sent.has('date')) sent.append('Date', httpDate(now))
+    t.framing = contentFraming(t, status, sent.has('content-length'))
+    o.status = status
+    o.responseFields = fields
+    o.contentType = fields.get('content-type') ?? ''
+    const framing = t.framing === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : ''
+    const head = headText(status, reason, sent.pairs)
+    const ours = `${t.policy.responseViaLine}${t.forwardStatusLine(this.#writer !== null)}${framing}${connectionLine(t)}`
+    sendHead(t, `${head}${ours}\r\n`)
+    t.limit(t.policy.timeouts.write)
+  }
+
+  #resultCode() {
+    if (this.#validated !== null) return 'TCP_REFRESH_MODIFIED'
+    return this.#t.reuse?.reason === 'reload' ? 'TCP_CLIENT_REFRESH_MISS' : 'TCP_MISS'
+  }
+
+  onData(chunk: Buffer): boolean {
+    const t = this.#t
+    if (this.#shared && this.#growing !== null) {
+      this.#growing.append(chunk)
+      return !this.#paused
+    }
+    if (this.#over || this.#confirmed !== null || this.#again) return true
+    if (this.#writer !== null && !this.#writer.append(chunk)) {
+      t.outcome.storeReason = this.#writer.refusal ?? ''
+      this.#writer = null
+    }
+    return writeContent(t, chunk)
+  }
+
+  onEnd(trailers: readonly string[]): void {
+    const t = this.#t
+    this.#fetch = null
+    if (this.#confirmed !== null) {
+      this.#settle(this.#confirmed)
+      return
+    }
+    if (this.#shared && this.#growing !== null) {
+      this.#growing.end()
+      return
+    }
+    if (this.#over) return
+    if (this.#again) {
+      // ask again, without conditions
+      this.#dissolve()
+      t.variants = null
+      this.#leave()
+      fetchFrom(t, null).then(this.#resolve, error => t.broke(error))
+      return
+    }
+    if (this.#writer !== null && this.#writer.complete() === null) t.outcome.storeReason = this.#writer.refusal ?? ''
+    this.#writer = null
+    endContent(t, trailers)
+    this.#end('finish')
+  }
+
+  /** The stored response is the answer, for this client and for those who waited with it. */
+  #settle(stored: StoredResponse): void {
+    this.#growing?.settle(stored)
+    this.#growing = null
+    if (this.#over) return
+    this.#t.stored = stored
+    this.#end('deliver')
+  }
+
+  onError(error: ProxyError): void {
+    const t = this.#t
+    if (this.#fetch !== null) t.outcome.attempts = this.#fetch.attempts
+    this.#fetch = null
+    this.#writer?.abandon()
+    this.#writer = null
+    const growing = this.#growing
+    this.#growing = null
+    growing?.fail()
+    if (this.#over) return
+    if (!t.headSent) {
+      this.#end(instead(t, this.#validated, error))
+      return
+    }
+    t.outcome.error = error.code
+    t.outcome.errorDetail = error.message
+    this.#leave()
+    breakOff(t)
+    this.#resolve(t.over ? 'done' : 'finish')
+  }
+
+  /** What happens to the client is no longer this fetch's business. */
+  #leave(): void {
+    this.#over = true
+    this.#t.onClientGone = null
+    this.#t.onDrained = null
+    this.#t.waitsForServer = false
+  }
+
+  #end(next: Next): void {
+    if (this.#over) return
+    this.#leave()
+    this.#resolve(this.#t.over ? 'done' : next)
+  }
+}
+
+/** With what to ask. Where only other variants are stored, the origin may say which of them it would send. */
+const validationFor = (t: Transaction, validated: StoredResponse | null): Validation | null => {
+  if (!t.mayCache || t.variants === null || t.reuse?.reason === 'reload' || t.asks?.range || t.asks?.forOrigin) return null
+  const validation = validationOf(validated, t.variants)
+  return isConditional(validation) ? validation : null
+}

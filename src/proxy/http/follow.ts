@@ -1,0 +1,101 @@
+import type { FollowFailure, FollowReader, Growing, ReleaseReason, StoredResponse } from '../../cache/index.ts'
+import type { FieldView } from '../../base/index.ts'
+import { fetchFrom } from './fetch.ts'
+import { breakOff, connectionLine, contentFraming, sendHead, writeContent, endContent } from './response.ts'
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+
+/** A request that lives on the fetch of another (collapsed_forwarding): the same content, at this client's own pace. */
+export const follow = (t: Transaction, growing: Growing): Promise<Next> =>
+  new Promise(resolve => new Following(t, resolve, false).begin(growing))
+
+/** The request whose fetch it is: it has written its head already, and now reads along like the others. */
+export const followOwn = (t: Transaction, growing: Growing, resolve: (next: Next) => void): void =>
+  new Following(t, resolve, true).begin(growing)
+
+class Following implements FollowReader {
+  readonly #t: Transaction
+  readonly #resolve: (next: Next) => void
+  readonly #own: boolean
+
+  constructor(t: Transaction, resolve: (next: Next) => void, own: boolean) {
+    this.#t = t
+    this.#resolve = resolve
+    this.#own = own
+  }
+
+  begin(growing: Growing): void {
+    const t = this.#t
+    const follower = growing.follow(this)
+    t.onDrained = () => follower.resume()
+    t.onClientGone = () => follower.leave()
+    // a response that is here whole ends within this call; nobody waits for what has ended
+    follower.resume()
+  }
+
+  get requestFields(): FieldView {
+    return this.#t.fields
+  }
+
+  onHead(response: StoredResponse): void {
+    if (this.#own) return
+    const t = this.#t
+    const o = t.outcome
+    o.result = 'TCP_MISS'
+    o.collapsed = true
+    o.status = response.status
+    o.serverStatus = response.status
+    o.contentType = response.contentType
+    o.responseFields = response.fields()
+    t.framing = contentFraming(t, response.status, response.contentLength >= 0)
+    const framing = t.framing === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : ''
+    const age = `Age: ${response.ageField(t.client.deps.clock.wall())}\r\n`
+    sendHead(
+      t,
+      `${response.head}${age}${t.policy.responseViaLine}${t.forwardStatusLine(false)}${framing}${connectionLine(t)}\r\n`,
+    )
+    t.limit(t.policy.timeouts.write)
+  }
+
+  onPiece(piece: Buffer): boolean {
+    return writeContent(this.#t, piece)
+  }
+
+  onEnd(): void {
+    endContent(this.#t, [])
+    this.#end('finish')
+  }
+
+  onStored(stored: StoredResponse): void {
+    this.#t.outcome.collapsed = true
+    this.#t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
+    this.#t.stored = stored
+    this.#end('deliver')
+  }
+
+  onRelease(reason: ReleaseReason): void {
+    const t = this.#t
+    t.outcome.reuseReason = `collapse: ${reason}`
+    this.#detach()
+    if (t.over) this.#resolve('done')
+    else fetchFrom(t, t.stored, reason === 'other-variant').then(this.#resolve, error => t.broke(error))
+  }
+
+  onFail(why: FollowFailure): void {
+    const t = this.#t
+    t.outcome.error = why === 'too-slow' ? 'lifetime' : 'read-error'
+    t.outcome.errorDetail = why
+    breakOff(t)
+    this.#end('finish')
+  }
+
+  #detach(): void {
+    this.#t.onDrained = null
+    this.#t.onClientGone = null
+  }
+
+  #end(next: Next): void {
+    this.#detach()
+    this.#resolve(this.#t.over ? 'done' : next)
+  }
+}

@@ -1,0 +1,13 @@
+// proxy/http: HTTP/1 with clients, the cache, and the way to origins.
+//
+// holds          the client side of a session, the steps of a transaction, Host verification, error pages, tunnels
+// does not hold  the grammar (http), what may be stored or reused (cache), where to go (router), how to get there
+//                (chainer), who may (acl); it asks them in this order
+// called by      service, with a session; handed in by cli/assemble
+// calls          base, http, acl, cache; what it needs of comm, router and chainer is handed in
+
+export { CountHttp } from './counters.ts'
+export type { HttpDeps, HttpNotices, NameService, Relay, Resolved } from './deps.ts'
+export { createHttpProxy } from './http-proxy.ts'
+export type { Guarded, HttpPolicy, HttpPort } from './policy.ts'
+export { type Step, stepNames } from './steps.ts'

@@ -1,0 +1,50 @@
+import { cacheKey, chooseVariant, missed, requestFacts, reuse, unverifiedKey, type Variants } from '../../cache/index.ts'
+import { CountHttp } from './counters.ts'
+import type { Next } from './steps.ts'
+import type { Transaction } from './transaction.ts'
+
+/** Is it stored, and may the stored response be used. */
+export const lookup = (t: Transaction): Next | Promise<Next> => {
+  t.asks = requestFacts(t.fields)
+  t.key = keyOf(t, 'GET')
+  const variants = t.client.deps.store.lookup(t.key)
+  return variants instanceof Promise ? variants.then(found => choose(t, found)) : choose(t, variants)
+}
+
+const choose = (t: Transaction, variants: Variants | null): Next | Promise<Next> => {
+  const stored = variants === null ? null : chooseVariant(variants, t.fields)
+  // a HEAD can be answered from what a GET has stored; what a HEAD stored has no content to give to a GET
+  if (stored === null && t.head.method === 'HEAD') {
+    const others = t.client.deps.store.lookup(keyOf(t, 'HEAD'))
+    return others instanceof Promise ? others.then(found => judge(t, found)) : judge(t, others)
+  }
+  return judge(t, variants)
+}
+
+const judge = (t: Transaction, variants: Variants | null): Next => {
+  if (t.over) return 'done'
+  const stored = variants === null ? null : chooseVariant(variants, t.fields)
+  const answer =
+    stored === null ? missed(variants !== null, t.asks) : reuse(stored, t.asks, t.policy.cache, t.outcome.startedAt)
+  t.stored = stored
+  t.variants = variants
+  t.reuse = answer
+  t.outcome.reuseReason = answer.reason
+  switch (answer.kind) {
+    case 'fresh':
+    case 'stale':
+      CountHttp.hits++
+      return 'deliver'
+    case 'validate':
+      return 'validate'
+    case 'no':
+      if (answer.reason === 'only-if-cached') return t.refuse('only-if-cached', 'the request says only-if-cached')
+      return 'fetch'
+  }
+}
+
+/** Unverified: a key of its own, so that what a forged Host brings is only ever given to the same address. */
+export const keyOf = (t: Transaction, method: 'GET' | 'HEAD') =>
+  t.unverified
+    ? unverifiedKey(method, t.outcome.uri, t.client.session.destination)
+    : cacheKey(method, t.outcome.uri)
