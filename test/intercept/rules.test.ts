@@ -72,8 +72,13 @@ describe('what is taken', () => {
   it('says what gets nothing, and which family goes round the proxy', () => {
     expect(planned([nat, tproxy]).remarks.join('\n')).toContain('3129 (intercept) gets nothing')
     expect(planned([port('tproxy', 3130, '0.0.0.0')]).remarks.join('\n')).toContain('IPv6 is not taken')
-    expect(planned([tproxy], { failClosed: true }).remarks.join('\n')).not.toContain('While the proxy is down')
   })
+})
+
+it('what happens while the proxy is down is said, unless it was chosen', () => {
+  expect(ruleText('nft', 'apply', planned([tproxy]))).toContain('clients reach their destinations directly')
+  expect(ruleText('iptables', 'apply', planned([tproxy]))).toContain('connections are dropped')
+  expect(ruleText('nft', 'apply', planned([tproxy], { failClosed: true }))).not.toContain('While the proxy is down')
 })
 
 describe('what is refused, with the reason', () => {

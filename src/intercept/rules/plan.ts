@@ -196,9 +196,6 @@ const remarksOn = (
     remarks.push('Connections from every interface are taken; name the clients\' side with --interface.')
   }
   if (taken.some(entry => entry.listener.mode === 'tproxy')) {
-    if (!options.failClosed) {
-      remarks.push('While the proxy is down, clients reach their destinations directly; --fail-closed drops them instead.')
-    }
     remarks.push(
       'net.ipv4.conf.*.src_valid_mark and net.ipv4.tcp_fwmark_accept must be 0, or the kernel drops these connections in silence.',
     )
