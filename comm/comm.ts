@@ -5,6 +5,7 @@ import type { Connection } from './connection.ts'
 import { type CommCounters, commCounters } from './counters.ts'
 import type {
   Attempt,
+  ConnectDone,
   ConnectOptions,
   Descriptors,
   Engine,
@@ -48,6 +49,8 @@ export interface Comm {
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener
   /** Rejects with CommError; ETIMEDOUT after `timeoutMs`, ECANCELED when `signal` aborts. */
   connect(options: ConnectOptions, timeoutMs: number, signal?: AbortSignal): Promise<Connection>
+  /** The same without a promise: `done` comes once and never inside this call, or not at all after cancel. */
+  dial(options: ConnectOptions, timeoutMs: number, done: ConnectDone): Attempt
   /** The same as a Node socket, for those who need one. `done` never runs inside this call. */
   connectSocket(options: ConnectOptions, timeoutMs: number, done: SocketDone): Attempt
   /** Takes both connections over and moves bytes until both have ended. Their readers hear nothing more. */
@@ -88,6 +91,7 @@ export const createComm = (options: CommOptions): Comm => {
     budget,
     listen: (wanted, onConnection) => engine.listen(wanted, onConnection),
     connect: (wanted, timeoutMs, signal) => connect(engine, wanted, timeoutMs, signal),
+    dial: (wanted, timeoutMs, done) => engine.connect(wanted, timeoutMs, done),
     connectSocket: (wanted, timeoutMs, done) => engine.connectSocket(wanted, timeoutMs, done),
     relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: host.ownEndpoints.isOwn,

@@ -25,6 +25,7 @@ export {
   COMM_SELECT_WRITE,
   COMM_TPROXY_LCL,
   COMM_TPROXY_REM,
+  type ConnectDone,
   type ConnectOptions,
   type Descriptors,
   type FdEntry,
