@@ -1,0 +1,16 @@
+import type { Route } from '../../router/router.ts'
+
+/**
+ * What two connections must share before one may carry the requests of the other. Exactly the target, the source and
+ * whether it is forged, the mark and the TOS: a connection opened with one client's address never carries another
+ * client's request, nor an unforged one, nor the reverse (Lusca and Squid fall back from one to the other; origins
+ * then see the wrong client). TLS identity and device join the key with the routes that have them.
+ */
+export const originKey = (route: Route): string => {
+  const { target, source, mark, tos } = route
+  let key = `${target.address} ${target.port}`
+  if (source !== null) key += `${route.forged ? ' forged ' : ' from '}${source.address} ${source.port}`
+  if (mark !== undefined) key += ` mark ${mark}`
+  if (tos !== undefined) key += ` tos ${tos}`
+  return key
+}

@@ -1,0 +1,290 @@
+import { type Clock, type DurationMs, Deadlines, declareCounters, endpointText, ms, ProxyError } from '../../base/index.ts'
+import type { Route } from '../../router/router.ts'
+import type { Session } from '../../service/session.ts'
+import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
+import { connectFailure, connectOptions, type Dialer, shuttingDown, type Tries } from '../dial.ts'
+import { type ConnectionLimits, type ConnectionPool, OriginConnection } from './connection.ts'
+import { Exchange } from './exchange.ts'
+import { originKey } from './key.ts'
+import { IdleList, Origin } from './origin.ts'
+
+// Connections to origins, kept while they may be needed again.
+//
+//   key ──► Origin: connections, the idle ones (last used on top), those who wait
+//   all ──► IdleList (longest idle first): who goes when somebody else needs the place
+//
+// Three limits: connections in all, connections per key, requests that wait. Forged pools are many and cold (idle
+// sockets × clients), so an idle connection gives way to any request that needs its place.
+
+export interface OriginLimits extends ConnectionLimits {
+  /** In all, dials included. */
+  readonly connectionsMax: number
+  readonly connectionsPerKeyMax: number
+  /** Requests without a connection, in all. */
+  readonly waitingMax: number
+  /** How long content waits for the 100 it was announced with. */
+  readonly continueTimeout: DurationMs
+}
+
+export const usualOriginLimits: OriginLimits = {
+  connectionsMax: 8192,
+  connectionsPerKeyMax: 256,
+  waitingMax: 8192,
+  readTimeout: ms(15 * 60_000),
+  writeTimeout: ms(15 * 60_000),
+  idleTimeout: ms(60_000),
+  continueTimeout: ms(1000),
+  responseHeadBytesMax: 65_536,
+  persistent: true,
+}
+
+export interface OriginPoolOptions {
+  readonly comm: Dialer
+  readonly clock: Clock
+  readonly limits?: Partial<OriginLimits>
+  /** A handler threw where nobody else can hear it. */
+  readonly failed?: (error: unknown, where: string) => void
+}
+
+export const createOriginPool = (options: OriginPoolOptions): OriginPool => new OriginPool(options)
+
+const table = {
+  fetches: { doc: 'requests given to the origin pool' },
+  opened: { doc: 'origin connections opened' },
+  openFailures: { doc: 'origin connections that could not be opened', whenItGrows: 'see connectFailures of comm' },
+  reused: { doc: 'requests sent on a connection that had been used before' },
+  retries: {
+    doc: 'requests sent again because a kept connection had ended meanwhile',
+    whenItGrows: 'origins close earlier than server_idle_pconn_timeout',
+  },
+  waited: { doc: 'requests that waited for a connection', whenItGrows: 'an origin is slow, or the limits are small' },
+  overloads: {
+    doc: 'requests refused because too many were waiting, or waited too long',
+    whenItGrows: 'raise the limits of origin connections, or look for the slow origin',
+  },
+  evicted: { doc: 'idle connections closed because another key needed the place' },
+} as const
+
+export class OriginPool implements ConnectionPool {
+  readonly clock: Clock
+  readonly deadlines: Deadlines
+  readonly counters = declareCounters(table)
+  limits: OriginLimits
+  closed = false
+
+  readonly #comm: Dialer
+  readonly #failed: (error: unknown, where: string) => void
+  readonly #origins = new Map<string, Origin>()
+  readonly #idle = new IdleList()
+  /** Have somebody waiting, and room under their own limit, but not under the one for all. */
+  readonly #starved = new Set<Origin>()
+  #connections = 0
+  #waiting = 0
+
+  constructor(options: OriginPoolOptions) {
+    this.clock = options.clock
+    this.deadlines = new Deadlines(options.clock)
+    this.limits = { ...usualOriginLimits, ...options.limits }
+    this.#comm = options.comm
+    this.#failed = options.failed ?? (() => {})
+  }
+
+  /** Open and being opened. */
+  get connections(): number {
+    return this.#connections
+  }
+
+  get idleConnections(): number {
+    return this.#idle.size
+  }
+
+  get waiting(): number {
+    return this.#waiting
+  }
+
+  /** Keys in use; each has a connection or somebody waiting. */
+  get keys(): number {
+    return this.#origins.size
+  }
+
+  /** For connections opened from now on; requests that wait go on waiting. */
+  configure(limits: Partial<OriginLimits>): void {
+    this.limits = { ...this.limits, ...limits }
+  }
+
+  fetch(
+    session: Session,
+    routes: readonly Route[],
+    request: OriginRequest,
+    handler: OriginHandler,
+    tries: Tries,
+  ): OriginFetch {
+    this.counters.fetches++
+    const exchange = new Exchange(this, session, routes, request, handler, tries)
+    exchange.start()
+    return exchange
+  }
+
+  closeIdle(): void {
+    while (this.#idle.longest !== null) this.#idle.longest.close()
+  }
+
+  /** Nothing new is begun and nothing is kept; what runs goes on to its end. */
+  close(): void {
+    this.closed = true
+    this.closeIdle()
+    for (const origin of this.#origins.values()) {
+      for (let first = origin.waiting.first; first !== null; first = origin.waiting.first) {
+        this.#leaveLine(origin, first)
+        first.fail(shuttingDown())
+      }
+    }
+    this.#starved.clear()
+  }
+
+  failed(error: unknown, where: string): void {
+    this.#failed(error, where)
+  }
+
+  // --- for exchanges ---
+
+  connectionFor(exchange: Exchange): void {
+    if (this.closed) return exchange.fail(shuttingDown())
+    const key = originKey(exchange.route)
+    let origin = this.#origins.get(key)
+    if (origin === undefined) {
+      origin = new Origin(key)
+      this.#origins.set(key, origin)
+    }
+    const idle = exchange.mayReuse ? origin.takeIdle() : undefined
+    if (idle !== undefined) {
+      this.#idle.remove(idle)
+      this.counters.reused++
+      exchange.carriedBy(idle, true)
+    } else if (this.#hasRoom(origin)) this.#dial(origin, exchange)
+    else this.#wait(origin, exchange)
+  }
+
+  /** It needs nothing any more: neither its dial nor its place in the line. */
+  forget(exchange: Exchange): void {
+    if (exchange.dial !== null) {
+      exchange.dial.cancel()
+      exchange.dial = null
+      const origin = this.#origins.get(originKey(exchange.route))
+      if (origin !== undefined) this.#freed(origin)
+    }
+    if (exchange.waitsFor === null) return
+    const origin = this.#origins.get(exchange.waitsFor)
+    if (origin === undefined) return
+    this.#leaveLine(origin, exchange)
+    this.#dropIfEmpty(origin)
+  }
+
+  // --- for connections ---
+
+  idle(connection: OriginConnection): void {
+    if (this.closed || !this.limits.persistent) return connection.close()
+    const { origin } = connection
+    const first = origin.waiting.first
+    if (first !== null && first.mayReuse) {
+      this.#leaveLine(origin, first)
+      this.counters.reused++
+      return first.carriedBy(connection, true)
+    }
+    origin.idle.push(connection)
+    this.#idle.add(connection)
+    // whoever waits for a fresh one, here or elsewhere, gets this one's place
+    if (first !== null || this.#starved.size > 0) connection.close()
+  }
+
+  gone(connection: OriginConnection): void {
+    if (connection.origin.removeIdle(connection)) this.#idle.remove(connection)
+    this.#freed(connection.origin)
+  }
+
+  // --- between ---
+
+  #hasRoom(origin: Origin): boolean {
+    const { connectionsMax, connectionsPerKeyMax } = this.limits
+    if (origin.connections >= connectionsPerKeyMax) {
+      // a request that needs a fresh connection: the idle one that waited longest makes room
+      const idle = origin.idle[0]
+      if (idle === undefined) return false
+      idle.close()
+      return origin.connections < connectionsPerKeyMax
+    }
+    if (this.#connections < connectionsMax) return true
+    if (this.#idle.longest === null) return false
+    this.counters.evicted++
+    this.#idle.longest.close()
+    return this.#connections < connectionsMax
+  }
+
+  #dial(origin: Origin, exchange: Exchange): void {
+    const { route } = exchange
+    origin.connections++
+    this.#connections++
+    exchange.dialled()
+    exchange.dial = this.#comm.dial(connectOptions(route, 'origin'), exchange.dialTimeoutMs, (error, connection) => {
+      exchange.dial = null
+      if (connection !== null) {
+        this.counters.opened++
+        exchange.carriedBy(new OriginConnection(origin, connection, this), false)
+        return
+      }
+      this.counters.openFailures++
+      this.#freed(origin)
+      if (error !== null) exchange.routeFailed(connectFailure(error, route))
+    })
+  }
+
+  #wait(origin: Origin, exchange: Exchange): void {
+    if (this.#waiting >= this.limits.waitingMax) {
+      this.counters.overloads++
+      this.#dropIfEmpty(origin)
+      const to = endpointText(exchange.route.target)
+      return exchange.fail(new ProxyError('overload', `too many requests wait for connections; this one for ${to}`))
+    }
+    this.counters.waited++
+    this.#waiting++
+    exchange.waitsFor = origin.key
+    origin.waiting.add(exchange)
+    if (origin.connections < this.limits.connectionsPerKeyMax) this.#starved.add(origin)
+    this.deadlines.set(exchange, ms(exchange.waitTimeoutMs))
+  }
+
+  #leaveLine(origin: Origin, exchange: Exchange): void {
+    origin.waiting.remove(exchange)
+    exchange.waitsFor = null
+    this.deadlines.forget(exchange)
+    this.#waiting--
+    if (origin.waiting.first === null) this.#starved.delete(origin)
+  }
+
+  /** One connection fewer at this origin: somebody who waits may open one, whoever has waited longest in the whole. */
+  #freed(origin: Origin): void {
+    origin.connections--
+    this.#connections--
+    if (origin.waiting.first !== null) this.#starved.add(origin)
+    while (this.#connections < this.limits.connectionsMax) {
+      const next = this.#starved.values().next()
+      if (next.done === true) break
+      this.#serve(next.value)
+    }
+    this.#dropIfEmpty(origin)
+  }
+
+  /** A dial for the first in its line; the others take their turn behind the other keys. */
+  #serve(origin: Origin): void {
+    this.#starved.delete(origin)
+    const first = origin.waiting.first
+    if (first === null || origin.connections >= this.limits.connectionsPerKeyMax) return
+    this.#leaveLine(origin, first)
+    this.#dial(origin, first)
+    if (origin.waiting.first !== null && origin.connections < this.limits.connectionsPerKeyMax) this.#starved.add(origin)
+  }
+
+  #dropIfEmpty(origin: Origin): void {
+    if (origin.empty) this.#origins.delete(origin.key)
+  }
+}

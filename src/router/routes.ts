@@ -1,0 +1,92 @@
+import { type Endpoint, type ErrorCode, type Family, endpoint, endpointText, type HierarchyCode } from '../base/index.ts'
+import type { Session } from '../service/session.ts'
+import type { Route, RouteAnswer, RouteHint } from './router.ts'
+
+// From targets to routes: which source goes with each, and which targets are none.
+
+/** How the client's port is used at the server side when its address is. Others of Zorp's choices come with their makers. */
+export type ForgePort = 'any'
+
+export interface RouterOptions {
+  readonly name: string
+  /** Servers see the client's address, where the policy (RouteHint.forge) agrees. */
+  readonly forgeAddress: boolean
+  readonly forgePort?: ForgePort
+  /** Is this one of our own listening endpoints? Never routed to: it would be a loop. */
+  readonly isOwn: (target: Endpoint) => boolean
+  /** forward_max_tries: more routes than can be tried are not made. */
+  readonly routesMax?: number
+}
+
+export const usualRoutesMax = 25
+
+export const refuse = (error: ErrorCode, detail: string): RouteAnswer => ({ ok: false, error, detail })
+
+/** One target, as it is. */
+export const routeTo = (
+  options: RouterOptions,
+  session: Session,
+  hint: RouteHint,
+  target: Endpoint,
+  hierarchy: HierarchyCode,
+): RouteAnswer => {
+  if (target.port === 0) return refuse('no-route', `${options.name}: no port is known for ${target.address}`)
+  if (options.isOwn(target)) return refuse('loop', loopText(options, target))
+  const forged = options.forgeAddress && hint.forge
+  if (forged && session.client.peer.family !== target.family) return refuse('no-route', familyText(options, session))
+  return { ok: true, routes: [route(session, hint, target, forged, hierarchy)] }
+}
+
+/** A name's addresses, in their order. */
+export const routesTo = (
+  options: RouterOptions,
+  session: Session,
+  hint: RouteHint,
+  addresses: readonly string[],
+  port: number,
+): RouteAnswer => {
+  const forged = options.forgeAddress && hint.forge
+  const family = session.client.peer.family
+  const routes: Route[] = []
+  let own: Endpoint | null = null
+  let otherFamily = false
+  for (const address of addresses) {
+    const target = endpoint(address, port)
+    if (options.isOwn(target)) own ??= target
+    // comm refuses to bind one family and connect the other; Squid's noteIp skips them too
+    else if (forged && target.family !== family) otherFamily = true
+    else routes.push(route(session, hint, target, forged, 'HIER_DIRECT'))
+    if (routes.length === (options.routesMax ?? usualRoutesMax)) break
+  }
+  const [first, ...others] = routes
+  if (first !== undefined) return { ok: true, routes: [first, ...others] }
+  if (own !== null) return refuse('loop', loopText(options, own))
+  return refuse('no-route', otherFamily ? familyText(options, session) : `${options.name}: the name has no addresses`)
+}
+
+const route = (
+  session: Session,
+  hint: RouteHint,
+  target: Endpoint,
+  forged: boolean,
+  hierarchy: HierarchyCode,
+): Route => ({
+  target,
+  source: forged ? { family: target.family, address: session.client.peer.address, port: 0 } : ownSource(hint, target.family),
+  forged,
+  mark: hint.mark,
+  tos: hint.tos,
+  hierarchy,
+})
+
+/** tcp_outgoing_address; null = the kernel chooses. */
+const ownSource = (hint: RouteHint, family: Family): Endpoint | null => {
+  const address = family === 4 ? hint.sourceIPv4 : hint.sourceIPv6
+  return address === null ? null : { family, address, port: 0 }
+}
+
+const loopText = (options: RouterOptions, target: Endpoint): string =>
+  `${options.name}: ${endpointText(target)} is this proxy itself`
+
+const familyText = (options: RouterOptions, session: Session): string =>
+  `${options.name}: the server has no IPv${session.client.peer.family} address, and with the client's address as source no other can be reached`

@@ -1,0 +1,38 @@
+import type { Connection } from '../../comm/connection.ts'
+import type { Endpoint, MonoMs } from '../base/index.ts'
+import type { Service } from './service.ts'
+import type { Session, Verdict } from './session.ts'
+
+/** What can be told from the service, the number and the connection is not stored: ten thousand idle ones are normal. */
+export class ClientSession implements Session {
+  readonly service: Service
+  readonly number: number
+  readonly client: Connection
+  readonly portName: string
+  readonly startedMono: MonoMs
+  verdict: Verdict = 'ACCEPTED'
+  server: Endpoint | null = null
+  serverLocal: Endpoint | null = null
+
+  constructor(service: Service, number: number, client: Connection, portName: string, startedMono: MonoMs) {
+    this.service = service
+    this.number = number
+    this.client = client
+    this.portName = portName
+    this.startedMono = startedMono
+  }
+
+  get id(): string {
+    return `svc/${this.service.name}:${this.number}`
+  }
+
+  get destination(): Endpoint {
+    const { original } = this.client
+    return original.kind === 'nat' || original.kind === 'tproxy' ? original.destination : this.client.local
+  }
+
+  get taken(): Session['taken'] {
+    const { kind } = this.client.original
+    return kind === 'nat' || kind === 'tproxy' ? kind : 'direct'
+  }
+}

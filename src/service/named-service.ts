@@ -1,0 +1,177 @@
+import type { CloseReason, Connection } from '../../comm/connection.ts'
+import {
+  type Clock,
+  type CounterTable,
+  declareCounters,
+  type DurationMs,
+  elapsed,
+  type Endpoint,
+  type WallMs,
+  wallMs,
+} from '../base/index.ts'
+import type { Chainer } from '../chainer/chainer.ts'
+import type { Proxy } from '../proxy/proxy.ts'
+import type { Router } from '../router/router.ts'
+import { ClientSession } from './client-session.ts'
+import type { Service } from './service.ts'
+import type { Session, Verdict } from './session.ts'
+
+// A service with its sessions.
+//
+//   connection ──► limit ──► session ──► proxy.run ──► ... ──► the client connection closes ──► end record
+//
+// One close handler serves all sessions of a service: it finds the session by the connection's serial number.
+
+export interface ServiceOptions {
+  readonly name: string
+  readonly proxy: Proxy
+  readonly router: Router
+  readonly chainer: Chainer
+  /** Sessions at once; 0 = no limit. Zorp's max_instances. */
+  readonly sessionsMax?: number
+  readonly clock: Clock
+  /** Once per session, after its client connection has closed. */
+  readonly onEnd?: (record: SessionRecord) => void
+  /** The proxy threw: a bug of ours. The session ends with DENIED_BY_UNKNOWN_FAIL. */
+  readonly failed?: (error: unknown, where: string) => void
+}
+
+/** What is known of a session when it is over. Zorp's summary record. */
+export interface SessionRecord {
+  readonly id: string
+  readonly service: string
+  readonly portName: string
+  readonly startedAt: WallMs
+  readonly duration: DurationMs
+  readonly verdict: Verdict
+  readonly client: Endpoint
+  readonly destination: Endpoint
+  readonly taken: Session['taken']
+  readonly server: Endpoint | null
+  readonly serverLocal: Endpoint | null
+  /** On the client connection. */
+  readonly bytesRead: number
+  readonly bytesWritten: number
+  readonly why: CloseReason
+}
+
+/** No session: the connection has been closed. */
+export interface Refused {
+  readonly refused: Verdict
+  readonly detail: string
+}
+
+export const createService = (options: ServiceOptions): NamedService => new NamedService(options)
+
+const table = {
+  started: { doc: 'sessions started' },
+  ended: { doc: 'sessions ended' },
+  limited: { doc: 'connections refused by sessionsMax', whenItGrows: 'raise the limit, or look who holds so many sessions' },
+  stopped: { doc: 'sessions stopped by the operator' },
+  failed: { doc: 'sessions whose proxy threw', whenItGrows: 'a bug of ours: cache_log has the stack' },
+} as const satisfies CounterTable
+
+export class NamedService implements Service {
+  readonly name: string
+  readonly proxy: Proxy
+  readonly router: Router
+  readonly chainer: Chainer
+  readonly sessionsMax: number
+  readonly counters = declareCounters(table)
+
+  readonly #clock: Clock
+  readonly #onEnd: ((record: SessionRecord) => void) | null
+  readonly #failed: (error: unknown, where: string) => void
+  /** By the serial number of the client connection. */
+  readonly #sessions = new Map<number, ClientSession>()
+  #serial = 0
+
+  constructor(options: ServiceOptions) {
+    this.name = options.name
+    this.proxy = options.proxy
+    this.router = options.router
+    this.chainer = options.chainer
+    this.sessionsMax = options.sessionsMax ?? 0
+    this.#clock = options.clock
+    this.#onEnd = options.onEnd ?? null
+    this.#failed = options.failed ?? (() => {})
+  }
+
+  get running(): number {
+    return this.#sessions.size
+  }
+
+  /** In the order they began. */
+  sessions(): IterableIterator<Session> {
+    return this.#sessions.values()
+  }
+
+  start(connection: Connection, portName: string): Session | Refused {
+    if (this.sessionsMax !== 0 && this.#sessions.size >= this.sessionsMax) {
+      this.counters.limited++
+      connection.close('refused')
+      return { refused: 'DENIED_BY_LIMIT', detail: `${this.name} has ${this.sessionsMax} sessions` }
+    }
+    if (connection.closed) return { refused: 'DENIED_BY_UNKNOWN_FAIL', detail: 'the connection is closed already' }
+    const session = new ClientSession(this, ++this.#serial, connection, portName, this.#clock.mono())
+    this.#sessions.set(connection.id, session)
+    this.counters.started++
+    connection.addCloseHandler(this.#closed)
+    this.#run(session)
+    return session
+  }
+
+  /** By the operator. The record of the session says so. */
+  stop(session: Session): void {
+    if (this.#sessions.get(session.client.id) !== session) return
+    this.counters.stopped++
+    session.verdict = 'ABORTED_BY_POLICY_ACTION'
+    session.client.resetClose('aborted')
+  }
+
+  stopAll(): void {
+    for (const session of this.#sessions.values()) this.stop(session)
+  }
+
+  #run(session: ClientSession): void {
+    try {
+      this.proxy.run(session)
+    } catch (error) {
+      this.counters.failed++
+      this.#failed(error, `proxy ${this.proxy.name} of ${session.id}`)
+      session.verdict = 'DENIED_BY_UNKNOWN_FAIL'
+      session.client.close('handler-failed')
+    }
+  }
+
+  readonly #closed = (connection: Connection, why: CloseReason): void => {
+    const session = this.#sessions.get(connection.id)
+    if (session === undefined) return
+    this.#sessions.delete(connection.id)
+    this.counters.ended++
+    if (why === 'handler-failed') session.verdict = 'DENIED_BY_UNKNOWN_FAIL'
+    this.#onEnd?.(this.#recordOf(session, why))
+  }
+
+  #recordOf(session: ClientSession, why: CloseReason): SessionRecord {
+    const { client } = session
+    const duration = elapsed(session.startedMono, this.#clock.mono())
+    return {
+      id: session.id,
+      service: this.name,
+      portName: session.portName,
+      // the wall clock may have been set meanwhile; the monotonic one tells how long ago it was
+      startedAt: wallMs(this.#clock.wall() - duration),
+      duration,
+      verdict: session.verdict,
+      client: client.peer,
+      destination: session.destination,
+      taken: session.taken,
+      server: session.server,
+      serverLocal: session.serverLocal,
+      bytesRead: client.bytesRead,
+      bytesWritten: client.bytesWritten,
+      why,
+    }
+  }
+}

@@ -1,0 +1,197 @@
+import { type Comm, type CommError, type ConnectOptions, createComm } from '../../comm/index.ts'
+import { type Endpoint, endpoint, type ProxyError } from '../../src/base/index.ts'
+import {
+  type Chainer,
+  createConnectChainer,
+  createOriginPool,
+  type Dialer,
+  type OriginFetch,
+  type OriginHandler,
+  type OriginLimits,
+  type OriginPool,
+  type OriginRequest,
+} from '../../src/chainer/index.ts'
+import type { Tries } from '../../src/chainer/dial.ts'
+import type { Route } from '../../src/router/index.ts'
+import type { Session } from '../../src/service/index.ts'
+import { FakeClock } from '../support/fake-clock.ts'
+
+// A chainer over real sockets and a clock that stands still.
+
+export const engines = ['node', ...(nativeThere() ? (['native'] as const) : [])] as ('node' | 'native')[]
+
+function nativeThere(): boolean {
+  const comm = createComm({ clock: new FakeClock(), engine: 'auto' })
+  comm.close()
+  return comm.engine === 'native'
+}
+
+export interface Bench {
+  readonly comm: Comm
+  readonly clock: FakeClock
+  readonly pool: OriginPool
+  readonly chainer: Chainer
+  /** Every dial, as comm was asked for it. */
+  readonly dials: ConnectOptions[]
+  /** What went wrong where nobody listens. Empty at the end of a good test. */
+  readonly bugs: unknown[]
+  close(): void
+}
+
+export interface BenchOptions extends Partial<Tries> {
+  readonly engine?: 'node' | 'native'
+  readonly limits?: Partial<OriginLimits>
+  /** Answers instead of the kernel; undefined = the kernel does. */
+  readonly refuses?: (options: ConnectOptions) => CommError | undefined
+}
+
+export const openBench = (options: BenchOptions = {}): Bench => {
+  const { engine = 'node', limits = {}, refuses, ...tries } = options
+  const clock = new FakeClock()
+  const bugs: unknown[] = []
+  const failed = (error: unknown) => bugs.push(error)
+  const comm = createComm({ clock, engine, onFailure: failed })
+  const dials: ConnectOptions[] = []
+  const dialer: Dialer = {
+    dial(wanted, timeoutMs, done) {
+      dials.push(wanted)
+      const refusal = refuses?.(wanted)
+      if (refusal !== undefined) {
+        let over = false
+        queueMicrotask(() => over || done(refusal, null))
+        return { cancel: () => void (over = true) }
+      }
+      // loopback is all our own, so a foreign source needs no powers here; what was asked is in `dials`
+      return comm.dial({ ...wanted, flags: 0 }, timeoutMs, done)
+    },
+  }
+  const pool = createOriginPool({ comm: dialer, clock, limits, failed })
+  const chainer = createConnectChainer({ comm: dialer, clock, pool, ...tries })
+  return { comm, clock, pool, chainer, dials, bugs, close: () => (pool.close(), comm.close()) }
+}
+
+export const routeTo = (port: number, more: Partial<Route> & { readonly address?: string } = {}): Route => {
+  const { address = '127.0.0.1', ...rest } = more
+  return {
+    target: endpoint(address, port),
+    source: null,
+    forged: false,
+    mark: undefined,
+    tos: undefined,
+    hierarchy: 'ORIGINAL_DST',
+    ...rest,
+  }
+}
+
+export const forgedBy = (address: string): Partial<Route> => ({ source: endpoint(address, 0), forged: true })
+
+/** Only what the chainer writes is looked at. */
+export const anySession = (): Session => ({ server: null, serverLocal: null }) as unknown as Session
+
+export const get = (target = '/', more: Partial<OriginRequest> = {}): OriginRequest => ({
+  method: 'GET',
+  target,
+  pairs: ['Host', 'origin.example'],
+  content: null,
+  contentLength: undefined,
+  idempotent: true,
+  ...more,
+})
+
+export const post = (content: OriginRequest['content'], more: Partial<OriginRequest> = {}): OriginRequest =>
+  get('/', { method: 'POST', content, idempotent: false, ...more })
+
+/** What a fetch said, and moments to wait for. */
+export class Heard implements OriginHandler {
+  readonly events: string[] = []
+  readonly connected: { server: Endpoint; local: Endpoint | null; reused: boolean; route: Route }[] = []
+  readonly interim: [number, readonly string[]][] = []
+  status = 0
+  reason = ''
+  pairs: readonly string[] = []
+  trailers: readonly string[] = []
+  chunks: Buffer[] = []
+  bytes = 0
+  error: ProxyError | null = null
+  ended = false
+  /** Chunks that are taken before the handler says stop. */
+  appetite = Number.POSITIVE_INFINITY
+  keep = true
+  fetch: OriginFetch | null = null
+  #watchers: { readonly when: () => boolean; readonly done: () => void }[] = []
+
+  onConnected(server: Endpoint, local: Endpoint | null, route: Route, reused: boolean): void {
+    this.connected.push({ server, local, reused, route })
+    this.#happened('connected')
+  }
+  onInterim(status: number, pairs: readonly string[]): void {
+    this.interim.push([status, pairs])
+    this.#happened('interim')
+  }
+  onHead(status: number, reason: string, pairs: readonly string[]): void {
+    this.status = status
+    this.reason = reason
+    this.pairs = pairs
+    this.#happened('head')
+  }
+  onData(chunk: Buffer): boolean {
+    if (this.keep) this.chunks.push(chunk)
+    this.bytes += chunk.length
+    this.#happened('data')
+    return --this.appetite > 0
+  }
+  onEnd(trailers: readonly string[]): void {
+    this.trailers = trailers
+    this.ended = true
+    this.#happened('end')
+  }
+  onError(error: ProxyError): void {
+    this.error = error
+    this.#happened('error')
+  }
+
+  get text(): string {
+    return Buffer.concat(this.chunks).toString('latin1')
+  }
+
+  get over(): boolean {
+    return this.ended || this.error !== null
+  }
+
+  until(when: () => boolean): Promise<void> {
+    if (when()) return Promise.resolve()
+    return new Promise(done => this.#watchers.push({ when, done }))
+  }
+
+  /** Resolves when it ended well; throws what it failed with. */
+  async whole(): Promise<this> {
+    await this.until(() => this.over)
+    if (this.error !== null) throw this.error
+    return this
+  }
+
+  /** Resolves with what it failed with. */
+  async failure(): Promise<ProxyError> {
+    await this.until(() => this.over)
+    if (this.error === null) throw new Error(`it did not fail: ${this.status} ${this.text}`)
+    return this.error
+  }
+
+  #happened(event: string): void {
+    if (this.over && event !== 'end' && event !== 'error') throw new Error(`${event} after the end`)
+    this.events.push(event)
+    const ready = this.#watchers.filter(watcher => watcher.when())
+    this.#watchers = this.#watchers.filter(watcher => !ready.includes(watcher))
+    for (const watcher of ready) watcher.done()
+  }
+}
+
+export const ask = (bench: Bench, routes: Route | readonly Route[], request: OriginRequest = get(), handler = new Heard()): Heard => {
+  handler.fetch = bench.chainer.fetch(anySession(), Array.isArray(routes) ? routes : [routes as Route], request, handler)
+  return handler
+}
+
+/** A pause of whole event-loop turns, for "nothing more happens": no time is waited for. */
+export const turns = async (count = 5): Promise<void> => {
+  for (let i = 0; i < count; i++) await new Promise<void>(done => setImmediate(done))
+}
