@@ -84,6 +84,7 @@ export class NodeConnection implements Connection, Watched {
 
   setReader(reader: ConnectionReader): void {
     this.#reader = reader
+    if (this.pending > 0) this.#waiting = true // whoever comes now and finds output pending is told when it has gone
     if (!this.#deferred) this.#socket.resume()
   }
 
@@ -146,7 +147,11 @@ export class NodeConnection implements Connection, Watched {
   resetClose(why: CloseReason = 'aborted'): void {
     if (this.closed) return
     this.#leave(why)
-    this.#socket.resetAndDestroy()
+    const socket = this.#socket
+    // while the FIN of shutdownWrite is being sent a reset is refused (EINVAL), and Node 26 leaks the descriptor then
+    if (this.#finSent && !socket.writableFinished && socket.writableLength === 0) {
+      socket.once('finish', () => socket.resetAndDestroy())
+    } else socket.resetAndDestroy()
   }
 
   deadlinePassed(): void {

@@ -13,11 +13,13 @@ import {
   type Engine,
   type EngineHost,
   type ListenOptions,
+  type RelayStats,
 } from '../../comm/engine/engine.ts'
 import { createNodeEngine, type NodeEngineOptions } from '../../comm/engine/node.ts'
 import { CommError } from '../../comm/error.ts'
 import { FdBudget } from '../../comm/fd-budget.ts'
 import { OwnEndpoints } from '../../comm/own-endpoints.ts'
+import { copyRelay } from '../../comm/relay.ts'
 import { Deadlines, type Endpoint, endpoint } from '../../src/base/index.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -450,6 +452,58 @@ describe('writing', () => {
   })
 })
 
+describe('a relay by copying', () => {
+  it('begins in the turn of a last word to the client, and goes on both ways', async () => {
+    const made = make()
+    const { connection, client } = await accepted(made)
+    const { at, connected, close } = await server()
+    const outward = await dial(made.engine, connectOptions(at))
+    const origin = await connected
+    const toClient = received(client)
+    const toOrigin = received(origin)
+    const ended = new Promise<RelayStats>(resolve => {
+      connection.write('go ahead\n')
+      copyRelay(connection, outward, { idleTimeoutMs: 0, onEnd: resolve }, made.host)
+    })
+    origin.write('welcome')
+    client.write('hello')
+    while (toClient() !== 'go ahead\nwelcome' || toOrigin() !== 'hello') await nextTurn()
+    client.end()
+    origin.end()
+    expect(await ended).toEqual({ bytesToA: 7, bytesToB: 5, why: 'done' })
+    await close()
+  })
+
+  it('holds the one side back while the other does not take it, and loses nothing', async () => {
+    const made = make()
+    const { connection, client } = await accepted(made)
+    const { at, connected, close } = await server()
+    const outward = await dial(made.engine, connectOptions(at))
+    const origin = await connected
+    const ended = new Promise<RelayStats>(resolve => {
+      copyRelay(connection, outward, { idleTimeoutMs: 0, onEnd: resolve }, made.host)
+    })
+    const bytes = 32 * 1024 * 1024
+    origin.end(Buffer.alloc(bytes, 'x')) // far more than both sockets hold
+    let held = 0
+    for (let i = 0; i < 200; i++) {
+      await nextTurn()
+      held = Math.max(held, connection.pending)
+    }
+    expect(held).toBeGreaterThan(0)
+    expect(held).toBeLessThan(1024 * 1024)
+    let got = 0
+    client.on('data', piece => {
+      got += piece.length
+    })
+    client.end()
+    expect(await ended).toEqual({ bytesToA: bytes, bytesToB: 0, why: 'done' })
+    await once(client, 'end')
+    expect(got).toBe(bytes)
+    await close()
+  })
+})
+
 describe('the end', () => {
   it('is told once, after the call that caused it, then to close handlers, the last added first', async () => {
     const { connection } = await accepted(make())
@@ -529,6 +583,21 @@ describe('the end', () => {
     await reader.closed()
     expect([errors, reader.events]).toEqual([['ECONNRESET'], ['close aborted']])
     while (made.host.budget.open > 1) await nextTurn()
+  })
+
+  it('is a reset also when much waits, or a FIN is on its way; no descriptor is left', async () => {
+    const made = make()
+    for (const bytes of [0, 10, 32 * 1024 * 1024]) {
+      const { connection, client, listener } = await accepted(made)
+      client.pause()
+      connection.write(Buffer.alloc(bytes))
+      await nextTurn()
+      connection.shutdownWrite()
+      connection.resetClose()
+      client.resume()
+      while (made.host.budget.open > 1) await nextTurn()
+      listener.close()
+    }
   })
 
   it('is told when the peer resets', async () => {
