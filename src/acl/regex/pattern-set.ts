@@ -160,7 +160,7 @@ class Searched implements PatternSet {
       node = substrings.step(node, this.#folded ? upper(code) : code)
       if (node === 0) continue
       for (let end = substrings.firstEnd(node); end !== 0; end = substrings.nextEnd(end)) {
-        const found = this.#ask(substrings.ownersAt(end), subject, at + 1)
+        const found = this.#ask(end, subject, at + 1)
         if (found === matched) return matched
         if (found === untold) answer = untold
       }
@@ -168,10 +168,11 @@ class Searched implements PatternSet {
     return answer
   }
 
-  #ask(owners: Uint32Array, subject: string, end: number): Match {
+  #ask(node: number, subject: string, end: number): Match {
+    const to = this.#substrings.ownersFrom(node + 1)
     let answer: Match = mismatched
-    for (let i = 0; i < owners.length; i++) {
-      const owner = owners[i] as number // within by the loop
+    for (let i = this.#substrings.ownersFrom(node); i < to; i++) {
+      const owner = this.#substrings.owners[i] as number // within by the loop
       const literal = this.#literals[owner] as Literal | null
       let found: Match = mismatched
       if (literal === null) found = this.#run(owner, subject)

@@ -40,7 +40,9 @@ export class Substrings {
   readonly #suffix: Uint32Array
   /** The nearest suffix at which a text ends; 0 = none. */
   readonly #ends: Uint32Array
-  readonly #owners: readonly Uint32Array[]
+  /** Owners of the texts that end at node n: `owners` from `#ownersFrom[n]` to `#ownersFrom[n + 1]`. */
+  readonly owners: Uint32Array
+  readonly #ownersFrom: Uint32Array
 
   constructor(children: readonly ReadonlyMap<number, number>[], ending: readonly (readonly number[])[]) {
     const nodes = children.length
@@ -49,7 +51,11 @@ export class Substrings {
     this.#edgeNodes = new Uint32Array(nodes - 1)
     this.#suffix = new Uint32Array(nodes)
     this.#ends = new Uint32Array(nodes)
-    this.#owners = ending.map(owners => Uint32Array.from(owners))
+    this.owners = Uint32Array.from(ending.flat())
+    this.#ownersFrom = new Uint32Array(nodes + 1)
+    ending.forEach((owners, node) => {
+      this.#ownersFrom[node + 1] = (this.#ownersFrom[node] ?? 0) + owners.length
+    })
     let edge = 0
     children.forEach((edges, node) => {
       this.#edges[node] = edge
@@ -68,7 +74,7 @@ export class Substrings {
     const queue = [...(children[0]?.values() ?? [])]
     for (const node of queue) {
       const suffix = this.#suffix[node] ?? 0
-      this.#ends[node] = (this.#owners[suffix]?.length ?? 0) > 0 ? suffix : (this.#ends[suffix] ?? 0)
+      this.#ends[node] = this.#endsAt(suffix) ? suffix : (this.#ends[suffix] ?? 0)
       for (const [code, child] of children[node] ?? []) {
         this.#suffix[child] = this.step(suffix, code)
         queue.push(child)
@@ -88,14 +94,19 @@ export class Substrings {
 
   /** The first node at or behind `node` where a text ends; 0 = none. Continue with `nextEnd`. */
   firstEnd(node: number): number {
-    return (this.#owners[node] as Uint32Array).length > 0 ? node : (this.#ends[node] as number)
+    return this.#endsAt(node) ? node : (this.#ends[node] as number)
   }
 
   nextEnd(node: number): number {
     return this.#ends[node] as number
   }
 
-  ownersAt(node: number): Uint32Array {
-    return this.#owners[node] as Uint32Array
+  /** Where in `owners` those of the texts that end at `node` begin; they end where those of `node + 1` begin. */
+  ownersFrom(node: number): number {
+    return this.#ownersFrom[node] as number
+  }
+
+  #endsAt(node: number): boolean {
+    return this.#ownersFrom[node + 1] !== this.#ownersFrom[node]
   }
 }

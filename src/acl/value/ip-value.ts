@@ -78,13 +78,15 @@ export class IpValue {
 
   #v6(text: string, first: string, last: string, maskText: string): void {
     const from = parseIPv6(first)
-    const to = parseIPv6(last)
+    const to = last === first ? from : parseIPv6(last)
     if (from === null) return this.#refuse('bad-address', '')
     if (to === null) return this.#refuse('bad-range', '')
     const bits = maskText === '' ? 128 : maskBitsV6(maskText)
     if (bits < 0) return this.#refuse('bad-mask', first)
-    const canonical = canonicalAddress(first)
-    if (canonical !== null && !canonical.includes(':')) return this.#mapped(text, canonical, canonicalAddress(last), bits)
+    if (from[5] === 0xffff && from[0] === 0) {
+      const canonical = canonicalAddress(first)
+      if (canonical !== null && !canonical.includes(':')) return this.#mapped(text, canonical, canonicalAddress(last), bits)
+    }
     for (let i = 0; i < 4; i++) {
       const mask = maskOfBits(Math.min(32, Math.max(0, bits - 32 * i)))
       const low = (from[2 * i] ?? 0) * 65536 + (from[2 * i + 1] ?? 0)
