@@ -40,3 +40,11 @@ export {
 } from './engine/engine.ts'
 export { CommError, errnoName } from './error.ts'
 export * from './nat-lookup/index.ts'
+export {
+  type AddressRecord,
+  createResolver,
+  type Query,
+  type ResolvedName,
+  type Resolver,
+  type ResolverOptions,
+} from './resolver.ts'
