@@ -12,7 +12,7 @@ namespace glassquid {
 namespace {
 
 // How often a turn asks epoll again before it lets timers and other handles run.
-constexpr int kRoundsMax = 4;
+constexpr int kRoundsMax = 2;
 
 uint32_t events_of(uint8_t interest) {
   uint32_t events = 0;

@@ -304,7 +304,9 @@ export class NativeConnection implements Connection, Watched {
     this.#closeHandlers = withoutHandler(this.#closeHandlers, handler)
   }
 
+  /** What was listed in this turn is tried once; what the kernel does not take is dropped. */
   close(why: CloseReason = 'done'): void {
+    if (this.#unsent > 0) this.engine.flushInTurn()
     this.#end(why, false)
   }
 
