@@ -55,8 +55,9 @@ export const ifNoneMatchNames = (text: string, etag: string | undefined): boolea
   const list = parseEtagList(text)
   if (list === null) return false
   if (list === '*') return true
-  if (etag === undefined) return false
-  for (const tag of list) if (weakMatch(tag, etag)) return true
+  if (etag === undefined || !isEtag(etag)) return false
+  const bare = opaque(etag)
+  for (const tag of list) if (opaque(tag) === bare) return true
   return false
 }
 
@@ -65,7 +66,5 @@ export const ifMatchNames = (text: string, etag: string | undefined): boolean =>
   const list = parseEtagList(text)
   if (list === null) return false
   if (list === '*') return true
-  if (etag === undefined) return false
-  for (const tag of list) if (strongMatch(tag, etag)) return true
-  return false
+  return etag !== undefined && isStrongEtag(etag) && list.includes(etag)
 }

@@ -113,11 +113,10 @@ export const connectionOptions = (fields: Fields): string[] => {
 export const varyMembers = (fields: Fields): readonly string[] | '*' => {
   const value = fields.joined('vary')
   if (value === undefined) return []
-  const names: string[] = []
+  const names = new Set<string>()
   for (const member of splitList(value)) {
     if (member === '*' || !isToken(member)) return '*'
-    const lower = member.toLowerCase()
-    if (!names.includes(lower)) names.push(lower)
+    names.add(member.toLowerCase())
   }
-  return names
+  return [...names]
 }

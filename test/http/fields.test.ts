@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { Fields } from '../../src/http/index.ts'
+import { detached, Fields } from '../../src/http/index.ts'
 
 // Guards: the ordered pairs and the names beside them never come apart, whatever is done to them.
 
@@ -61,5 +61,12 @@ describe('Fields', () => {
     const fields = Fields.from(pairs)
     fields.append('B', '2')
     expect(pairs).toEqual(['A', '1'])
+  })
+})
+
+describe('a value that outlives its request', () => {
+  it('is the same text, byte for byte', () => {
+    const all = String.fromCharCode(...Array.from({ length: 256 }, (_, i) => i))
+    expect(detached(all)).toBe(all)
   })
 })
