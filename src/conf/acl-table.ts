@@ -142,6 +142,7 @@ export class AclTable {
     const type = aclTypes[definition.type]
     if (type === undefined) return
     const before = definition.values.length
+    const refusals = line.scope.findings.refusals
     let caseInsensitive = false
     let flags = true // options may still come
     let argument = type.argument // options may stand on both sides of it
@@ -167,14 +168,21 @@ export class AclTable {
         continue
       }
       flags = false
-      if (type.values === 'names') this.use(word, line)
-      if (word.isFile) readList(line, definition, word, caseInsensitive, type.values === 'regex')
+      if (type.values === 'names') this.#name(line, definition, word)
+      else if (word.isFile) readList(line, definition, word, caseInsensitive, type.flags.includes('-i'))
       else addValue(line, definition, { text: word.text, at: line.at(word), caseInsensitive })
     }
     if (argument !== undefined) return line.fatal(`ACL type '${definition.type}' needs ${argument} first`)
-    if (definition.values.length === before && !definition.builtIn && !type.mayBeEmpty) {
+    if (definition.values.length === before && !definition.builtIn && !type.mayBeEmpty && line.scope.findings.refusals === refusals) {
       line.warning(`empty ACL: ${line.text}`, null, 'it matches nothing')
     }
+  }
+
+  /** An ACL named by another one, in the spelling of its definition. */
+  #name(line: Line, definition: Definition, word: Word): void {
+    if (word.isFile) return line.fatal('ACL names do not come from a file', word, 'write them in the line')
+    const { name, negated } = this.use(word, line)
+    addValue(line, definition, { text: negated ? `!${name}` : name, at: line.at(word), caseInsensitive: false })
   }
 
   #add(definition: Definition): Definition {
@@ -244,7 +252,7 @@ class FileValue implements AclValue {
 }
 
 /** One value per line, blanks inside kept; empty lines and comments skipped; `-i` and `+i` also work here. */
-const readList = (line: Line, definition: Definition, word: Word, insensitive: boolean, regex: boolean): void => {
+const readList = (line: Line, definition: Definition, word: Word, insensitive: boolean, mayTurn: boolean): void => {
   let text: string
   try {
     text = line.scope.world.readFile(word.text)
@@ -259,7 +267,7 @@ const readList = (line: Line, definition: Definition, word: Word, insensitive: b
     number++
     const value = listValue(number === 1 && raw.startsWith('\ufeff') ? raw.slice(1) : raw)
     if (value === '') continue
-    if (regex && (value === '-i' || value === '+i')) caseInsensitive = value === '-i'
+    if (mayTurn && (value === '-i' || value === '+i')) caseInsensitive = value === '-i'
     else addValue(line, definition, new FileValue(value, caseInsensitive, list, number))
   }
 }
@@ -304,6 +312,7 @@ export const writtenAcls = (definitions: readonly AclDefinition[]): string[] => 
     const own = d.values.filter(v => v.at !== builtInPlace)
     if (d.builtIn && own.length === 0) continue
     const words = [d.name, d.type, ...(d.argument === null ? [] : [d.argument.text]), ...d.flags]
+    if (own.some(v => /^[-+]/.test(v.text)) && aclTypes[d.type]?.values !== 'regex') words.push('--')
     let caseInsensitive = false
     for (const value of own) {
       if (value.caseInsensitive !== caseInsensitive) words.push(value.caseInsensitive ? '-i' : '+i')

@@ -8,7 +8,8 @@ const listedMax = 1000
 
 export class Findings {
   readonly list: Diagnostic[] = []
-  refused = false
+  /** Fatal ones and errors. */
+  refusals = 0
 
   fatal(at: Location, message: string, hint = ''): void {
     this.#add('fatal', at, message, hint)
@@ -27,7 +28,7 @@ export class Findings {
   }
 
   #add(severity: Severity, at: Location, message: string, hint: string): void {
-    if (severity === 'fatal' || severity === 'error') this.refused = true
+    if (severity === 'fatal' || severity === 'error') this.refusals++
     if (this.list.length < listedMax) this.list.push({ severity, at, message, hint })
     else if (this.list.length === listedMax) {
       this.list.push({ severity: 'note', at, message: `more than ${listedMax} remarks: the rest is not listed`, hint: '' })

@@ -47,6 +47,11 @@ export class Line {
     return this.#line.text.trimEnd()
   }
 
+  /** What has been read so far, from the name on: without the comment when all has. */
+  get read(): string {
+    return this.#line.text.slice(0, this.#offset).trimEnd()
+  }
+
   at(word?: Word | null): Location {
     return this.#line.at(word?.offset ?? 0)
   }

@@ -19,13 +19,16 @@ const ports = (list: readonly PortConfig[], config: Config, findings: Findings, 
     if (!config.given.has('http_port')) findings.fatal(start, 'No HTTP, HTTPS, or FTP ports configured', 'write: http_port 3128')
     return
   }
-  const seen = new Map<string, PortConfig>()
-  for (const port of list) {
-    const key = `${port.address ?? port.hostName ?? ''} ${port.port}`
-    const before = seen.get(key)
-    if (before !== undefined && port.port !== 0) {
-      findings.error(port.at, `port ${port.port} is already listened to by line ${before.at.line}`, 'one socket has one mode: remove one line')
-    } else seen.set(key, port)
+  for (const [i, port] of list.entries()) {
+    const same = list.slice(0, i).find(p => p.port === port.port && p.address === port.address && p.hostName === port.hostName)
+    if (same !== undefined && port.port !== 0) {
+      findings.error(port.at, `port ${port.port} is already listened to by line ${same.at.line}`, 'one socket has one mode: remove one line')
+      continue
+    }
+    const wide = list.find(p => p !== port && p.port === port.port && p.dualStack)
+    if (wide !== undefined && !port.dualStack && port.port !== 0) {
+      findings.warning(port.at, `line ${wide.at.line} listens to port ${port.port} on every address already`, 'most systems allow only one of them')
+    }
   }
   const only = list[0]
   if (only !== undefined && list.every(p => p.mode === 'intercept' || p.mode === 'tproxy')) {
@@ -34,7 +37,7 @@ const ports = (list: readonly PortConfig[], config: Config, findings: Findings, 
 }
 
 const access = (config: Config, findings: Findings, start: Location): void => {
-  if (!config.given.has('http_access')) {
+  if (config.http_access.every(l => l.at.line === 0)) {
     findings.warning(start, 'no http_access line: every request is denied', 'write: acl localnet src NETWORK, http_access allow localnet, http_access deny all')
     return
   }

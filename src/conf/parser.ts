@@ -3,6 +3,7 @@ import { AclTable } from './acl-table.ts'
 import type { Config, Diagnostic, Location } from './config.ts'
 import type { Retired } from './directive/directive.ts'
 import { type AnyDirective, type DirectiveName, directiveNames, directives, knownDirective } from './directive/index.ts'
+import { restrictingPortOptions } from './directive/ports.ts'
 import { Findings } from './findings.ts'
 import { LogicalLine } from './lexer.ts'
 import { Line, type Scope } from './line.ts'
@@ -46,7 +47,7 @@ class Parsing {
     const config = this.#config([...reader.files])
     if (reader.files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
     this.#summarise(config)
-    return { config: this.#findings.refused ? null : config, diagnostics: this.#findings.list }
+    return { config: this.#findings.refusals > 0 ? null : config, diagnostics: this.#findings.list }
   }
 
   #line(logical: LogicalLine): void {
@@ -71,16 +72,17 @@ class Parsing {
   #read(line: Line, name: DirectiveName, directive: AnyDirective): void {
     const isList = Array.isArray(directive.kind.initial)
     const first = this.#firstAt.get(name)
-    if (first !== undefined && !isList) {
+    if (first !== undefined && !isList && !switches.includes(name)) {
       line.note(`${name} is given again; what ${placeOf(first, line.at())} says is replaced`)
     }
     if (first === undefined) this.#firstAt.set(name, line.at())
     if (directive.status === 'later' && !this.#later.has(name)) this.#later.set(name, line.at())
+    const refusals = this.#findings.refusals
     const value = directive.kind.read(line, this.#values.get(name) ?? directive.kind.initial)
     if (value === undefined) return
     this.#values.set(name, value)
     const extra = line.next()
-    if (extra === null) return
+    if (extra === null || this.#findings.refusals > refusals) return
     const second = knownDirective(extra.text) === undefined ? '' : `'${extra.text}' needs a line of its own`
     line.warning(`'${extra.text}' and what follows is not read`, extra, second)
   }
@@ -95,9 +97,9 @@ class Parsing {
       case 'rejected':
         return this.#findings.error(line.at(), `'${line.name}' is no longer a directive; leaving it out would change what this conf means`, entry.doc)
       case 'translated': {
-        const refusedBefore = this.#findings.refused
-        const modern = entry.translate?.(line) ?? []
-        if (this.#findings.refused && !refusedBefore) return
+        const refusals = this.#findings.refusals
+        const modern = entry.translate?.(line) ?? null
+        if (modern === null || this.#findings.refusals > refusals) return
         line.note(`'${line.name}' is read as: ${modern.length > 0 ? modern.join('; ') : entry.doc}`, null, 'write it that way')
         const at = logical.at(0)
         for (const text of modern) {
@@ -126,7 +128,7 @@ class Parsing {
     const first = names[0] === undefined ? tls[0]?.at : this.#later.get(names[0])
     if (first !== undefined) {
       const all = [...names, ...new Set(tls.map(o => `http_port ${o.name}`))]
-      const open = names.filter(name => (directives[name] as AnyDirective).restricts)
+      const open = all.filter(name => restricts(name))
       const danger = open.length === 0 ? '' : `; what ${open.join(', ')} would forbid or limit is NOT forbidden or limited`
       this.#findings.warning(first, `read, but without effect yet: ${all.join(', ')}${danger}`)
     }
@@ -146,11 +148,21 @@ class Parsing {
   }
 
   #valueOf(name: DirectiveName): unknown {
-    if (this.#values.has(name)) return this.#values.get(name)
+    const value = this.#values.get(name)
+    // a list whose lines all said nothing is no list
+    if (value !== undefined && !(Array.isArray(value) && value.length === 0)) return value
     if (name === 'acl') return this.#scope.acls.definitions
     if (name === 'access_log' && this.#scope.commonByDefault) return readDefault(name, this.#scope.commonByDefault)
     return defaultValue(name)
   }
+}
+
+/** They hold from their line on, so a conf turns them back and forth. */
+const switches: readonly DirectiveName[] = ['configuration_includes_quoted_values', 'unknown_directives']
+
+const restricts = (name: string): boolean => {
+  const live = knownDirective(name)?.live
+  return live ? live.restricts : restrictingPortOptions.some(o => name === `http_port ${o}`)
 }
 
 const placeOf = (at: Location, seenFrom: Location): string =>

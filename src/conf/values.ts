@@ -174,7 +174,7 @@ export const timeText = (ms: number): string => {
   for (const [unit, each] of [['week', 7 * day], ['day', day], ['hour', 3_600_000], ['minute', 60_000], ['second', 1000]] as const) {
     if (ms % each === 0) return `${ms / each} ${unit}${ms === each ? '' : 's'}`
   }
-  return `${ms} milliseconds`
+  return `${ms} millisecond${ms === 1 ? '' : 's'}`
 }
 
 /** `20%`, `20`, `12.5%`; may exceed 100. */

@@ -35,7 +35,7 @@ export const readAccess = (line: Line, speed: Speed): AccessLine | null | undefi
     return undefined
   }
   const acls = readUses(line, speed)
-  if (acls.length > 0) return { action, acls, text: line.text, at: line.at() }
+  if (acls.length > 0) return { action, acls, text: line.read, at: line.at() }
   line.warning("Access line contains no ACL's, skipping", null, `write '${line.name} ${action} all' if everything is meant`)
   return null
 }
@@ -66,7 +66,7 @@ export const valueList = <T>(
     `${grammar} [[!]ACL ...]`,
     line => {
       const value = readValue(line)
-      return value === undefined ? undefined : { value, acls: readUses(line, speed), text: line.text, at: line.at() }
+      return value === undefined ? undefined : { value, acls: readUses(line, speed), text: line.read, at: line.at() }
     },
     limits,
   )

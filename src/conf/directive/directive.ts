@@ -53,8 +53,8 @@ export interface Directive<T> extends Facts {
  */
 export interface Retired extends Facts {
   readonly status: 'silent' | 'warned' | 'translated' | 'rejected'
-  /** translated: today's lines for what stands after the name; null: nothing to say any more. Reports what it cannot. */
-  readonly translate?: (line: Line) => readonly string[]
+  /** translated: today's lines for what stands after the name; null: it says what holds anyway. Reports what it cannot. */
+  readonly translate?: (line: Line) => readonly string[] | null
 }
 
 interface Options {

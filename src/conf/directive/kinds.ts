@@ -148,7 +148,7 @@ const timeKind = <T extends number>(finest: number, make: (ms: number) => T, msO
   const { unit = 1000, min = 0, zeroIsUnlimited = false } = options
   return {
     grammar: 'TIME',
-    limits: [min > 0 ? `at least ${timeText(min)}` : '', zeroIsUnlimited ? '0: no limit' : ''].filter(Boolean).join('; '),
+    limits: [min === 1 ? 'more than 0' : min > 0 ? `at least ${timeText(min)}` : '', zeroIsUnlimited ? '0: no limit' : ''].filter(Boolean).join('; '),
     initial: make(min),
     read(line) {
       const word = needWord(line, 'a time')
@@ -176,7 +176,7 @@ export const word = (grammar: string, initial = ''): Kind<string> => ({
   limits: '',
   initial,
   read: line => needWord(line, grammar)?.text,
-  write: value => [value],
+  write: value => (value === '' ? [] : [value]),
 })
 
 /** One word, or `none`. */
@@ -247,5 +247,5 @@ export const kept = (grammar: string): Kind<readonly KeptLine[]> =>
       return undefined
     }
     for (const w of rest.text.split(/[ \t]+/)) line.scope.acls.touch(w)
-    return { text: line.text, at }
+    return { text: line.read, at }
   })

@@ -20,6 +20,8 @@ const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'refer
 const modules: readonly string[] = ['stdio', 'daemon', 'syslog', 'udp', 'tcp', 'none']
 const isModule = (name: string): name is LogModule => modules.includes(name)
 
+const bufferSize = kib(64)
+
 interface Options {
   format: string | null
   bufferSize: Bytes
@@ -31,12 +33,12 @@ const readAccessLog = (line: Line): AccessLogLine | undefined => {
   const first = needWord(line, 'a place: MODULE:PLACE, a path or none')
   const target = first && readTarget(line, first)
   if (target === undefined) return undefined
-  const options: Options = { format: null, bufferSize: kib(64), onError: 'die', rotate: null }
+  const options: Options = { format: null, bufferSize, onError: 'die', rotate: null }
   while (target.module !== 'none' && /^[a-z-]+=/.test(line.peek()?.text ?? '')) readOption(line, options)
   if (target.module !== 'none' && options.format === null) readFormatName(line, options)
   const acls = readUses(line, 'fast')
   const format = options.format ?? (line.scope.commonByDefault ? 'common' : 'squid')
-  return { ...target, ...options, format, acls, text: line.text, at: line.at() }
+  return { ...target, ...options, format, acls, text: line.read, at: line.at() }
 }
 
 const readTarget = (line: Line, word: Word): { module: LogModule; place: string } | undefined => {
@@ -161,6 +163,23 @@ const cacheLog: Kind<string | null> = {
   },
 }
 
+const accessLogs: Kind<readonly AccessLogLine[]> = {
+  ...lines('MODULE:PLACE|PATH|none [logformat=NAME] [buffer-size=SIZE] [on-error=die|drop] [rotate=N] [[!]ACL ...]', readAccessLog),
+  write: value => value.map(writtenAccessLog),
+}
+
+const writtenAccessLog = (log: AccessLogLine): string => {
+  const acls = log.acls.map(a => `${a.negated ? '!' : ''}${a.name}`)
+  if (log.module === 'none') return ['none', ...acls].join(' ')
+  const options = [
+    `logformat=${log.format}`,
+    ...(log.bufferSize === bufferSize ? [] : [`buffer-size=${log.bufferSize}bytes`]),
+    ...(log.onError === 'die' ? [] : [`on-error=${log.onError}`]),
+    ...(log.rotate === null ? [] : [`rotate=${log.rotate}`]),
+  ]
+  return [`${log.module}:${log.place}`, ...options, ...acls].join(' ')
+}
+
 export const logDirectives = {
   logformat: works(
     logFormats,
@@ -168,7 +187,7 @@ export const logDirectives = {
     { example: 'logformat brief %ts %>a %Ss/%03>Hs %rm %ru' },
   ),
   access_log: works(
-    lines('MODULE:PLACE|PATH|none [logformat=NAME] [buffer-size=SIZE] [on-error=die|drop] [rotate=N] [[!]ACL ...]', readAccessLog),
+    accessLogs,
     `Where a line per transaction is written. Modules: stdio:PATH (also /dev/stdout), daemon:PATH (the same file, written
 by ourselves), syslog:FACILITY.PRIORITY, udp://HOST:PORT, tcp://HOST:PORT. Several lines: each that matches its ACLs is
 written; "none" ends logging of what matches it. The older style names the format as a word before the ACLs.

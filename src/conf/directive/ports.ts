@@ -182,7 +182,7 @@ export const readPort = (line: Line): PortConfig | undefined => {
     ...place,
     name: port.name ?? first.text,
     vhost: port.vhost ?? port.mode === 'accel',
-    text: line.text,
+    text: line.read,
     at: line.at(),
   }
 }

@@ -57,7 +57,7 @@ const readPattern = (line: Line): RefreshPattern | undefined => {
   if (maxTime < minTime) {
     line.warning(`${line.name}: MAX is less than MIN`, max, 'nothing older than MAX is fresh, whatever MIN says')
   }
-  return { regex: regex.text, caseInsensitive, min: minTime, percent: share.value, max: maxTime, options, text: line.text, at: line.at() }
+  return { regex: regex.text, caseInsensitive, min: minTime, percent: share.value, max: maxTime, options, text: line.read, at: line.at() }
 }
 
 const readMinutes = (line: Line, word: Word, which: string): Seconds | undefined => {

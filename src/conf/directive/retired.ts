@@ -9,7 +9,7 @@ const silent = (doc: string, aliases?: readonly string[]): Retired => entry('sil
 const warned = (advice: string, aliases?: readonly string[]): Retired => entry('warned', advice, aliases)
 const rejected = (hint: string): Retired => entry('rejected', hint)
 
-const translated = (doc: string, translate: (line: Line) => readonly string[], aliases: readonly string[] = []): Retired => ({
+const translated = (doc: string, translate: (line: Line) => readonly string[] | null, aliases: readonly string[] = []): Retired => ({
   status: 'translated',
   doc,
   aliases,
@@ -17,7 +17,7 @@ const translated = (doc: string, translate: (line: Line) => readonly string[], a
 })
 
 /** `NAME rest` reads as `modern rest`. */
-const asLine = (modern: string, rest: (words: string) => string = words => words) => (line: Line): readonly string[] => {
+const asLine = (modern: string, rest: (words: string) => string = words => words) => (line: Line): readonly string[] | null => {
   const words = line.rest().text
   if (words !== '') return [`${modern} ${rest(words)}`]
   line.fatal(`${line.name} needs a value`)
@@ -26,18 +26,18 @@ const asLine = (modern: string, rest: (words: string) => string = words => words
 
 const outgoingTls = (option: string): Retired => translated(`tls_outgoing_options ${option}=...`, asLine('tls_outgoing_options', value => `${option}=${value}`))
 
-const onlyWhenOn = (modern: string) => (line: Line): readonly string[] => {
+const onlyWhenOn = (modern: string) => (line: Line): readonly string[] | null => {
   const word = line.next()
-  return word?.text === 'on' ? [modern] : []
+  return word?.text === 'on' ? [modern] : null
 }
 
-const header = (line: Line): readonly string[] => {
+const header = (line: Line): readonly string[] | null => {
   const words = line.rest().text
   return [`request_header_access ${words}`, `reply_header_access ${words}`]
 }
 
 /** It applied to every log; today each access_log has its own ACLs, and a `none` above ends logging. */
-const logAccess = (line: Line): readonly string[] => {
+const logAccess = (line: Line): readonly string[] | null => {
   const action = line.next()
   const acls = line.rest().text
   if (action?.text === 'deny' && acls !== '') return [`access_log none ${acls}`]
@@ -47,7 +47,7 @@ const logAccess = (line: Line): readonly string[] => {
 }
 
 /** `PEER domain ... !domain ...` */
-const peerDomain = (line: Line): readonly string[] => {
+const peerDomain = (line: Line): readonly string[] | null => {
   const [peer, ...domains] = line.rest().text.split(/[ \t]+/)
   if (!peer || domains.length === 0) {
     line.fatal(`${line.name} needs a peer and domains`)
@@ -62,15 +62,15 @@ const peerDomain = (line: Line): readonly string[] => {
   ]
 }
 
-const zph = (line: Line): readonly string[] => {
+const zph = (line: Line): readonly string[] | null => {
   const value = line.rest().text
   if (line.name === 'zph_mode' || line.name === 'zph_option') return []
   return [`qos_flows tos ${line.name.slice(4)}-hit=${value}`]
 }
 
-const emulate = (line: Line): readonly string[] => {
+const emulate = (line: Line): readonly string[] | null => {
   line.scope.commonByDefault = line.next()?.text === 'on'
-  return []
+  return line.scope.commonByDefault ? [] : null
 }
 
 export const retired: Readonly<Record<string, Retired>> = {
