@@ -32,9 +32,13 @@ export const admit = (exchange: Exchange, key: CacheKey, policy: CachePolicy): A
 const worth = (response: StoredResponse, now: WallMs): StoreReason => {
   if (now < response.hitUntil) return response.lifetime >= 0 ? 'explicit' : 'heuristic'
   if (response.hasValidator) return 'validator'
-  if (now < response.staleAt + staleWhileRevalidateOf(response)) return 'stale-window'
+  if (Math.max(0, now - response.staleAt) < staleWindowOf(response)) return 'stale-window'
   return response.rule.options.storeStale ? 'store-stale' : 'stale-without-validator'
 }
+
+/** How long it may be used stale, for whatever cause; 0 = not at all. */
+const staleWindowOf = (response: StoredResponse): number =>
+  response.has(flag.noCache | flag.mustRevalidate) ? 0 : Math.max(staleWhileRevalidateOf(response), response.staleIfError)
 
 const storedResponse = (
   exchange: Exchange,

@@ -82,6 +82,15 @@ const staleFrom = (stored: StoredResponse, staleAt: number, until: number, sourc
   stored.source = source
 }
 
+/**
+ * How stale it is as refresh.cc counts, for max_stale: what is older than the max of its line is stale by what exceeds
+ * it, however long it had been stale by Last-Modified or min before. Negative while fresh.
+ */
+export const stalenessOf = (stored: StoredResponse, now: WallMs): number => {
+  const beyondMax = stored.lifetime < 0 && stored.has(flag.heuristic) ? now - stored.bornAt - stored.rule.max : 0
+  return beyondMax > 0 ? beyondMax : now - stored.staleAt
+}
+
 /** How stale a response may be used at all: its refresh_pattern's max-stale=, else max_stale. */
 export const maxStaleOf = (rule: RefreshRule, policy: CachePolicy): DurationMs =>
   rule.options.maxStale === null ? policy.maxStale : secondsToMs(rule.options.maxStale)

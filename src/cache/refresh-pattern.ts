@@ -26,9 +26,14 @@ export interface RefreshOptions {
   readonly staleWhileRevalidate: Seconds | null
 }
 
+/** A compiled pattern; a RegExp is one. */
+export interface UriPattern {
+  test(uri: string): boolean
+}
+
 /** A line as the conf has it, its regex compiled. `min` and `max` are seconds (the conf's minutes). */
 export interface RefreshLine {
-  readonly regex: RegExp
+  readonly regex: UriPattern
   readonly min: Seconds
   /** 20 = 20 %; may exceed 100. */
   readonly percent: number
@@ -40,7 +45,7 @@ export interface RefreshLine {
 
 /** A line with its numbers in the unit of the clock. */
 export interface RefreshRule {
-  readonly regex: RegExp | null
+  readonly regex: UriPattern | null
   readonly min: DurationMs
   readonly fraction: number
   readonly max: DurationMs
@@ -102,9 +107,12 @@ export class RefreshPatterns {
   }
 }
 
+/** A regex with g or y remembers where it stopped: the same URI would match only every other time. */
+const stateless = (regex: UriPattern): UriPattern =>
+  regex instanceof RegExp && (regex.global || regex.sticky) ? new RegExp(regex, regex.flags.replace(/[gy]/g, '')) : regex
+
 const ruleOf = (line: RefreshLine): RefreshRule => ({
-  // a regex with g or y remembers where it stopped: the same URI would match only every other time
-  regex: line.regex.global || line.regex.sticky ? new RegExp(line.regex, line.regex.flags.replace(/[gy]/g, '')) : line.regex,
+  regex: stateless(line.regex),
   min: secondsToMs(line.min),
   fraction: line.percent / 100,
   max: secondsToMs(line.max),

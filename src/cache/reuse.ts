@@ -1,6 +1,6 @@
 import { type DurationMs, ms, type Seconds, secondsToMs, type WallMs } from '../base/index.ts'
 import { deltaSecondsMax, type ForwardReason } from '../http/index.ts'
-import { judge, maxStaleOf, staleWhileRevalidateOf } from './freshness.ts'
+import { judge, maxStaleOf, stalenessOf, staleWhileRevalidateOf } from './freshness.ts'
 import type { CachePolicy } from './policy.ts'
 import type { RequestFacts } from './request-facts.ts'
 import { flag, type StoredResponse } from './stored-response.ts'
@@ -117,9 +117,8 @@ const forcedValidation = (stored: StoredResponse, now: WallMs): Reuse | null => 
 const byFreshness = (stored: StoredResponse, policy: CachePolicy, now: WallMs): Reuse => {
   if (now < stored.staleAt) return fresh
   if (now < stored.freshUntil) return answers.override
-  const staleness = now - stored.staleAt
-  if (staleness > maxStaleOf(stored.rule, policy)) return answers['too-stale']
-  return staleness < staleWhileRevalidateOf(stored) ? answers['while-revalidate'] : answers.stale
+  if (stalenessOf(stored, now) > maxStaleOf(stored.rule, policy)) return answers['too-stale']
+  return now < stored.staleAt + staleWhileRevalidateOf(stored) ? answers['while-revalidate'] : answers.stale
 }
 
 /** It would have been used, had the request not wanted it fresh for a while longer. */

@@ -1,5 +1,5 @@
 import { secondsToMs, type WallMs } from '../base/index.ts'
-import { judge, maxStaleOf } from './freshness.ts'
+import { judge, maxStaleOf, stalenessOf } from './freshness.ts'
 import type { CachePolicy } from './policy.ts'
 import type { RequestFacts } from './request-facts.ts'
 import { flag, type StoredResponse } from './stored-response.ts'
@@ -48,7 +48,7 @@ export const staleOnError = (
   if (staleness < 0) return answers['fresh-on-error']
   // RFC 9111 5.2.2.2: not even when disconnected
   if (stored.has(flag.mustRevalidate)) return answers['must-revalidate']
-  if (staleness > maxStaleOf(stored.rule, policy)) return answers['too-stale']
+  if (stalenessOf(stored, now) > maxStaleOf(stored.rule, policy)) return answers['too-stale']
   const asked = request?.control.staleIfError ?? null
   if (asked !== null && staleness <= secondsToMs(asked)) return answers['stale-if-error']
   if (stored.staleIfError < 0) return answers['stale-on-error']
