@@ -7,6 +7,7 @@
 // calls          base; the kernel through nft, iptables, ip and util-linux
 
 export type { Namespace, Ran, RunOptions } from './lab/namespace.ts'
+export { runLab } from './lab/run-lab.ts'
 export type { Running } from './lab/running.ts'
 export { labAddresses, labInterfaces, labNames, type Network, openNetwork, whyNoNetwork, withNetwork } from './lab/network.ts'
 export type { CarriedOut } from './rules/carry-out.ts'
@@ -15,6 +16,7 @@ export {
   parsePorts,
   type PlanAnswer,
   planRules,
+  planUndo,
   type PortRange,
   ruleDefaults,
   type RuleOptions,

@@ -98,7 +98,7 @@ const hostsFile = (): string => {
   return lines.join('\n')
 }
 
-/** What a machine sees as its own: an empty /run, the lab's names, the lab's name server. */
+/** What a machine sees as its own: an empty /run, the lab's names, and nobody who knows other ones. */
 const prepare = `
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/glassquid

@@ -21,18 +21,20 @@ export class Running {
   private readonly child: ChildProcess
   private text = ''
   private readonly waiting = new Set<() => void>()
+  private readonly lineListeners = new Set<(line: string) => void>()
+  private unfinished = { out: '', err: '' }
   private over = false
 
   constructor(what: string, child: ChildProcess) {
     this.what = what
     this.child = child
     this.pid = child.pid ?? 0
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => this.hear(text))
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => this.hear(text))
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => this.hear(text, 'out'))
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => this.hear(text, 'err'))
     child.stdin?.on('error', () => {}) // it may end before it reads what we tell it
     this.exited = new Promise(resolve => {
       child.once('error', error => {
-        this.hear(`${error.message}\n`)
+        this.hear(`${error.message}\n`, 'err')
         this.end()
         resolve(null)
       })
@@ -75,6 +77,12 @@ export class Running {
     })
   }
 
+  /** Called with each whole line said from now on. Answers how to stop. */
+  onLine(listener: (line: string) => void): () => void {
+    this.lineListeners.add(listener)
+    return () => void this.lineListeners.delete(listener)
+  }
+
   tell(text: string): void {
     this.child.stdin?.write(text)
   }
@@ -103,8 +111,11 @@ export class Running {
     }
   }
 
-  private hear(text: string): void {
+  private hear(text: string, from: 'out' | 'err'): void {
     this.text = (this.text + text).slice(-saidCharactersMax)
+    const lines = (this.unfinished[from] + text).split('\n')
+    this.unfinished[from] = lines.pop()?.slice(-saidCharactersMax) ?? ''
+    for (const line of lines) for (const listener of this.lineListeners) listener(line)
     this.look()
   }
 

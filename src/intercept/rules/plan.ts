@@ -118,6 +118,9 @@ export const planRules = (ports: readonly ListeningPort[], options: RuleOptions)
   }
 }
 
+/** What was applied is found by its names, whatever the conf says by now. */
+export const planUndo = (options: RuleOptions): RulePlan => ({ tproxy: [], nat: [], options, remarks: [] })
+
 const no = (reason: string): PlanAnswer => ({ ok: false, reason })
 
 const interfaceName = /^[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,14}[*]?$/

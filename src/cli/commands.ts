@@ -1,0 +1,137 @@
+import { existsSync } from 'node:fs'
+import {
+  doRules,
+  parsePorts,
+  planRules,
+  planUndo,
+  ruleDefaults,
+  type RuleOptions,
+  type RulePlan,
+  ruleText,
+  type TakeWish,
+} from '../intercept/index.ts'
+import { type Control, controlSignals, type RulesWish, type Common, usage, type Wish } from './arguments.ts'
+import { loadConf, tellOnStderr } from './load-conf.ts'
+import { findRunning } from './pid-file.ts'
+import { version } from './version.ts'
+
+// The commands that end by themselves. Each answers its exit code.
+
+export const showVersion = (): number => {
+  process.stdout.write(`glassquid ${version} (Node ${process.versions.node})\n`)
+  return 0
+}
+
+export const showHelp = (topic: Extract<Wish, { kind: 'help' }>['topic']): number => {
+  process.stdout.write(usage(topic))
+  return 0
+}
+
+export const showWrong = (message: string): number => {
+  process.stderr.write(`glassquid: ${message}\n${usage(null)}`)
+  return 1
+}
+
+/** `-k parse`: remarks on standard error, as Squid has them; 0 or 1. */
+export const checkConf = (common: Common): number => {
+  const config = loadConf(common, tellOnStderr)
+  if (config !== null) process.stderr.write(`${common.confFile}: ${config.files.length} file(s) read, nothing refused\n`)
+  return config === null ? 1 : 0
+}
+
+/** A signal to the proxy that runs with this conf. What it is asked to read again is read here first. */
+export const controlRunning = (control: Control, common: Common): number => {
+  const config = loadConf(common, control === 'reconfigure' ? tellOnStderr : onlyRefusals)
+  if (config === null) {
+    if (control === 'reconfigure') process.stderr.write('the running proxy was not told: it keeps its conf\n')
+    return 1
+  }
+  const running = findRunning(config.pid_filename)
+  if (!running.ok) {
+    process.stderr.write(`FATAL: ${running.reason}\n`)
+    return 1
+  }
+  try {
+    process.kill(running.pid, controlSignals[control].signal)
+    return 0
+  } catch (error) {
+    process.stderr.write(`FATAL: cannot signal process ${running.pid}: ${error instanceof Error ? error.message : String(error)}\n`)
+    return 1
+  }
+}
+
+const onlyRefusals = (text: string): void => {
+  if (/^(?:FATAL|ERROR)/.test(text)) tellOnStderr(text)
+}
+
+export const rules = (wish: RulesWish & Common): number => {
+  if (wish.deed === 'undo') {
+    const options = ruleOptions(wish, null)
+    return typeof options === 'string' ? refuse(options) : doOrShow(wish, planUndo(options))
+  }
+  const config = loadConf(wish, onlyRefusals)
+  if (config === null) return 1
+  const options = ruleOptions(wish, config.cache_effective_user)
+  if (typeof options === 'string') return refuse(options)
+  const answer = planRules(config.http_port, options)
+  return answer.ok ? doOrShow(wish, answer.plan) : refuse(answer.reason)
+}
+
+const doOrShow = ({ form, deed, show }: RulesWish, plan: RulePlan): number => {
+  if (show) {
+    process.stdout.write(ruleText(form, deed, plan))
+    return 0
+  }
+  const done = doRules(form, deed, plan)
+  if (!done.ok) return refuse(done.reason)
+  for (const remark of plan.remarks) process.stderr.write(`Note: ${remark}\n`)
+  return 0
+}
+
+const refuse = (reason: string): number => {
+  process.stderr.write(`glassquid rules: ${reason}\n`)
+  return 1
+}
+
+/** The command's words, checked; or what is wrong with them. */
+const ruleOptions = (wish: RulesWish, confUser: string | null): RuleOptions | string => {
+  const take: TakeWish[] = []
+  for (const text of wish.take) {
+    const [portsText = '', listener = ''] = text.split('=')
+    const ports = parsePorts(portsText)
+    if (ports === null || listener === '') return `--take '${text}': write PORTS=LISTENER, as in 80,8000-8010=3130`
+    take.push({ ports, listener })
+  }
+  const ports = wish.ports === null ? ruleDefaults.ports : parsePorts(wish.ports)
+  if (ports === null) return `--ports '${wish.ports}': write numbers and ranges, as in 80,8000-8010 (at most 7)`
+  const marks = wish.mark === null ? null : parseMarks(wish.mark)
+  if (wish.mark !== null && marks === null) return `--mark '${wish.mark}': write two single bits, as in 0x100/0x200`
+  const table = wish.table === null ? ruleDefaults.routingTable : Number(wish.table)
+  // 253 to 255 are the kernel's own; the table's number is also the place of its rule, which must come before main's
+  if (!(Number.isInteger(table) && table >= 1 && table < 253)) return `--table '${wish.table}': a number from 1 to 252`
+  return {
+    ...ruleDefaults,
+    take,
+    ports,
+    interfaces: wish.interfaces,
+    bypass: wish.bypass,
+    exempt: wish.exempt,
+    families: existsSync('/proc/net/if_inet6') ? [4, 6] : [4],
+    failClosed: wish.failClosed,
+    local: wish.local,
+    proxyUser: wish.user ?? confUser ?? ruleDefaults.proxyUser,
+    takenMark: marks?.taken ?? ruleDefaults.takenMark,
+    ownMark: marks?.own ?? ruleDefaults.ownMark,
+    routingTable: table,
+    rulePreference: wish.table === null ? ruleDefaults.rulePreference : table,
+  }
+}
+
+const parseMarks = (text: string): { readonly taken: number; readonly own: number } | null => {
+  const match = /^(0x[0-9a-f]{1,8}|\d{1,10})\/(0x[0-9a-f]{1,8}|\d{1,10})$/i.exec(text)
+  if (match === null) return null
+  const [taken, own] = [Number(match[1]), Number(match[2])]
+  return isBit(taken) && isBit(own) && taken !== own ? { taken, own } : null
+}
+
+const isBit = (mark: number): boolean => mark > 0 && mark <= 0x80000000 && Number.isInteger(Math.log2(mark))

@@ -1,0 +1,222 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { ms } from '../../base/index.ts'
+import type { AccessRecord } from './access-record.ts'
+import { judge } from './judge.ts'
+import { Journal } from './journal.ts'
+import { type Network, openNetwork, whyNoNetwork } from './network.ts'
+import type { Sight } from './origin-program.ts'
+import type { Running } from './running.ts'
+import { listenPorts, natPort, type Play, plays, tproxyPorts } from './script.ts'
+import { tableHead, tableLine } from './table.ts'
+
+// `glassquid lab`: the whole thing at work, on one machine, without root.
+//
+//   open the network ─► load the rules ─► start origin and proxy ─► ask, and compare what three places say ─► stay, or end
+//
+// The rules come from `glassquid rules`, the proxy is `glassquid -f conf/lab.conf`: the commands everybody uses.
+
+/** Answers the exit code: 0 when every row was as it should be. */
+export const runLab = async ({ check }: { readonly check: boolean }): Promise<number> => {
+  const why = whyNoNetwork()
+  if (why !== null) {
+    print(why)
+    return 1
+  }
+  const stopped = new Stop()
+  let network: Network | null = null
+  try {
+    network = await openNetwork()
+    const lab = await stopped.or(start(network))
+    const wrong = await stopped.or(play(lab))
+    print('', wrong === 0 ? `${plays.length} rows, all as they should be at client, proxy and origin.` : `${wrong} of ${plays.length} rows are wrong.`)
+    if (check) return wrong === 0 ? 0 : 1
+    await stay(lab, stopped)
+    return wrong === 0 ? 0 : 1
+  } catch (error) {
+    if (error instanceof Stopped) return error.code
+    print(error instanceof Error ? error.message : String(error))
+    return 1
+  } finally {
+    await network?.close()
+    stopped.forget()
+  }
+}
+
+interface Lab {
+  readonly network: Network
+  readonly proxy: Running
+  readonly journal: Journal
+}
+
+const print = (...lines: readonly string[]): void => {
+  for (const line of lines) process.stdout.write(`${line}\n`)
+}
+
+// --- setting up ---
+
+const start = async (network: Network): Promise<Lab> => {
+  const glassquid = join(home(), 'bin/glassquid')
+  const conf = join(home(), 'conf/lab.conf')
+  print(
+    'client ──── gateway (rules, proxy) ──── origin, each in a network namespace of its own',
+    '',
+    `rules  glassquid ${rulesCommand(conf).join(' ')}`,
+  )
+  await network.gateway.must(glassquid, ...rulesCommand(conf))
+
+  const origin = network.origin.spawn(process.execPath, [originProgram, String(tproxyPorts.open), String(natPort)])
+  const proxy = network.gateway.spawn(glassquid, ['-f', conf], { env: labEnvironment })
+  const journal = new Journal(proxy, origin)
+  await Promise.all([origin.heard('origin ready'), proxy.heard(/^.*\bready\b.*$/m, ms(20_000))])
+  print(`proxy  ${/^.*\bready\b.*$/m.exec(proxy.said)?.[0] ?? ''}`, '')
+  return { network, proxy, journal }
+}
+
+const rulesCommand = (conf: string): string[] => [
+  ...['rules', 'nft', '-f', conf, '--interface', 'lan', '--apply'],
+  ...['--take', `${tproxyPorts.open},${tproxyPorts.closed}=${listenPorts.tproxy}`],
+  ...['--take', `${natPort}=${listenPorts.intercept}`],
+]
+
+/** conf/lab.conf asks the environment where to write; standard output and error are what we listen to. */
+const labEnvironment = {
+  GLASSQUID_LAB_PID: '/run/glassquid/glassquid.pid',
+  GLASSQUID_LAB_ACCESS_LOG: '/dev/stdout',
+  GLASSQUID_LAB_LOG: '/dev/stderr',
+}
+
+/** The folder with bin and conf: above the sources, or above what was compiled from them. */
+const home = (): string => {
+  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
+    if (existsSync(join(folder, 'bin/glassquid'))) return folder
+  }
+  throw new Error('bin/glassquid is not where it should be')
+}
+
+const originProgram = join(import.meta.dirname, `origin-program${import.meta.filename.slice(-3)}`)
+
+// --- asking ---
+
+/** Answers how many rows are wrong. */
+const play = async (lab: Lab): Promise<number> => {
+  print(tableHead())
+  let wrong = 0
+  for (const [at, step] of plays.entries()) {
+    const complaints = await playRow(lab, `row-${at + 1}`, step)
+    if (complaints.length > 0) wrong++
+    for (const complaint of complaints) print(`    ✗ ${complaint}`)
+  }
+  return wrong + (await lateSights(lab))
+}
+
+const playRow = async ({ network, journal }: Lab, row: string, step: Play): Promise<string[]> => {
+  const ran = await network.client.run('curl', '-sS', '--max-time', '20', '-H', `X-Lab-Row: ${row}`, '-w', '\n%{http_code}', ...step.curl)
+  const end = ran.stdout.lastIndexOf('\n')
+  const got = { status: Number(ran.stdout.slice(end + 1)), content: ran.stdout.slice(0, end) }
+  const record = await journal.recordOf(row)
+  if (step.expect.originSaw !== null) await journal.sightOf(row)
+  const sights = journal.sightsOf(row)
+  const complaints = judge(step.expect, got, record, sights)
+  if (record !== null) print(rowText(record, sights[0] ?? null, `${complaints.length === 0 ? '✓' : '✗'} ${step.what}`))
+  else print(`${step.what}: ${ran.stderr.trim() || `status ${got.status}`}`)
+  return complaints
+}
+
+/**
+ * A request that should have been a hit could reach the origin just after its row was judged. The origin is one process
+ * that tells in order: when it has told of a request made now, there is nothing older to come.
+ */
+const lateSights = async ({ network, journal }: Lab): Promise<number> => {
+  await network.origin.run('curl', '-sS', '-o', '/dev/null', '-H', 'X-Lab-Row: last', 'http://localhost/')
+  await journal.sightOf('last')
+  let wrong = 0
+  for (const [at, step] of plays.entries()) {
+    const [sight] = step.expect.originSaw === null ? journal.sightsOf(`row-${at + 1}`) : []
+    if (sight === undefined) continue
+    wrong++
+    print(`    ✗ row ${at + 1} (${step.what}): the origin was asked for ${sight.path} after all`)
+  }
+  return wrong
+}
+
+const rowText = (record: AccessRecord, sight: Sight | null, what: string): string =>
+  tableLine({
+    client: record.client,
+    destination: record.destination === '' ? '' : ends(record.destination, record.destinationPort),
+    taken: record.taken,
+    originSaw: sight?.peer ?? '',
+    result: `${record.result}/${String(record.status).padStart(3, '0')}`,
+    bytes: String(record.bytes),
+    ms: String(record.ms),
+    what,
+  })
+
+const ends = (address: string, port: number): string => (address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`)
+
+// --- staying ---
+
+const stay = async ({ network, proxy, journal }: Lab, stopped: Stop): Promise<void> => {
+  const enter = network.client.enter.join(' ')
+  print(
+    '',
+    'The lab stays up; what you ask by hand appears above the line you are on. From another terminal, as the same user:',
+    '',
+    `  ${enter} curl http://origin.lab/`,
+    `  ${enter} curl -6 -i http://origin.lab:${natPort}/fresh`,
+    `  ${enter} sh        # on the client's machine; on the gateway's: -t ${network.gateway.pid}`,
+    '',
+    'Ctrl-C ends it, and nothing stays behind.',
+    '',
+    tableHead(),
+  )
+  journal.onByHand = record => void showByHand(record, journal)
+  await stopped.or(proxy.exited)
+  throw new Error(`the proxy ended:\n${proxy.said.slice(-2000)}`)
+}
+
+const showByHand = async (record: AccessRecord, journal: Journal): Promise<void> => {
+  const path = pathOf(record.uri)
+  const sight = record.serverLocal === '' || path === null ? null : await journal.sightAt(record.serverLocal, record.serverLocalPort, path)
+  print(rowText(record, sight, `${record.method} ${record.uri}`))
+}
+
+const pathOf = (uri: string): string | null => (URL.canParse(uri) ? new URL(uri).pathname : null)
+
+// --- stopping ---
+
+class Stopped extends Error {
+  readonly code: number
+
+  constructor(code: number) {
+    super('stopped')
+    this.code = code
+  }
+}
+
+/** Ctrl-C and TERM end whatever is being waited for; the lab is then closed as always. */
+class Stop {
+  readonly #asked: Promise<never>
+  readonly #listeners: readonly (readonly [NodeJS.Signals, () => void])[]
+
+  constructor() {
+    const { promise, reject } = Promise.withResolvers<never>()
+    promise.catch(() => {}) // nobody may be waiting when it comes
+    this.#asked = promise
+    // Ctrl-C is how the lab is meant to end; being told to is not
+    this.#listeners = [
+      ['SIGINT', () => reject(new Stopped(0))],
+      ['SIGTERM', () => reject(new Stopped(143))],
+      ['SIGHUP', () => reject(new Stopped(129))],
+    ]
+    for (const [signal, listener] of this.#listeners) process.on(signal, listener)
+  }
+
+  or<T>(awaited: Promise<T>): Promise<T> {
+    return Promise.race([awaited, this.#asked])
+  }
+
+  forget(): void {
+    for (const [signal, listener] of this.#listeners) process.removeListener(signal, listener)
+  }
+}
