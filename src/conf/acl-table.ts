@@ -94,16 +94,34 @@ export class AclTable {
       if (this.#spoiled.has(name.toLowerCase())) continue
       const below = this.#byName.get(name.toLowerCase())
       if (below !== undefined) {
-        findings.fatal(at, `ACL not found: ${name}`, `it is defined below, at ${below.at.file}:${below.at.line}: move that line up`)
+        findings.fatal(
+          at,
+          `ACL not found: ${name}`,
+          `it is defined below, at ${below.at.file}:${below.at.line}: move that line up`,
+        )
         continue
       }
       const format = formats.get(name) // the second word of an access_log line may have been meant as one
       if (format !== undefined) {
-        findings.fatal(at, `ACL not found: ${name}`, `the logformat of that name is defined below, at ${format.at.file}:${format.at.line}: move that line up`)
+        findings.fatal(
+          at,
+          `ACL not found: ${name}`,
+          `the logformat of that name is defined below, at ${format.at.file}:${format.at.line}: move that line up`,
+        )
         continue
       }
-      const like = name === '' ? null : nearest(name, this.#list.map(d => d.name))
-      findings.fatal(at, `ACL not found: ${name}`, like === null ? `define it above: acl ${name || 'NAME'} TYPE values` : `did you mean ${like}?`)
+      const like =
+        name === ''
+          ? null
+          : nearest(
+              name,
+              this.#list.map(d => d.name),
+            )
+      findings.fatal(
+        at,
+        `ACL not found: ${name}`,
+        like === null ? `define it above: acl ${name || 'NAME'} TYPE values` : `did you mean ${like}?`,
+      )
     }
   }
 
@@ -112,7 +130,8 @@ export class AclTable {
     const nameWord = line.next()
     const typeWord = line.next()
     if (nameWord === null) return line.fatal('aclParseAclLine: missing ACL name', null, 'acl NAME TYPE values')
-    if (typeWord === null) return line.fatal(`aclParseAclLine: missing type of ACL '${nameWord.text}'`, nameWord, 'acl NAME TYPE values')
+    if (typeWord === null)
+      return line.fatal(`aclParseAclLine: missing type of ACL '${nameWord.text}'`, nameWord, 'acl NAME TYPE values')
     if (nameWord.text.startsWith('!')) return line.fatal("an ACL's name cannot begin with '!'", nameWord)
     if (isOldManager(nameWord, typeWord, line)) return
     const typeName = aclTypeName(typeWord.text)
@@ -130,11 +149,23 @@ export class AclTable {
       if (aclTypes[type]?.retired) {
         line.warning(`ACL type '${type}' no longer exists: '${name.text}' never matches`, typeWord)
       }
-      return this.#add({ name: name.text, type, flags: [], argument: null, values: [], builtIn: false, at: line.at(name) })
+      return this.#add({
+        name: name.text,
+        type,
+        flags: [],
+        argument: null,
+        values: [],
+        builtIn: false,
+        at: line.at(name),
+      })
     }
     if (known.type === type) return known
     const where = known.builtIn ? 'built in' : `defined at ${known.at.file}:${known.at.line}`
-    line.fatal(`aclParseAclLine: ACL '${name.text}' already exists with different type.`, typeWord, `'${known.name}' is ${where} as '${known.type}': take another name`)
+    line.fatal(
+      `aclParseAclLine: ACL '${name.text}' already exists with different type.`,
+      typeWord,
+      `'${known.name}' is ${where} as '${known.type}': take another name`,
+    )
     return null
   }
 
@@ -146,10 +177,15 @@ export class AclTable {
     let caseInsensitive = false
     let flags = true // options may still come
     let argument = type.argument // options may stand on both sides of it
-    for (let word = line.listed(type.values === 'regex'); word !== null; word = line.listed(type.values === 'regex')) {
+    for (
+      let word = line.listed(type.values === 'regex');
+      word !== null;
+      word = line.listed(type.values === 'regex')
+    ) {
       if (!word.isFile && !word.quoted && (flags || type.values === 'regex')) {
         if (word.text === '-i' || word.text === '+i') {
-          if (!type.flags.includes(word.text)) line.fatal(`ACL type '${definition.type}' has no option ${word.text}`, word)
+          if (!type.flags.includes(word.text))
+            line.fatal(`ACL type '${definition.type}' has no option ${word.text}`, word)
           caseInsensitive = word.text === '-i'
           continue
         }
@@ -173,7 +209,12 @@ export class AclTable {
       else addValue(line, definition, { text: word.text, at: line.at(word), caseInsensitive })
     }
     if (argument !== undefined) return line.fatal(`ACL type '${definition.type}' needs ${argument} first`)
-    if (definition.values.length === before && !definition.builtIn && !type.mayBeEmpty && line.scope.findings.refusals === refusals) {
+    if (
+      definition.values.length === before
+      && !definition.builtIn
+      && !type.mayBeEmpty
+      && line.scope.findings.refusals === refusals
+    ) {
       line.warning(`empty ACL: ${line.text}`, null, 'it matches nothing')
     }
   }
@@ -212,7 +253,11 @@ const isFlag = (text: string): boolean => /^-[a-zA-Z](?:=.*)?$|^--[a-z-]+$|^-sha
 const readFlag = (line: Line, definition: Definition, type: AclType, word: Word): void => {
   const bare = word.text.replace(/=.*$/, '')
   if (!type.flags.includes(bare)) {
-    line.fatal(`ACL type '${definition.type}' has no option ${word.text}`, word, 'write -- before values that begin with a minus')
+    line.fatal(
+      `ACL type '${definition.type}' has no option ${word.text}`,
+      word,
+      'write -- before values that begin with a minus',
+    )
     return
   }
   const exclusive = (flag: string) => flag.startsWith('--')
@@ -239,7 +284,12 @@ class FileValue implements AclValue {
   readonly #list: { readonly file: string; readonly from: Location }
   readonly #line: number
 
-  constructor(text: string, caseInsensitive: boolean, list: { readonly file: string; readonly from: Location }, line: number) {
+  constructor(
+    text: string,
+    caseInsensitive: boolean,
+    list: { readonly file: string; readonly from: Location },
+    line: number,
+  ) {
     this.text = text
     this.caseInsensitive = caseInsensitive
     this.#list = list
@@ -257,7 +307,11 @@ const readList = (line: Line, definition: Definition, word: Word, insensitive: b
   try {
     text = line.scope.world.readFile(word.text)
   } catch (error) {
-    line.error(`Can not open file ${word.text} for reading: ${readErrorText(error)}`, word, 'an ACL without its list would match nothing')
+    line.error(
+      `Can not open file ${word.text} for reading: ${readErrorText(error)}`,
+      word,
+      'an ACL without its list would match nothing',
+    )
     return
   }
   const list = { file: word.text, from: line.at(word) }
@@ -288,7 +342,11 @@ const addValue = (line: Line, definition: Definition, value: AclValue): void => 
       line.note(`adds to the built-in ACL '${definition.name}'`, null, 'take another name if that is not meant')
     }
   } else if (looksLikeFile(definition.type, value.text)) {
-    line.scope.findings.warning(value.at, `'${value.text}' is read as a value, not as a file`, `did you mean "${value.text}"?`)
+    line.scope.findings.warning(
+      value.at,
+      `'${value.text}' is read as a value, not as a file`,
+      `did you mean "${value.text}"?`,
+    )
   }
   definition.values.push(value)
 }
@@ -303,7 +361,8 @@ const saysNothingNew = (definition: Definition, text: string): boolean => {
 const fileTypes = ['src', 'dst', 'localip', 'srcdomain', 'dstdomain', 'ssl::server_name', 'proxy_auth']
 
 const looksLikeFile = (type: string, text: string): boolean =>
-  fileTypes.includes(type) && (/\.(txt|list|lst|acl|conf|dat)$/i.test(text) || (/^\.{0,2}\//.test(text) && !text.includes('://')))
+  fileTypes.includes(type)
+  && (/\.(txt|list|lst|acl|conf|dat)$/i.test(text) || (/^\.{0,2}\//.test(text) && !text.includes('://')))
 
 /** `NAME TYPE ...` of everything the file said; values of list files stand in the line. */
 export const writtenAcls = (definitions: readonly AclDefinition[]): string[] => {

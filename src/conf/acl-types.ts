@@ -22,8 +22,18 @@ const regex = ['-i', '+i'] as const
 
 export const aclTypes: Readonly<Record<string, AclType>> = {
   'src': { values: 'words', flags: [], doc: "the client's address" },
-  'dst': { values: 'words', flags: ['-n'], slow: true, doc: "the origin's address; the name of the request is looked up" },
-  'localip': { values: 'words', flags: [], alias: 'myip', doc: "our end of the client's connection; intercepted: where it was going" },
+  'dst': {
+    values: 'words',
+    flags: ['-n'],
+    slow: true,
+    doc: "the origin's address; the name of the request is looked up",
+  },
+  'localip': {
+    values: 'words',
+    flags: [],
+    alias: 'myip',
+    doc: "our end of the client's connection; intercepted: where it was going",
+  },
   'arp': { values: 'words', flags: [], doc: "the client's Ethernet address" },
   'eui64': { values: 'words', flags: [], doc: "the client's EUI-64" },
   'srcdomain': { values: 'words', flags: [], slow: true, doc: "the client's name, by reverse look-up" },
@@ -49,13 +59,31 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'maxconn': { values: 'words', flags: [], doc: 'the client has more than so many connections' },
   'max_user_ip': { values: 'words', flags: ['-s'], doc: 'the user comes from more than so many addresses' },
   'random': { values: 'words', flags: [], doc: 'by chance: 0.3, 1/3, 3:5' },
-  'proxy_auth': { values: 'words', flags: ['-i', '+i'], slow: true, doc: 'the name of a user who has proved it; REQUIRED = any' },
+  'proxy_auth': {
+    values: 'words',
+    flags: ['-i', '+i'],
+    slow: true,
+    doc: 'the name of a user who has proved it; REQUIRED = any',
+  },
   'proxy_auth_regex': { values: 'regex', flags: regex, slow: true, doc: 'the name of a user who has proved it' },
-  'external': { values: 'words', flags: [], argument: 'an external_acl_type', mayBeEmpty: true, slow: true, doc: 'a helper program decides' },
+  'external': {
+    values: 'words',
+    flags: [],
+    argument: 'an external_acl_type',
+    mayBeEmpty: true,
+    slow: true,
+    doc: 'a helper program decides',
+  },
   'ext_user': { values: 'words', flags: ['-i', '+i'], slow: true, doc: 'the user name an external helper gave' },
   'ext_user_regex': { values: 'regex', flags: regex, slow: true, doc: 'the user name an external helper gave' },
   'tag': { values: 'words', flags: [], doc: 'the tag an external helper gave' },
-  'note': { values: 'words', flags: ['-m'], argument: 'a note name', mayBeEmpty: true, doc: 'an annotation of the transaction' },
+  'note': {
+    values: 'words',
+    flags: ['-m'],
+    argument: 'a note name',
+    mayBeEmpty: true,
+    doc: 'an annotation of the transaction',
+  },
   'annotate_transaction': { values: 'words', flags: [], doc: 'always matches; adds key=value to the transaction' },
   'annotate_client': { values: 'words', flags: [], doc: 'always matches; adds key=value to the client connection' },
   'has': { values: 'words', flags: [], doc: 'request, response or ALE is there' },
@@ -66,11 +94,24 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'squid_error': { values: 'words', flags: [], doc: 'the error page about to be sent' },
   'adaptation_service': { values: 'words', flags: [], doc: 'an ICAP service took part' },
   'snmp_community': { values: 'words', flags: [], doc: 'the community of an SNMP request' },
-  'client_connection_mark': { values: 'words', flags: [], alias: 'clientside_mark', doc: "the netfilter mark of the client's connection" },
+  'client_connection_mark': {
+    values: 'words',
+    flags: [],
+    alias: 'clientside_mark',
+    doc: "the netfilter mark of the client's connection",
+  },
   'connections_encrypted': { values: 'words', flags: [], mayBeEmpty: true, doc: 'every connection so far was TLS' },
   'at_step': { values: 'words', flags: [], doc: 'SslBump1, SslBump2, SslBump3' },
-  'ssl::server_name': { values: 'words', flags: ['--client-requested', '--server-provided', '--consensus'], doc: 'the name of the TLS server' },
-  'ssl::server_name_regex': { values: 'regex', flags: [...regex, '--client-requested', '--server-provided', '--consensus'], doc: 'the name of the TLS server' },
+  'ssl::server_name': {
+    values: 'words',
+    flags: ['--client-requested', '--server-provided', '--consensus'],
+    doc: 'the name of the TLS server',
+  },
+  'ssl::server_name_regex': {
+    values: 'regex',
+    flags: [...regex, '--client-requested', '--server-provided', '--consensus'],
+    doc: 'the name of the TLS server',
+  },
   'ssl_error': { values: 'words', flags: [], doc: "what is wrong with the server's certificate" },
   'server_cert_fingerprint': { values: 'words', flags: ['-sha1'], doc: "fingerprint of the server's certificate" },
   'user_cert': { values: 'words', flags: [], argument: 'an attribute', doc: "the client certificate's subject" },
@@ -92,7 +133,11 @@ export const aclTypeName = (word: string): string | null => {
 }
 
 /** The ACLs that are there before the file is read. */
-export const builtInAcls: readonly { readonly name: string; readonly type: string; readonly values: readonly string[] }[] = [
+export const builtInAcls: readonly {
+  readonly name: string
+  readonly type: string
+  readonly values: readonly string[]
+}[] = [
   { name: 'all', type: 'src', values: ['all'] },
   { name: 'manager', type: 'url_regex', values: ['^[^:]+://[^/]+/squid-internal-mgr/'] },
   { name: 'localhost', type: 'src', values: ['127.0.0.1/32', '::1/128'] },

@@ -36,14 +36,15 @@ export class Conditions {
     if (word === 'if') this.#if(line, text.slice(2).trim())
     else if (word === 'else' || word === 'endif') this.#turn(line, word, text)
     else if (word === 'elif' || word === 'elseif') {
-      this.#findings.fatal(line.at(0), `there is no '${word}'`, "write `else`, a nested `if`, and another `endif`")
+      this.#findings.fatal(line.at(0), `there is no '${word}'`, 'write `else`, a nested `if`, and another `endif`')
     } else return false
     return true
   }
 
   /** The end of the file. */
   close(): void {
-    for (const open of this.#open) this.#findings.fatal(open.at, "if-statement without 'endif'", 'every file closes its own ifs')
+    for (const open of this.#open)
+      this.#findings.fatal(open.at, "if-statement without 'endif'", 'every file closes its own ifs')
   }
 
   #if(line: LogicalLine, condition: string): void {
@@ -58,12 +59,14 @@ export class Conditions {
       this.#findings.fatal(line.at(0), `'${word}' without 'if'`)
       return
     }
-    if (text !== word) this.#findings.warning(line.at(word.length), `nothing is read after '${word}'`, 'put it on a line of its own')
+    if (text !== word)
+      this.#findings.warning(line.at(word.length), `nothing is read after '${word}'`, 'put it on a line of its own')
     if (word === 'endif') {
       this.#open.pop()
       return
     }
-    if (open.elseAt !== null) this.#findings.fatal(line.at(0), `a second 'else', the first is in line ${open.elseAt.line}`)
+    if (open.elseAt !== null)
+      this.#findings.fatal(line.at(0), `a second 'else', the first is in line ${open.elseAt.line}`)
     open.elseAt = line.at(0)
     open.taken = open.around && !open.taken
   }

@@ -191,7 +191,7 @@ export type Config = {
 } & {
   /** Names of the directives that stood in the file: a default path that fails is no error, a written one is. */
   readonly given: ReadonlySet<DirectiveName>
-  /** Every file read, for `-k parse` and watching. */
+  /** Every file read, included ones and lists of ACL values, for watching. */
   readonly files: readonly string[]
 }
 

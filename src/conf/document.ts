@@ -28,14 +28,18 @@ const words = {
   later: 'read and checked, without effect yet',
 } as const
 
-const entries = (section: object): [name: string, entry: AnyDirective][] => Object.entries(section) as [string, AnyDirective][] // sections hold directives
+const entries = (section: object): [name: string, entry: AnyDirective][] =>
+  Object.entries(section) as [string, AnyDirective][] // sections hold directives
 
-const defaultOf = (name: string, entry: AnyDirective): string => (entry.default === null ? 'none' : `${name} ${entry.default}`)
+const defaultOf = (name: string, entry: AnyDirective): string =>
+  entry.default === null ? 'none' : `${name} ${entry.default}`
 
-const retiredOf = (status: Retired['status']): [name: string, entry: Retired][] => Object.entries(retired).filter(([, entry]) => entry.status === status)
+const retiredOf = (status: Retired['status']): [name: string, entry: Retired][] =>
+  Object.entries(retired).filter(([, entry]) => entry.status === status)
 
 /** Paragraphs of at most `width` columns; an empty line parts them. */
-const wrapped = (text: string, width: number): string[] => text.split('\n\n').flatMap((paragraph, i) => [...(i > 0 ? [''] : []), ...fill(paragraph, width)])
+const wrapped = (text: string, width: number): string[] =>
+  text.split('\n\n').flatMap((paragraph, i) => [...(i > 0 ? [''] : []), ...fill(paragraph, width)])
 
 const fill = (paragraph: string, width: number): string[] => {
   const lines: string[] = []
@@ -52,13 +56,32 @@ const fill = (paragraph: string, width: number): string[] => {
 // --- conf/glassquid.conf.documented ---
 
 export const documentedConf = (): string => {
-  const lines = ['glassquid.conf.documented: every directive, what it does and its default.', 'Generated from the table of directives; glassquid.conf is the one to edit.', '', ...wrapped(grammar, 110)]
+  const lines = [
+    'glassquid.conf.documented: every directive, what it does and its default.',
+    'Generated from the table of directives; glassquid.conf is the one to edit.',
+    '',
+    ...wrapped(grammar, 110),
+  ]
   for (const [title, section] of Object.entries(sections)) {
     lines.push('', '', `===== ${title.toUpperCase()} =====`)
     for (const [name, entry] of entries(section)) lines.push('', ...confEntry(name, entry))
   }
-  lines.push('', '', '===== NO LONGER NEEDED =====', '', 'Accepted without a word:', ...fill(namesOf('silent').join(', '), 106).map(l => `  ${l}`))
-  lines.push('', 'Accepted with a warning:', ...adviceOf('warned'), '', 'Read as their modern form:', ...adviceOf('translated'))
+  lines.push(
+    '',
+    '',
+    '===== NO LONGER NEEDED =====',
+    '',
+    'Accepted without a word:',
+    ...fill(namesOf('silent').join(', '), 106).map(l => `  ${l}`),
+  )
+  lines.push(
+    '',
+    'Accepted with a warning:',
+    ...adviceOf('warned'),
+    '',
+    'Read as their modern form:',
+    ...adviceOf('translated'),
+  )
   lines.push('', 'Refused, since leaving them out would change what the conf means:', ...adviceOf('rejected'))
   return `${lines.map(l => (l === '' ? '#' : `# ${l}`)).join('\n')}\n`
 }
@@ -66,7 +89,10 @@ export const documentedConf = (): string => {
 const confEntry = (name: string, entry: AnyDirective): string[] => {
   const lines = [`TAG: ${name} ${entry.kind.grammar}`]
   const facts = factsOf(entry)
-  lines.push(...wrapped(entry.doc, 106).map(l => `    ${l}`.trimEnd()), ...facts.flatMap(f => fill(f, 106)).map(f => `    ${f}`))
+  lines.push(
+    ...wrapped(entry.doc, 106).map(l => `    ${l}`.trimEnd()),
+    ...facts.flatMap(f => fill(f, 106)).map(f => `    ${f}`),
+  )
   if (entry.example !== null) lines.push('    Example:', ...entry.example.split('\n').map(l => `        ${l}`))
   return [...lines, `Default: ${defaultOf(name, entry)}`]
 }
@@ -75,19 +101,28 @@ const factsOf = (entry: AnyDirective): string[] => {
   const facts: string[] = []
   if (entry.kind.limits !== '') facts.push(`Limits: ${entry.kind.limits}.`)
   if (entry.aliases.length > 0) facts.push(`Old names: ${entry.aliases.join(', ')}.`)
-  if (entry.status === 'works' && entry.reload !== 'at once') facts.push(`A change counts for ${entry.reload === 'restart' ? 'the next start' : 'new connections'}.`)
+  if (entry.status === 'works' && entry.reload !== 'at once')
+    facts.push(`A change counts for ${entry.reload === 'restart' ? 'the next start' : 'new connections'}.`)
   if (entry.status === 'later') facts.push('Read and checked, without effect yet.')
   return facts
 }
 
-const namesOf = (status: Retired['status']): string[] => retiredOf(status).flatMap(([name, entry]) => [name, ...entry.aliases])
+const namesOf = (status: Retired['status']): string[] =>
+  retiredOf(status).flatMap(([name, entry]) => [name, ...entry.aliases])
 
-const adviceOf = (status: Retired['status']): string[] => retiredOf(status).map(([name, entry]) => `  ${[name, ...entry.aliases].join(', ')}: ${entry.doc}`)
+const adviceOf = (status: Retired['status']): string[] =>
+  retiredOf(status).map(([name, entry]) => `  ${[name, ...entry.aliases].join(', ')}: ${entry.doc}`)
 
 // --- docs/reference/conf.md ---
 
 export const referencePage = (): string => {
-  const lines = ['# The conf', '', '<!-- Generated from the table of directives by src/conf/document.ts; edit the table. -->', '', ...wrapped(grammar, 110)]
+  const lines = [
+    '# The conf',
+    '',
+    '<!-- Generated from the table of directives by src/conf/document.ts; edit the table. -->',
+    '',
+    ...wrapped(grammar, 110),
+  ]
   lines.push('', '## Contents', '')
   for (const title of Object.keys(sections)) lines.push(`- [${title}](#${anchor(title)})`)
   lines.push('- [ACL types](#acl-types)', '- [No longer needed](#no-longer-needed)')
@@ -98,13 +133,33 @@ export const referencePage = (): string => {
   lines.push('', '## ACL types', '', '| type | what it looks at | options |', '| --- | --- | --- |')
   for (const [name, type] of Object.entries(aclTypes)) {
     if (type.retired) continue
-    const facts = [...type.flags, ...(type.argument ? [`first word: ${type.argument}`] : []), ...(type.slow ? ['slow'] : []), ...(type.alias ? [`old name ${type.alias}`] : [])]
+    const facts = [
+      ...type.flags,
+      ...(type.argument ? [`first word: ${type.argument}`] : []),
+      ...(type.slow ? ['slow'] : []),
+      ...(type.alias ? [`old name ${type.alias}`] : []),
+    ]
     lines.push(`| \`${name}\` | ${cell(type.doc)} | ${cell(facts.join(', '))} |`)
   }
   lines.push('', 'Built in:', '', ...builtInAcls.map(a => `- \`acl ${a.name} ${a.type} ${a.values.join(' ')}\``))
-  lines.push('', '## No longer needed', '', `Accepted without a word: ${namesOf('silent').map(n => `\`${n}\``).join(', ')}.`)
-  lines.push('', ...retiredTable('Accepted with a warning', 'do instead', 'warned'), '', ...retiredTable('Read as their modern form', 'read as', 'translated'))
-  lines.push('', ...retiredTable('Refused, since leaving them out would change what the conf means', 'do instead', 'rejected'))
+  lines.push(
+    '',
+    '## No longer needed',
+    '',
+    `Accepted without a word: ${namesOf('silent')
+      .map(n => `\`${n}\``)
+      .join(', ')}.`,
+  )
+  lines.push(
+    '',
+    ...retiredTable('Accepted with a warning', 'do instead', 'warned'),
+    '',
+    ...retiredTable('Read as their modern form', 'read as', 'translated'),
+  )
+  lines.push(
+    '',
+    ...retiredTable('Refused, since leaving them out would change what the conf means', 'do instead', 'rejected'),
+  )
   return `${lines.join('\n')}\n`
 }
 
@@ -118,7 +173,10 @@ const pageEntry = (name: string, entry: AnyDirective): string[] => {
   if (entry.kind.limits !== '') lines.push(`- limits: ${entry.kind.limits}`)
   if (entry.aliases.length > 0) lines.push(`- old names: ${entry.aliases.map(a => `\`${a}\``).join(', ')}`)
   lines.push(`- status: ${words[entry.status]}`)
-  if (entry.status === 'works') lines.push(`- a change counts: ${entry.reload === 'restart' ? 'after a restart' : entry.reload === 'at once' ? 'at once' : 'for new connections'}`)
+  if (entry.status === 'works')
+    lines.push(
+      `- a change counts: ${entry.reload === 'restart' ? 'after a restart' : entry.reload === 'at once' ? 'at once' : 'for new connections'}`,
+    )
   return entry.example === null ? lines : [...lines, '', '```', ...entry.example.split('\n'), '```']
 }
 
@@ -127,7 +185,9 @@ const retiredTable = (title: string, column: string, status: Retired['status']):
   '',
   `| directive | ${column} |`,
   '| --- | --- |',
-  ...retiredOf(status).map(([name, entry]) => `| ${[name, ...entry.aliases].map(n => `\`${n}\``).join(', ')} | ${cell(entry.doc)} |`),
+  ...retiredOf(status).map(
+    ([name, entry]) => `| ${[name, ...entry.aliases].map(n => `\`${n}\``).join(', ')} | ${cell(entry.doc)} |`,
+  ),
 ]
 
 /** The generated files, by path from the root of the repository. */

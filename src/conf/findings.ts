@@ -31,7 +31,12 @@ export class Findings {
     if (severity === 'fatal' || severity === 'error') this.refusals++
     if (this.list.length < listedMax) this.list.push({ severity, at, message, hint })
     else if (this.list.length === listedMax) {
-      this.list.push({ severity: 'note', at, message: `more than ${listedMax} remarks: the rest is not listed`, hint: '' })
+      this.list.push({
+        severity: 'note',
+        at,
+        message: `more than ${listedMax} remarks: the rest is not listed`,
+        hint: '',
+      })
     }
   }
 }
@@ -44,7 +49,8 @@ export const placeText = (at: Location): string => `${at.file}:${at.line}:${at.c
 /** Several lines: what and where; the place to jump to; where it was included from; what to do. */
 export const diagnosticText = (d: Diagnostic): string => {
   const lines = [`${words[d.severity]}: ${d.at.file}(${d.at.line}): ${d.message}`, `    at ${placeText(d.at)}`]
-  for (let from = d.at.from; from !== null; from = from.from) lines.push(`    included from ${from.file}(${from.line})`)
+  for (let from = d.at.from; from !== null; from = from.from)
+    lines.push(`    included from ${from.file}(${from.line})`)
   if (d.hint !== '') lines.push(`    hint: ${d.hint}`)
   return lines.join('\n')
 }

@@ -65,7 +65,8 @@ export class Line {
     const start = this.#start()
     if (start < 0) return null
     const text = this.#line.text
-    if (this.scope.quotedValues) return text[start] === '"' || text[start] === "'" ? this.#quoted(start) : this.#bare(start)
+    if (this.scope.quotedValues)
+      return text[start] === '"' || text[start] === "'" ? this.#quoted(start) : this.#bare(start)
     let end = start
     while (end < text.length && !isBlank(text[end])) end++
     this.#offset = end
@@ -88,7 +89,11 @@ export class Line {
     const start = this.#start()
     if (start < 0) return null
     if (this.scope.quotedValues) {
-      this.fatal('Can not read regex expression while configuration_includes_quoted_values is enabled', this.peek(), 'switch it off before this line and on again after it')
+      this.fatal(
+        'Can not read regex expression while configuration_includes_quoted_values is enabled',
+        this.peek(),
+        'switch it off before this line and on again after it',
+      )
       this.#offset = this.#line.text.length
       return null
     }
@@ -145,7 +150,8 @@ export class Line {
     while (end < text.length && text[end] !== '"' && text[end] !== "'") end++
     const word: Word = { text: text.slice(start + 1, end), offset: start, quoted: false, isFile: true }
     if (end === text.length) this.fatal('the closing quote of the file name is missing', word)
-    else if (end + 1 < text.length && !isBlank(text[end + 1])) this.fatal('expecting a blank after the closing quote', word)
+    else if (end + 1 < text.length && !isBlank(text[end + 1]))
+      this.fatal('expecting a blank after the closing quote', word)
     this.#offset = Math.min(end + 1, text.length)
     while (this.#offset < text.length && !isBlank(text[this.#offset])) this.#offset++
     return word
@@ -165,7 +171,11 @@ export class Line {
       const c = line[i] ?? ''
       if (c === 'n' || c === 'r' || c === 't') text += c === 'n' ? '\n' : c === 'r' ? '\r' : '\t'
       else if (/^[a-z0-9]$/i.test(c)) {
-        this.scope.findings.fatal(this.#line.at(i - 1), `Unsupported escape sequence '\\${c}'`, String.raw`known are \r \n \t and a backslash before anything that is no letter or digit`)
+        this.scope.findings.fatal(
+          this.#line.at(i - 1),
+          `Unsupported escape sequence '\\${c}'`,
+          String.raw`known are \r \n \t and a backslash before anything that is no letter or digit`,
+        )
       } else text += c
     }
     const word: Word = { text, offset: start, quoted: true, isFile: false }
@@ -187,9 +197,18 @@ export class Line {
     const word: Word = { text, offset: start, quoted: false, isFile: false }
     const call = /^([A-Za-z_]\w*)\(/.exec(text)
     const wrong = /[^A-Za-z0-9.,()\-=_/:+]/.exec(text.replace(/^!/, '').replace(/%$/, ''))
-    if (call !== null) this.fatal(`Unknown cfg function '${call[1]}'`, word, 'only parameters("FILE") is known, in a list of ACL values')
+    if (call !== null)
+      this.fatal(
+        `Unknown cfg function '${call[1]}'`,
+        word,
+        'only parameters("FILE") is known, in a list of ACL values',
+      )
     else if (wrong !== null) {
-      this.fatal(`Not alphanumeric character '${wrong[0]}' in unquoted token '${text}'`, word, 'put the word in quotes')
+      this.fatal(
+        `Not alphanumeric character '${wrong[0]}' in unquoted token '${text}'`,
+        word,
+        'put the word in quotes',
+      )
     }
     return word
   }

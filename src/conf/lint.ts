@@ -16,29 +16,48 @@ export const lint = (config: Config, acls: AclTable, findings: Findings, start: 
 const ports = (list: readonly PortConfig[], config: Config, findings: Findings, start: Location): void => {
   if (list.length === 0) {
     // http_port lines that were refused have been told of
-    if (!config.given.has('http_port')) findings.fatal(start, 'No HTTP, HTTPS, or FTP ports configured', 'write: http_port 3128')
+    if (!config.given.has('http_port'))
+      findings.fatal(start, 'No HTTP, HTTPS, or FTP ports configured', 'write: http_port 3128')
     return
   }
   for (const [i, port] of list.entries()) {
-    const same = list.slice(0, i).find(p => p.port === port.port && p.address === port.address && p.hostName === port.hostName)
+    const same = list
+      .slice(0, i)
+      .find(p => p.port === port.port && p.address === port.address && p.hostName === port.hostName)
     if (same !== undefined && port.port !== 0) {
-      findings.error(port.at, `port ${port.port} is already listened to by line ${same.at.line}`, 'one socket has one mode: remove one line')
+      findings.error(
+        port.at,
+        `port ${port.port} is already listened to by line ${same.at.line}`,
+        'one socket has one mode: remove one line',
+      )
       continue
     }
     const wide = list.find(p => p !== port && p.port === port.port && p.dualStack)
     if (wide !== undefined && !port.dualStack && port.port !== 0) {
-      findings.warning(port.at, `line ${wide.at.line} listens to port ${port.port} on every address already`, 'most systems allow only one of them')
+      findings.warning(
+        port.at,
+        `line ${wide.at.line} listens to port ${port.port} on every address already`,
+        'most systems allow only one of them',
+      )
     }
   }
   const only = list[0]
   if (only !== undefined && list.every(p => p.mode === 'intercept' || p.mode === 'tproxy')) {
-    findings.note(only.at, 'No forward-proxy ports configured: clients can be intercepted only', 'to have one, write: http_port 3128')
+    findings.note(
+      only.at,
+      'No forward-proxy ports configured: clients can be intercepted only',
+      'to have one, write: http_port 3128',
+    )
   }
 }
 
 const access = (config: Config, findings: Findings, start: Location): void => {
   if (config.http_access.every(l => l.at.line === 0)) {
-    findings.warning(start, 'no http_access line: every request is denied', 'write: acl localnet src NETWORK, http_access allow localnet, http_access deny all')
+    findings.warning(
+      start,
+      'no http_access line: every request is denied',
+      'write: acl localnet src NETWORK, http_access allow localnet, http_access deny all',
+    )
     return
   }
   const last = config.http_access.at(-1)
@@ -51,7 +70,11 @@ const access = (config: Config, findings: Findings, start: Location): void => {
     if (implied === 'allow') findings.warning(last.at, message, hint)
     else findings.note(last.at, message, hint)
   } else if (open.action === 'allow' && reachableFromOutside(config)) {
-    findings.note(open.at, 'everybody who can reach a port may use this proxy', 'allow your own networks and end with: http_access deny all')
+    findings.note(
+      open.at,
+      'everybody who can reach a port may use this proxy',
+      'allow your own networks and end with: http_access deny all',
+    )
   }
 }
 
@@ -65,13 +88,24 @@ const unreachable = (name: string, lines: readonly AccessLine[], findings: Findi
   const seen = new Map<string, AccessLine>()
   let end: AccessLine | null = null
   for (const line of lines) {
-    const key = line.acls.map(a => `${a.negated ? '!' : ''}${a.name}`).sort().join(' ')
+    const key = line.acls
+      .map(a => `${a.negated ? '!' : ''}${a.name}`)
+      .sort()
+      .join(' ')
     const same = seen.get(key)
     if (end !== null) {
-      findings.warning(line.at, `this ${name} line can never match: line ${end.at.line} is for everybody`, 'move it up or remove it')
+      findings.warning(
+        line.at,
+        `this ${name} line can never match: line ${end.at.line} is for everybody`,
+        'move it up or remove it',
+      )
     } else if (same !== undefined) {
       const what = same.action === line.action ? 'says the same' : 'says the opposite'
-      findings.warning(line.at, `this ${name} line can never match: line ${same.at.line} ${what} for the same ACLs`, 'remove one of them')
+      findings.warning(
+        line.at,
+        `this ${name} line can never match: line ${same.at.line} ${what} for the same ACLs`,
+        'remove one of them',
+      )
     }
     if (same === undefined) seen.set(key, line)
     if (end === null && isForAll(line)) end = line
@@ -86,7 +120,12 @@ const patterns = (config: Config, findings: Findings): void => {
     const key = `${caseInsensitive ? '-i ' : ''}${regex}`
     const same = seen.get(key)
     if (everything !== null) behind.push(at)
-    else if (same !== undefined) findings.warning(at, `this refresh_pattern can never match: line ${same.line} has the same regex`, 'remove one of them')
+    else if (same !== undefined)
+      findings.warning(
+        at,
+        `this refresh_pattern can never match: line ${same.line} has the same regex`,
+        'remove one of them',
+      )
     else seen.set(key, at)
     if (matchesAll.test(regex)) everything ??= at
   }

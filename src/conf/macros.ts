@@ -25,7 +25,11 @@ export const expandMacros = (line: LogicalLine, world: ConfWorld, findings: Find
       continue
     }
     if (found.index > commentAt(line.text)) continue
-    findings.error(line.at(found.index), value?.message ?? `\`${found[0]}\` looks like an unfilled template placeholder`, value?.hint ?? placeholderHint)
+    findings.error(
+      line.at(found.index),
+      value?.message ?? `\`${found[0]}\` looks like an unfilled template placeholder`,
+      value?.hint ?? placeholderHint,
+    )
     refused = true
   }
   if (refused) return line.brokenCopy()
@@ -34,14 +38,20 @@ export const expandMacros = (line: LogicalLine, world: ConfWorld, findings: Find
 
 const placeholderHint = 'fill it in, or use ${env:NAME} or ${env:NAME:-default}, which are read from the environment'
 
-type MacroValue = { readonly ok: true; readonly text: string } | { readonly ok: false; readonly message: string; readonly hint: string }
+type MacroValue =
+  | { readonly ok: true; readonly text: string }
+  | { readonly ok: false; readonly message: string; readonly hint: string }
 
 const valueOf = (name: string, world: ConfWorld): MacroValue => {
   if (name === 'service_name') return { ok: true, text: world.serviceName ?? 'glassquid' }
   if (name === 'process_name') return { ok: true, text: world.processName ?? 'glassquid' }
   if (name === 'process_number') return { ok: true, text: String(world.processNumber ?? 0) }
   if (!name.startsWith('env:')) {
-    return { ok: false, message: `\`\${${name}}\` looks like an unfilled template placeholder`, hint: placeholderHint }
+    return {
+      ok: false,
+      message: `\`\${${name}}\` looks like an unfilled template placeholder`,
+      hint: placeholderHint,
+    }
   }
   const dash = name.indexOf(':-', 4)
   const variable = dash < 0 ? name.slice(4) : name.slice(4, dash)
@@ -56,6 +66,7 @@ const valueOf = (name: string, world: ConfWorld): MacroValue => {
     }
   }
   // a line break would smuggle in a second directive
-  if (/[\r\n]/.test(text)) return { ok: false, message: `the environment variable ${variable} holds a line break`, hint: '' }
+  if (/[\r\n]/.test(text))
+    return { ok: false, message: `the environment variable ${variable} holds a line break`, hint: '' }
   return { ok: true, text }
 }

@@ -2,7 +2,13 @@ import { assert } from '../base/index.ts'
 import { AclTable } from './acl-table.ts'
 import type { Config, Diagnostic, Location } from './config.ts'
 import type { Retired } from './directive/directive.ts'
-import { type AnyDirective, type DirectiveName, directiveNames, directives, knownDirective } from './directive/index.ts'
+import {
+  type AnyDirective,
+  type DirectiveName,
+  directiveNames,
+  directives,
+  knownDirective,
+} from './directive/index.ts'
 import { restrictingPortOptions } from './directive/ports.ts'
 import { Findings } from './findings.ts'
 import { LogicalLine } from './lexer.ts'
@@ -24,6 +30,8 @@ export const parseConf = (source: ConfSource, world: ConfWorld): ParsedConf => n
 class Parsing {
   readonly #world: ConfWorld
   readonly #findings = new Findings()
+  /** In the order of first mention, list files of ACLs too. */
+  readonly #files = new Set<string>()
   readonly #scope: Scope
   readonly #values = new Map<DirectiveName, unknown>()
   readonly #firstAt = new Map<DirectiveName, Location>()
@@ -34,18 +42,23 @@ class Parsing {
   #unknown = 0
 
   constructor(world: ConfWorld) {
-    this.#world = world
-    this.#scope = newScope(world, this.#findings)
+    const readFile = (path: string): string => {
+      const text = world.readFile(path)
+      this.#files.add(path)
+      return text
+    }
+    this.#world = { ...world, readFile }
+    this.#scope = newScope(this.#world, this.#findings)
   }
 
   parse(source: ConfSource): ParsedConf {
-    const reader = new Reader(this.#world, this.#findings)
-    for (const line of reader.lines(source)) this.#line(line)
+    if (source.text !== undefined) this.#files.add(source.file)
+    for (const line of new Reader(this.#world, this.#findings).lines(source)) this.#line(line)
     this.#scope.acls.reportUnknown(this.#findings, this.#scope.formats)
     const start: Location = { file: source.file, line: 1, column: 1, from: null }
     if (this.#unknown > 0) this.#findings.fatal(start, `Found ${this.#unknown} unrecognized directive(s)`)
-    const config = this.#config([...reader.files])
-    if (reader.files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
+    const config = this.#config()
+    if (this.#files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
     this.#summarise(config)
     return { config: this.#findings.refusals > 0 ? null : config, diagnostics: this.#findings.list }
   }
@@ -95,15 +108,25 @@ class Parsing {
         if (!this.#warned.has(line.name)) this.#warned.set(line.name, { at: line.at(), advice: entry.doc })
         return
       case 'rejected':
-        return this.#findings.error(line.at(), `'${line.name}' is no longer a directive; leaving it out would change what this conf means`, entry.doc)
+        return this.#findings.error(
+          line.at(),
+          `'${line.name}' is no longer a directive; leaving it out would change what this conf means`,
+          entry.doc,
+        )
       case 'translated': {
         const refusals = this.#findings.refusals
         const modern = entry.translate?.(line) ?? null
         if (modern === null || this.#findings.refusals > refusals) return
-        line.note(`'${line.name}' is read as: ${modern.length > 0 ? modern.join('; ') : entry.doc}`, null, 'write it that way')
+        line.note(
+          `'${line.name}' is read as: ${modern.length > 0 ? modern.join('; ') : entry.doc}`,
+          null,
+          'write it that way',
+        )
         const at = logical.at(0)
         for (const text of modern) {
-          this.#line(new LogicalLine(text, logical.source, [{ offset: 0, line: at.line, column: at.column, still: true }]))
+          this.#line(
+            new LogicalLine(text, logical.source, [{ offset: 0, line: at.line, column: at.column, still: true }]),
+          )
         }
         return
       }
@@ -116,7 +139,8 @@ class Parsing {
     const hint = like === null ? '' : `did you mean ${like}?`
     const message = `unrecognized directive near '${line.text.slice(0, 60)}'`
     // an access list that is left out may have been the one that forbids
-    if (this.#values.get('unknown_directives') === 'warn' && !line.name.endsWith('_access')) return line.warning(message, null, hint)
+    if (this.#values.get('unknown_directives') === 'warn' && !line.name.endsWith('_access'))
+      return line.warning(message, null, hint)
     this.#unknown++
     line.error(message, null, hint)
   }
@@ -129,7 +153,8 @@ class Parsing {
     if (first !== undefined) {
       const all = [...names, ...new Set(tls.map(o => `http_port ${o.name}`))]
       const open = all.filter(name => restricts(name))
-      const danger = open.length === 0 ? '' : `; what ${open.join(', ')} would forbid or limit is NOT forbidden or limited`
+      const danger =
+        open.length === 0 ? '' : `; what ${open.join(', ')} would forbid or limit is NOT forbidden or limited`
       this.#findings.warning(first, `read, but without effect yet: ${all.join(', ')}${danger}`)
     }
     const dead = [...this.#warned]
@@ -139,11 +164,11 @@ class Parsing {
     this.#findings.warning(firstDead[1].at, `these directives no longer do anything: ${list.join(', ')}`)
   }
 
-  #config(files: readonly string[]): Config {
+  #config(): Config {
     const values: Record<string, unknown> = {}
     for (const name of Object.keys(directives)) values[name] = this.#valueOf(name as DirectiveName) // a key of the table
     values['given'] = new Set(this.#firstAt.keys())
-    values['files'] = files
+    values['files'] = [...this.#files]
     return values as Config // one value per name, made by that name's kind
   }
 
@@ -191,9 +216,15 @@ const readDefault = (name: DirectiveName, commonByDefault = false): unknown => {
   const findings = new Findings()
   const scope: Scope = { ...newScope(noWorld, findings), commonByDefault }
   const text = `${name} ${commonByDefault ? directive.default.replace(/ squid$/, '') : directive.default}`
-  const line = new Line(new LogicalLine(text, { file: '(default)', from: null }, [{ offset: 0, line: 0, column: 0, still: true }]), scope)
+  const line = new Line(
+    new LogicalLine(text, { file: '(default)', from: null }, [{ offset: 0, line: 0, column: 0, still: true }]),
+    scope,
+  )
   const value = directive.kind.read(line, directive.kind.initial)
-  assert(value !== undefined && findings.list.length === 0 && line.next() === null, `the default of ${name} is a proper line`)
+  assert(
+    value !== undefined && findings.list.length === 0 && line.next() === null,
+    `the default of ${name} is a proper line`,
+  )
   return value
 }
 

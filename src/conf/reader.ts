@@ -18,8 +18,6 @@ export interface ConfSource {
 }
 
 export class Reader {
-  /** Every file read, in the order of first mention. */
-  readonly files = new Set<string>()
   readonly #world: ConfWorld
   readonly #findings: Findings
 
@@ -35,12 +33,14 @@ export class Reader {
   }
 
   *#fileLines(text: string, source: SourceFile): Generator<LogicalLine> {
-    this.files.add(source.file)
     const conditions = new Conditions(this.#findings)
     const remark = (at: Location, message: string, hint: string) => this.#findings.warning(at, message, hint)
     for (const raw of logicalLines(text, source, remark)) {
       // in a branch not taken, unknown macros are nobody's business
-      const line = conditions.taken || /^(if|else|endif|elif)/.test(raw.text) ? expandMacros(raw, this.#world, this.#findings) : raw
+      const line =
+        conditions.taken || /^(if|else|endif|elif)/.test(raw.text)
+          ? expandMacros(raw, this.#world, this.#findings)
+          : raw
       if (conditions.take(line) || !conditions.taken) continue
       if (!/^include(?=[ \t]|$)/.test(line.text)) yield line
       else if (!line.broken) yield* this.#include(line)
@@ -51,7 +51,7 @@ export class Reader {
   *#include(line: LogicalLine): Generator<LogicalLine> {
     const end = commentAt(line.text)
     let given = false
-    for (let at = blanksAt(line.text, 'include'.length); at < end; ) {
+    for (let at = blanksAt(line.text, 'include'.length); at < end;) {
       let stop = at
       while (stop < end && !/[ \t]/.test(line.text[stop] ?? '')) stop++
       given = true
@@ -64,7 +64,11 @@ export class Reader {
   *#includeWord(word: string, at: Location): Generator<LogicalLine> {
     const path = word.replace(/^(["'])(.*)\1$/, '$2')
     if (path.startsWith('!') || path.startsWith('|')) {
-      this.#findings.fatal(at, `'${path}' is a command; a conf never runs one`, 'write its output to a file and include that')
+      this.#findings.fatal(
+        at,
+        `'${path}' is a command; a conf never runs one`,
+        'write its output to a file and include that',
+      )
       return
     }
     const pattern = /[*?[]/.test(path)

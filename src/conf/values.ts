@@ -9,7 +9,11 @@ export type Value<T> =
   | { readonly ok: true; readonly value: T; readonly remark?: Remark; /** Words used up. */ readonly words: 1 | 2 }
   | { readonly ok: false; readonly message: string; readonly hint: string }
 
-const refused = (message: string, hint = ''): { ok: false; message: string; hint: string } => ({ ok: false, message, hint })
+const refused = (message: string, hint = ''): { ok: false; message: string; hint: string } => ({
+  ok: false,
+  message,
+  hint,
+})
 const note = (message: string, hint = ''): Remark => ({ severity: 'note', message, hint })
 const warning = (message: string, hint = ''): Remark => ({ severity: 'warning', message, hint })
 
@@ -19,7 +23,8 @@ export const wholeNumber = (word: string): number | null => {
   if (found === null) return null
   const [, sign, hex, octal, decimal] = found
   if (decimal !== undefined && decimal.length > 1 && decimal.startsWith('0')) return null // 08 is no octal number
-  const size = hex !== undefined ? Number.parseInt(hex, 16) : octal !== undefined ? Number.parseInt(octal, 8) : Number(decimal)
+  const size =
+    hex !== undefined ? Number.parseInt(hex, 16) : octal !== undefined ? Number.parseInt(octal, 8) : Number(decimal)
   if (!Number.isSafeInteger(size)) return null
   return sign === '-' && size !== 0 ? -size : size
 }
@@ -28,15 +33,29 @@ export const readOnOff = (word: string): Value<boolean> => {
   if (word === 'on') return { ok: true, value: true, words: 1 }
   if (word === 'off') return { ok: true, value: false, words: 1 }
   const lower = word.toLowerCase()
-  const modern = ['on', 'enable', 'yes', 'true', '1'].includes(lower) ? 'on' : ['off', 'disable', 'no', 'false', '0'].includes(lower) ? 'off' : null
+  const modern = ['on', 'enable', 'yes', 'true', '1'].includes(lower)
+    ? 'on'
+    : ['off', 'disable', 'no', 'false', '0'].includes(lower)
+      ? 'off'
+      : null
   if (word === 'enable' || word === 'disable') {
-    return { ok: true, value: word === 'enable', words: 1, remark: warning(`'${word}' is deprecated`, `write '${modern}'`) }
+    return {
+      ok: true,
+      value: word === 'enable',
+      words: 1,
+      remark: warning(`'${word}' is deprecated`, `write '${modern}'`),
+    }
   }
   return refused(`expecting 'on' or 'off', got '${word}'`, modern === null ? '' : `write '${modern}'`)
 }
 
 /** A decimal number, perhaps with a fraction, and the letters glued to it. */
 const amount = /^([+-]?\d+(?:\.\d*)?|[+-]?\.\d+)([a-zA-Z]*)$/
+
+/** Words by the size they stand for. A function declaration, since the tables below are made while the module loads. */
+function unitsOf(sizes: readonly [size: number, words: string][]): ReadonlyMap<string, number> {
+  return new Map(sizes.flatMap(([size, words]) => words.split(' ').map(word => [word, size] as const)))
+}
 
 const sizeUnits: readonly [stem: string, size: number][] = [
   ['bytes', 1],
@@ -46,13 +65,13 @@ const sizeUnits: readonly [stem: string, size: number][] = [
 ]
 
 // what Squid refuses and nobody can misunderstand
-const looseSizeUnits: Readonly<Record<string, number>> = {
-  b: 1, byte: 1,
-  k: 1024, kib: 1024, kilobyte: 1024, kilobytes: 1024, kbyte: 1024, kbytes: 1024,
-  m: 1024 ** 2, mib: 1024 ** 2, megabyte: 1024 ** 2, megabytes: 1024 ** 2, mbyte: 1024 ** 2, mbytes: 1024 ** 2,
-  g: 1024 ** 3, gib: 1024 ** 3, gigabyte: 1024 ** 3, gigabytes: 1024 ** 3, gbyte: 1024 ** 3, gbytes: 1024 ** 3,
-  t: 1024 ** 4, tb: 1024 ** 4, tib: 1024 ** 4,
-}
+const looseSizeUnits = unitsOf([
+  [1, 'b byte'],
+  [1024, 'k kib kilobyte kilobytes kbyte kbytes'],
+  [1024 ** 2, 'm mib megabyte megabytes mbyte mbytes'],
+  [1024 ** 3, 'g gib gigabyte gigabytes gbyte gbytes'],
+  [1024 ** 4, 't tb tib'],
+])
 
 interface Unit {
   readonly size: number
@@ -61,7 +80,7 @@ interface Unit {
 
 const sizeUnit = (word: string): Unit | null => {
   const lower = word.toLowerCase()
-  const loose = Object.hasOwn(looseSizeUnits, lower) ? looseSizeUnits[lower] : undefined
+  const loose = looseSizeUnits.get(lower)
   if (loose !== undefined) return { size: loose, exact: false }
   const found = sizeUnits.find(([stem]) => lower.startsWith(stem))
   return found === undefined ? null : { size: found[1], exact: true }
@@ -79,25 +98,43 @@ export const readSize = (word: string, next: string | undefined, unit: Bytes): V
   if (unitWord === undefined) return sizeWithoutUnit(number, unit)
   const known = sizeUnit(unitWord)
   if (known === null) {
-    if (number === 0 && words === 2) return { ok: true, value: bytes(0), words: 1 } // 0 needs no unit: the word is something else
-    return refused(`Unknown bytes unit '${unitWord}'`, 'units are bytes, KB, MB and GB, each 1024 times the one before')
+    // 0 needs no unit: the word is something else
+    if (number === 0 && words === 2) return { ok: true, value: bytes(0), words: 1 }
+    return refused(
+      `Unknown bytes unit '${unitWord}'`,
+      'units are bytes, KB, MB and GB, each 1024 times the one before',
+    )
   }
   const value = Math.floor(number * known.size)
   if (!Number.isSafeInteger(value)) return refused(`'${word}' is too large`)
   if (known.exact && glued === '') return { ok: true, value: bytes(value), words }
-  return { ok: true, value: bytes(value), words, remark: note(`read as ${sizeText(bytes(value))}`, 'Squid wants a number, a blank, and bytes, KB, MB or GB') }
+  return {
+    ok: true,
+    value: bytes(value),
+    words,
+    remark: note(`read as ${sizeText(bytes(value))}`, 'Squid wants a number, a blank, and bytes, KB, MB or GB'),
+  }
 }
 
 const sizeWithoutUnit = (number: number, unit: Bytes): Value<Bytes> => {
   const value = Math.floor(number * unit)
   if (!Number.isSafeInteger(value)) return refused(`'${number}' is too large`)
   if (number === 0) return { ok: true, value: bytes(0), words: 1 }
-  return { ok: true, value: bytes(value), words: 1, remark: warning(`No units, assuming ${sizeText(bytes(value))}`, 'write the unit: bytes, KB, MB or GB') }
+  return {
+    ok: true,
+    value: bytes(value),
+    words: 1,
+    remark: warning(`No units, assuming ${sizeText(bytes(value))}`, 'write the unit: bytes, KB, MB or GB'),
+  }
 }
 
 export const sizeText = (size: Bytes): string => {
   if (size === 0) return '0 KB'
-  for (const [unit, each] of [['GB', 1024 ** 3], ['MB', 1024 ** 2], ['KB', 1024]] as const) {
+  for (const [unit, each] of [
+    ['GB', 1024 ** 3],
+    ['MB', 1024 ** 2],
+    ['KB', 1024],
+  ] as const) {
     if (size % each === 0) return `${size / each} ${unit}`
   }
   return `${size} bytes`
@@ -121,17 +158,23 @@ const timeUnits: readonly [stem: string, ms: number][] = [
   ['decade', 10 * 365.2522 * day],
 ]
 
-const looseTimeUnits: Readonly<Record<string, number>> = {
-  ns: 1e-6, nsec: 1e-6, us: 1e-3, usec: 1e-3, ms: 1, msec: 1, msecs: 1,
-  s: 1000, sec: 1000, secs: 1000, m: 60_000, min: 60_000, mins: 60_000, h: 3_600_000, hr: 3_600_000, hrs: 3_600_000,
-  d: day, w: 7 * day, wk: 7 * day, y: 365.2522 * day, yr: 365.2522 * day,
-}
+const looseTimeUnits = unitsOf([
+  [1e-6, 'ns nsec'],
+  [1e-3, 'us usec'],
+  [1, 'ms msec msecs'],
+  [1000, 's sec secs'],
+  [60_000, 'm min mins'],
+  [3_600_000, 'h hr hrs'],
+  [day, 'd'],
+  [7 * day, 'w wk'],
+  [365.2522 * day, 'y yr'],
+])
 
 const timeUnit = (word: string): Unit | null => {
   const lower = word.toLowerCase()
   const found = timeUnits.find(([stem]) => lower.startsWith(stem))
   if (found !== undefined) return { size: found[1], exact: true }
-  const loose = Object.hasOwn(looseTimeUnits, lower) ? looseTimeUnits[lower] : undefined
+  const loose = looseTimeUnits.get(lower)
   return loose === undefined ? null : { size: loose, exact: false }
 }
 
@@ -149,7 +192,16 @@ export const readTime = (word: string, next: string | undefined, unit: number, f
   if (number < 0) return refused(`a time cannot be negative, got '${word}'`)
   if (unitWord === undefined) {
     if (number === 0) return { ok: true, value: 0, words: 1 }
-    return withinTime(word, number * unit, finest, 1, warning(`missing time unit, assuming ${timeText(number * unit)}`, 'write the unit: seconds, minutes, hours ...'))
+    return withinTime(
+      word,
+      number * unit,
+      finest,
+      1,
+      warning(
+        `missing time unit, assuming ${timeText(number * unit)}`,
+        'write the unit: seconds, minutes, hours ...',
+      ),
+    )
   }
   const known = timeUnit(unitWord)
   if (known === null) {
@@ -160,10 +212,24 @@ export const readTime = (word: string, next: string | undefined, unit: number, f
     return refused(`the time unit '${unitWord}' is too small here`, `the smallest step is ${timeText(finest)}`)
   }
   const exact = known.exact && glued === ''
-  return withinTime(word, number * known.size, finest, words, exact ? undefined : warning(`read as ${timeText(number * known.size)}`, 'Squid wants a number, a blank, and the unit in full'))
+  return withinTime(
+    word,
+    number * known.size,
+    finest,
+    words,
+    exact
+      ? undefined
+      : warning(`read as ${timeText(number * known.size)}`, 'Squid wants a number, a blank, and the unit in full'),
+  )
 }
 
-const withinTime = (word: string, ms: number, finest: number, words: 1 | 2, remark: Remark | undefined): Value<number> => {
+const withinTime = (
+  word: string,
+  ms: number,
+  finest: number,
+  words: 1 | 2,
+  remark: Remark | undefined,
+): Value<number> => {
   if (ms > timeMsMax) return refused(`'${word}' is too long a time`)
   const value = Math.floor(ms / finest) * finest
   return remark === undefined ? { ok: true, value, words } : { ok: true, value, words, remark }
@@ -171,7 +237,13 @@ const withinTime = (word: string, ms: number, finest: number, words: 1 | 2, rema
 
 export const timeText = (ms: number): string => {
   if (ms === 0) return '0 seconds'
-  for (const [unit, each] of [['week', 7 * day], ['day', day], ['hour', 3_600_000], ['minute', 60_000], ['second', 1000]] as const) {
+  for (const [unit, each] of [
+    ['week', 7 * day],
+    ['day', day],
+    ['hour', 3_600_000],
+    ['minute', 60_000],
+    ['second', 1000],
+  ] as const) {
     if (ms % each === 0) return `${ms / each} ${unit}${ms === each ? '' : 's'}`
   }
   return `${ms} millisecond${ms === 1 ? '' : 's'}`
@@ -180,7 +252,9 @@ export const timeText = (ms: number): string => {
 /** `20%`, `20`, `12.5%`; may exceed 100. */
 export const readPercent = (word: string): Value<number> => {
   const found = /^(\d{1,9}(?:\.\d{1,6})?)%?$/.exec(word)
-  return found === null ? refused(`expecting a percentage such as '20%', got '${word}'`) : { ok: true, value: Number(found[1]), words: 1 }
+  return found === null
+    ? refused(`expecting a percentage such as '20%', got '${word}'`)
+    : { ok: true, value: Number(found[1]), words: 1 }
 }
 
 /** A port number; null if it is none. */
@@ -194,7 +268,10 @@ export const portNumber = (word: string): number | null => {
 export const readAddress = (word: string): Value<string> => {
   const address = canonicalAddress(word)
   if (address !== null) return { ok: true, value: address, words: 1 }
-  return refused(`expecting an IP address, got '${word}'`, /[g-z]/i.test(word) ? 'names are not looked up here: write the address' : '')
+  return refused(
+    `expecting an IP address, got '${word}'`,
+    /[g-z]/i.test(word) ? 'names are not looked up here: write the address' : '',
+  )
 }
 
 /** `192.0.2.1`, `[2001:db8::1]`, each perhaps with `:PORT`. */
@@ -204,6 +281,7 @@ export const readServer = (word: string, port: number): Value<Endpoint> => {
   const colon = word.lastIndexOf(':')
   const host = canonicalAddress(word.slice(0, colon))
   const given = portNumber(word.slice(colon + 1))
-  if (colon < 0 || host === null || given === null || given === 0) return refused(`expecting an IP address, got '${word}'`)
+  if (colon < 0 || host === null || given === null || given === 0)
+    return refused(`expecting an IP address, got '${word}'`)
   return { ok: true, value: endpoint(host, given), words: 1 }
 }

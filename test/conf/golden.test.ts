@@ -7,7 +7,9 @@ import { casesOf, outcomeOf } from './golden.ts'
 
 const folder = new URL('../golden/conf/', import.meta.url)
 
-for (const file of readdirSync(folder).filter(f => f.endsWith('.conftest')).sort()) {
+for (const file of readdirSync(folder)
+  .filter(f => f.endsWith('.conftest'))
+  .sort()) {
   describe(file, () => {
     for (const one of casesOf(readFileSync(new URL(file, folder), 'utf8'))) {
       test(one.title, () => expect(outcomeOf(one)).toEqual(one.expected))

@@ -26,7 +26,11 @@ export const casesOf = (text: string): Case[] =>
     .map(block => {
       const end = block.indexOf('\n')
       const [conf = '', expected = ''] = block.slice(end + 1).split(/^-----\n/m)
-      return { title: block.slice(0, end), files: filesOf(conf), expected: expected.split('\n').filter(l => l !== '') }
+      return {
+        title: block.slice(0, end),
+        files: filesOf(conf),
+        expected: expected.split('\n').filter(l => l !== ''),
+      }
     })
 
 const filesOf = (text: string): Map<string, string> => {
@@ -37,7 +41,8 @@ const filesOf = (text: string): Map<string, string> => {
   return files
 }
 
-const letters = (text: string): string => text.replaceAll('␍', '\r').replaceAll('␉', '\t').replaceAll('␠', ' ').replaceAll('␂', '\ufeff')
+const letters = (text: string): string =>
+  text.replaceAll('␍', '\r').replaceAll('␉', '\t').replaceAll('␠', ' ').replaceAll('␂', '\ufeff')
 
 export const parseCase = (one: Case) =>
   parseConf(
@@ -63,14 +68,22 @@ export const outcomeOf = (one: Case): string[] => {
   const lines = diagnostics.filter(d => one.title.startsWith('lint:') || !ofLinter(d)).map(diagnosticLine)
   const wanted = new Set(one.expected.filter(l => l.startsWith('= ')).map(l => l.split(' ')[1]))
   if (config === null) return [...lines, 'null']
-  return [...lines, ...confText(config).split('\n').filter(l => wanted.has(l.split(' ')[0])).map(l => `= ${l}`)]
+  return [
+    ...lines,
+    ...confText(config)
+      .split('\n')
+      .filter(l => wanted.has(l.split(' ')[0]))
+      .map(l => `= ${l}`),
+  ]
 }
 
-const ofLinter = (d: Diagnostic): boolean => /^(No HTTP|no http_access|ACLs that no line uses|everybody who can)/.test(d.message)
+const ofLinter = (d: Diagnostic): boolean =>
+  /^(No HTTP|no http_access|ACLs that no line uses|everybody who can)/.test(d.message)
 
 const diagnosticLine = (d: Diagnostic): string =>
   `${d.severity} ${place(d.at)}${chain(d.at.from)} ${d.message}${d.hint === '' ? '' : ` | ${d.hint}`}`
 
 const place = (at: Location): string => `${at.file === main ? '' : `${at.file}:`}${at.line}:${at.column}`
 
-const chain = (from: Location | null): string => (from === null ? '' : ` < ${from.file}:${from.line}${chain(from.from)}`)
+const chain = (from: Location | null): string =>
+  from === null ? '' : ` < ${from.file}:${from.line}${chain(from.from)}`

@@ -43,7 +43,13 @@ http_access deny all`).http_port
   })
 
   test('options of an accelerator', () => {
-    expect(ports[5]).toMatchObject({ defaultSite: 'www.example.org', vport: 'local', vhost: false, protocol: 'http', tcpKeepalive: { idle: 60, interval: 10, timeout: 0 } })
+    expect(ports[5]).toMatchObject({
+      defaultSite: 'www.example.org',
+      vport: 'local',
+      vhost: false,
+      protocol: 'http',
+      tcpKeepalive: { idle: 60, interval: 10, timeout: 0 },
+    })
     expect(ports[6]).toMatchObject({ vport: 8080, vhost: true, protocol: 'https', defaultSite: null })
     expect(ports[0]).toMatchObject({ vhost: false, vport: null, connectionAuth: true })
   })
@@ -51,13 +57,17 @@ http_access deny all`).http_port
   test('port 0 is for tests', () => {
     const text = 'http_port 127.0.0.1:0\nhttp_port 127.0.0.1:0 intercept\nhttp_access deny all\n'
     expect(parseConf({ file: 'x.conf', text }, world()).config).toBeNull()
-    expect(parseConf({ file: 'x.conf', text }, { ...world(), portZero: true }).config?.http_port.map(p => p.port)).toEqual([0, 0])
+    expect(
+      parseConf({ file: 'x.conf', text }, { ...world(), portZero: true }).config?.http_port.map(p => p.port),
+    ).toEqual([0, 0])
   })
 })
 
 describe('acl', () => {
   test('values carry their place, -i their own, a list file its line', () => {
-    const { acl } = configOf('http_port 1\nacl a url_regex -i x +i y "list"\nhttp_access deny a', { list: '# c\n\nz w\n' })
+    const { acl } = configOf('http_port 1\nacl a url_regex -i x +i y "list"\nhttp_access deny a', {
+      list: '# c\n\nz w\n',
+    })
     const a = acl.find(d => d.name === 'a')
     expect(a?.values.map(v => [v.text, v.caseInsensitive, v.at.file, v.at.line, v.at.column])).toEqual([
       ['x', true, 'x.conf', 2, 20],
@@ -68,7 +78,9 @@ describe('acl', () => {
   })
 
   test('the built-in ones are there, and are marked', () => {
-    const builtIn = configOf('http_port 1').acl.filter(d => d.builtIn).map(d => `${d.name} ${d.type}`)
+    const builtIn = configOf('http_port 1')
+      .acl.filter(d => d.builtIn)
+      .map(d => `${d.name} ${d.type}`)
     expect(builtIn).toContain('all src')
     expect(builtIn).toContain('CONNECT method')
     expect(builtIn).toContain('to_linklocal dst')
@@ -77,12 +89,21 @@ describe('acl', () => {
   test('a use has the spelling of the definition', () => {
     const { http_access } = configOf('http_port 1\nacl LAN src 10.0.0.0/8\nhttp_access allow !lan connect')
     expect(http_access).toMatchObject([
-      { action: 'allow', acls: [{ name: 'LAN', negated: true }, { name: 'CONNECT', negated: false }], text: 'http_access allow !lan connect' },
+      {
+        action: 'allow',
+        acls: [
+          { name: 'LAN', negated: true },
+          { name: 'CONNECT', negated: false },
+        ],
+        text: 'http_access allow !lan connect',
+      },
     ])
   })
 
   test('types with a word of their own keep it apart', () => {
-    const { acl } = configOf('http_port 1\nacl h req_header X-A -i v\nacl h req_header x-a w\nacl n note -m=, tag v\nhttp_access deny h n')
+    const { acl } = configOf(
+      'http_port 1\nacl h req_header X-A -i v\nacl h req_header x-a w\nacl n note -m=, tag v\nhttp_access deny h n',
+    )
     const h = acl.find(d => d.name === 'h')
     expect([h?.argument?.text, h?.values.map(v => v.text)]).toEqual(['X-A', ['v', 'w']])
     const n = acl.find(d => d.name === 'n')
@@ -91,7 +112,10 @@ describe('acl', () => {
 
   test('a hundred thousand values, in a file or glued together, are no burden', () => {
     const values = Array.from({ length: 100_000 }, (_, i) => `h${i}.example`)
-    const { acl } = configOf(`http_port 1\nacl a dstdomain "list"\nacl b dstdomain \\\n ${values.join(' \\\n ')}\nhttp_access deny a b`, { list: values.join('\n') })
+    const { acl } = configOf(
+      `http_port 1\nacl a dstdomain "list"\nacl b dstdomain \\\n ${values.join(' \\\n ')}\nhttp_access deny a b`,
+      { list: values.join('\n') },
+    )
     const [a, b] = [acl.find(d => d.name === 'a'), acl.find(d => d.name === 'b')]
     expect(a?.values.length).toBe(100_000)
     expect(b?.values.at(-1)?.at).toEqual({ file: 'x.conf', line: 100_003, column: 2, from: null })
@@ -101,7 +125,9 @@ describe('acl', () => {
 describe('http_access keeps its lines in order, whatever they are', () => {
   const kinds = ['allow localhost', 'deny localhost', 'allow all', 'deny all']
   const orders: string[][] = [[]]
-  for (let n = 0; n < 3; n++) for (const order of orders.slice()) if (order.length === n) for (const kind of kinds) orders.push([...order, kind])
+  for (let n = 0; n < 3; n++)
+    for (const order of orders.slice())
+      if (order.length === n) for (const kind of kinds) orders.push([...order, kind])
 
   test('every order of none to three lines', () => {
     expect(orders.length).toBe(1 + 4 + 16 + 64)
@@ -116,19 +142,34 @@ describe('http_access keeps its lines in order, whatever they are', () => {
 
 describe('values', () => {
   test('no limit is Infinity', () => {
-    const c = configOf('http_port 1\nrequest_body_max_size 0 KB\nmaximum_object_size none\npconn_lifetime 0 seconds\nquick_abort_min -1 KB\n')
-    expect([c.request_body_max_size, c.maximum_object_size, c.pconn_lifetime, c.quick_abort_min]).toEqual([Infinity, Infinity, Infinity, Infinity])
+    const c = configOf(
+      'http_port 1\nrequest_body_max_size 0 KB\nmaximum_object_size none\npconn_lifetime 0 seconds\nquick_abort_min -1 KB\n',
+    )
+    expect([c.request_body_max_size, c.maximum_object_size, c.pconn_lifetime, c.quick_abort_min]).toEqual([
+      Infinity,
+      Infinity,
+      Infinity,
+      Infinity,
+    ])
   })
 
   test('times are milliseconds, ages are seconds', () => {
     const c = configOf('http_port 1\nconnect_timeout 2 minutes\nnegative_ttl 2 minutes\n')
-    expect([c.connect_timeout, c.negative_ttl, c.max_stale, c.client_lifetime]).toEqual([120_000, 120, 604_800, 86_400_000])
+    expect([c.connect_timeout, c.negative_ttl, c.max_stale, c.client_lifetime]).toEqual([
+      120_000, 120, 604_800, 86_400_000,
+    ])
   })
 
   test('refresh_pattern is in seconds, its percentage a percentage', () => {
-    const [pattern] = configOf('http_port 1\nrefresh_pattern -i \\.deb$ 60 150% 1440 override-expire max-stale=5').refresh_pattern
+    const [pattern] = configOf(
+      'http_port 1\nrefresh_pattern -i \\.deb$ 60 150% 1440 override-expire max-stale=5',
+    ).refresh_pattern
     expect(pattern).toMatchObject({
-      regex: '\\.deb$', caseInsensitive: true, min: 3600, percent: 150, max: 86_400,
+      regex: '\\.deb$',
+      caseInsensitive: true,
+      min: 3600,
+      percent: 150,
+      max: 86_400,
       options: { overrideExpire: true, ignoreReload: false, maxStale: 5, negativeTtl: null },
     })
   })
@@ -140,13 +181,15 @@ describe('values', () => {
       { module: 'stdio', place: '/a', format: 'f', acls: [{ name: 'localhost', negated: true }], onError: 'die' },
       { module: 'none', place: '', acls: [] },
     ])
-    expect(configOf('http_port 1').access_log).toMatchObject([{ module: 'daemon', place: '/var/log/glassquid/access.log', format: 'squid' }])
+    expect(configOf('http_port 1').access_log).toMatchObject([
+      { module: 'daemon', place: '/var/log/glassquid/access.log', format: 'squid' },
+    ])
   })
 
   test('what was given is told from what holds by itself, and every file is named', () => {
-    const c = configOf('include a\nhttp_port 1', { a: 'include b\nvia off', b: 'max_filedesc 10' })
-    expect([...c.given].sort()).toEqual(['http_port', 'max_filedescriptors', 'via'])
-    expect(c.files).toEqual(['x.conf', 'a', 'b'])
+    const c = configOf('include a\nhttp_port 1', { a: 'include b\nvia off\nacl l src "list"', b: 'max_filedesc 10', list: '' })
+    expect([...c.given].sort()).toEqual(['acl', 'http_port', 'max_filedescriptors', 'via'])
+    expect(c.files).toEqual(['x.conf', 'a', 'b', 'list'])
   })
 
   test('one Config does not change another', () => {
@@ -159,7 +202,10 @@ describe('values', () => {
 
 describe('what is printed', () => {
   test('keeps the words and file(line), and adds file:line:column and the chain of includes', () => {
-    const { diagnostics } = parseConf({ file: 'x.conf', text: '\ninclude sub.conf\nhttp_port 1\nhttp_access deny all' }, world({ 'sub.conf': 'http_acess allow all' }))
+    const { diagnostics } = parseConf(
+      { file: 'x.conf', text: '\ninclude sub.conf\nhttp_port 1\nhttp_access deny all' },
+      world({ 'sub.conf': 'http_acess allow all' }),
+    )
     expect(diagnostics.map(diagnosticText)).toEqual([
       `ERROR: sub.conf(1): unrecognized directive near 'http_acess allow all'
     at sub.conf:1:1
@@ -172,7 +218,10 @@ describe('what is printed', () => {
   })
 
   test('warnings and notes leave exit 0', () => {
-    const { diagnostics, config } = parseConf({ file: 'x.conf', text: 'http_port 1\nhttp_access allow all\nread_timeout 5 min' }, world())
+    const { diagnostics, config } = parseConf(
+      { file: 'x.conf', text: 'http_port 1\nhttp_access allow all\nread_timeout 5 min' },
+      world(),
+    )
     expect(diagnostics.map(d => d.severity)).toEqual(['warning', 'note'])
     expect(exitCodeOf(diagnostics)).toBe(0)
     expect(config).not.toBeNull()

@@ -3,7 +3,14 @@ import { describe, expect, expectTypeOf, test } from 'vitest'
 import type { Bytes, DurationMs, Endpoint } from '../../src/base/index.ts'
 import { type AnyDirective, directives, knownDirective, retired } from '../../src/conf/directive/index.ts'
 import { generatedFiles } from '../../src/conf/document.ts'
-import { type AccessLine, type Config, confText, type Diagnostic, parseConf, type PortConfig } from '../../src/conf/index.ts'
+import {
+  type AccessLine,
+  type Config,
+  confText,
+  type Diagnostic,
+  parseConf,
+  type PortConfig,
+} from '../../src/conf/index.ts'
 
 // The table is the truth: every name Squid and Lusca know is in it, what it calls a default or an example can be read,
 // and the documentation is what it says.
@@ -13,7 +20,8 @@ const textOf = (path: string) => readFileSync(new URL(path, root), 'utf8')
 
 const world = { readFile: () => '.example\n', glob: () => [], env: {} }
 const parse = (text: string) => parseConf({ file: 'x.conf', text }, world)
-const serious = (list: readonly Diagnostic[]) => list.filter(d => d.severity === 'fatal' || d.severity === 'error').map(d => d.message)
+const serious = (list: readonly Diagnostic[]) =>
+  list.filter(d => d.severity === 'fatal' || d.severity === 'error').map(d => d.message)
 
 const names = textOf('test/golden/conf/names.txt').trim().split('\n')
 const live = Object.entries(directives) as [string, AnyDirective][] // read by their own kinds only
@@ -40,7 +48,9 @@ describe('defaults', () => {
   test.each(live.filter(([, d]) => d.default !== null).map(([name, d]) => [name, d.default] as const))(
     '%s %s, written into the conf, changes nothing',
     (name, value) => {
-      const { config: written, diagnostics } = parse(`http_port 3128\n${name === 'http_access' ? '' : 'http_access deny all\n'}${name} ${value}\n`)
+      const { config: written, diagnostics } = parse(
+        `http_port 3128\n${name === 'http_access' ? '' : 'http_access deny all\n'}${name} ${value}\n`,
+      )
       expect(serious(diagnostics)).toEqual([])
       expect(diagnostics.filter(d => /without effect/.test(d.message))).toEqual([])
       expect(written && confText(written)).toBe(config && confText(config))
@@ -56,11 +66,15 @@ describe('defaults', () => {
 })
 
 describe('examples', () => {
-  const prelude = 'acl Safe_ports port 80\nacl SSL_ports port 443\nacl localnet src 10.0.0.0/8\nacl staff src 10.1.0.0/16\n'
-  test.each(live.filter(([, d]) => d.example !== null).map(([name, d]) => [name, d.example ?? ''] as const))('%s', (name, example) => {
-    const port = name === 'http_port' ? '' : 'http_port 3128\n'
-    expect(serious(parse(`${prelude}${port}${example}\n`).diagnostics)).toEqual([])
-  })
+  const prelude =
+    'acl Safe_ports port 80\nacl SSL_ports port 443\nacl localnet src 10.0.0.0/8\nacl staff src 10.1.0.0/16\n'
+  test.each(live.filter(([, d]) => d.example !== null).map(([name, d]) => [name, d.example ?? ''] as const))(
+    '%s',
+    (name, example) => {
+      const port = name === 'http_port' ? '' : 'http_port 3128\n'
+      expect(serious(parse(`${prelude}${port}${example}\n`).diagnostics)).toEqual([])
+    },
+  )
 })
 
 test('retired directives keep exit 0, whatever stands behind them', () => {
@@ -68,7 +82,10 @@ test('retired directives keep exit 0, whatever stands behind them', () => {
     if (entry.status !== 'silent' && entry.status !== 'warned') continue
     for (const spelling of [name, ...entry.aliases]) {
       const { diagnostics } = parse(`http_port 3128\nhttp_access deny all\n${spelling} any thing 1 %\n${spelling}\n`)
-      expect(diagnostics.map(d => d.severity), spelling).toEqual(entry.status === 'silent' ? [] : ['warning'])
+      expect(
+        diagnostics.map(d => d.severity),
+        spelling,
+      ).toEqual(entry.status === 'silent' ? [] : ['warning'])
     }
   }
 })
@@ -80,9 +97,12 @@ test('a directive whose lack lets more through says so', () => {
   }
 })
 
-test.each(Object.entries(generatedFiles()))('%s is current: otherwise run bin/nodex src/conf/document.ts', (path, text) => {
-  expect(textOf(path)).toBe(text)
-})
+test.each(Object.entries(generatedFiles()))(
+  '%s is current: otherwise run bin/nodex src/conf/document.ts',
+  (path, text) => {
+    expect(textOf(path)).toBe(text)
+  },
+)
 
 test.each(['conf/glassquid.conf', 'conf/lab.conf'])('%s is read without a warning', path => {
   const { config, diagnostics } = parseConf({ file: path, text: textOf(path) }, world)

@@ -3,7 +3,17 @@ import { describe, expect, test } from 'vitest'
 import { bytes } from '../../src/base/index.ts'
 import { canonicalNetwork } from '../../src/conf/network.ts'
 import { nearest } from '../../src/conf/nearest.ts'
-import { readAddress, readOnOff, readPercent, readServer, readSize, readTime, sizeText, timeText, wholeNumber } from '../../src/conf/values.ts'
+import {
+  readAddress,
+  readOnOff,
+  readPercent,
+  readServer,
+  readSize,
+  readTime,
+  sizeText,
+  timeText,
+  wholeNumber,
+} from '../../src/conf/values.ts'
 
 // The unit table: what each spelling of a size or a time means, which are strict and which are remarked on, and which
 // are refused. Seen in the value, the remark and the words used up.
@@ -138,7 +148,9 @@ test('addresses are canonical', () => {
   expect(readAddress('[2001:DB8:0::1]')).toMatchObject({ value: '2001:db8::1' })
   expect(readAddress('::ffff:192.0.2.1')).toMatchObject({ value: '192.0.2.1' })
   expect(readAddress('192.0.2.256').ok).toBe(false)
-  expect(readServer('[2001:db8::1]:5353', 53)).toMatchObject({ value: { address: '2001:db8::1', port: 5353, family: 6 } })
+  expect(readServer('[2001:db8::1]:5353', 53)).toMatchObject({
+    value: { address: '2001:db8::1', port: 5353, family: 6 },
+  })
   expect(readServer('2001:db8::1', 53)).toMatchObject({ value: { address: '2001:db8::1', port: 53 } })
   expect(readServer('192.0.2.1:53000', 53)).toMatchObject({ value: { port: 53000 } })
   expect(readServer('192.0.2.1:0', 53).ok).toBe(false)

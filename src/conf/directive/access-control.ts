@@ -22,18 +22,34 @@ export const accessDirectives = {
 "FILE" in quotes takes values from a file, one per line. An ACL must stand above the lines that use it; names know no
 case. Built in: all, manager, localhost, to_localhost, to_linklocal, CONNECT and the ssl::cert... family.
 Types are listed below the directives.`,
-    { example: 'acl localnet src 10.0.0.0/8 fc00::/7\nacl blocked dstdomain "/etc/glassquid/blocked.txt"\nacl video url_regex -i \\.(mp4|mkv)$' },
+    {
+      example:
+        'acl localnet src 10.0.0.0/8 fc00::/7\nacl blocked dstdomain "/etc/glassquid/blocked.txt"\nacl video url_regex -i \\.(mp4|mkv)$',
+    },
   ),
   http_access: works(
     accessList('slow'),
     `Who may do what. Lines are tried from the top, ACLs of a line from the left; all of them must match, and the first
 line that matches decides. If none does, the OPPOSITE of the last line's action holds: end with "http_access deny all".
 Without any line everything is denied.`,
-    { default: 'deny all', example: 'http_access deny !Safe_ports\nhttp_access allow localnet\nhttp_access deny all' },
+    {
+      default: 'deny all',
+      example: 'http_access deny !Safe_ports\nhttp_access allow localnet\nhttp_access deny all',
+    },
   ),
-  adapted_http_access: later(accessList('slow'), 'As http_access, after rewriters and ICAP.', { aliases: ['http_access2'], default: 'allow all', restricts: true }),
-  http_reply_access: later(accessList('slow'), 'Which responses clients may receive.', { default: 'allow all', restricts: true }),
-  miss_access: later(accessList('fast'), 'Who may cause a fetch; others get hits only.', { default: 'allow all', restricts: true }),
+  adapted_http_access: later(accessList('slow'), 'As http_access, after rewriters and ICAP.', {
+    aliases: ['http_access2'],
+    default: 'allow all',
+    restricts: true,
+  }),
+  http_reply_access: later(accessList('slow'), 'Which responses clients may receive.', {
+    default: 'allow all',
+    restricts: true,
+  }),
+  miss_access: later(accessList('fast'), 'Who may cause a fetch; others get hits only.', {
+    default: 'allow all',
+    restricts: true,
+  }),
   icp_access: later(accessList('fast'), 'Who may ask by ICP.', { default: 'deny all' }),
   htcp_access: later(accessList('fast'), 'Who may ask by HTCP.', { default: 'deny all' }),
   htcp_clr_access: later(accessList('fast'), 'Who may purge by HTCP.', { default: 'deny all' }),
@@ -45,37 +61,88 @@ Without any line everything is denied.`,
     'The largest response a client may receive.',
     { restricts: true },
   ),
-  deny_info: later(kept('PAGE|URL|TCP_RESET ACL ...'), 'The page or redirect shown when an ACL was the last word of a denial.'),
-  on_unsupported_protocol: later(valueList('tunnel|respond', 'fast', line => needWord(line, 'tunnel or respond')?.text), 'What becomes of an intercepted connection that does not speak HTTP.'),
-  auth_schemes: later(valueList('SCHEME,...|ALL', 'fast', line => needWord(line, 'schemes')?.text), 'Which authentication schemes are offered to whom.'),
-  client_ip_max_connections: later(count({ min: -1 }), 'How many connections one client may hold; -1 is no limit.', { default: '-1', restricts: true }),
+  deny_info: later(
+    kept('PAGE|URL|TCP_RESET ACL ...'),
+    'The page or redirect shown when an ACL was the last word of a denial.',
+  ),
+  on_unsupported_protocol: later(
+    valueList('tunnel|respond', 'fast', line => needWord(line, 'tunnel or respond')?.text),
+    'What becomes of an intercepted connection that does not speak HTTP.',
+  ),
+  auth_schemes: later(
+    valueList('SCHEME,...|ALL', 'fast', line => needWord(line, 'schemes')?.text),
+    'Which authentication schemes are offered to whom.',
+  ),
+  client_ip_max_connections: later(count({ min: -1 }), 'How many connections one client may hold; -1 is no limit.', {
+    default: '-1',
+    restricts: true,
+  }),
   note: later(kept('NAME VALUE [[!]ACL ...]'), 'Annotates transactions, for the log and for helpers.'),
   cachemgr_passwd: later(kept('PASSWORD|none|disable ACTION ...'), 'Passwords of cache manager pages.'),
   broken_posts: later(accessList('fast'), 'To which servers an extra CRLF is sent after a request body.'),
-  force_request_body_continuation: later(accessList('fast'), 'For which requests 100 Continue is sent without asking the origin.', { default: 'deny all' }),
+  force_request_body_continuation: later(
+    accessList('fast'),
+    'For which requests 100 Continue is sent without asking the origin.',
+    { default: 'deny all' },
+  ),
   delay_pools: later(count(), 'How many delay pools there are.', { default: '0' }),
   delay_class: later(kept('POOL CLASS'), 'Which buckets a pool has.'),
   delay_access: later(namedAccessList('POOL', 'fast'), 'Which requests a pool slows down.', { restricts: true }),
   delay_parameters: later(kept('POOL RATE/MAX ...'), 'Bytes per second of each bucket of a pool.'),
-  delay_initial_bucket_level: later(count({ max: 100 }), 'How full buckets are at the start, in percent.', { default: '50' }),
-  delay_pool_uses_indirect_client: later(onOff(), 'Delay pools look at the client X-Forwarded-For names.', { default: 'on' }),
+  delay_initial_bucket_level: later(count({ max: 100 }), 'How full buckets are at the start, in percent.', {
+    default: '50',
+  }),
+  delay_pool_uses_indirect_client: later(onOff(), 'Delay pools look at the client X-Forwarded-For names.', {
+    default: 'on',
+  }),
   delay_body_max_size: later(kept('SIZE [[!]ACL ...]'), 'Lusca: responses up to this size are not slowed down.'),
-  delay_client_request_access: later(namedAccessList('POOL', 'fast'), 'Lusca: which pool slows down what clients send.', { restricts: true }),
-  delay_client_reply_access: later(namedAccessList('POOL', 'fast'), 'Lusca: which pool slows down what clients receive.', { restricts: true }),
-  client_delay_pools: later(count(), 'How many pools limit the bytes clients receive, hits included.', { default: '0' }),
-  client_delay_initial_bucket_level: later(count({ max: 100 }), 'How full client buckets are at the start, in percent.', { default: '50' }),
+  delay_client_request_access: later(
+    namedAccessList('POOL', 'fast'),
+    'Lusca: which pool slows down what clients send.',
+    { restricts: true },
+  ),
+  delay_client_reply_access: later(
+    namedAccessList('POOL', 'fast'),
+    'Lusca: which pool slows down what clients receive.',
+    { restricts: true },
+  ),
+  client_delay_pools: later(count(), 'How many pools limit the bytes clients receive, hits included.', {
+    default: '0',
+  }),
+  client_delay_initial_bucket_level: later(
+    count({ max: 100 }),
+    'How full client buckets are at the start, in percent.',
+    { default: '50' },
+  ),
   client_delay_parameters: later(kept('POOL RATE MAX'), 'Bytes per second of a client pool.'),
-  client_delay_access: later(namedAccessList('POOL', 'fast'), 'Which clients a client pool limits.', { restricts: true }),
-  response_delay_pool: later(kept('NAME [individual-restore=N] [aggregate-restore=N] ...'), 'A pool that limits single responses.'),
-  response_delay_pool_access: later(namedAccessList('NAME', 'fast'), 'Which responses a response pool limits.', { restricts: true }),
-  authenticate_ip_shortcircuit_access: later(accessList('fast'), 'Lusca: which clients are known by their address after one authentication.'),
+  client_delay_access: later(namedAccessList('POOL', 'fast'), 'Which clients a client pool limits.', {
+    restricts: true,
+  }),
+  response_delay_pool: later(
+    kept('NAME [individual-restore=N] [aggregate-restore=N] ...'),
+    'A pool that limits single responses.',
+  ),
+  response_delay_pool_access: later(namedAccessList('NAME', 'fast'), 'Which responses a response pool limits.', {
+    restricts: true,
+  }),
+  authenticate_ip_shortcircuit_access: later(
+    accessList('fast'),
+    'Lusca: which clients are known by their address after one authentication.',
+  ),
   rewrite: later(kept('NAME REGEX REPLACEMENT'), 'Lusca: a rule that rewrites URIs without a helper.'),
-  rewrite_access: later(namedAccessList('NAME', 'fast'), 'Lusca: which requests a rewrite rule applies to.', { restricts: true }),
+  rewrite_access: later(namedAccessList('NAME', 'fast'), 'Lusca: which requests a rewrite rule applies to.', {
+    restricts: true,
+  }),
   hostname_aliases: later(words('NAME ...'), 'Further names by which this proxy is known.'),
   snmp_access: later(accessList('fast'), 'Who may ask by SNMP.', { default: 'deny all' }),
-  external_acl_type: later(kept('NAME [options] FORMAT ... PROGRAM [ARGUMENT ...]'), 'A helper program that answers for ACLs of type external.'),
+  external_acl_type: later(
+    kept('NAME [options] FORMAT ... PROGRAM [ARGUMENT ...]'),
+    'A helper program that answers for ACLs of type external.',
+  ),
   auth_param: later(kept('SCHEME PARAMETER VALUE'), 'How users prove who they are.'),
-  authenticate_cache_garbage_interval: later(age(), 'How often forgotten users are cleared away.', { default: '1 hour' }),
+  authenticate_cache_garbage_interval: later(age(), 'How often forgotten users are cleared away.', {
+    default: '1 hour',
+  }),
   authenticate_ttl: later(age(), 'How long a proven user is remembered.', { default: '1 hour' }),
   authenticate_ip_ttl: later(age(), 'How long a user keeps an address, for max_user_ip.', { default: '1 second' }),
   authenticate_ip_shortcircuit_ttl: later(age(), 'Lusca: how long an address stands for its user.'),

@@ -18,7 +18,11 @@ export const readUses = (line: Line, speed: Speed): AclUse[] => {
     uses.push(use)
     const definition = line.scope.acls.definition(use.name)
     if (speed === 'fast' && definition !== undefined && aclTypes[definition.type]?.slow) {
-      line.warning(`${line.name} cannot wait: ACL '${use.name}' (${definition.type}) may not match here`, word, 'use a type that needs no look-up')
+      line.warning(
+        `${line.name} cannot wait: ACL '${use.name}' (${definition.type}) may not match here`,
+        word,
+        'use a type that needs no look-up',
+      )
     }
   }
   return uses
@@ -31,12 +35,20 @@ export const readAccess = (line: Line, speed: Speed): AccessLine | null | undefi
   const action = word.text
   if (action !== 'allow' && action !== 'deny') {
     const lower = action.toLowerCase()
-    line.fatal(`expecting 'allow' or 'deny', got '${action}'`, word, lower === 'allow' || lower === 'deny' ? `write '${lower}'` : '')
+    line.fatal(
+      `expecting 'allow' or 'deny', got '${action}'`,
+      word,
+      lower === 'allow' || lower === 'deny' ? `write '${lower}'` : '',
+    )
     return undefined
   }
   const acls = readUses(line, speed)
   if (acls.length > 0) return { action, acls, text: line.read, at: line.at() }
-  line.warning("Access line contains no ACL's, skipping", null, `write '${line.name} ${action} all' if everything is meant`)
+  line.warning(
+    "Access line contains no ACL's, skipping",
+    null,
+    `write '${line.name} ${action} all' if everything is meant`,
+  )
   return null
 }
 

@@ -6,7 +6,10 @@ import { age, count, kept, needWord, onOff, size, text, word } from './kinds.ts'
 // grammar is settled, so that a conf for them can be checked already.
 
 export const peerDirectives = {
-  cache_peer: later(kept('HOST parent|sibling|multicast PORT ICP-PORT [options]'), 'Another proxy, or the origin behind an accel port.'),
+  cache_peer: later(
+    kept('HOST parent|sibling|multicast PORT ICP-PORT [options]'),
+    'Another proxy, or the origin behind an accel port.',
+  ),
   cache_peer_access: later(namedAccessList('PEER', 'fast'), 'Which requests may go to a peer.'),
   neighbor_type_domain: later(kept('PEER parent|sibling DOMAIN ...'), 'What a peer is for some domains.'),
   always_direct: later(accessList('slow'), 'Which requests never go to a peer.'),
@@ -29,55 +32,117 @@ export const peerDirectives = {
 }
 
 export const tlsDirectives = {
-  tls_outgoing_options: later(kept('[cert=FILE] [cafile=FILE] [min-version=1.N] [options=...] ... | disable'), 'TLS towards origins.', { default: 'min-version=1.0' }),
-  ssl_bump: later(valueList('ACTION', 'slow', line => needWord(line, 'an action')?.text), 'What becomes of intercepted TLS: splice, peek, stare, bump, terminate.', { restricts: true }),
+  tls_outgoing_options: later(
+    kept('[cert=FILE] [cafile=FILE] [min-version=1.N] [options=...] ... | disable'),
+    'TLS towards origins.',
+    { default: 'min-version=1.0' },
+  ),
+  ssl_bump: later(
+    valueList('ACTION', 'slow', line => needWord(line, 'an action')?.text),
+    'What becomes of intercepted TLS: splice, peek, stare, bump, terminate.',
+    { restricts: true },
+  ),
   sslproxy_cert_error: later(accessList('fast'), 'Which certificate errors of origins are tolerated.'),
   sslcrtd_program: later(text('COMMAND'), 'A helper that makes certificates. They are made without one.'),
-  sslcrtd_children: later(kept('N [startup=N] [idle=N]'), 'How many of these helpers run.', { default: '32 startup=5 idle=1' }),
-  sslcrtvalidator_program: later(text('[ttl=N] [cache=N] COMMAND'), 'A helper that judges certificates.', { restricts: true }),
-  sslcrtvalidator_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', { default: '32 startup=5 idle=1 concurrency=1' }),
+  sslcrtd_children: later(kept('N [startup=N] [idle=N]'), 'How many of these helpers run.', {
+    default: '32 startup=5 idle=1',
+  }),
+  sslcrtvalidator_program: later(text('[ttl=N] [cache=N] COMMAND'), 'A helper that judges certificates.', {
+    restricts: true,
+  }),
+  sslcrtvalidator_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', {
+    default: '32 startup=5 idle=1 concurrency=1',
+  }),
   sslproxy_session_ttl: later(count(), 'How long TLS sessions are kept, in seconds.', { default: '300' }),
   sslproxy_session_cache_size: later(size(), 'How much memory TLS sessions may take.', { default: '2 MB' }),
   sslproxy_foreign_intermediate_certs: later(word('FILE'), 'Intermediate certificates that origins forget to send.'),
   sslproxy_cert_sign_hash: later(word('HASH'), 'The hash of certificates we sign.'),
-  sslproxy_cert_sign: later(valueList('METHOD', 'fast', line => needWord(line, 'a method')?.text), 'How certificates are signed.'),
-  sslproxy_cert_adapt: later(valueList('ALGORITHM', 'fast', line => needWord(line, 'an algorithm')?.text), "How an origin's certificate is changed."),
+  sslproxy_cert_sign: later(
+    valueList('METHOD', 'fast', line => needWord(line, 'a method')?.text),
+    'How certificates are signed.',
+  ),
+  sslproxy_cert_adapt: later(
+    valueList('ALGORITHM', 'fast', line => needWord(line, 'an algorithm')?.text),
+    "How an origin's certificate is changed.",
+  ),
   sslpassword_program: later(text('COMMAND'), 'Asks for passwords of keys.'),
-  tls_key_log: later(kept('MODULE:PLACE [options] if [!]ACL ...'), 'Writes the secrets of TLS sessions, to read captures with.'),
+  tls_key_log: later(
+    kept('MODULE:PLACE [options] if [!]ACL ...'),
+    'Writes the secrets of TLS sessions, to read captures with.',
+  ),
 }
 
 export const helperDirectives = {
-  url_rewrite_program: later(text('COMMAND'), 'A helper that rewrites or redirects requests.', { aliases: ['redirect_program'], restricts: true }),
-  url_rewrite_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', { aliases: ['redirect_children'], default: '20 startup=0 idle=1 concurrency=0' }),
-  url_rewrite_access: later(accessList('slow'), 'Which requests the helper sees.', { aliases: ['redirector_access'] }),
-  url_rewrite_host_header: later(onOff(), 'The Host field follows the rewritten URI.', { aliases: ['redirect_rewrites_host_header'], default: 'on' }),
-  url_rewrite_bypass: later(onOff(), 'Goes on without the helper when all are busy.', { aliases: ['redirector_bypass'], default: 'off' }),
+  url_rewrite_program: later(text('COMMAND'), 'A helper that rewrites or redirects requests.', {
+    aliases: ['redirect_program'],
+    restricts: true,
+  }),
+  url_rewrite_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', {
+    aliases: ['redirect_children'],
+    default: '20 startup=0 idle=1 concurrency=0',
+  }),
+  url_rewrite_access: later(accessList('slow'), 'Which requests the helper sees.', {
+    aliases: ['redirector_access'],
+  }),
+  url_rewrite_host_header: later(onOff(), 'The Host field follows the rewritten URI.', {
+    aliases: ['redirect_rewrites_host_header'],
+    default: 'on',
+  }),
+  url_rewrite_bypass: later(onOff(), 'Goes on without the helper when all are busy.', {
+    aliases: ['redirector_bypass'],
+    default: 'off',
+  }),
   url_rewrite_extras: later(text('"FORMAT"'), 'What the helper is told besides the URI.'),
   url_rewrite_timeout: later(kept('TIME [on_timeout=...] [response=...]'), 'How long the helper may take.'),
-  store_id_program: later(text('COMMAND'), 'A helper that gives different URIs one cache key.', { aliases: ['storeurl_rewrite_program'] }),
+  store_id_program: later(text('COMMAND'), 'A helper that gives different URIs one cache key.', {
+    aliases: ['storeurl_rewrite_program'],
+  }),
   store_id_extras: later(text('"FORMAT"'), 'What the helper is told besides the URI.'),
-  store_id_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', { aliases: ['storeurl_rewrite_children'], default: '20 startup=0 idle=1 concurrency=0' }),
-  store_id_access: later(accessList('slow'), 'Which requests the helper sees.', { aliases: ['storeurl_rewrite_access', 'storeurl_access'] }),
-  store_id_bypass: later(onOff(), 'Goes on without the helper when all are busy.', { aliases: ['storeurl_rewrite_bypass'], default: 'on' }),
+  store_id_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', {
+    aliases: ['storeurl_rewrite_children'],
+    default: '20 startup=0 idle=1 concurrency=0',
+  }),
+  store_id_access: later(accessList('slow'), 'Which requests the helper sees.', {
+    aliases: ['storeurl_rewrite_access', 'storeurl_access'],
+  }),
+  store_id_bypass: later(onOff(), 'Goes on without the helper when all are busy.', {
+    aliases: ['storeurl_rewrite_bypass'],
+    default: 'on',
+  }),
 }
 
 export const icapDirectives = {
   icap_enable: later(onOff(), 'Sends messages through ICAP services.', { default: 'off', restricts: true }),
   icap_service: later(kept('NAME reqmod_precache|respmod_precache URI [options]'), 'An ICAP service.'),
-  icap_service_failure_limit: later(kept('N [in TIME]'), 'After so many failures a service rests.', { default: '10' }),
+  icap_service_failure_limit: later(kept('N [in TIME]'), 'After so many failures a service rests.', {
+    default: '10',
+  }),
   icap_service_revival_delay: later(count(), 'Seconds a failed service rests.', { default: '180' }),
   icap_preview_enable: later(onOff(), 'Sends previews.', { default: 'on' }),
   icap_preview_size: later(count({ min: -1 }), 'The size of previews; -1 as the service asks.', { default: '-1' }),
   icap_206_enable: later(onOff(), 'Takes ICAP 206.', { default: 'on' }),
-  icap_default_options_ttl: later(count(), "Seconds a service's OPTIONS are kept when it names none.", { default: '60' }),
+  icap_default_options_ttl: later(count(), "Seconds a service's OPTIONS are kept when it names none.", {
+    default: '60',
+  }),
   icap_persistent_connections: later(onOff(), 'Keeps connections to services.', { default: 'on' }),
-  icap_client_username_header: later(word('FIELD'), 'The field that carries the user name.', { default: 'X-Client-Username' }),
+  icap_client_username_header: later(word('FIELD'), 'The field that carries the user name.', {
+    default: 'X-Client-Username',
+  }),
   icap_client_username_encode: later(onOff(), 'The user name is sent in base64.', { default: 'off' }),
   icap_retry: later(accessList('fast'), 'Which failed ICAP transactions are tried again.', { default: 'deny all' }),
   icap_retry_limit: later(count(), 'How often.', { default: '0' }),
-  adaptation_send_client_ip: later(onOff(), "Sends the client's address.", { aliases: ['icap_send_client_ip'], default: 'off' }),
-  adaptation_send_username: later(onOff(), 'Sends the user name.', { aliases: ['icap_send_client_username'], default: 'off' }),
-  adaptation_uses_indirect_client: later(onOff(), 'Sends the client X-Forwarded-For names.', { aliases: ['icap_uses_indirect_client'], default: 'on' }),
+  adaptation_send_client_ip: later(onOff(), "Sends the client's address.", {
+    aliases: ['icap_send_client_ip'],
+    default: 'off',
+  }),
+  adaptation_send_username: later(onOff(), 'Sends the user name.', {
+    aliases: ['icap_send_client_username'],
+    default: 'off',
+  }),
+  adaptation_uses_indirect_client: later(onOff(), 'Sends the client X-Forwarded-For names.', {
+    aliases: ['icap_uses_indirect_client'],
+    default: 'on',
+  }),
   adaptation_service_set: later(kept('NAME SERVICE ...'), 'Services of which the first that works is used.'),
   adaptation_service_chain: later(kept('NAME SERVICE ...'), 'Services that are all used, in order.'),
   adaptation_access: later(namedAccessList('SERVICE', 'slow'), 'Which messages a service sees.'),
@@ -85,4 +150,3 @@ export const icapDirectives = {
   adaptation_masterx_shared_names: later(word('FIELD'), 'A field that services of one transaction share.'),
   adaptation_meta: later(kept('NAME VALUE [[!]ACL ...]'), 'Fields sent to services.'),
 }
-

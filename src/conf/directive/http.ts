@@ -4,56 +4,129 @@ import { later, works } from './directive.ts'
 import { choice, count, kept, onOff, size, text, word, wordOrNone } from './kinds.ts'
 
 export const httpDirectives = {
-  visible_hostname: works(wordOrNone('NAME'), 'The name in error pages, Via and Cache-Status. Without it: the name of the machine.', {
-    example: 'visible_hostname proxy.example.org',
-  }),
-  unique_hostname: works(wordOrNone('NAME'), 'The name by which loops are told, where several proxies share a visible_hostname.'),
-  via: works(onOff(), `Adds Via to requests and responses, which is how proxies tell a loop. Intercepting ports keep loops out by other means as well.`, {
-    default: 'on',
-  }),
+  visible_hostname: works(
+    wordOrNone('NAME'),
+    'The name in error pages, Via and Cache-Status. Without it: the name of the machine.',
+    {
+      example: 'visible_hostname proxy.example.org',
+    },
+  ),
+  unique_hostname: works(
+    wordOrNone('NAME'),
+    'The name by which loops are told, where several proxies share a visible_hostname.',
+  ),
+  via: works(
+    onOff(),
+    `Adds Via to requests and responses, which is how proxies tell a loop. Intercepting ports keep loops out by other means as well.`,
+    {
+      default: 'on',
+    },
+  ),
   forwarded_for: works(
     choice(['on', 'off', 'transparent', 'delete', 'truncate'], { enable: 'on', disable: 'off' }),
     `What becomes of X-Forwarded-For: on appends the client's address, off appends "unknown", transparent leaves the field
 alone, delete removes it, truncate replaces all of it by the client's address.`,
     { default: 'on' },
   ),
-  httpd_suppress_version_string: works(onOff(), 'Leaves the version out of error pages and fields.', { default: 'off' }),
-  request_header_max_size: works(size({ min: kib(1), max: mib(16) }), 'The largest head of a request. A longer one is refused (431, or 414 for the first line).', { default: '64 KB' }),
-  reply_header_max_size: works(size({ min: kib(1), max: mib(16) }), 'The largest head of a response. A longer one is refused (502).', { default: '64 KB' }),
-  request_body_max_size: works(size({ unlimited: ['0', 'none'] }), 'The largest content of a request. More is refused (413).', { default: '0 KB' }),
-  client_persistent_connections: works(onOff(), 'Keeps client connections open for further requests.', { default: 'on' }),
-  server_persistent_connections: works(onOff(), 'Keeps origin connections open for further requests.', { default: 'on' }),
-  half_closed_clients: works(onOff(), `A client that has closed its sending side still gets its response. With "off" it counts as gone.`, { default: 'off' }),
-  error_directory: works(wordOrNone('DIRECTORY'), 'Error pages of your own (files ERR_...) instead of the built-in ones.'),
+  httpd_suppress_version_string: works(onOff(), 'Leaves the version out of error pages and fields.', {
+    default: 'off',
+  }),
+  request_header_max_size: works(
+    size({ min: kib(1), max: mib(16) }),
+    'The largest head of a request. A longer one is refused (431, or 414 for the first line).',
+    { default: '64 KB' },
+  ),
+  reply_header_max_size: works(
+    size({ min: kib(1), max: mib(16) }),
+    'The largest head of a response. A longer one is refused (502).',
+    { default: '64 KB' },
+  ),
+  request_body_max_size: works(
+    size({ unlimited: ['0', 'none'] }),
+    'The largest content of a request. More is refused (413).',
+    { default: '0 KB' },
+  ),
+  client_persistent_connections: works(onOff(), 'Keeps client connections open for further requests.', {
+    default: 'on',
+  }),
+  server_persistent_connections: works(onOff(), 'Keeps origin connections open for further requests.', {
+    default: 'on',
+  }),
+  half_closed_clients: works(
+    onOff(),
+    `A client that has closed its sending side still gets its response. With "off" it counts as gone.`,
+    { default: 'off' },
+  ),
+  error_directory: works(
+    wordOrNone('DIRECTORY'),
+    'Error pages of your own (files ERR_...) instead of the built-in ones.',
+  ),
   cache_mgr: works(word('MAIL'), 'The mail address shown in error pages.', { default: 'webmaster' }),
-  relaxed_header_parser: later(choice(['on', 'warn', 'off']), 'How forgiving heads are read. They are read strictly: what two parsers could read differently is refused.', { default: 'on' }),
-  uri_whitespace: later(choice(['strip', 'deny', 'allow', 'encode', 'chop']), 'What becomes of blanks in URIs. They are refused.', { default: 'strip' }),
+  relaxed_header_parser: later(
+    choice(['on', 'warn', 'off']),
+    'How forgiving heads are read. They are read strictly: what two parsers could read differently is refused.',
+    { default: 'on' },
+  ),
+  uri_whitespace: later(
+    choice(['strip', 'deny', 'allow', 'encode', 'chop']),
+    'What becomes of blanks in URIs. They are refused.',
+    { default: 'strip' },
+  ),
   check_hostnames: later(onOff(), 'Refuses host names with odd letters.', { default: 'off' }),
   allow_underscore: later(onOff(), 'Allows underscores in host names.', { default: 'on' }),
   client_request_buffer_max_size: later(size(), 'What one client may have waiting here.', { default: '512 KB' }),
   pipeline_prefetch: later(word('NUMBER'), 'How many requests of a client are read ahead.', { default: '0' }),
-  request_header_access: later(namedAccessList('FIELD', 'fast'), 'Which request fields are passed on.', { restricts: true }),
-  reply_header_access: later(namedAccessList('FIELD', 'fast'), 'Which response fields are passed on.', { restricts: true }),
-  request_header_replace: later(kept('FIELD TEXT'), 'What a removed request field is replaced by.', { aliases: ['header_replace'] }),
+  request_header_access: later(namedAccessList('FIELD', 'fast'), 'Which request fields are passed on.', {
+    restricts: true,
+  }),
+  reply_header_access: later(namedAccessList('FIELD', 'fast'), 'Which response fields are passed on.', {
+    restricts: true,
+  }),
+  request_header_replace: later(kept('FIELD TEXT'), 'What a removed request field is replaced by.', {
+    aliases: ['header_replace'],
+  }),
   reply_header_replace: later(kept('FIELD TEXT'), 'What a removed response field is replaced by.'),
   request_header_add: later(kept('FIELD "TEXT" [[!]ACL ...]'), 'Adds a request field.'),
   reply_header_add: later(kept('FIELD "TEXT" [[!]ACL ...]'), 'Adds a response field.'),
-  persistent_connection_after_error: later(onOff(), 'Keeps a client connection open after an error page.', { default: 'on' }),
-  server_pconn_for_nonretriable: later(accessList('fast'), 'Which requests that cannot be repeated may use a kept origin connection.', { default: 'deny all' }),
+  persistent_connection_after_error: later(onOff(), 'Keeps a client connection open after an error page.', {
+    default: 'on',
+  }),
+  server_pconn_for_nonretriable: later(
+    accessList('fast'),
+    'Which requests that cannot be repeated may use a kept origin connection.',
+    { default: 'deny all' },
+  ),
   detect_broken_pconn: later(onOff(), 'Closes origin connections after an empty response.', { default: 'off' }),
   forward_max_tries: later(count({ min: 1 }), 'How many servers are tried for one request.', { default: '25' }),
   connect_retries: later(count({ max: 10 }), 'How often one address is tried again.', { default: '0' }),
   retry_on_error: later(onOff(), 'Tries another server after 403, 500, 501 and 503.', { default: 'off' }),
-  http_upgrade_request_protocols: later(kept('PROTOCOL|OTHER allow|deny [!]ACL ...'), 'Which Upgrade requests are passed on. WebSocket is.'),
-  request_body_delay_forward_size: later(size(), 'Lusca: how much of a request body is awaited before it is sent on.'),
+  http_upgrade_request_protocols: later(
+    kept('PROTOCOL|OTHER allow|deny [!]ACL ...'),
+    'Which Upgrade requests are passed on. WebSocket is.',
+  ),
+  request_body_delay_forward_size: later(
+    size(),
+    'Lusca: how much of a request body is awaited before it is sent on.',
+  ),
   client_db: later(onOff(), 'Keeps figures per client.', { default: 'on' }),
   eui_lookup: later(onOff(), "Looks up the client's hardware address.", { default: 'on' }),
-  happy_eyeballs_connect_timeout: later(count(), 'How long the second address family waits, in milliseconds.', { default: '250' }),
-  happy_eyeballs_connect_gap: later(count({ min: -1 }), 'Milliseconds between spare attempts to connect.', { default: '-1' }),
-  happy_eyeballs_connect_limit: later(count({ min: -1 }), 'How many spare attempts to connect there may be at once.', { default: '-1' }),
+  happy_eyeballs_connect_timeout: later(count(), 'How long the second address family waits, in milliseconds.', {
+    default: '250',
+  }),
+  happy_eyeballs_connect_gap: later(count({ min: -1 }), 'Milliseconds between spare attempts to connect.', {
+    default: '-1',
+  }),
+  happy_eyeballs_connect_limit: later(
+    count({ min: -1 }),
+    'How many spare attempts to connect there may be at once.',
+    { default: '-1' },
+  ),
   httpd_accel_surrogate_id: later(word('ID'), 'Our name in Surrogate-Control.'),
   http_accel_surrogate_remote: later(onOff(), 'Is a remote surrogate.', { default: 'off' }),
-  error_default_language: later(word('LANGUAGE'), 'The language of error pages when the client names none that is there.'),
+  error_default_language: later(
+    word('LANGUAGE'),
+    'The language of error pages when the client names none that is there.',
+  ),
   error_log_languages: later(onOff(), 'Logs languages that error pages are missing in.', { default: 'on' }),
   err_page_stylesheet: later(word('PATH'), 'A style sheet for error pages.'),
   err_html_text: later(text('HTML'), 'Text for error pages.'),

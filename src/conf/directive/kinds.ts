@@ -21,7 +21,8 @@ export const take = <T>(line: Line, word: Word, value: Value<T>): T | undefined 
     line.fatal(`${line.name}: ${value.message}`, word, value.hint)
     return undefined
   }
-  if (value.remark?.severity === 'warning') line.warning(`${line.name}: ${value.remark.message}`, word, value.remark.hint)
+  if (value.remark?.severity === 'warning')
+    line.warning(`${line.name}: ${value.remark.message}`, word, value.remark.hint)
   if (value.remark?.severity === 'note') line.note(`${line.name}: ${value.remark.message}`, word, value.remark.hint)
   if (value.words === 2) line.next()
   return value.value
@@ -52,7 +53,11 @@ export const choice = <const W extends string>(
     const found = words.find(w => w === word.text) ?? (Object.hasOwn(also, word.text) ? also[word.text] : undefined)
     if (found === undefined) {
       const like = nearest(word.text, words)
-      line.fatal(`${line.name}: expecting one of ${words.join(', ')}, got '${word.text}'`, word, like === null ? '' : `did you mean ${like}?`)
+      line.fatal(
+        `${line.name}: expecting one of ${words.join(', ')}, got '${word.text}'`,
+        word,
+        like === null ? '' : `did you mean ${like}?`,
+      )
     }
     return found
   },
@@ -108,13 +113,20 @@ interface SizeOptions {
   readonly unlimited?: readonly ('0' | '-1' | 'none')[]
 }
 
-export const size = ({ min = bytes(0), max = bytes(Number.MAX_SAFE_INTEGER), unit = bytes(1), unlimited = [] }: SizeOptions = {}): Kind<Bytes> => ({
+export const size = ({
+  min = bytes(0),
+  max = bytes(Number.MAX_SAFE_INTEGER),
+  unit = bytes(1),
+  unlimited = [],
+}: SizeOptions = {}): Kind<Bytes> => ({
   grammar: unlimited.includes('none') ? 'SIZE|none' : 'SIZE',
   limits: [
     min > 0 ? `at least ${sizeText(min)}` : '',
     max < Number.MAX_SAFE_INTEGER ? `at most ${sizeText(max)}` : '',
     unlimited.length > 0 ? `${unlimited.join(' or ')}: no limit` : '',
-  ].filter(Boolean).join('; '),
+  ]
+    .filter(Boolean)
+    .join('; '),
   initial: min,
   read(line) {
     const word = needWord(line, 'a size')
@@ -144,11 +156,21 @@ interface TimeOptions {
   readonly zeroIsUnlimited?: boolean
 }
 
-const timeKind = <T extends number>(finest: number, make: (ms: number) => T, msOf: (value: T) => number, options: TimeOptions): Kind<T> => {
+const timeKind = <T extends number>(
+  finest: number,
+  make: (ms: number) => T,
+  msOf: (value: T) => number,
+  options: TimeOptions,
+): Kind<T> => {
   const { unit = 1000, min = 0, zeroIsUnlimited = false } = options
   return {
     grammar: 'TIME',
-    limits: [min === 1 ? 'more than 0' : min > 0 ? `at least ${timeText(min)}` : '', zeroIsUnlimited ? '0: no limit' : ''].filter(Boolean).join('; '),
+    limits: [
+      min === 1 ? 'more than 0' : min > 0 ? `at least ${timeText(min)}` : '',
+      zeroIsUnlimited ? '0: no limit' : '',
+    ]
+      .filter(Boolean)
+      .join('; '),
     initial: make(min),
     read(line) {
       const word = needWord(line, 'a time')
@@ -168,7 +190,12 @@ export const duration = (options: TimeOptions = {}): Kind<DurationMs> => timeKin
 
 /** An age or lifetime: whole seconds inside. */
 export const age = (options: TimeOptions = {}): Kind<Seconds> =>
-  timeKind(1000, value => seconds(value / 1000), value => value * 1000, options)
+  timeKind(
+    1000,
+    value => seconds(value / 1000),
+    value => value * 1000,
+    options,
+  )
 
 /** One word. */
 export const word = (grammar: string, initial = ''): Kind<string> => ({

@@ -48,7 +48,11 @@ const readTarget = (line: Line, word: Word): { module: LogModule; place: string 
   const [, name = '', place = ''] = found
   if (!isModule(name)) {
     const like = nearest(name, modules)
-    line.fatal(`${line.name}: unknown log module '${name}'`, word, like === null ? `known are ${modules.join(', ')}` : `did you mean ${like}:?`)
+    line.fatal(
+      `${line.name}: unknown log module '${name}'`,
+      word,
+      like === null ? `known are ${modules.join(', ')}` : `did you mean ${like}:?`,
+    )
     return undefined
   }
   if (name === 'none') return { module: 'none', place: '' }
@@ -73,7 +77,8 @@ const readOption = (line: Line, options: Options): void => {
     else line.fatal(`${line.name}: buffer-size: ${size.message}`, word, size.hint)
   } else if (name === 'on-error' && (value === 'die' || value === 'drop')) options.onError = value
   else if (name === 'rotate' && wholeNumber(value) !== null) options.rotate = wholeNumber(value)
-  else if (name === 'on-error' || name === 'rotate') line.fatal(`${line.name}: '${value}' is no value of ${name}`, word)
+  else if (name === 'on-error' || name === 'rotate')
+    line.fatal(`${line.name}: '${value}' is no value of ${name}`, word)
   else {
     const like = nearest(name, ['logformat', 'buffer-size', 'on-error', 'rotate'])
     line.fatal(`${line.name}: unknown option '${name}'`, word, like === null ? '' : `did you mean ${like}=?`)
@@ -98,7 +103,11 @@ const readFormat = (line: Line, word: Word, name: string): string => {
   }
   if (!builtInFormats.includes(name) && !line.scope.formats.has(name)) {
     const like = nearest(name, [...builtInFormats, ...line.scope.formats.keys()])
-    line.fatal(`${line.name}: there is no logformat '${name}' above`, word, like === null ? '' : `did you mean ${like}?`)
+    line.fatal(
+      `${line.name}: there is no logformat '${name}' above`,
+      word,
+      like === null ? '' : `did you mean ${like}?`,
+    )
   }
   return name
 }
@@ -112,7 +121,11 @@ const readLogFormat = (line: Line): LogFormat | null | undefined => {
     return undefined
   }
   if (builtInFormats.includes(name.text)) {
-    line.warning(`logformat ${name.text} is a built-in format. Ignoring redefinition attempt.`, name, 'give yours another name')
+    line.warning(
+      `logformat ${name.text} is a built-in format. Ignoring redefinition attempt.`,
+      name,
+      'give yours another name',
+    )
     return null
   }
   const format: LogFormat = { name: name.text, text, at: line.at() }
@@ -144,14 +157,18 @@ const debugOptions: Kind<DebugOptions> = {
     for (let word = needWord(line, 'SECTION,LEVEL') ?? null; word !== null; word = line.next()) {
       const pair = /^(ALL|\d{1,2}),(-?\d)$/i.exec(word.text)
       const files = /^rotate=(\d{1,3})$/.exec(word.text)
-      if (pair !== null) levels.push({ section: /^all$/i.test(pair[1] ?? '') ? 'ALL' : Number(pair[1]), level: Number(pair[2]) })
+      if (pair !== null)
+        levels.push({ section: /^all$/i.test(pair[1] ?? '') ? 'ALL' : Number(pair[1]), level: Number(pair[2]) })
       else if (files !== null) rotate = Number(files[1])
       else line.fatal(`${line.name}: expecting SECTION,LEVEL, got '${word.text}'`, word, 'for example: ALL,1 33,2')
     }
     return { levels, rotate }
   },
   write: value => [
-    [...value.levels.map(l => `${l.section},${l.level}`), ...(value.rotate === null ? [] : [`rotate=${value.rotate}`])].join(' '),
+    [
+      ...value.levels.map(l => `${l.section},${l.level}`),
+      ...(value.rotate === null ? [] : [`rotate=${value.rotate}`]),
+    ].join(' '),
   ],
 }
 
@@ -164,7 +181,10 @@ const cacheLog: Kind<string | null> = {
 }
 
 const accessLogs: Kind<readonly AccessLogLine[]> = {
-  ...lines('MODULE:PLACE|PATH|none [logformat=NAME] [buffer-size=SIZE] [on-error=die|drop] [rotate=N] [[!]ACL ...]', readAccessLog),
+  ...lines(
+    'MODULE:PLACE|PATH|none [logformat=NAME] [buffer-size=SIZE] [on-error=die|drop] [rotate=N] [[!]ACL ...]',
+    readAccessLog,
+  ),
   write: value => value.map(writtenAccessLog),
 }
 
@@ -201,21 +221,29 @@ Built-in formats: squid, common, combined, referrer, useragent.`,
   cache_log: works(cacheLog, 'Where the proxy tells about itself: a path, /dev/stderr, or none.', {
     default: '/var/log/glassquid/cache.log',
   }),
-  debug_options: works(debugOptions, 'How much cache_log tells, by section. 0 is only what is serious, 1 the usual.', {
-    default: 'ALL,1',
-    example: 'debug_options ALL,1 33,2',
-  }),
+  debug_options: works(
+    debugOptions,
+    'How much cache_log tells, by section. 0 is only what is serious, 1 the usual.',
+    {
+      default: 'ALL,1',
+      example: 'debug_options ALL,1 33,2',
+    },
+  ),
   logfile_rotate: works(
     count({ max: 1000 }),
     'How many old log files "-k rotate" keeps (NAME.0 is the youngest). 0 only opens the files anew, for logrotate.',
     { default: '10' },
   ),
-  strip_query_terms: works(onOff(), 'Leaves out what stands after "?" in logged URIs. It may hold secrets.', { default: 'on' }),
+  strip_query_terms: works(onOff(), 'Leaves out what stands after "?" in logged URIs. It may hold secrets.', {
+    default: 'on',
+  }),
   cache_store_log: later(wordOrNone('PATH'), 'A line for each object stored or let go.', { default: 'none' }),
   stats_collection: later(accessList('fast'), 'Which transactions are counted.', { default: 'allow all' }),
   log_mime_hdrs: later(onOff(), 'Appends the header fields to each line of the access log.', { default: 'off' }),
   buffered_logs: later(onOff(), 'Writes log lines in batches.', { default: 'off' }),
-  client_netmask: later(word('MASK', 'no_addr'), 'Bits of the client address that are logged.', { default: 'no_addr' }),
+  client_netmask: later(word('MASK', 'no_addr'), 'Bits of the client address that are logged.', {
+    default: 'no_addr',
+  }),
   log_uses_indirect_client: later(onOff(), 'Logs the client that X-Forwarded-For names.', { default: 'on' }),
   cache_log_message: later(kept('id=N|ids=N-M [level=N] [limit=N]'), 'Changes the level of single messages.'),
   logfile_daemon: later(word('PATH'), 'A helper program for daemon: logs. They are written without one.'),

@@ -32,13 +32,17 @@ interface Building {
 /** Refusals are reported by the line; reading goes on, so that one line shows all its faults. */
 type ReadOption = (port: Building, value: string | null, line: Line, word: Word) => void
 
-const refuse = (line: Line, word: Word, message: string, hint = ''): void => line.fatal(`${line.name}: ${message}`, word, hint)
+const refuse = (line: Line, word: Word, message: string, hint = ''): void =>
+  line.fatal(`${line.name}: ${message}`, word, hint)
 
-const mode = (wanted: PortMode, complaint: string): ReadOption => (port, _value, line, word) => {
-  if (port.modeWord !== null && port.mode !== wanted) refuse(line, word, complaint, 'write one line per mode, each with its own port')
-  port.mode = wanted
-  port.modeWord = word
-}
+const mode =
+  (wanted: PortMode, complaint: string): ReadOption =>
+  (port, _value, line, word) => {
+    if (port.modeWord !== null && port.mode !== wanted)
+      refuse(line, word, complaint, 'write one line per mode, each with its own port')
+    port.mode = wanted
+    port.modeWord = word
+  }
 
 const needValue = (line: Line, word: Word, value: string | null): value is string => {
   if (value !== null && value !== '') return true
@@ -57,17 +61,26 @@ const unfinished: ReadOption = (port, value, line, word) => {
   port.unfinished.push({ name: word.text.replace(/=.*$/, ''), value, at: line.at(word) })
 }
 
-const ignored: ReadOption = (_port, _value, line, word) => line.note(`${line.name}: option '${word.text}' has no effect`, word, 'remove it')
+const ignored: ReadOption = (_port, _value, line, word) =>
+  line.note(`${line.name}: option '${word.text}' has no effect`, word, 'remove it')
 
-const accelOnly = (read: ReadOption): ReadOption => (port, value, line, word) => {
-  port.accelOptions.push({ name: word.text.replace(/=.*$/, ''), word })
-  read(port, value, line, word)
-}
+const accelOnly =
+  (read: ReadOption): ReadOption =>
+  (port, value, line, word) => {
+    port.accelOptions.push({ name: word.text.replace(/=.*$/, ''), word })
+    read(port, value, line, word)
+  }
 
 const portOptions: Readonly<Record<string, ReadOption>> = {
   'accel': mode('accel', 'Accelerator mode requires its own port. It cannot be shared with other modes.'),
-  'intercept': mode('intercept', 'Intercept mode requires its own interception port. It cannot be shared with other modes.'),
-  'transparent': mode('intercept', 'Intercept mode requires its own interception port. It cannot be shared with other modes.'),
+  'intercept': mode(
+    'intercept',
+    'Intercept mode requires its own interception port. It cannot be shared with other modes.',
+  ),
+  'transparent': mode(
+    'intercept',
+    'Intercept mode requires its own interception port. It cannot be shared with other modes.',
+  ),
   'tproxy': mode('tproxy', 'TPROXY option requires its own interception port. It cannot be shared with other modes.'),
   'defaultsite': accelOnly((port, value, line, word) => {
     if (needValue(line, word, value)) port.defaultSite = value
@@ -121,7 +134,11 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
   },
   'require-proxy-header': (_port, _value, line, word) => {
     // without it the proxy's address would be taken for the client's in every rule
-    line.error(`${line.name}: option 'require-proxy-header' is not supported yet`, word, 'leaving it out would judge clients by the wrong address')
+    line.error(
+      `${line.name}: option 'require-proxy-header' is not supported yet`,
+      word,
+      'leaving it out would judge clients by the wrong address',
+    )
   },
   'ftp-track-dirs': ignored,
   'urlgroup': ignored,
@@ -169,9 +186,22 @@ export const readPort = (line: Line): PortConfig | undefined => {
   if (first === undefined) return undefined
   const place = readPlace(first, line)
   const port: Building = {
-    mode: 'forward', modeWord: null, name: null, defaultSite: null, vhost: null, vport: null, protocol: 'http',
-    actAsOrigin: false, ignoreCacheControl: false, allowDirect: false, connectionAuth: true, tcpKeepalive: null,
-    disablePmtuDiscovery: 'off', workerQueues: false, unfinished: [], accelOptions: [],
+    mode: 'forward',
+    modeWord: null,
+    name: null,
+    defaultSite: null,
+    vhost: null,
+    vport: null,
+    protocol: 'http',
+    actAsOrigin: false,
+    ignoreCacheControl: false,
+    allowDirect: false,
+    connectionAuth: true,
+    tcpKeepalive: null,
+    disablePmtuDiscovery: 'off',
+    workerQueues: false,
+    unfinished: [],
+    accelOptions: [],
   }
   for (let word = line.next(); word !== null; word = line.next()) readOption(port, line, word)
   judge(port, line)
@@ -200,11 +230,22 @@ const readOption = (port: Building, line: Line, word: Word): void => {
 const judge = (port: Building, line: Line): void => {
   if (port.vhost === true && port.mode === 'forward') {
     port.mode = 'accel' // as Squid 2 read it
-    line.warning(`${line.name}: 'vhost' is deprecated; it turns the port into an accelerator`, null, "write 'accel', which implies vhost")
+    line.warning(
+      `${line.name}: 'vhost' is deprecated; it turns the port into an accelerator`,
+      null,
+      "write 'accel', which implies vhost",
+    )
   }
   if (port.mode !== 'accel') {
-    for (const { name, word } of port.accelOptions) refuse(line, word, `${name} option requires Acceleration mode flag.`, "add 'accel'")
-    if (port.vhost === true) refuse(line, port.modeWord ?? { text: '', offset: 0, quoted: false, isFile: false }, 'vhost option requires Acceleration mode flag.', "remove 'vhost'")
+    for (const { name, word } of port.accelOptions)
+      refuse(line, word, `${name} option requires Acceleration mode flag.`, "add 'accel'")
+    if (port.vhost === true)
+      refuse(
+        line,
+        port.modeWord ?? { text: '', offset: 0, quoted: false, isFile: false },
+        'vhost option requires Acceleration mode flag.',
+        "remove 'vhost'",
+      )
   }
 }
 
@@ -221,11 +262,17 @@ const readPlace = (word: Word, line: Line): Place | null => {
   if (address !== null && (host.startsWith('[') || !host.includes(':'))) {
     return withPort(text.slice(colon + 1), { address, hostName: null, dualStack: address === '::' }, word, line)
   }
-  if (host.includes(':')) return bad(line, word, `an IPv6 address needs brackets: ${text}`, `write [${host}]:${text.slice(colon + 1)}`)
+  if (host.includes(':'))
+    return bad(line, word, `an IPv6 address needs brackets: ${text}`, `write [${host}]:${text.slice(colon + 1)}`)
   if (/^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?$/.test(host) && !/^[\d.]+$/.test(host)) {
     return withPort(text.slice(colon + 1), { address: null, hostName: host, dualStack: false }, word, line)
   }
-  return bad(line, word, `failed to resolve Host/IP: ${host}`, host === '*' || host === '' ? `write ${text.slice(colon + 1)} alone for every address` : '')
+  return bad(
+    line,
+    word,
+    `failed to resolve Host/IP: ${host}`,
+    host === '*' || host === '' ? `write ${text.slice(colon + 1)} alone for every address` : '',
+  )
 }
 
 const withPort = (digits: string, place: Omit<Place, 'port'>, word: Word, line: Line): Place | null => {
@@ -259,13 +306,21 @@ yet.`,
     {
       aliases: ['ascii_port'],
       reload: 'new connections',
-      example: 'http_port 3128\nhttp_port 3129 intercept\nhttp_port 3130 tproxy\nhttp_port [2001:db8::1]:80 accel defaultsite=www.example.org',
+      example:
+        'http_port 3128\nhttp_port 3129 intercept\nhttp_port 3130 tproxy\nhttp_port [2001:db8::1]:80 accel defaultsite=www.example.org',
     },
   ),
-  https_port: later(kept('[HOST:]PORT [mode] [options]'), 'Where TLS connections are listened to. The port is not opened yet.', {
-    example: 'https_port 3131 intercept ssl-bump tls-cert=/etc/glassquid/ca.pem',
-  }),
-  ftp_port: later(kept('[HOST:]PORT [mode] [options]'), 'Where FTP clients are listened to. The port is not opened yet.'),
+  https_port: later(
+    kept('[HOST:]PORT [mode] [options]'),
+    'Where TLS connections are listened to. The port is not opened yet.',
+    {
+      example: 'https_port 3131 intercept ssl-bump tls-cert=/etc/glassquid/ca.pem',
+    },
+  ),
+  ftp_port: later(
+    kept('[HOST:]PORT [mode] [options]'),
+    'Where FTP clients are listened to. The port is not opened yet.',
+  ),
   icp_port: later(count({ max: 65535 }), 'The UDP port of ICP; 0 is off.', { aliases: ['udp_port'], default: '0' }),
   htcp_port: later(count({ max: 65535 }), 'The UDP port of HTCP; 0 is off.', { default: '0' }),
   snmp_port: later(count({ max: 65535 }), 'The UDP port of SNMP; 0 is off.', { default: '0' }),

@@ -15,7 +15,8 @@ const servers: Kind<readonly Endpoint[]> = {
     }
     return found
   },
-  write: value => (value.length === 0 ? [] : [value.map(e => (e.port === 53 ? e.address : endpointText(e))).join(' ')]),
+  write: value =>
+    value.length === 0 ? [] : [value.map(e => (e.port === 53 ? e.address : endpointText(e))).join(' ')],
 }
 
 const workers: Kind<number> = {
@@ -44,36 +45,69 @@ const quotedValues: Kind<boolean> = {
 
 export const processDirectives = {
   workers: works(workers, 'How many processes share the work. One, for now.', { default: '1', reload: 'restart' }),
-  pid_filename: works(wordOrNone('PATH'), 'Where the process id is written, for -k. "none" writes no file.', { default: '/run/glassquid.pid', reload: 'restart' }),
-  cache_effective_user: works(wordOrNone('USER'), 'The user to become when started as root.', { reload: 'restart' }),
-  cache_effective_group: works(wordOrNone('GROUP'), 'The group to become when started as root, instead of those of the user.', { reload: 'restart' }),
-  coredump_dir: works(wordOrNone('DIRECTORY'), 'The working directory, where a core would be written.', { reload: 'restart' }),
-  max_filedescriptors: works(count({ max: 1 << 30 }), 'How many files and sockets may be open. 0: as many as the system allows.', {
-    aliases: ['max_filedesc'],
-    default: '0',
+  pid_filename: works(wordOrNone('PATH'), 'Where the process id is written, for -k. "none" writes no file.', {
+    default: '/run/glassquid.pid',
     reload: 'restart',
   }),
-  dns_nameservers: works(servers, 'Which servers resolve names. Without it: those of /etc/resolv.conf.', { example: 'dns_nameservers 192.0.2.53 2001:db8::53' }),
-  hosts_file: works(wordOrNone('PATH'), 'Names and addresses looked at before any server.', { default: '/etc/hosts' }),
-  positive_dns_ttl: works(age({ min: 1000 }), 'The longest time an address is remembered, whatever its record says.', { default: '6 hours' }),
-  negative_dns_ttl: works(age(), 'How long a name without an address is remembered, and the shortest time an address is.', { default: '1 minute' }),
+  cache_effective_user: works(wordOrNone('USER'), 'The user to become when started as root.', { reload: 'restart' }),
+  cache_effective_group: works(
+    wordOrNone('GROUP'),
+    'The group to become when started as root, instead of those of the user.',
+    { reload: 'restart' },
+  ),
+  coredump_dir: works(wordOrNone('DIRECTORY'), 'The working directory, where a core would be written.', {
+    reload: 'restart',
+  }),
+  max_filedescriptors: works(
+    count({ max: 1 << 30 }),
+    'How many files and sockets may be open. 0: as many as the system allows.',
+    {
+      aliases: ['max_filedesc'],
+      default: '0',
+      reload: 'restart',
+    },
+  ),
+  dns_nameservers: works(servers, 'Which servers resolve names. Without it: those of /etc/resolv.conf.', {
+    example: 'dns_nameservers 192.0.2.53 2001:db8::53',
+  }),
+  hosts_file: works(wordOrNone('PATH'), 'Names and addresses looked at before any server.', {
+    default: '/etc/hosts',
+  }),
+  positive_dns_ttl: works(
+    age({ min: 1000 }),
+    'The longest time an address is remembered, whatever its record says.',
+    { default: '6 hours' },
+  ),
+  negative_dns_ttl: works(
+    age(),
+    'How long a name without an address is remembered, and the shortest time an address is.',
+    { default: '1 minute' },
+  ),
   unknown_directives: works(
     choice(['error', 'warn']),
     `What an unknown directive is below this line: an error, or ("warn") a warning, for moving a conf over step by step. Names
 that end in _access stay errors: they may forbid something. Not a directive of Squid.`,
     { default: 'error' },
   ),
-  configuration_includes_quoted_values: works(quotedValues, `From this line on, words may be put in "quotes", with \\" and \\\\ inside, and parameters("FILE") takes ACL values from a
+  configuration_includes_quoted_values: works(
+    quotedValues,
+    `From this line on, words may be put in "quotes", with \\" and \\\\ inside, and parameters("FILE") takes ACL values from a
 file. Words without quotes then hold letters, digits and . , ( ) - = _ / : + only. Switch it off around lines with a
-regex.`, { default: 'off' }),
+regex.`,
+    { default: 'off' },
+  ),
   umask: later(word('MASK'), 'The file mode mask.', { default: '027' }),
   chroot: later(word('DIRECTORY'), 'The directory to change the root to.'),
   cpu_affinity_map: later(kept('process_numbers=N,... cores=N,...'), 'Which worker runs on which core.'),
-  dns_retransmit_interval: later(age(), 'How long a name server may take before the next is asked.', { default: '5 seconds' }),
+  dns_retransmit_interval: later(age(), 'How long a name server may take before the next is asked.', {
+    default: '5 seconds',
+  }),
   dns_defnames: later(onOff(), 'Uses the search list of resolv.conf.', { default: 'off' }),
   dns_packet_max: later(kept('SIZE|none'), 'The largest DNS packet announced.'),
   dns_multicast_local: later(onOff(), 'Resolves .local by multicast.', { default: 'off' }),
-  ignore_unknown_nameservers: later(onOff(), 'Answers of servers that were not asked are dropped.', { default: 'on' }),
+  ignore_unknown_nameservers: later(onOff(), 'Answers of servers that were not asked are dropped.', {
+    default: 'on',
+  }),
   ipcache_size: later(count(), 'How many names are remembered.', { default: '1024' }),
   ipcache_low: later(percent(), 'Low water mark of the name cache.', { default: '90' }),
   ipcache_high: later(percent(), 'High water mark of the name cache.', { default: '95' }),

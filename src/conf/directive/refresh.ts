@@ -45,7 +45,8 @@ const readPattern = (line: Line): RefreshPattern | undefined => {
   }
   const [min, percent, max] = [line.next(), line.next(), line.next()]
   if (regex === null || min === null || percent === null || max === null) {
-    if (!line.scope.quotedValues) line.fatal(`${line.name} needs REGEX MIN PERCENT MAX`, null, 'for example: refresh_pattern . 0 20% 4320')
+    if (!line.scope.quotedValues)
+      line.fatal(`${line.name} needs REGEX MIN PERCENT MAX`, null, 'for example: refresh_pattern . 0 20% 4320')
     return undefined
   }
   const minTime = readMinutes(line, min, 'MIN')
@@ -57,12 +58,25 @@ const readPattern = (line: Line): RefreshPattern | undefined => {
   if (maxTime < minTime) {
     line.warning(`${line.name}: MAX is less than MIN`, max, 'nothing older than MAX is fresh, whatever MIN says')
   }
-  return { regex: regex.text, caseInsensitive, min: minTime, percent: share.value, max: maxTime, options, text: line.read, at: line.at() }
+  return {
+    regex: regex.text,
+    caseInsensitive,
+    min: minTime,
+    percent: share.value,
+    max: maxTime,
+    options,
+    text: line.read,
+    at: line.at(),
+  }
 }
 
 const readMinutes = (line: Line, word: Word, which: string): Seconds | undefined => {
   if (!/^\d{1,12}$/.test(word.text)) {
-    line.fatal(`${line.name}: expecting ${which} as a number of minutes, got '${word.text}'`, word, /^\d+[a-z]+$/i.test(word.text) ? 'without a unit' : '')
+    line.fatal(
+      `${line.name}: expecting ${which} as a number of minutes, got '${word.text}'`,
+      word,
+      /^\d+[a-z]+$/i.test(word.text) ? 'without a unit' : '',
+    )
     return undefined
   }
   const minutes = Number(word.text)
@@ -73,9 +87,18 @@ const readMinutes = (line: Line, word: Word, which: string): Seconds | undefined
 
 const readOptions = (line: Line): RefreshOptions => {
   const options: Building = {
-    overrideExpire: false, overrideLastmod: false, reloadIntoIms: false, ignoreReload: false, ignoreNoStore: false,
-    ignorePrivate: false, refreshIms: false, storeStale: false, ignoreStaleWhileRevalidate: false, maxStale: null,
-    staleWhileRevalidate: null, negativeTtl: null,
+    overrideExpire: false,
+    overrideLastmod: false,
+    reloadIntoIms: false,
+    ignoreReload: false,
+    ignoreNoStore: false,
+    ignorePrivate: false,
+    refreshIms: false,
+    storeStale: false,
+    ignoreStaleWhileRevalidate: false,
+    maxStale: null,
+    staleWhileRevalidate: null,
+    negativeTtl: null,
   }
   for (let word = line.next(); word !== null; word = line.next()) readOption(line, word, options)
   return options
@@ -98,7 +121,11 @@ const readOption = (line: Line, word: Word, options: Building): void => {
     line.note(`${line.name} option '${word.text}' is obsolete. Remove it.`, word)
   } else {
     const like = nearest(name, [...Object.keys(flags), ...Object.keys(numbers)])
-    line.warning(`Unknown refresh_pattern option: ${word.text}`, word, like === null ? 'it is ignored' : `did you mean ${like}?`)
+    line.warning(
+      `Unknown refresh_pattern option: ${word.text}`,
+      word,
+      like === null ? 'it is ignored' : `did you mean ${like}?`,
+    )
   }
 }
 
@@ -113,7 +140,10 @@ Options bend the rules of HTTP; know why you use one: override-expire, override-
 explicit lifetime, or Last-Modified), reload-into-ims, ignore-reload (what a browser's reload button may do),
 ignore-no-store, ignore-private, refresh-ims, store-stale, max-stale=SECONDS, stale-while-revalidate=SECONDS,
 ignore-stale-while-revalidate, negative-ttl=SECONDS.`,
-    { example: 'refresh_pattern -i \\.(deb|rpm)$ 10080 100% 43200\nrefresh_pattern -i (/cgi-bin/|\\?) 0 0% 0\nrefresh_pattern . 0 20% 4320' },
+    {
+      example:
+        'refresh_pattern -i \\.(deb|rpm)$ 10080 100% 43200\nrefresh_pattern -i (/cgi-bin/|\\?) 0 0% 0\nrefresh_pattern . 0 20% 4320',
+    },
   ),
   cache: works(
     accessList('slow'),
@@ -125,7 +155,9 @@ ignore-stale-while-revalidate, negative-ttl=SECONDS.`,
     'How long error responses (404, 502 ...) are kept that carry no lifetime of their own. 0 keeps none of these.',
     { default: '0 seconds' },
   ),
-  max_stale: works(age(), 'How stale a stored response may be served when its origin cannot be asked.', { default: '1 week' }),
+  max_stale: works(age(), 'How stale a stored response may be served when its origin cannot be asked.', {
+    default: '1 week',
+  }),
   reload_into_ims: works(
     onOff(),
     'A reload by the user validates the stored response instead of fetching it anew. Breaks HTTP in favour of bandwidth.',
@@ -136,12 +168,22 @@ ignore-stale-while-revalidate, negative-ttl=SECONDS.`,
     'Requests for the same thing that arrive while it is being fetched wait for that one fetch.',
     { default: 'off' },
   ),
-  collapsed_forwarding_access: later(accessList('fast'), 'Which requests may share a fetch.', { default: 'allow all' }),
+  collapsed_forwarding_access: later(accessList('fast'), 'Which requests may share a fetch.', {
+    default: 'allow all',
+  }),
   send_hit: later(accessList('slow'), 'Which stored responses may be served.', { default: 'allow all' }),
   store_miss: later(accessList('fast'), 'Which responses may be stored.', { default: 'allow all' }),
-  minimum_expiry_time: later(age(), 'A response that will be stale sooner than this is only stored if it can be validated.', { default: '60 seconds' }),
+  minimum_expiry_time: later(
+    age(),
+    'A response that will be stale sooner than this is only stored if it can be validated.',
+    { default: '60 seconds' },
+  ),
   refresh_all_ims: later(onOff(), 'Conditional requests of clients always ask the origin.', { default: 'off' }),
   offline_mode: later(onOff(), 'Never validate anything that is stored.', { default: 'off' }),
-  vary_ignore_expire: later(onOff(), 'Old servers send Vary with an Expires in the past; ignore the latter.', { default: 'off' }),
-  cache_miss_revalidate: later(onOff(), "Passes a client's conditions on to the origin when nothing is stored.", { default: 'on' }),
+  vary_ignore_expire: later(onOff(), 'Old servers send Vary with an Expires in the past; ignore the latter.', {
+    default: 'off',
+  }),
+  cache_miss_revalidate: later(onOff(), "Passes a client's conditions on to the origin when nothing is stored.", {
+    default: 'on',
+  }),
 }

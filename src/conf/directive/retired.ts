@@ -3,13 +3,21 @@ import type { Retired } from './directive.ts'
 
 // Directives that a modern conf does not need. Thirty of a hundred real files hold some; none of that is an error.
 
-const entry = (status: Retired['status'], doc: string, aliases: readonly string[] = []): Retired => ({ status, doc, aliases })
+const entry = (status: Retired['status'], doc: string, aliases: readonly string[] = []): Retired => ({
+  status,
+  doc,
+  aliases,
+})
 
 const silent = (doc: string, aliases?: readonly string[]): Retired => entry('silent', doc, aliases)
 const warned = (advice: string, aliases?: readonly string[]): Retired => entry('warned', advice, aliases)
 const rejected = (hint: string): Retired => entry('rejected', hint)
 
-const translated = (doc: string, translate: (line: Line) => readonly string[] | null, aliases: readonly string[] = []): Retired => ({
+const translated = (
+  doc: string,
+  translate: (line: Line) => readonly string[] | null,
+  aliases: readonly string[] = [],
+): Retired => ({
   status: 'translated',
   doc,
   aliases,
@@ -17,19 +25,27 @@ const translated = (doc: string, translate: (line: Line) => readonly string[] | 
 })
 
 /** `NAME rest` reads as `modern rest`. */
-const asLine = (modern: string, rest: (words: string) => string = words => words) => (line: Line): readonly string[] | null => {
-  const words = line.rest().text
-  if (words !== '') return [`${modern} ${rest(words)}`]
-  line.fatal(`${line.name} needs a value`)
-  return []
-}
+const asLine =
+  (modern: string, rest: (words: string) => string = words => words) =>
+  (line: Line): readonly string[] | null => {
+    const words = line.rest().text
+    if (words !== '') return [`${modern} ${rest(words)}`]
+    line.fatal(`${line.name} needs a value`)
+    return []
+  }
 
-const outgoingTls = (option: string): Retired => translated(`tls_outgoing_options ${option}=...`, asLine('tls_outgoing_options', value => `${option}=${value}`))
+const outgoingTls = (option: string): Retired =>
+  translated(
+    `tls_outgoing_options ${option}=...`,
+    asLine('tls_outgoing_options', value => `${option}=${value}`),
+  )
 
-const onlyWhenOn = (modern: string) => (line: Line): readonly string[] | null => {
-  const word = line.next()
-  return word?.text === 'on' ? [modern] : null
-}
+const onlyWhenOn =
+  (modern: string) =>
+  (line: Line): readonly string[] | null => {
+    const word = line.next()
+    return word?.text === 'on' ? [modern] : null
+  }
 
 const header = (line: Line): readonly string[] | null => {
   const words = line.rest().text
@@ -57,8 +73,12 @@ const peerDomain = (line: Line): readonly string[] | null => {
   const within = domains.filter(d => !d.startsWith('!'))
   const name = `${line.name}/${peer}`
   return [
-    ...(without.length > 0 ? [`acl ${name}/not dstdomain ${without.join(' ')}`, `cache_peer_access ${peer} deny ${name}/not`] : []),
-    ...(within.length > 0 ? [`acl ${name} dstdomain ${within.join(' ')}`, `cache_peer_access ${peer} allow ${name}`] : []),
+    ...(without.length > 0
+      ? [`acl ${name}/not dstdomain ${without.join(' ')}`, `cache_peer_access ${peer} deny ${name}/not`]
+      : []),
+    ...(within.length > 0
+      ? [`acl ${name} dstdomain ${within.join(' ')}`, `cache_peer_access ${peer} allow ${name}`]
+      : []),
   ]
 }
 
@@ -94,7 +114,7 @@ export const retired: Readonly<Record<string, Retired>> = {
   memory_pools: silent('memory is managed by the runtime'),
   memory_pools_limit: silent('memory is managed by the runtime'),
   as_whois_server: silent('no AS numbers'),
-  high_page_fault_warning: silent('look at the host\'s own monitoring'),
+  high_page_fault_warning: silent("look at the host's own monitoring"),
   sleep_after_fork: silent('nothing is forked'),
   windows_ipaddrchangemonitor: silent('Windows only'),
 
@@ -103,7 +123,11 @@ export const retired: Readonly<Record<string, Retired>> = {
   cache_vary: warned('Vary is always honoured: remove it'),
   error_map: warned('use deny_info or error_directory'),
   external_refresh_check: warned('use refresh_pattern'),
-  location_rewrite_program: warned('rewrite Location at the origin', ['location_rewrite_access', 'location_rewrite_children', 'location_rewrite_concurrency']),
+  location_rewrite_program: warned('rewrite Location at the origin', [
+    'location_rewrite_access',
+    'location_rewrite_children',
+    'location_rewrite_concurrency',
+  ]),
   refresh_stale_hit: warned('use refresh_pattern ... stale-while-revalidate='),
   esi_parser: warned('there is no ESI'),
   announce_file: warned('the cache registry is gone: remove it'),
@@ -168,10 +192,24 @@ export const retired: Readonly<Record<string, Retired>> = {
   ignore_ims_on_miss: translated('cache_miss_revalidate off', onlyWhenOn('cache_miss_revalidate off')),
   emulate_httpd_log: translated('access_log ... common', emulate),
   maximum_single_addr_tries: translated('connect_retries', asLine('connect_retries')),
-  referer_log: translated('access_log ... referrer', asLine('access_log', path => `${path.split(/[ \t]/)[0]} referrer`), ['referrer_log']),
-  useragent_log: translated('access_log ... useragent', asLine('access_log', path => `${path.split(/[ \t]/)[0]} useragent`)),
-  url_rewrite_concurrency: translated('url_rewrite_children ... concurrency=', asLine('url_rewrite_children', n => `20 concurrency=${n}`), ['redirect_concurrency']),
-  storeurl_rewrite_concurrency: translated('store_id_children ... concurrency=', asLine('store_id_children', n => `20 concurrency=${n}`)),
+  referer_log: translated(
+    'access_log ... referrer',
+    asLine('access_log', path => `${path.split(/[ \t]/)[0]} referrer`),
+    ['referrer_log'],
+  ),
+  useragent_log: translated(
+    'access_log ... useragent',
+    asLine('access_log', path => `${path.split(/[ \t]/)[0]} useragent`),
+  ),
+  url_rewrite_concurrency: translated(
+    'url_rewrite_children ... concurrency=',
+    asLine('url_rewrite_children', n => `20 concurrency=${n}`),
+    ['redirect_concurrency'],
+  ),
+  storeurl_rewrite_concurrency: translated(
+    'store_id_children ... concurrency=',
+    asLine('store_id_children', n => `20 concurrency=${n}`),
+  ),
   zph_local: translated('qos_flows tos', zph, ['zph_mode', 'zph_option', 'zph_parent', 'zph_sibling']),
   header_access: translated('request_header_access and reply_header_access', header),
 

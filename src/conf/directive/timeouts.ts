@@ -9,12 +9,30 @@ const day = 24 * hour
 // `unit` is what a number without a unit has always meant.
 
 export const timeoutDirectives = {
-  connect_timeout: works(duration({ min: 1 }), 'How long one attempt to connect to an origin may take.', { default: '1 minute' }),
-  forward_timeout: works(duration({ min: 1 }), 'How long all attempts for one request may take, until a connection stands.', { default: '4 minutes' }),
-  read_timeout: works(duration({ min: 1 }), 'How long an origin may be silent while its response is awaited or read. Also how long a tunnel may be silent.', { default: '15 minutes' }),
-  write_timeout: works(duration({ min: 1 }), 'How long the other side may refuse to take what we send.', { default: '15 minutes' }),
-  request_start_timeout: works(duration({ min: 1 }), 'How long a client may take for the first byte of its first request.', { default: '5 minutes' }),
-  request_timeout: works(duration({ min: 1 }), 'How long a client may take for the head of a request.', { default: '5 minutes' }),
+  connect_timeout: works(duration({ min: 1 }), 'How long one attempt to connect to an origin may take.', {
+    default: '1 minute',
+  }),
+  forward_timeout: works(
+    duration({ min: 1 }),
+    'How long all attempts for one request may take, until a connection stands.',
+    { default: '4 minutes' },
+  ),
+  read_timeout: works(
+    duration({ min: 1 }),
+    'How long an origin may be silent while its response is awaited or read. Also how long a tunnel may be silent.',
+    { default: '15 minutes' },
+  ),
+  write_timeout: works(duration({ min: 1 }), 'How long the other side may refuse to take what we send.', {
+    default: '15 minutes',
+  }),
+  request_start_timeout: works(
+    duration({ min: 1 }),
+    'How long a client may take for the first byte of its first request.',
+    { default: '5 minutes' },
+  ),
+  request_timeout: works(duration({ min: 1 }), 'How long a client may take for the head of a request.', {
+    default: '5 minutes',
+  }),
   client_idle_pconn_timeout: works(duration(), 'How long a client connection is kept open between requests.', {
     aliases: ['persistent_request_timeout'],
     default: '2 minutes',
@@ -23,22 +41,48 @@ export const timeoutDirectives = {
     aliases: ['pconn_timeout'],
     default: '1 minute',
   }),
-  client_lifetime: works(duration({ unit: day, min: 1 }), 'How long a client connection may last in all, whatever it does.', {
-    default: '1 day',
-    reload: 'new connections',
-  }),
-  pconn_lifetime: works(duration({ zeroIsUnlimited: true }), 'How long an origin connection may be used for further requests.', { default: '0 seconds' }),
+  client_lifetime: works(
+    duration({ unit: day, min: 1 }),
+    'How long a client connection may last in all, whatever it does.',
+    {
+      default: '1 day',
+      reload: 'new connections',
+    },
+  ),
+  pconn_lifetime: works(
+    duration({ zeroIsUnlimited: true }),
+    'How long an origin connection may be used for further requests.',
+    { default: '0 seconds' },
+  ),
   dns_timeout: works(duration({ min: 1 }), 'How long a name may take to resolve.', { default: '30 seconds' }),
-  shutdown_lifetime: works(duration(), 'How long running transactions may go on after the proxy was told to stop.', { default: '30 seconds' }),
-  peer_connect_timeout: later(duration({ min: 1 }), 'How long a connection to a cache_peer may take.', { default: '30 seconds' }),
-  dead_peer_timeout: later(duration(), 'How long a peer may be silent before it counts as dead.', { default: '10 seconds' }),
-  icp_query_timeout: later(count(), 'How long ICP answers are awaited, in milliseconds; 0 measures it.', { default: '0' }),
-  maximum_icp_query_timeout: later(count(), 'The longest ICP answers are awaited, in milliseconds.', { default: '2000' }),
-  minimum_icp_query_timeout: later(count(), 'The shortest ICP answers are awaited, in milliseconds.', { default: '5' }),
-  icap_connect_timeout: later(duration({ min: 1 }), 'How long a connection to an ICAP service may take.', { default: '1 minute' }),
+  shutdown_lifetime: works(duration(), 'How long running transactions may go on after the proxy was told to stop.', {
+    default: '30 seconds',
+  }),
+  peer_connect_timeout: later(duration({ min: 1 }), 'How long a connection to a cache_peer may take.', {
+    default: '30 seconds',
+  }),
+  dead_peer_timeout: later(duration(), 'How long a peer may be silent before it counts as dead.', {
+    default: '10 seconds',
+  }),
+  icp_query_timeout: later(count(), 'How long ICP answers are awaited, in milliseconds; 0 measures it.', {
+    default: '0',
+  }),
+  maximum_icp_query_timeout: later(count(), 'The longest ICP answers are awaited, in milliseconds.', {
+    default: '2000',
+  }),
+  minimum_icp_query_timeout: later(count(), 'The shortest ICP answers are awaited, in milliseconds.', {
+    default: '5',
+  }),
+  icap_connect_timeout: later(duration({ min: 1 }), 'How long a connection to an ICAP service may take.', {
+    default: '1 minute',
+  }),
   icap_io_timeout: later(duration({ min: 1 }), 'How long an ICAP service may be silent.', { default: '15 minutes' }),
-  ftp_client_idle_timeout: later(duration({ min: 1 }), 'How long an FTP client may be silent.', { default: '30 minutes' }),
+  ftp_client_idle_timeout: later(duration({ min: 1 }), 'How long an FTP client may be silent.', {
+    default: '30 minutes',
+  }),
   background_ping_rate: later(duration(), 'How often peers are probed.', { default: '10 seconds' }),
-  collapsed_forwarding_timeout: later(age(), "Lusca: how long a request waits for another's fetch.", { default: '30 seconds' }),
+  collapsed_forwarding_timeout: later(age(), "Lusca: how long a request waits for another's fetch.", {
+    default: '30 seconds',
+  }),
   high_response_time_warning: later(count(), 'Warns when responses take more milliseconds.', { default: '0' }),
 }
