@@ -68,7 +68,7 @@ export class AccessFacts {
   scheme = ''
   /** The effective request URI; `host:port` for CONNECT. */
   uri = ''
-  /** Of the URI, lower case, IPv6 in brackets; '' = none. */
+  /** Of the URI: lower case, IPv6 canonical without brackets; '' = none. */
   host = ''
   port = 0
   /** Path and query; '' for CONNECT. */

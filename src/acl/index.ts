@@ -4,10 +4,11 @@
 //                lists and what decided them
 // does not hold  how a conf is read (conf), who looks names up (handed in with the facts), what a decision leads to
 // called by      proxy, dispatch, service, router; cli compiles the lists
-// calls          base
+// calls          base, http
 
 export { type AccessList, type Condition, compileAccessList, compileCondition, type Decision, type Explanation, type ExplainedLine } from './access-list.ts'
 export { AccessFacts, type AccessNames } from './access-facts.ts'
+export { factsOfOutcome } from './facts-of-outcome.ts'
 export { type AclOptions, type AclTable, compileAcls, type PendingHost } from './compile.ts'
 export { compilePosixRegex, type PosixRegex } from './regex/compile-regex.ts'
 export { armRegexGuard, type RegexGuard } from './regex/guard.ts'

@@ -29,9 +29,9 @@ const matchAny = (set: IpSet, facts: AccessFacts): Match => {
   return mismatched
 }
 
-/** A host that needs no DNS: brackets, or only digits and dots. */
+/** A host that needs no DNS: IPv6, or only digits and dots. */
 const isNumeric = (host: string): boolean => {
-  if (host.startsWith('[') || host.includes(':')) return true
+  if (host.includes(':')) return true
   const last = host.charCodeAt(host.length - 1)
   return last >= 48 && last <= 57 && !/[^0-9.]/.test(host)
 }

@@ -10,7 +10,8 @@ export const dstdomRegex = {
     const patterns = readPatterns(source)
     const noLookup = source.definition.flags.includes('-n')
     return facts => {
-      const found = patterns.test(facts.host)
+      // patterns are written for URIs, where IPv6 stands in brackets
+      const found = patterns.test(facts.host.includes(':') ? `[${facts.host}]` : facts.host)
       if (found !== mismatched) return found
       if (noLookup || !looksNumeric(facts.host)) return mismatched
       const name = facts.nameOfNumericHost()

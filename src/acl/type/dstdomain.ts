@@ -21,8 +21,8 @@ export const dstdomain = {
   },
 } satisfies AclType
 
-/** No top-level domain ends in a digit, and none begins with a bracket. */
+/** No top-level domain ends in a digit. */
 export const looksNumeric = (host: string): boolean => {
   const last = host.charCodeAt(host.length - 1)
-  return (last >= 48 && last <= 57) || host.startsWith('[')
+  return (last >= 48 && last <= 57) || host.includes(':')
 }

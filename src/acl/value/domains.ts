@@ -1,4 +1,5 @@
 import { domainToASCII } from 'node:url'
+import { canonicalAddress } from '../../base/index.ts'
 import type { AclSource } from '../acl.ts'
 import { type DomainSet, DomainSetBuilder } from '../set/domain-set.ts'
 
@@ -35,12 +36,13 @@ const readDomain = (text: string): DomainValue => {
   if (bare === '') return nothing(`'${text}' is no domain name`, '')
   const url = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(text)
   if (url !== null) return nothing(`'${text}' is a URL and matches nothing`, `write ${withoutPort(url[1] ?? '')}, or use url_regex`)
-  const address = /^\[?[0-9a-f:.]*:[0-9a-f:.]*\]?$/i.test(bare) && bare.split(':').length > 2
-  if (!address && /:\d*$/.test(bare)) return nothing(`'${text}' has a port and matches nothing`, `write ${withoutPort(text)}`)
+  const address = canonicalAddress(bare)
+  if (address !== null) return { name: address, below, remark: '', hint: '' }
+  if (/:\d*$/.test(bare)) return nothing(`'${text}' has a port and matches nothing`, `write ${withoutPort(text)}`)
   if (/[/?#*@\s]/.test(bare)) return nothing(`'${text}' is no domain name and matches nothing`, /[*?]/.test(bare) ? 'use dstdom_regex' : 'use url_regex')
   const name = bare.endsWith('.') ? bare.slice(0, -1) : bare
   if (/[^\0-\x7f]/.test(name)) return international(text, name, below)
-  return { name: address && !name.startsWith('[') ? `[${name}]` : name, below, remark: '', hint: '' }
+  return { name, below, remark: '', hint: '' }
 }
 
 /** Names travel in their ASCII form. */

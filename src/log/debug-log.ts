@@ -1,0 +1,181 @@
+import { type Clock, ms, type Timer } from '../base/index.ts'
+import { countLog } from './counters.ts'
+import { type DebugSection, levelsOf, type SectionLevels } from './debug-sections.ts'
+import { type LogFileSystem, systemLogFiles } from './file-system.ts'
+import { compileStrftime } from './format/strftime.ts'
+import { LogFile } from './log-file.ts'
+
+// cache.log: what an operator should know (levels 0 and 1) and what a developer asked for (2 to 9).
+//
+//   2026/11/20 06:36:26 kid1| WARNING: message
+
+export interface DebugLog {
+  /** Ask before building a message that costs something. */
+  wants(section: DebugSection, level: number): boolean
+  write(section: DebugSection, level: number, message: string): void
+  error(section: DebugSection, message: string): void
+  warning(section: DebugSection, message: string): void
+  alert(section: DebugSection, message: string): void
+  /** One line per `key` and minute; how many more there were is said when the minute is over. */
+  limited(key: string, section: DebugSection, level: number, message: string): void
+  /** A reload: another file or other levels. */
+  configure(conf: DebugLogConf): void
+  rotate(): void
+  reopen(): void
+  flush(): Promise<void>
+  close(): Promise<void>
+}
+
+export interface DebugLogConf {
+  /** Null = no file. */
+  readonly path: string | null
+  readonly levels: SectionLevels
+  readonly keep: number
+}
+
+export interface DebugLogOptions extends DebugLogConf {
+  readonly clock: Clock
+  /** `kid1` of several workers; '' = alone. */
+  readonly kid: string
+  /** Lines up to this level also go here (-d LEVEL); -1 = none. */
+  readonly echoLevel: number
+  readonly echo: (line: string) => void
+  /** Absent = the system's. */
+  readonly files?: LogFileSystem
+}
+
+export const createDebugLog = (options: DebugLogOptions): DebugLog => new OpenDebugLog(options)
+
+const minuteMs = ms(60_000)
+/** Keys remembered by `limited`. Peers can make keys: the oldest is forgotten. */
+const keysMax = 1000
+/** Longer messages come from peers. */
+const messageLengthMax = 4096
+
+interface Repeated {
+  count: number
+  readonly section: DebugSection
+  readonly level: number
+  /** The last one: it stands for all that were not written. */
+  message: string
+  readonly timer: Timer
+}
+
+class OpenDebugLog implements DebugLog {
+  readonly #options: DebugLogOptions
+  readonly #time = compileStrftime('%Y/%m/%d %H:%M:%S', 'local')
+  readonly #repeated = new Map<string, Repeated>()
+  #levels: Record<DebugSection, number>
+  #path: string | null
+  #file: LogFile | null
+
+  constructor(options: DebugLogOptions) {
+    this.#options = options
+    this.#levels = levelsOf(options.levels)
+    this.#path = options.path
+    this.#file = this.#open(options)
+  }
+
+  wants(section: DebugSection, level: number): boolean {
+    return level <= this.#levels[section]
+  }
+
+  write(section: DebugSection, level: number, message: string): void {
+    if (!this.wants(section, level)) return
+    const { clock, kid, echo, echoLevel } = this.#options
+    const line = `${this.#time(clock.wall())}${kid === '' ? '' : ` ${kid}`}| ${printable(message)}\n`
+    this.#file?.write(line)
+    if (level <= echoLevel) echo(line)
+  }
+
+  error(section: DebugSection, message: string): void {
+    this.write(section, 1, `ERROR: ${message}`)
+  }
+
+  warning(section: DebugSection, message: string): void {
+    this.write(section, 1, `WARNING: ${message}`)
+  }
+
+  alert(section: DebugSection, message: string): void {
+    this.write(section, 1, `SECURITY ALERT: ${message}`)
+  }
+
+  limited(key: string, section: DebugSection, level: number, message: string): void {
+    if (!this.wants(section, level)) return
+    const known = this.#repeated.get(key)
+    if (known !== undefined) {
+      known.count++
+      known.message = message
+      countLog.suppressedMessages++
+      return
+    }
+    if (this.#repeated.size >= keysMax) this.#forgetOldest()
+    const timer = this.#options.clock.after(minuteMs, () => this.#minuteOver(key), { unref: true })
+    this.#repeated.set(key, { count: 0, section, level, message, timer })
+    this.write(section, level, message)
+  }
+
+  configure(conf: DebugLogConf): void {
+    this.#levels = levelsOf(conf.levels)
+    const old = this.#file
+    if (conf.path === this.#path) return
+    this.#path = conf.path
+    this.#file = this.#open(conf)
+    void old?.close()
+  }
+
+  rotate(): void {
+    this.#file?.rotate()
+  }
+
+  reopen(): void {
+    this.#file?.reopen()
+  }
+
+  async flush(): Promise<void> {
+    await this.#file?.flush()
+  }
+
+  async close(): Promise<void> {
+    for (const [key] of this.#repeated) this.#minuteOver(key)
+    await this.#file?.close()
+  }
+
+  #minuteOver(key: string): void {
+    const repeated = this.#repeated.get(key)
+    if (repeated === undefined) return
+    repeated.timer.cancel()
+    this.#repeated.delete(key)
+    if (repeated.count > 0) this.write(repeated.section, repeated.level, `${repeated.message} (${repeated.count} more like this within a minute)`)
+  }
+
+  #forgetOldest(): void {
+    for (const [key] of this.#repeated) return this.#minuteOver(key)
+  }
+
+  #open(conf: DebugLogConf): LogFile | null {
+    if (conf.path === null) return null
+    const { clock, echo, files } = this.#options
+    return new LogFile(conf.path, {
+      clock,
+      files: files ?? systemLogFiles,
+      encoding: 'utf8',
+      chunkBytes: 1, // few and wanted soon: each goes out at once
+      delayMs: 0,
+      keep: conf.keep,
+      // it cannot tell about itself in itself
+      trouble: message => echo(`${message}\n`),
+    })
+  }
+}
+
+/** Continued lines are indented, so that a message cannot pretend to be another; control characters are shown. */
+const printable = (message: string): string => {
+  const text = message.length > messageLengthMax ? `${message.slice(0, messageLengthMax)}...` : message
+  if (!controls.test(text)) return text
+  return text
+    .replace(/\r?\n/g, '\n    ')
+    .replace(/[\0-\x08\x0b-\x1f\x7f-\x9f]/g, c => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`)
+}
+
+const controls = /[\0-\x08\x0a-\x1f\x7f-\x9f]/

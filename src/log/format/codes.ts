@@ -1,0 +1,250 @@
+import { errorTable, type FieldView, type Outcome } from '../../base/index.ts'
+import { reasonPhrase } from '../../http/index.ts'
+import { resultText } from '../result-text.ts'
+import { compileStrftime } from './strftime.ts'
+import { loggedUri, mediaType } from './uri-text.ts'
+
+// What each %code stands for. A value that is not there, or '' , is printed as `-`.
+
+/** When a line is written, and as which of its log. */
+export interface LineMoment {
+  wallMs: number
+  sequence: number
+}
+
+export type Value = (outcome: Outcome, moment: LineMoment) => string
+
+/** What stands around a code in the format. */
+export interface CodeUse {
+  /** Between { and }; '' = none. */
+  readonly argument: string
+  readonly stripQuery: boolean
+  /** `.N` of the widths; 0 = none. */
+  readonly precision: number
+}
+
+export interface Code {
+  readonly doc: string
+  /** A number: `0` pads it with zeros, `.N` does not cut it. */
+  readonly number?: true
+  /** Comes from a peer: encoded by default. Other codes are encoded only where the format says so. */
+  readonly peer?: true
+  readonly value: (use: CodeUse) => Value
+}
+
+const plain = (doc: string, value: Value): Code => ({ doc, value: () => value })
+const peer = (doc: string, value: Value): Code => ({ doc, peer: true, value: () => value })
+const number = (doc: string, value: (outcome: Outcome, moment: LineMoment) => number): Code => ({
+  doc,
+  number: true,
+  value: () => (outcome, moment) => {
+    const n = value(outcome, moment)
+    return n < 0 ? '' : String(n)
+  },
+})
+/** Known, and nothing to say yet. */
+const silent = (doc: string): Code => ({ doc, value: () => () => '' })
+
+const contentBytes = (o: Outcome): number => Math.max(0, o.responseBytes - o.responseHeadBytes)
+export const elapsedMs = (o: Outcome): number => Math.max(0, Math.floor(o.endedMono - o.startedMono))
+
+export const codes: Readonly<Record<string, Code>> = {
+  // client
+  '>a': plain("the client's address", o => o.client.address),
+  '>A': plain("the client's name; its address, since names are not looked up for logs", o => o.client.address),
+  '>p': number("the client's port", o => o.client.port),
+  '>eui': silent("the client's Ethernet address"),
+  '>la': plain('the address the client connected to; intercepted: where it was going', o => o.clientLocal.address),
+  '>lp': number('the port the client connected to', o => o.clientLocal.port),
+  'la': plain('our listening address; not told for intercepted connections', o => (o.taken === 'direct' ? o.clientLocal.address : '')),
+  'lp': number('our listening port; not told for intercepted connections', o => (o.taken === 'direct' ? o.clientLocal.port : -1)),
+  '>qos': silent('TOS of the client connection'),
+  '>nfmark': silent('netfilter mark of the client connection'),
+  'transport::>connection_id': silent('number of the client connection'),
+
+  // server
+  '<a': plain("the last server's address", o => o.server?.address ?? ''),
+  '<A': plain("the last server's name: the request's host", o => (o.server === null ? '' : uriParts(o).host)),
+  '<p': number("the last server's port", o => o.server?.port ?? -1),
+  '<la': plain("our address towards the server; forged: the client's", o => o.serverLocal?.address ?? ''),
+  '<lp': number('our port towards the server', o => o.serverLocal?.port ?? -1),
+  '<qos': silent('TOS of the server connection'),
+  '<nfmark': silent('netfilter mark of the server connection'),
+
+  // time
+  'ts': number('seconds since 1970', (_, m) => Math.floor(m.wallMs / 1000)),
+  'tu': { doc: 'milliseconds of the second', number: true, value: ({ precision }) => (_, m) => String(subsecond(m.wallMs, precision)) },
+  'tl': { doc: 'local time, strftime', value: u => { const t = compileStrftime(u.argument || '%d/%b/%Y:%H:%M:%S %z', 'local'); return (_, m) => t(m.wallMs) } },
+  'tg': { doc: 'GMT, strftime', value: u => { const t = compileStrftime(u.argument || '%d/%b/%Y:%H:%M:%S', 'gmt'); return (_, m) => t(m.wallMs) } },
+  'tr': number('milliseconds the transaction took', elapsedMs),
+  'dt': number('milliseconds spent waiting for DNS', o => Math.floor(o.dnsMs)),
+  'tS': plain('when the transaction began, seconds.milliseconds', o => `${Math.floor(o.startedAt / 1000)}.${String(Math.floor(o.startedAt % 1000)).padStart(3, '0')}`),
+  'busy_time': silent('CPU time of the transaction'),
+  '<pt': number("milliseconds from the request's last byte to the response's last one", o => Math.floor(o.serverResponseMs)),
+  '<tt': number('milliseconds with servers in all', o => Math.floor(o.serverTotalMs)),
+
+  // request
+  'rm': plain('method', o => o.method),
+  '>rm': plain('method as received', o => o.method),
+  '<rm': plain('method as sent', o => o.method),
+  'ru': { doc: 'URI, without its query when strip_query_terms is on', value: ({ stripQuery }) => o => loggedUri(o.uri, stripQuery) },
+  '>ru': peer('URI as received', o => loggedUri(o.uri, false)),
+  '<ru': peer('URI as sent', o => (o.server === null ? '' : loggedUri(o.uri, false))),
+  '>rs': plain('scheme', o => uriParts(o).scheme),
+  '<rs': plain('scheme as sent', o => uriParts(o).scheme),
+  '>rd': plain('host', o => uriParts(o).host),
+  '<rd': plain('host as sent', o => uriParts(o).host),
+  '>rP': plain('port', o => uriParts(o).port),
+  '<rP': plain('port as sent', o => uriParts(o).port),
+  '>rp': peer('path and query', o => uriParts(o).path),
+  '<rp': peer('path and query as sent', o => uriParts(o).path),
+  'rp': peer('path and query', o => uriParts(o).path),
+  'rv': plain('protocol version', o => `1.${o.versionMinor}`),
+  '>rv': plain('protocol version', o => `1.${o.versionMinor}`),
+  '<rv': plain('protocol version as sent', o => (o.server === null ? '' : '1.1')),
+  '>h': { doc: 'request field, or all', peer: true, value: u => fieldValue(u.argument, o => o.requestFields, () => '') },
+  '>ha': { doc: 'request field after adaptation', peer: true, value: u => fieldValue(u.argument, o => o.requestFields, () => '') },
+  'sn': number('number of the line in its log', (_, m) => m.sequence),
+
+  // reply
+  '>Hs': number('status sent to the client', o => o.status),
+  '<Hs': number('status of the server', o => o.serverStatus || -1),
+  'mt': plain('media type', o => mediaType(o.contentType)),
+  '<h': { doc: 'response field, or all', peer: true, value: u => fieldValue(u.argument, o => o.responseFields, statusLine) },
+
+  // sizes
+  'st': number('bytes of request and response', o => o.requestHeadBytes + o.requestContentBytes + o.responseBytes),
+  '>st': number('bytes of the request', o => o.requestHeadBytes + o.requestContentBytes),
+  '<st': number('bytes of the response', o => o.responseBytes),
+  '>sh': number("bytes of the request's head", o => o.requestHeadBytes),
+  '<sh': number("bytes of the response's head", o => o.responseHeadBytes),
+  '<sH': number('bytes of content sent', contentBytes),
+  '<sS': number('bytes of content the server or the cache had', o => (o.serverContentBytes < 0 ? contentBytes(o) : o.serverContentBytes)),
+  '<bs': number('bytes of content from the server', o => o.serverContentBytes),
+
+  // result
+  'Ss': plain('result code', resultText),
+  'Sh': plain('hierarchy code', o => o.hierarchy),
+  'err_code': plain('error page', o => (o.error === null ? '' : errorTable[o.error].page)),
+  'err_detail': peer('what went wrong', o => o.errorDetail),
+  'request_attempts': number('connections tried', o => o.attempts),
+  'note': silent('annotations'),
+  'master_xaction': silent('number of the transaction'),
+  'credentials': silent('credentials of the client'),
+
+  // users
+  'un': silent('user name'),
+  'ul': silent('user name from authentication'),
+  'ue': silent('user name from an external ACL helper'),
+  'et': silent('tag from an external ACL helper'),
+  'ea': silent('log text from an external ACL helper'),
+
+  // TLS, PROXY protocol, adaptation
+  'ssl::bump_mode': silent('how TLS was treated'),
+  'ssl::>sni': silent('server name of the ClientHello'),
+  'ssl::>cert_subject': silent('client certificate'),
+  'ssl::>cert_issuer': silent('client certificate'),
+  'ssl::<cert_subject': silent('server certificate'),
+  'ssl::<cert_issuer': silent('server certificate'),
+  'ssl::<cert': silent('server certificate'),
+  'ssl::<cert_errors': silent('what is wrong with the server certificate'),
+  'ssl::>negotiated_version': silent('TLS version with the client'),
+  'ssl::<negotiated_version': silent('TLS version with the server'),
+  'ssl::>negotiated_cipher': silent('cipher with the client'),
+  'ssl::<negotiated_cipher': silent('cipher with the server'),
+  'ssl::>received_hello_version': silent('version of the ClientHello'),
+  'ssl::<received_hello_version': silent('version of the ServerHello'),
+  'ssl::>received_supported_version': silent('highest version of the client'),
+  'ssl::<received_supported_version': silent('highest version of the server'),
+  'ssl::>handshake': silent('the raw handshake'),
+  '>handshake': silent('the first bytes of the client'),
+  'proxy_protocol::>h': silent('PROXY protocol header'),
+  'adapt::all_trs': silent('adaptation times'),
+  'adapt::sum_trs': silent('adaptation times'),
+  'adapt::<last_h': silent('field of the last ICAP response'),
+  'icap::tt': silent('time with ICAP services'),
+}
+
+/** Squid's former names. */
+export const formerCodes: Readonly<Record<string, string>> = {
+  'Hs': '>Hs',
+  'oa': '<la',
+  '>v': '>rv',
+  'rp': '>rp',
+  'rG': '>rp',
+  'us': 'un',
+  'ui': 'un',
+}
+
+/** Digits as Squid counts them: `%.6tu` are hundred-thousandths. */
+const subsecond = (wallMs: number, precision: number): number => {
+  const micro = Math.floor((wallMs % 1000) * 1000)
+  return Math.floor(micro / (precision > 1 ? 10 ** (7 - Math.min(precision, 7)) : 1000))
+}
+
+interface UriParts {
+  readonly scheme: string
+  readonly host: string
+  readonly port: string
+  readonly path: string
+}
+
+const uriParts = (o: Outcome): UriParts => {
+  if (o.uri === partsOf) return parts
+  partsOf = o.uri
+  parts = split(o.uri)
+  return parts
+}
+
+const split = (uri: string): UriParts => {
+  const found = /^(?:([a-z][a-z0-9+.-]*):\/\/)?(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]*)(?::(\d*))?([/?#].*)?$/is.exec(uri)
+  if (found === null || uri.startsWith('error:')) return { scheme: '', host: '', port: '', path: '' }
+  const [, scheme = '', host = '', port = '', path = ''] = found
+  const usual = scheme === 'http' ? '80' : scheme === 'https' ? '443' : ''
+  return { scheme, host, port: port || usual, path }
+}
+
+/** Several codes of a line ask for the same URI. */
+let partsOf = ''
+let parts: UriParts = split('')
+
+/** `Name`, `Name:item`, `Name:;item`; '' = the whole head. */
+const fieldValue = (argument: string, fieldsOf: (o: Outcome) => FieldView | null, firstLine: (o: Outcome) => string): Value => {
+  if (argument === '') return o => wholeHead(fieldsOf(o), firstLine(o))
+  const colon = argument.indexOf(':')
+  const name = (colon < 0 ? argument : argument.slice(0, colon)).toLowerCase()
+  if (colon < 0) return o => fieldsOf(o)?.joined(name) ?? ''
+  const rest = argument.slice(colon + 1)
+  const separator = /^[,;:]/.test(rest) ? rest.charAt(0) : ','
+  const item = separator === rest.charAt(0) ? rest.slice(1) : rest
+  return o => itemOf(fieldsOf(o)?.joined(name) ?? '', separator, `${item}=`)
+}
+
+const itemOf = (list: string, separator: string, start: string): string => {
+  for (const item of splitList(list, separator)) if (item.startsWith(start)) return item.slice(start.length)
+  return ''
+}
+
+/** A separator inside a quoted string does not separate. */
+const splitList = (list: string, separator: string): string[] => {
+  const items: string[] = []
+  let from = 0
+  let quoted = false
+  for (let i = 0; i <= list.length; i++) {
+    const c = list.charAt(i)
+    if (c === '"' && list.charAt(i - 1) !== '\\') quoted = !quoted
+    if (i < list.length && (c !== separator || quoted)) continue
+    items.push(list.slice(from, i).trim())
+    from = i + 1
+  }
+  return items
+}
+
+const wholeHead = (fields: FieldView | null, firstLine: string): string => {
+  if (fields === null) return ''
+  let head = firstLine
+  for (let i = 0; i + 1 < fields.pairs.length; i += 2) head += `${fields.pairs[i]}: ${fields.pairs[i + 1]}\r\n`
+  return firstLine === '' ? head : `${head}\r\n`
+}
+
+const statusLine = (o: Outcome): string => `HTTP/1.1 ${o.status} ${reasonPhrase(o.status)}\r\n`

@@ -1,0 +1,14 @@
+// log: what happened, in files people and tools read.
+//
+// holds          the access log with Squid's formats and any logformat, result codes as Squid spells them, cache.log
+//                with its sections and levels, the files under both: buffered, rotated, never in the way of traffic
+// does not hold  what happened (the Outcome of base, filled by the rooms), access lists (a condition is handed in)
+// called by      proxy, service (by interface); cli makes, rotates and closes them
+// calls          base, http
+
+export { type AccessLog, type AccessLogOptions, checkLogFormats, createAccessLog, type LineCondition } from './access-log.ts'
+export { countLog } from './counters.ts'
+export { createDebugLog, type DebugLog, type DebugLogConf, type DebugLogOptions } from './debug-log.ts'
+export { type DebugSection, debugSections } from './debug-sections.ts'
+export { type LogFileSystem, systemLogFiles } from './file-system.ts'
+export { resultText } from './result-text.ts'

@@ -1,0 +1,258 @@
+import { type Clock, errnoOf, ms, type Timer } from '../base/index.ts'
+import { countLog } from './counters.ts'
+import { type LogFileSystem, ownDescriptor } from './file-system.ts'
+
+// One file of lines. Lines gather in memory and go out in large writes, never more than one at a time, never awaited:
+// whatever the disk does, a line costs a string concatenation.
+//
+//   write ──► text ──► (64 KB, or a second) ──► channel.queue ──► write(2), one in flight
+//
+// A rotation opens a new channel and lets the old one run dry on the renamed file, so no line is lost. When writing
+// fails the queue stays and is tried again each second; what does not fit the queue meanwhile is dropped and counted.
+
+export interface LogFileOptions {
+  readonly clock: Clock
+  readonly files: LogFileSystem
+  readonly encoding: 'latin1' | 'utf8'
+  /** Written when so much has gathered ... */
+  readonly chunkBytes: number
+  /** ... or after so long. 0 = at once. */
+  readonly delayMs: number
+  /** Old files kept by a rotation: NAME.0 … ; 0 = a rotation only opens the file again. */
+  readonly keep: number
+  /** Told at the first failure, and each time one ends. Must not write to this file. */
+  readonly trouble: (message: string) => void
+}
+
+/** What waits for a disk that does not take it. */
+const waitingBytesMax = 8 * 1024 * 1024
+const retryMs = ms(1000)
+/** A pipe whose reader is slow: no failure. */
+const fullPipeMs = ms(20)
+
+export class LogFile {
+  readonly path: string
+  readonly #options: LogFileOptions
+  #text = ''
+  #timer: Timer | null = null
+  #channel: Channel
+  /** Those of former rotations that are not dry yet. */
+  readonly #old = new Set<Channel>()
+  #dropped = 0
+  /** Those of the present trouble. */
+  #lost = 0
+  #closed = false
+
+  constructor(path: string, options: LogFileOptions) {
+    this.path = path
+    this.#options = options
+    this.#channel = this.#openChannel()
+  }
+
+  /** Lines lost since the start. */
+  get dropped(): number {
+    return this.#dropped
+  }
+
+  /** `line` ends in a line feed. */
+  write(line: string): void {
+    if (this.#closed || this.#waiting() > waitingBytesMax) return this.#drop()
+    if (this.#lost > 0) this.#tellLost()
+    this.#text += line
+    if (this.#text.length >= this.#options.chunkBytes) this.#cut()
+    else if (this.#timer === null) this.#startTimer()
+  }
+
+  /** Everything written so far has gone to the system, or cannot. */
+  async flush(): Promise<void> {
+    this.#cut()
+    await Promise.all([this.#channel, ...this.#old].map(channel => channel.dry()))
+  }
+
+  rotate(): void {
+    this.#cut()
+    if (this.#options.keep > 0 && ownDescriptor(this.path) < 0) this.#shiftNames()
+    this.#renew()
+  }
+
+  /** Somebody else has renamed the file (logrotate). */
+  reopen(): void {
+    this.#cut()
+    this.#renew()
+  }
+
+  /** Writes what there is and closes the file. What the disk does not take now is tried again while the process lives. */
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#cut()
+    this.#closed = true
+    const channels = [this.#channel, ...this.#old]
+    this.#channel.finish(() => {})
+    await Promise.all(channels.map(channel => channel.dry()))
+  }
+
+  #drop(): void {
+    if (this.#lost === 0 && !this.#closed) this.#options.trouble(`log ${this.path} takes no more lines: they are dropped`)
+    this.#lost++
+    this.#dropped++
+    countLog.droppedLines++
+  }
+
+  #tellLost(): void {
+    this.#options.trouble(`log ${this.path}: ${this.#lost} lines were dropped`)
+    this.#lost = 0
+  }
+
+  #waiting(): number {
+    let bytes = this.#text.length + this.#channel.bytes
+    if (this.#old.size > 0) for (const channel of this.#old) bytes += channel.bytes
+    return bytes
+  }
+
+  #startTimer(): void {
+    this.#timer = this.#options.clock.after(ms(this.#options.delayMs), () => this.#cut(), { unref: true })
+  }
+
+  #cut(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    if (this.#text === '') return
+    this.#channel.add(Buffer.from(this.#text, this.#options.encoding))
+    this.#text = ''
+  }
+
+  #renew(): void {
+    const old = this.#channel
+    this.#channel = this.#openChannel()
+    this.#old.add(old)
+    old.finish(() => this.#old.delete(old))
+  }
+
+  #openChannel(): Channel {
+    return new Channel(this.path, this.#options)
+  }
+
+  /** NAME.0 is the youngest; the oldest goes. */
+  #shiftNames(): void {
+    const { files, keep, trouble } = this.#options
+    if (!files.isRegular(this.path)) return
+    for (let i = keep - 1; i >= 0; i--) {
+      const from = i === 0 ? this.path : `${this.path}.${i - 1}`
+      try {
+        files.rename(from, `${this.path}.${i}`)
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') trouble(`log ${from} cannot be renamed: ${reasonOf(error)}`)
+      }
+    }
+  }
+}
+
+/** An open file and what still has to be written to it. */
+class Channel {
+  readonly #path: string
+  readonly #options: LogFileOptions
+  /** -1 = could not be opened yet. */
+  #fd = -1
+  readonly #queue: Buffer[] = []
+  bytes = 0
+  #writing = false
+  #failing = false
+  /** Set when nothing comes any more: called after the file was closed. */
+  #ended: (() => void) | null = null
+  #retry: Timer | null = null
+  #waiters: (() => void)[] = []
+
+  constructor(path: string, options: LogFileOptions) {
+    this.#path = path
+    this.#options = options
+    this.#open()
+  }
+
+  add(bytes: Buffer): void {
+    this.#queue.push(bytes)
+    this.bytes += bytes.length
+    this.#pump()
+  }
+
+  /** Resolved when the queue is empty, or at once when it cannot be emptied now. */
+  dry(): Promise<void> {
+    if (this.#queue.length === 0 || this.#failing) return Promise.resolve()
+    return new Promise(resolve => this.#waiters.push(resolve))
+  }
+
+  /** Nothing comes any more: closed when dry. */
+  finish(ended: () => void): void {
+    this.#ended = ended
+    if (this.#queue.length === 0) this.#end()
+  }
+
+  #open(): boolean {
+    const own = ownDescriptor(this.#path)
+    try {
+      this.#fd = own >= 0 ? own : this.#options.files.open(this.#path)
+      return true
+    } catch (error) {
+      this.#failed(error)
+      return false
+    }
+  }
+
+  #pump(): void {
+    const [bytes] = this.#queue
+    if (bytes === undefined || this.#writing || this.#retry !== null) return
+    if (this.#fd < 0 && !this.#open()) return
+    this.#writing = true
+    this.#options.files.write(this.#fd, bytes, (error, written) => this.#wrote(bytes, error, written))
+  }
+
+  #wrote(bytes: Buffer, error: Error | null, written: number): void {
+    this.#writing = false
+    if (error !== null) return errnoOf(error) === 'EAGAIN' ? this.#again(fullPipeMs) : this.#failed(error)
+    if (this.#failing && written > 0) {
+      this.#failing = false
+      this.#options.trouble(`log ${this.#path} can be written again`)
+    }
+    this.bytes -= written
+    if (written === bytes.length) this.#queue.shift()
+    else this.#queue[0] = bytes.subarray(written) // a line cut in two is completed first, whatever happens between
+    if (this.#queue.length > 0) return this.#pump()
+    this.#release()
+    if (this.#ended !== null) this.#end()
+  }
+
+  #failed(error: unknown): void {
+    countLog.writeFailures++
+    if (!this.#failing) {
+      this.#failing = true
+      this.#options.trouble(`log ${this.#path} cannot be written: ${reasonOf(error)}; lines wait in memory, then they are dropped`)
+    }
+    this.#release()
+    this.#again(retryMs)
+  }
+
+  #again(delay: typeof retryMs): void {
+    this.#retry = this.#options.clock.after(
+      delay,
+      () => {
+        this.#retry = null
+        this.#pump()
+      },
+      { unref: true },
+    )
+  }
+
+  #release(): void {
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const waiter of waiters) waiter()
+  }
+
+  #end(): void {
+    this.#retry?.cancel()
+    if (this.#fd >= 0 && ownDescriptor(this.#path) < 0) this.#options.files.close(this.#fd)
+    this.#fd = -1
+    this.#ended?.()
+  }
+}
+
+const reasonOf = (error: unknown): string => errnoOf(error) || String(error)
