@@ -5,7 +5,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { planRules, ruleDefaults, type RuleForm, type RuleOptions, ruleText } from '../../src/intercept/index.ts'
-import { labAddresses, type Namespace, type Network, noLab, type Running, withLab } from '../support/net-lab.ts'
+import { labAddresses, type Namespace, type Network, noLabWith, type Running, withLab } from '../support/net-lab.ts'
 
 const { client, gateway, origin } = labAddresses
 const families = [
@@ -70,7 +70,9 @@ const scene = (script: string, play: (scene: Scene) => Promise<void>): Promise<v
 
 const takenLines = (proxy: Running): string[] => proxy.said.split('\n').filter(line => line.startsWith('taken'))
 
-describe.skipIf(noLab !== null).each(['nft', 'iptables'] as const)(`the kernel under the %s rules ${noLab ?? ''}`, form => {
+const noRules = noLabWith('nft', 'iptables', 'ip6tables')
+
+describe.skipIf(noRules !== null).each(['nft', 'iptables'] as const)(`the kernel under the %s rules ${noRules ?? ''}`, form => {
   it('brings TPROXY and NAT connections of both families, and lets the proxy speak with the client’s address', () =>
     scene(rules(form), async ({ lab, proxy }) => {
       for (const [, from, , to] of families) {
@@ -138,7 +140,7 @@ describe.skipIf(noLab !== null).each(['nft', 'iptables'] as const)(`the kernel u
     }))
 })
 
-describe.skipIf(noLab !== null)('these tests would notice', () => {
+describe.skipIf(noRules !== null)('these tests would notice', () => {
   it('the usual one-line socket rule: it loses SYNs to TIME_WAIT, and any address leads to the proxy', () => {
     const usual = rules('nft').replace(
       /chain of_our_sockets \{.*?\n {2}\}/s,

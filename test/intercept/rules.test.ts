@@ -12,7 +12,7 @@ import {
   type RulePlan,
   ruleText,
 } from '../../src/intercept/index.ts'
-import { noLab, withLab } from '../support/net-lab.ts'
+import { noLabWith, withLab } from '../support/net-lab.ts'
 
 const port = (mode: ListeningPort['mode'], number: number, address: string | null = null): ListeningPort => ({
   mode,
@@ -153,7 +153,9 @@ const variants: readonly (readonly [string, RulePlan])[] = [
   ],
 ]
 
-describe.skipIf(noLab !== null)(`the rules are accepted ${noLab ?? ''}`, () => {
+const noRules = noLabWith('nft', 'iptables', 'ip6tables')
+
+describe.skipIf(noRules !== null)(`the rules are accepted ${noRules ?? ''}`, () => {
   it.each(variants)('by nft: %s', (_name, plan) =>
     withLab(async lab => {
       const script = ruleText('nft', 'apply', plan)
