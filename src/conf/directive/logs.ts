@@ -15,7 +15,9 @@ import { count, kept, lines, needWord, onOff, word, wordOrNone } from './kinds.t
 //   none [acl ...]                                  ends logging of what matches for the lines below
 
 /** Formats that need no logformat line. */
-const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'referrer', 'useragent', 'icap_squid']
+const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'referrer', 'useragent']
+/** Names that a logformat line cannot take. */
+const reservedFormats: readonly string[] = [...builtInFormats, 'icap_squid']
 
 const modules: readonly string[] = ['stdio', 'daemon', 'syslog', 'udp', 'tcp', 'none']
 const isModule = (name: string): name is LogModule => modules.includes(name)
@@ -120,7 +122,7 @@ const readLogFormat = (line: Line): LogFormat | null | undefined => {
     line.fatal(`${line.name} ${name.text}: the format is missing`, name)
     return undefined
   }
-  if (builtInFormats.includes(name.text)) {
+  if (reservedFormats.includes(name.text)) {
     line.warning(
       `logformat ${name.text} is a built-in format. Ignoring redefinition attempt.`,
       name,
