@@ -110,7 +110,10 @@ describe.skipIf(noRules !== null).each(['nft', 'iptables'] as const)(`the kernel
       expect(takenLines(proxy)).toEqual([])
     }))
 
-  it('takes the gateway’s own connections when asked, but not the proxy’s, known by mark or user', () =>
+  // iptables wants a user that exists, and the lab of an ordinary user has only one, whom we need for both parts
+  const oneUser = form === 'iptables' && process.getuid?.() !== 0
+  const needsRoot = oneUser ? ' (SKIPPED: needs root)' : ''
+  it.skipIf(oneUser)(`takes the gateway’s own connections when asked, but not the proxy’s, known by mark or user${needsRoot}`, () =>
     scene(rules(form, { local: true, proxyUser: '13' }), async ({ lab }) => {
       for (const [, , , to] of families) {
         expect(await ask(lab.gateway, to, 80)).toContain(`probe tproxy ${at(to, 80)}`)

@@ -137,7 +137,7 @@ const variants: readonly (readonly [string, RulePlan])[] = [
       exempt: ['198.51.100.99', '2001:db8:c::99'],
       failClosed: true,
       local: true,
-      proxyUser: '13',
+      proxyUser: '0', // the only user there is in a user namespace of our own
     }),
   ],
   [
