@@ -27,6 +27,17 @@ uint64_t label(int fd, uint32_t generation) {
   return (static_cast<uint64_t>(generation) << 32) | static_cast<uint32_t>(fd);
 }
 
+// Reading is deferred, or the peer's FIN has been read. A reset is told now, unless bytes are still to be read before it.
+int trouble_of(int fd) {
+  char unread;
+  ssize_t got = recv(fd, &unread, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got > 0) return 0;
+  if (got < 0 && errno != EAGAIN && errno != EINTR) return errno;
+  int error = 0;  // after a FIN recv answers 0 whatever came later
+  socklen_t length = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
 }  // namespace
 
 int Engine::watch(int fd, Kind kind, uint32_t events, uint8_t interest) {
@@ -120,11 +131,8 @@ void Engine::step(const epoll_event& event) {
       if (found->interest & kReadable) {
         if (event.events & (EPOLLIN | trouble)) receive(fd, *found);
       } else if ((event.events & trouble) && !(found->interest & kWritable)) {
-        // Reading is deferred. A reset is told now, unless bytes are still to be read before it.
-        char unread;
-        if (recv(fd, &unread, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno != EAGAIN && errno != EINTR) {
-          add_record(record::error, fd, errno, 0);
-        }
+        int error = trouble_of(fd);
+        if (error != 0) add_record(record::error, fd, error, 0);
       }
       if ((found->interest & kWritable) && (event.events & (EPOLLOUT | trouble))) {
         add_record(record::writable, fd, 0, 0);

@@ -570,7 +570,7 @@ export class NativeEngine implements Engine {
     for (const dial of this.#dials.values()) table.push(dial.entry())
     const now = this.now()
     for (const connection of this.connections) if (connection !== null) table.push(this.#entry(connection, now))
-    for (const [socket, held] of this.#handedOver) table.push(socketEntry(socket, held, now))
+    for (const [socket, held] of this.#handedOver) if (!socket.destroyed) table.push(socketEntry(socket, held, now))
     table.push(...this.descriptors.entries())
     return table.sort((x, y) => x.fd - y.fd)
   }
@@ -601,6 +601,7 @@ export class NativeEngine implements Engine {
     for (const relay of this.#relays.values()) relay.stop()
     for (const connection of this.connections) connection?.close('shutdown')
     this.descriptors.closeAll()
+    for (const socket of this.#handedOver.keys()) socket.destroy()
     if (this.#control[control.inTurn] === 0) this.settleNow()
     else this.#onFlushed(this.native.flush())
     this.#closed = true
