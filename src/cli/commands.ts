@@ -34,19 +34,26 @@ export const showWrong = (message: string): number => {
 
 /** `-k parse`: remarks on standard error, as Squid has them; 0 or 1. */
 export const checkConf = (common: Common): number => {
-  const config = loadConf(common, tellOnStderr)
-  if (config !== null) process.stderr.write(`${common.confFile}: ${config.files.length} file(s) read, nothing refused\n`)
-  return config === null ? 1 : 0
+  const loaded = loadConf(common, tellOnStderr)
+  if (loaded !== null) process.stderr.write(`${common.confFile}: ${loaded.config.files.length} file(s) read, nothing refused\n`)
+  return loaded === null ? 1 : 0
+}
+
+/** `-z`: makes what cache_dir names. There is nothing to make yet: the cache is in memory. */
+export const createFolders = (common: Common): number => {
+  if (loadConf(common, tellOnStderr) === null) return 1
+  process.stderr.write('the cache is kept in memory: there are no folders to make\n')
+  return 0
 }
 
 /** A signal to the proxy that runs with this conf. What it is asked to read again is read here first. */
 export const controlRunning = (control: Control, common: Common): number => {
-  const config = loadConf(common, control === 'reconfigure' ? tellOnStderr : onlyRefusals)
-  if (config === null) {
+  const loaded = loadConf(common, control === 'reconfigure' ? tellOnStderr : onlyRefusals)
+  if (loaded === null) {
     if (control === 'reconfigure') process.stderr.write('the running proxy was not told: it keeps its conf\n')
     return 1
   }
-  const running = findRunning(config.pid_filename)
+  const running = findRunning(loaded.config.pid_filename)
   if (!running.ok) {
     process.stderr.write(`FATAL: ${running.reason}\n`)
     return 1
@@ -69,8 +76,9 @@ export const rules = (wish: RulesWish & Common): number => {
     const options = ruleOptions(wish, null)
     return typeof options === 'string' ? refuse(options) : doOrShow(wish, planUndo(options))
   }
-  const config = loadConf(wish, onlyRefusals)
-  if (config === null) return 1
+  const loaded = loadConf(wish, onlyRefusals)
+  if (loaded === null) return 1
+  const { config } = loaded
   const options = ruleOptions(wish, config.cache_effective_user)
   if (typeof options === 'string') return refuse(options)
   const answer = planRules(config.http_port, options)

@@ -1,15 +1,19 @@
-import { Bug, unreachable } from '../base/index.ts'
+import { unreachable } from '../base/index.ts'
 import { readArguments } from './arguments.ts'
-import { checkConf, controlRunning, rules, showHelp, showVersion, showWrong } from './commands.ts'
+import { checkConf, controlRunning, createFolders, rules, showHelp, showVersion, showWrong } from './commands.ts'
 
 // Words in, exit code out. Each command is a function elsewhere; this is only where they part.
 
 const main = async (words: readonly string[]): Promise<number> => {
   const wish = readArguments(words)
   switch (wish.kind) {
-    case 'serve':
+    case 'serve': {
+      // loaded only when wanted: the commands start faster without it
+      const { serve } = await import('./serve.ts')
+      return serve(wish)
+    }
     case 'create':
-      throw new Bug('the daemon is put together by assemble.ts')
+      return createFolders(wish)
     case 'parse':
       return checkConf(wish)
     case 'control':

@@ -1,0 +1,54 @@
+import { factsOfOutcome } from '../acl/index.ts'
+import type { Clock, Outcome } from '../base/index.ts'
+import { type AccessLog, createAccessLog, type DebugLog } from '../log/index.ts'
+import type { LoadedConf } from './load-conf.ts'
+
+export type Recorder = (outcome: Outcome) => void
+
+/** The access logs of the present conf; a reload opens new ones, and the former are written to their end. */
+export class AccessLogs {
+  readonly #clock: Clock
+  readonly #log: DebugLog
+  readonly #also: Recorder | null
+  #open: AccessLog
+
+  constructor(loaded: LoadedConf, clock: Clock, log: DebugLog, also: Recorder | null) {
+    this.#clock = clock
+    this.#log = log
+    this.#also = also
+    this.#open = this.#make(loaded)
+  }
+
+  record(outcome: Outcome): void {
+    this.#open.write(outcome)
+    this.#also?.(outcome)
+  }
+
+  reload(loaded: LoadedConf): void {
+    const former = this.#open
+    this.#open = this.#make(loaded)
+    void former.close()
+  }
+
+  rotate(): void {
+    this.#open.rotate()
+  }
+
+  close(): Promise<void> {
+    return this.#open.close()
+  }
+
+  #make({ config, policy }: LoadedConf): AccessLog {
+    return createAccessLog(config.access_log, config.logformat, {
+      clock: this.#clock,
+      trouble: message => this.#log.error('log', message),
+      conditionOf: line => {
+        if (line.acls.length === 0) return null
+        const condition = policy.conditionOf(line.acls, line.at)
+        return outcome => condition.holds(factsOfOutcome(outcome))
+      },
+      keep: config.logfile_rotate,
+      stripQueryTerms: config.strip_query_terms,
+    })
+  }
+}

@@ -1,0 +1,175 @@
+import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
+import { type Clock, Deadlines, type Endpoint, secondsToMs } from '../base/index.ts'
+import { Collapse, MemoryStore, type StoreLimits } from '../cache/index.ts'
+import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool } from '../chainer/index.ts'
+import type { Config, PortConfig } from '../conf/index.ts'
+import type { DebugLog } from '../log/index.ts'
+import { createHttpProxy, type HttpDeps } from '../proxy/index.ts'
+import { createInbandRouter, createTransparentRouter, type Router } from '../router/index.ts'
+import { createService, type NamedService } from '../service/index.ts'
+import { AccessLogs, type Recorder } from './access-logs.ts'
+import { httpNotices } from './http-notices.ts'
+import { httpPortOf } from './http-port.ts'
+import { Listening, type ListeningPort } from './listening.ts'
+import type { LoadedConf } from './load-conf.ts'
+import { accessNames } from './names.ts'
+
+// The whole machine from a conf. Rooms know each other by type only; here they are handed to one another:
+//
+//   comm ◄── dispatcher ──► service ──► http proxy ──► router ──► chainer ──► origin pool ──► comm
+//                                           └──► store, collapse, access lists, access log
+//
+// A reload puts new values and new services into the standing machine; nothing that lives is closed for it.
+
+export interface MachineOptions {
+  readonly clock: Clock
+  readonly log: DebugLog
+  /** 'auto': native where the addon loads. */
+  readonly engine?: 'native' | 'node' | 'auto'
+  /** Beside the access log, for tests. */
+  readonly record?: Recorder
+}
+
+export interface Machine {
+  readonly comm: Comm
+  readonly ports: readonly ListeningPort[]
+  readonly sessions: number
+  /** The new conf from here on; throws CommError when a new port cannot be opened, and then nothing has changed. */
+  reload(loaded: LoadedConf): void
+  rotate(): void
+  /** No new connections; resolves when the open ones have ended, at the latest after `graceMs`. */
+  stop(graceMs: number): Promise<void>
+}
+
+/** Throws CommError when a port cannot be opened. */
+export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine => {
+  const { clock, log } = options
+  const { config } = loaded
+  const comm = createComm({
+    clock,
+    engine: options.engine ?? 'auto',
+    ...(config.max_filedescriptors > 0 ? { fdMax: config.max_filedescriptors } : {}),
+    onFailure: (error, where) => notices.bug(where, error),
+    onWarning: text => log.warning('descriptors', text),
+  })
+  const notices = httpNotices(log)
+  let resolver = newResolver(config, clock, log)
+  const store = new MemoryStore(storeLimits(config))
+  const collapse = new Collapse(config.collapsed_forwarding, clock)
+  const pool = createOriginPool({ comm, clock, limits: originLimits(config), failed: (e, where) => notices.bug(where, e) })
+  const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
+  const deps: HttpDeps = {
+    clock,
+    deadlines: new Deadlines(clock),
+    policy: { current: loaded.policy.http },
+    store,
+    collapse,
+    names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
+    accessNames: accessNames(() => resolver),
+    relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
+    isOwnEndpoint: comm.isOwnEndpoint,
+    record: outcome => accessLogs.record(outcome),
+    notices,
+  }
+  const serviceOf = (port: PortConfig, conf: Config): NamedService =>
+    createService({
+      name: port.name,
+      proxy: createHttpProxy(deps, httpPortOf(port)),
+      router: routerOf(port, comm, name => resolver.lookup(name)),
+      chainer: chainerOf(conf, comm, clock, pool),
+      clock,
+      failed: (error, where) => notices.bug(where, error),
+    })
+  const listening = new Listening(comm, serviceOf)
+  resolveAclHosts(loaded, resolver, log)
+  listening.use(config)
+
+  return {
+    comm,
+    get ports() {
+      return listening.ports
+    },
+    get sessions() {
+      return listening.sessions
+    },
+    reload(next) {
+      listening.use(next.config)
+      deps.policy.current = next.policy.http
+      const former = resolver
+      resolver = newResolver(next.config, clock, log)
+      former.close()
+      resolveAclHosts(next, resolver, log)
+      store.resize(storeLimits(next.config))
+      collapse.on = next.config.collapsed_forwarding
+      pool.configure(originLimits(next.config))
+      accessLogs.reload(next)
+    },
+    rotate: () => accessLogs.rotate(),
+    async stop(graceMs) {
+      listening.close()
+      await listening.drained(clock, graceMs)
+      pool.close()
+      collapse.stop()
+      resolver.close()
+      comm.close()
+      await accessLogs.close()
+    },
+  }
+}
+
+type Lookup = Resolver['lookup']
+
+/** Intercepted: where the client was going, with its own address for tproxy. Else: where the request says. */
+const routerOf = (port: PortConfig, comm: Comm, lookup: Lookup): Router => {
+  const isOwn = (target: Endpoint) => comm.isOwnEndpoint(target)
+  return port.mode === 'intercept' || port.mode === 'tproxy'
+    ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy', isOwn, overridable: lookup })
+    : createInbandRouter({ name: 'inband', forgeAddress: false, isOwn, lookup })
+}
+
+const chainerOf = (config: Config, comm: Comm, clock: Clock, pool: OriginPool) =>
+  createConnectChainer({
+    comm,
+    clock,
+    pool,
+    connectTimeout: config.connect_timeout,
+    forwardTimeout: config.forward_timeout,
+  })
+
+const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
+  createResolver({
+    clock,
+    nameservers: config.dns_nameservers,
+    hostsFile: config.hosts_file,
+    positiveTtlMax: secondsToMs(config.positive_dns_ttl),
+    negativeTtl: secondsToMs(config.negative_dns_ttl),
+    timeoutMs: config.dns_timeout,
+    warn: text => log.limited(text, 'dns', 1, `WARNING: ${text}`),
+  })
+
+/** Variants of one URI; what varies more is not worth keeping (Vary: User-Agent). */
+const variantsMax = 32
+
+const storeLimits = (config: Config): StoreLimits => ({
+  bytesMax: config.cache_mem,
+  objectBytesMax: config.maximum_object_size_in_memory,
+  variantsMax,
+})
+
+const originLimits = (config: Config): Partial<OriginLimits> => ({
+  readTimeout: config.read_timeout,
+  writeTimeout: config.write_timeout,
+  idleTimeout: config.server_idle_pconn_timeout,
+  responseHeadBytesMax: config.reply_header_max_size,
+  persistent: config.server_persistent_connections,
+})
+
+/** Host names among the addresses of ACLs: until they are resolved the ACL lacks them. */
+const resolveAclHosts = (loaded: LoadedConf, resolver: Resolver, log: DebugLog): void => {
+  for (const host of loaded.policy.pendingHosts) {
+    void Promise.resolve(resolver.lookup(host.name)).then(answer => {
+      if (answer.ok) host.set(answer.addresses)
+      else log.warning('acl', `${host.at.file}(${host.at.line}): '${host.name}' does not resolve (${answer.code}); the ACL is without it`)
+    })
+  }
+}

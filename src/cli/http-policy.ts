@@ -1,0 +1,115 @@
+import { hostname } from 'node:os'
+import {
+  type AclTable, type AccessList, type Condition, compileAccessList, compileAcls, compileCondition, compilePosixRegex,
+  type PendingHost,
+} from '../acl/index.ts'
+import { type Bytes, type DurationMs, secondsToMs } from '../base/index.ts'
+import { type CachePolicy, RefreshPatterns, type RefreshLine } from '../cache/index.ts'
+import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } from '../conf/index.ts'
+import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
+import type { Guarded, HttpPolicy } from '../proxy/index.ts'
+import { version } from './version.ts'
+
+// From the conf's values to what the http proxy asks at each request. Nothing here is kept: a reload makes a new one.
+
+export interface CompiledPolicy {
+  readonly http: HttpPolicy
+  /** For the conditions of access_log lines. */
+  readonly acls: AclTable
+  readonly conditionOf: (uses: readonly AclUse[], at: Location) => Condition
+  readonly pendingHosts: readonly PendingHost[]
+  /** A fatal or error among them: do not use the rest. */
+  readonly problems: readonly Diagnostic[]
+}
+
+/** Fields of one head; more is an attack, and each costs the same again behind the wall. */
+const fieldsMax = 200
+
+export const compilePolicy = (config: Config): CompiledPolicy => {
+  const { acls } = compileAcls(config.acl)
+  const problems: Diagnostic[] = []
+  const list = (lines: readonly AccessLine[], otherwise: 'allow' | 'deny'): AccessList =>
+    compileAccessList(lines, acls, otherwise)
+  const guarded = <T, V>(lines: readonly OutgoingLine<T>[], value: (v: T) => V): Guarded<V>[] =>
+    lines.map(line => ({ value: value(line.value), when: compileCondition(line.acls, acls, line.at) }))
+  const name = config.visible_hostname ?? hostname()
+  const shownVersion = config.httpd_suppress_version_string ? '' : version
+  const viaComment = shownVersion === '' ? 'glassquid' : `glassquid/${shownVersion}`
+  const http: HttpPolicy = {
+    hostname: name,
+    version: shownVersion,
+    administrator: config.cache_mgr,
+    ownNames: config.unique_hostname === null ? [name] : [name, config.unique_hostname],
+    via: config.via,
+    viaComment,
+    responseViaLine: config.via ? `Via: ${viaText(1, name, viaComment)}\r\n` : '',
+    cacheName: name,
+    hitStatusStart: `Cache-Status: ${cacheStatusText(name, { hit: true })}; ttl=`,
+    forwardedFor: config.forwarded_for,
+    access: {
+      http: list(config.http_access, 'deny'),
+      cache: list(config.cache, 'allow'),
+      spoofClientIp: list(config.spoof_client_ip, 'allow'),
+    },
+    outgoing: {
+      addresses: guarded(config.tcp_outgoing_address, address => ({ family: familyOf(address), address })),
+      marks: guarded(config.tcp_outgoing_mark, mark => mark),
+      tos: guarded(config.tcp_outgoing_tos, tos => tos),
+    },
+    hostVerifyStrict: config.host_verify_strict,
+    clientDstPassthru: config.client_dst_passthru,
+    halfClosedClients: config.half_closed_clients,
+    clientPersistent: config.client_persistent_connections,
+    limits: {
+      forwardHead: headLimits(config.request_header_max_size, true),
+      interceptedHead: headLimits(config.request_header_max_size, false),
+      responseHead: headLimits(config.reply_header_max_size, false),
+      requestContentMax: config.request_body_max_size,
+    },
+    timeouts: {
+      requestStart: config.request_start_timeout,
+      request: config.request_timeout,
+      idle: config.client_idle_pconn_timeout,
+      read: config.read_timeout,
+      write: config.write_timeout,
+      lifetime: config.client_lifetime,
+    },
+    cache: cachePolicy(config, problems),
+  }
+  return {
+    http,
+    acls,
+    conditionOf: (uses, at) => compileCondition(uses, acls, at),
+    pendingHosts: acls.pendingHosts,
+    problems: [...acls.problems, ...problems],
+  }
+}
+
+const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4)
+
+const headLimits = (headBytesMax: Bytes, hostRequired: boolean): HeadLimits => ({
+  lineBytesMax: headBytesMax,
+  headBytesMax,
+  fieldsMax,
+  hostRequired,
+})
+
+const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
+  const lines: RefreshLine[] = []
+  for (const pattern of config.refresh_pattern) {
+    const compiled = compilePosixRegex(pattern.regex, pattern.caseInsensitive)
+    if (!compiled.ok) {
+      problems.push({ severity: 'fatal', at: pattern.at, message: `refresh_pattern: ${compiled.message}`, hint: compiled.hint })
+      continue
+    }
+    const { min, percent, max, options, text } = pattern
+    lines.push({ regex: { test: uri => compiled.test(uri) === 1 }, min, percent, max, options, text })
+  }
+  return {
+    refresh: new RefreshPatterns(lines),
+    maxStale: secondsToMs(config.max_stale) as DurationMs,
+    reloadIntoIms: config.reload_into_ims,
+    refreshAllIms: false,
+    setCookie: 'strip',
+  }
+}

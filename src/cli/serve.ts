@@ -1,0 +1,134 @@
+import { CommError } from '../../comm/index.ts'
+import { endpointText, systemClock } from '../base/index.ts'
+import type { Config } from '../conf/index.ts'
+import { createDebugLog, type DebugLog, type DebugLogConf } from '../log/index.ts'
+import type { Common } from './arguments.ts'
+import { assemble, type Machine } from './assemble.ts'
+import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
+import { claimPidFile } from './pid-file.ts'
+import { listenToSignals } from './signals.ts'
+import { version } from './version.ts'
+
+// The daemon from its first word to its last: conf, pid file, log, machine, `ready`, signals, stop.
+
+/** Answers the exit code: 0 after a stop that was asked for, 1 when it could not start. */
+export const serve = async (common: Common): Promise<number> => {
+  const loaded = loadConf(common, tellOnStderr)
+  if (loaded === null) return 1
+  const claim = claimPidFile(loaded.config.pid_filename)
+  if (!claim.ok) {
+    process.stderr.write(`FATAL: ${claim.reason}\n`)
+    return 1
+  }
+  const log = createDebugLog({
+    ...logConf(loaded.config),
+    clock: systemClock,
+    kid: '',
+    echoLevel: common.debugLevel ?? -1,
+    echo: line => process.stderr.write(line),
+  })
+  try {
+    return await run(common, loaded, log)
+  } catch (error) {
+    if (!(error instanceof CommError)) throw error
+    process.stderr.write(`FATAL: ${error.message}\n`)
+    log.write('main', 0, `FATAL: ${error.message}`)
+    return 1
+  } finally {
+    await log.close()
+    claim.file.release()
+  }
+}
+
+const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<number> => {
+  const machine = assemble(loaded, { clock: systemClock, log })
+  outliveBugs(log)
+  log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
+  for (const switchWithoutEffect of common.ignored) log.write('main', 1, `${switchWithoutEffect} has no effect here`)
+  say(machine, log)
+  return await new Promise<number>(resolve => {
+    let { config } = loaded
+    const stop = (graceMs: number, why: string) => {
+      log.write('main', 1, `${why}: open transactions have ${Math.round(graceMs / 1000)} seconds`)
+      void machine.stop(graceMs).then(() => {
+        log.write('main', 1, `glassquid ${version} ends`)
+        stopListening()
+        resolve(0)
+      })
+    }
+    const stopListening = listenToSignals({
+      reconfigure: () => {
+        const next = reload(common, machine, log)
+        if (next !== null) config = next.config
+      },
+      rotate: () => {
+        log.rotate()
+        machine.rotate()
+        log.write('main', 1, 'logs rotated')
+      },
+      debug: () => toggleDebug(config, log),
+      shutdown: () => stop(config.shutdown_lifetime, 'Preparing for shutdown'),
+      interrupt: () => stop(0, 'Stopping at once'),
+    })
+  })
+}
+
+/** One line with all that listens; scripts wait for the word. */
+const say = (machine: Machine, log: DebugLog): void => {
+  if (machine.comm.engineNote !== '') {
+    process.stderr.write(`Note: running on Node's own sockets: ${machine.comm.engineNote}\n`)
+    log.warning('comm', `running on Node's own sockets: ${machine.comm.engineNote}`)
+  }
+  const ports = machine.ports.map(port => `${port.mode} ${endpointText(port.endpoint)}${port.name === '' ? '' : ` (${port.name})`}`)
+  const line = `ready: ${ports.join(', ')}; ${machine.comm.engine} engine, process ${process.pid}`
+  process.stdout.write(`${line}\n`)
+  log.write('main', 1, line)
+}
+
+/** The new conf, or null: then everything is as before, and the log says why. */
+const reload = (common: Common, machine: Machine, log: DebugLog): LoadedConf | null => {
+  log.write('conf', 1, `Reconfiguring from ${common.confFile}`)
+  const loaded = loadConf(common, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
+  if (loaded === null) {
+    log.error('conf', 'the new conf was refused: the former one stays in force')
+    return null
+  }
+  try {
+    machine.reload(loaded)
+  } catch (error) {
+    if (!(error instanceof CommError)) throw error
+    log.error('conf', `${error.message}: the former conf stays in force`)
+    return null
+  }
+  log.configure(logConf(loaded.config))
+  log.write('conf', 1, 'Reconfigured')
+  return loaded
+}
+
+const logConf = (config: Config): DebugLogConf => ({
+  path: config.cache_log,
+  levels: config.debug_options.levels,
+  keep: config.debug_options.rotate ?? config.logfile_rotate,
+})
+
+let debugging = false
+
+/** SIGUSR2: everything, and back. */
+const toggleDebug = (config: Config, log: DebugLog): void => {
+  debugging = !debugging
+  log.configure({ ...logConf(config), levels: debugging ? [{ section: 'ALL', level: 9 }] : config.debug_options.levels })
+  log.write('main', 1, `full debugging ${debugging ? 'on' : 'off'}`)
+}
+
+/**
+ * A fault of ours in one place must not cut thousands of people off: it is written down, and the rest goes on. comm
+ * closes the connection whose callback threw; what arrives here has no connection any more.
+ */
+const outliveBugs = (log: DebugLog): void => {
+  const survive = (error: unknown) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    log.limited(text.slice(0, 200), 'main', 0, `ERROR: a fault of ours: ${text.replaceAll('\n', ' | ')}`)
+  }
+  process.on('uncaughtException', survive)
+  process.on('unhandledRejection', survive)
+}
