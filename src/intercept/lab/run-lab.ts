@@ -66,7 +66,7 @@ const start = async (network: Network): Promise<Lab> => {
   await network.gateway.must(glassquid, ...rulesCommand(conf))
 
   const origin = network.origin.spawn(process.execPath, [originProgram, String(tproxyPorts.open), String(natPort)])
-  const proxy = network.gateway.spawn(glassquid, ['-f', conf], { env: labEnvironment })
+  const proxy = network.gateway.spawn(glassquid, ['-f', conf])
   const journal = new Journal(proxy, origin)
   await Promise.all([origin.heard('origin ready'), proxy.heard(/^.*\bready\b.*$/m, ms(20_000))])
   print(`proxy  ${/^.*\bready\b.*$/m.exec(proxy.said)?.[0] ?? ''}`, '')
@@ -78,13 +78,6 @@ const rulesCommand = (conf: string): string[] => [
   ...['--take', `${tproxyPorts.open},${tproxyPorts.closed}=${listenPorts.tproxy}`],
   ...['--take', `${natPort}=${listenPorts.intercept}`],
 ]
-
-/** conf/lab.conf asks the environment where to write; standard output and error are what we listen to. */
-const labEnvironment = {
-  GLASSQUID_LAB_PID: '/run/glassquid/glassquid.pid',
-  GLASSQUID_LAB_ACCESS_LOG: '/dev/stdout',
-  GLASSQUID_LAB_LOG: '/dev/stderr',
-}
 
 /** The folder with bin and conf: above the sources, or above what was compiled from them. */
 const home = (): string => {

@@ -132,6 +132,13 @@ export const codes: Readonly<Record<string, Code>> = {
   'master_xaction': silent('number of the transaction'),
   'credentials': silent('credentials of the client'),
 
+  // ours
+  'glass::taken': plain('how the connection came: tproxy, nat or direct', o => o.taken),
+  'glass::session': plain('path of the session: service and number', o => o.sessionId),
+  'glass::port': plain("the listener's name", o => o.portName),
+  'glass::reuse': plain('why the cache answered as it did', o => o.reuseReason),
+  'glass::store': plain('why the response was stored or not', o => o.storeReason),
+
   // users
   'un': silent('user name'),
   'ul': silent('user name from authentication'),
