@@ -1,3 +1,4 @@
+import type net from 'node:net'
 import { type Comm, type CommError, type ConnectOptions, createComm } from '../../comm/index.ts'
 import { type Endpoint, endpoint, type ProxyError } from '../../src/base/index.ts'
 import {
@@ -15,6 +16,7 @@ import type { Tries } from '../../src/chainer/dial.ts'
 import type { Route } from '../../src/router/index.ts'
 import type { Session } from '../../src/service/index.ts'
 import { FakeClock } from '../support/fake-clock.ts'
+import { heard, rawOrigin } from '../support/origin.ts'
 
 // A chainer over real sockets and a clock that stands still.
 
@@ -41,12 +43,14 @@ export interface Bench {
 export interface BenchOptions extends Partial<Tries> {
   readonly engine?: 'node' | 'native'
   readonly limits?: Partial<OriginLimits>
+  /** Marks and TOS are asked for, but not set. */
+  readonly strip?: boolean
   /** Answers instead of the kernel; undefined = the kernel does. */
   readonly refuses?: (options: ConnectOptions) => CommError | undefined
 }
 
 export const openBench = (options: BenchOptions = {}): Bench => {
-  const { engine = 'node', limits = {}, refuses, ...tries } = options
+  const { engine = 'node', limits = {}, strip = false, refuses, ...tries } = options
   const clock = new FakeClock()
   const bugs: unknown[] = []
   const failed = (error: unknown) => bugs.push(error)
@@ -62,7 +66,8 @@ export const openBench = (options: BenchOptions = {}): Bench => {
         return { cancel: () => void (over = true) }
       }
       // loopback is all our own, so a foreign source needs no powers here; what was asked is in `dials`
-      return comm.dial({ ...wanted, flags: 0 }, timeoutMs, done)
+      const { mark, tos, ...rest } = wanted
+      return comm.dial({ ...(strip ? rest : wanted), flags: 0 }, timeoutMs, done)
     },
   }
   const pool = createOriginPool({ comm: dialer, clock, limits, failed })
@@ -195,3 +200,36 @@ export const ask = (bench: Bench, routes: Route | readonly Route[], request: Ori
 export const turns = async (count = 5): Promise<void> => {
   for (let i = 0; i < count; i++) await new Promise<void>(done => setImmediate(done))
 }
+
+/** Opens what a test needs and closes it after the test; bugs that nobody else hears of fail it. */
+export class Opened {
+  readonly #close: (() => unknown)[] = []
+
+  bench(options: BenchOptions = {}): Bench {
+    const made = openBench(options)
+    this.#close.push(() => {
+      made.close()
+      if (made.bugs.length > 0) throw made.bugs[0]
+    })
+    return made
+  }
+
+  async origin(script: (socket: net.Socket, nth: number) => unknown, host?: string): Promise<Awaited<ReturnType<typeof rawOrigin>>> {
+    const made = await rawOrigin(script, host)
+    this.#close.push(() => made.close())
+    return made
+  }
+
+  /** Answers every request, on every connection. */
+  answering(answer: string | Buffer = ok): Promise<Awaited<ReturnType<typeof rawOrigin>>> {
+    return this.origin(async socket => {
+      while ((await heard(socket).catch(() => null)) !== null) socket.write(answer)
+    })
+  }
+
+  async closeAll(): Promise<void> {
+    for (const close of this.#close.splice(0).reverse()) await close()
+  }
+}
+
+export const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi'

@@ -3,27 +3,18 @@
 
 import { afterEach, describe, expect, it } from 'vitest'
 import type { OriginRequest } from '../../src/chainer/index.ts'
-import { heard, rawOrigin } from '../support/origin.ts'
-import { ask, type Bench, type BenchOptions, engines, get, Heard, openBench, post, routeTo } from './kit.ts'
+import { heard } from '../support/origin.ts'
+import { ask, type Bench, type BenchOptions, engines, get, type Heard, Opened, ok, post, routeTo } from './kit.ts'
 
-const open: (() => unknown)[] = []
-afterEach(async () => {
-  for (const close of open.splice(0).reverse()) await close()
-})
+const opened = new Opened()
+afterEach(() => opened.closeAll())
 
-const bench = (options: BenchOptions): Bench => {
-  const made = openBench(options)
-  open.push(() => {
-    made.close()
-    expect(made.bugs).toEqual([])
-  })
-  return made
-}
+const bench = (options: BenchOptions): Bench => opened.bench(options)
 
 /** Says `answer` to each request on each connection, once the bytes of the request end with `words`. */
 const origin = async (answer: string | Buffer, words?: string) => {
   const said: string[] = []
-  const made = await rawOrigin(async socket => {
+  const made = await opened.origin(async socket => {
     for (;;) {
       const text = await heard(socket, words).catch(() => null)
       if (text === null) return
@@ -31,11 +22,8 @@ const origin = async (answer: string | Buffer, words?: string) => {
       socket.write(answer)
     }
   })
-  open.push(() => made.close())
   return Object.assign(made, { said })
 }
-
-const ok = 'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi'
 
 describe.each(engines)('over the %s engine', engine => {
   describe('a request', () => {
@@ -97,13 +85,12 @@ describe.each(engines)('over the %s engine', engine => {
         give = resolve
       })
       const seen: string[] = []
-      const made = await rawOrigin(async socket => {
+      const made = await opened.origin(async socket => {
         seen.push(await heard(socket))
         give(Buffer.from('late'))
         seen.push(await heard(socket, 'late'))
         socket.write(ok)
       })
-      open.push(() => made.close())
       const content = (async function* () {
         yield await first
       })()
@@ -165,12 +152,11 @@ describe.each(engines)('over the %s engine', engine => {
 
     it('arrives whole however it is cut', async () => {
       const whole = 'HTTP/1.1 200 OK\r\nX-Long-Name: some value\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nX-T: t\r\n\r\n'
-      const made = await rawOrigin(async socket => {
+      const made = await opened.origin(async socket => {
         await heard(socket)
         socket.setNoDelay(true)
         for (const byte of whole) await new Promise<void>(done => socket.write(byte, () => setImmediate(done)))
       })
-      open.push(() => made.close())
       const got = await ask(bench({ engine }), routeTo(made.port)).whole()
       expect(got.pairs).toEqual(['X-Long-Name', 'some value', 'Transfer-Encoding', 'chunked'])
       expect(got.text).toBe('hello world')
@@ -185,11 +171,10 @@ describe.each(engines)('over the %s engine', engine => {
     })
 
     it('may end with the connection', async () => {
-      const made = await rawOrigin(async socket => {
+      const made = await opened.origin(async socket => {
         await heard(socket)
         socket.end('HTTP/1.1 200 OK\r\n\r\nuntil the end')
       })
-      open.push(() => made.close())
       const b = bench({ engine })
       expect((await ask(b, routeTo(made.port)).whole()).text).toBe('until the end')
       expect(b.pool.connections).toBe(0)
@@ -226,14 +211,13 @@ describe.each(engines)('over the %s engine', engine => {
     })
 
     it('may follow a 100 that comes in pieces', async () => {
-      const made = await rawOrigin(async socket => {
+      const made = await opened.origin(async socket => {
         await heard(socket)
         socket.setNoDelay(true)
         for (const part of ['HTTP', '/1.1 1', '00 Con', 'tinue\r\n', '\r\nHT', `${ok.slice(2)}`]) {
           await new Promise<void>(done => socket.write(part, () => setImmediate(done)))
         }
       })
-      open.push(() => made.close())
       const got = await ask(bench({ engine }), routeTo(made.port)).whole()
       expect(got.status).toBe(200)
       expect(got.interim).toEqual([])
@@ -246,14 +230,13 @@ describe.each(engines)('over the %s engine', engine => {
 
     it('holds the content back until the origin says 100', async () => {
       const seen: string[] = []
-      const made = await rawOrigin(async socket => {
+      const made = await opened.origin(async socket => {
         seen.push(await heard(socket))
         seen.push(`asked for: ${asked}`)
         socket.write('HTTP/1.1 100 Continue\r\n\r\n')
         seen.push(await heard(socket, 'body'))
         socket.write(ok)
       })
-      open.push(() => made.close())
       let asked = false
       const content = (async function* () {
         asked = true
@@ -277,13 +260,12 @@ describe.each(engines)('over the %s engine', engine => {
     })
 
     it('sends it all the same after a second of silence', async () => {
-      const made = await rawOrigin(async socket => {
+      const made = await opened.origin(async socket => {
         await heard(socket)
         b.clock.advance(2000)
         await heard(socket, 'body')
         socket.write(ok)
       })
-      open.push(() => made.close())
       const b = bench({ engine })
       const got = await ask(b, routeTo(made.port), expecting(pieces('body'))).whole()
       expect(got.status).toBe(200)
@@ -327,14 +309,13 @@ describe.each(engines)('over the %s engine', engine => {
     })
 
     it('what it says between requests closes the connection, and reaches nobody', async () => {
-      const made = await rawOrigin(async (socket, nth) => {
+      const made = await opened.origin(async (socket, nth) => {
         await heard(socket)
         socket.write(ok)
         if (nth === 0) socket.write(`HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil`)
         else return
         socket.on('close', () => gone())
       })
-      open.push(() => made.close())
       let gone: () => void = () => {}
       const closed = new Promise<void>(resolve => {
         gone = resolve

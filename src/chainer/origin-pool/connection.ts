@@ -42,6 +42,7 @@ export class OriginConnection implements SocketKeeper {
   used = 0
   exchange: Exchange | null = null
   isGone = false
+  broken = false
   timedOutWhile: 'reading' | 'writing' | null = null
   // links of the pool's list of idle connections
   idleBefore: OriginConnection | null = null
@@ -83,6 +84,10 @@ export class OriginConnection implements SocketKeeper {
     this.#client.dispatch(options, exchange)
   }
 
+  get paused(): boolean {
+    return this.exchange?.paused === true
+  }
+
   /** Will it be closed after a response to `method`? undici keeps none on which a HEAD was sent. */
   closesAfter(method: string): boolean {
     return method === 'HEAD' || !this.#pool.limits.persistent
@@ -110,8 +115,7 @@ export class OriginConnection implements SocketKeeper {
 
   resumeReading(go: () => void): void {
     this.socket.resumed(go)
-    if (this.exchange?.paused === true) return
-    this.connection.resumeRead()
+    if (!this.paused) this.connection.resumeRead()
   }
 
   /** Whatever it carries is given up; the origin may still be sending. */

@@ -244,7 +244,8 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#over || this.#handler.onData(chunk) || this.#over) return
+    // its parser, resumed with nothing to read, says so by an empty piece; "stop" for that would be for ever
+    if (chunk.length === 0 || this.#over || this.#handler.onData(chunk) || this.#over) return
     this.paused = true
     controller.pause()
     this.#connection?.pauseReading()
@@ -260,6 +261,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     if (this.#over || connection === null) return
     this.#connection = null
     connection.exchange = null
+    connection.broken = true
     if (this.#tooLarge) return this.fail(headOverflow())
     if (this.#reused && (this.#neverSent(connection) || this.#mayBeSentAgain(connection))) return this.#onceMore()
     const failure = exchangeFailure(error, connection, this)

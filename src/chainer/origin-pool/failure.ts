@@ -3,6 +3,7 @@ import { type CloseReason, closeReasons } from '../../../comm/index.ts'
 import { type ErrorCode, errnoOf, ProxyError } from '../../base/index.ts'
 import { ContentFailed } from './content.ts'
 import type { OriginConnection } from './connection.ts'
+import { OriginGone } from './socket.ts'
 
 // Why an exchange failed, told from what undici says and from what the connection saw: undici's word for "the other
 // side closed" and for "that was no answer, so I closed" is the same.
@@ -23,17 +24,21 @@ export const exchangeFailure = (error: Error, connection: OriginConnection, exch
       return new ProxyError('client-aborted', 'the content has not the length that was announced', { side: 'client', cause: error })
     case 'UND_ERR_SOCKET':
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
-    case 'ECONNRESET':
-      if (connection.socket.peerLeft !== null) return ended(connection, exchange, error)
-      return connection.socket.closedFor === null
-        ? failure('bad-response', 'the origin sent what is no answer to the request', '', error)
-        : ourFailure(connection.socket.closedFor, error)
+      return broken(connection, exchange, error)
   }
+  if (error instanceof OriginGone) return broken(connection, exchange, error)
   if (error instanceof errors.HTTPParserError) {
     // chunks or a head that stop in the middle; everything else its parser complains of was there to be read
     return connection.socket.endTold ? ended(connection, exchange, error) : failure('bad-response', error.message, '', error)
   }
   return new ProxyError('internal', error.message, { cause: error })
+}
+
+const broken = (connection: OriginConnection, exchange: Failed, error: Error): ProxyError => {
+  const { peerLeft, closedFor } = connection.socket
+  if (peerLeft !== null) return ended(connection, exchange, error)
+  if (closedFor !== null) return ourFailure(closedFor, error)
+  return failure('bad-response', 'the origin sent what is no answer to the request', '', error)
 }
 
 const ourFailure = (why: CloseReason, error: Error): ProxyError =>

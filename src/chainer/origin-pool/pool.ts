@@ -151,11 +151,7 @@ export class OriginPool implements ConnectionPool {
   connectionFor(exchange: Exchange): void {
     if (this.closed) return exchange.fail(shuttingDown())
     const key = originKey(exchange.route)
-    let origin = this.#origins.get(key)
-    if (origin === undefined) {
-      origin = new Origin(key)
-      this.#origins.set(key, origin)
-    }
+    const origin = this.#origins.get(key) ?? new Origin(key)
     const idle = exchange.mayReuse ? origin.takeIdle() : undefined
     if (idle !== undefined) {
       this.#idle.remove(idle)
@@ -222,6 +218,7 @@ export class OriginPool implements ConnectionPool {
 
   #dial(origin: Origin, exchange: Exchange): void {
     const { route } = exchange
+    this.#origins.set(origin.key, origin) // new, or forgotten a moment ago with its last idle connection
     origin.connections++
     this.#connections++
     exchange.dialled()
@@ -241,10 +238,10 @@ export class OriginPool implements ConnectionPool {
   #wait(origin: Origin, exchange: Exchange): void {
     if (this.#waiting >= this.limits.waitingMax) {
       this.counters.overloads++
-      this.#dropIfEmpty(origin)
       const to = endpointText(exchange.route.target)
       return exchange.fail(new ProxyError('overload', `too many requests wait for connections; this one for ${to}`))
     }
+    this.#origins.set(origin.key, origin)
     this.counters.waited++
     this.#waiting++
     exchange.waitsFor = origin.key

@@ -22,6 +22,10 @@ let turns = 0
 
 /** Who owns the socket and hears what undici does not need to know. */
 export interface SocketKeeper {
+  /** An exchange has failed on it: the origin may be in the middle of something. */
+  readonly broken: boolean
+  /** The parser stands still until `resumed`. */
+  readonly paused: boolean
   /** The parser has had its turn: what it found may be passed on, and new work given out. */
   parsed(): void
   /** From now on nothing can be sent. Told before undici is; may be told twice. */
@@ -36,11 +40,12 @@ export interface SocketKeeper {
 /** How the head says where the content ends; decides what undici's own framing is replaced by. */
 export type Framing = 'none' | 'length' | 'chunked'
 
-/** A connection that ended without undici having asked for it. */
+/**
+ * A connection that ended without undici having asked for it. It has no errno for a code: on ECONNRESET undici takes
+ * what only the end of the connection delimits for whole, and a truncated response would be stored as a complete one.
+ */
 export class OriginGone extends Error {
   override name = 'OriginGone'
-  /** undici fails waiting requests on any code but its own; with its own it would try to connect again. */
-  readonly code = 'ECONNRESET'
 }
 
 export class OriginSocket extends EventEmitter implements ConnectionReader {
@@ -65,6 +70,8 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
   #chunk: Buffer | null = null
   #later: Buffer[] | null = null
   #ended = false
+  /** The connection is closed; said when everything that came before has been read. */
+  #lastWord: OriginGone | null = null
 
   #head = ''
   #framing: Framing = 'none'
@@ -134,11 +141,11 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     if (this.destroyed) return
     if (why === 'peer-closed' || why === 'peer-reset' || why === 'read-error' || why === 'write-error') this.peerLeft ??= why
     else this.closedFor = why
-    if (this.#chunk !== null) {
-      // a paused parser has not seen it all: a whole response must not be cut because its end came as a reset
-      this.#ended = true
-      this.#keeper.gone()
-    } else this.#end(new OriginGone(`the connection ended: ${why}`))
+    const gone = new OriginGone(`the connection ended: ${why}`)
+    if (this.#chunk === null && !this.#keeper.paused) return this.#end(gone)
+    // a paused parser has not seen it all: a whole response is not cut short because a reset came after it
+    this.#lastWord = gone
+    this.#keeper.gone()
   }
 
   // --- from undici ---
@@ -195,7 +202,8 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     if (this.destroyed) return this
     this.#end(error ?? null)
     // it says so by UND_ERR_INFO when a response that ends the connection was read whole
-    if (error === undefined || error === null || codeOf(error) === 'UND_ERR_INFO') this.connection.close('done')
+    const orderly = error === undefined || error === null || codeOf(error) === 'UND_ERR_INFO'
+    if (orderly && !this.#keeper.broken) this.connection.close('done')
     else this.connection.resetClose('aborted')
     return this
   }
@@ -246,8 +254,11 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     turns++
     try {
       if (this.#chunk !== null) this.emit('readable')
-      // a stream tells its end when everything before it was read; a paused parser reads later
-      if (this.#ended && this.#chunk === null && !this.endTold && !this.destroyed) this.#tellEnd()
+      // an end is told when everything before it was read, and a paused parser may owe the end of a message yet
+      if (this.#chunk === null && !this.destroyed && !this.#keeper.paused) {
+        if (this.#ended && !this.endTold) this.#tellEnd()
+        else if (this.#lastWord !== null) this.#end(this.#lastWord)
+      }
     } finally {
       turns--
     }
