@@ -47,11 +47,12 @@ const storedResponse = (
   policy: CachePolicy,
 ): StoredResponse => {
   const names = varyMembers(exchange.fields)
+  const uri = detached(exchange.uri)
   const selecting = names === '*' ? null : selectingFields(sharedNames(names), exchange.requestFields, detached)
   return fromFields(
     {
-      key,
-      uri: exchange.uri,
+      key: key === exchange.uri ? (uri as CacheKey) : (detached(key) as CacheKey), // the same text, cut loose
+      uri,
       status: exchange.status,
       reasonPhrase: exchange.reasonPhrase,
       fields: keptFields(exchange.fields, control, policy.setCookie),

@@ -2,7 +2,7 @@ import type { FieldView } from '../../base/index.ts'
 import { completed } from '../admit.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
 import { Content } from './content.ts'
-import { bytesOf } from './size.ts'
+import { bytesWithoutContent } from './size.ts'
 import type { StoreRefusal, Writer } from './store.ts'
 
 /** What a writer needs of its store. */
@@ -20,18 +20,16 @@ export class MemoryWriter implements Writer {
   charged: number
   refusal: StoreRefusal | null = null
   readonly #content: Content
-  readonly #base: number
-  readonly #bytesMax: number
+  readonly #contentBytesMax: number
   readonly #room: Room
   #over = false
 
-  constructor(response: StoredResponse, request: FieldView, bytesMax: number, room: Room) {
+  constructor(response: StoredResponse, request: FieldView, contentBytesMax: number, room: Room) {
     this.response = response
     this.request = request
-    this.#bytesMax = bytesMax
+    this.#contentBytesMax = contentBytesMax
     this.#room = room
-    this.#base = bytesOf(response)
-    this.charged = this.#base
+    this.charged = bytesWithoutContent(response)
     this.#content = new Content(response.contentLength)
   }
 
@@ -44,7 +42,7 @@ export class MemoryWriter implements Writer {
     const length = this.#content.length + chunk.length
     const expected = this.response.contentLength
     if (expected >= 0 && length > expected) return this.#end('incomplete')
-    if (this.#base + length > this.#bytesMax) return this.#end('too-large')
+    if (length > this.#contentBytesMax) return this.#end('too-large')
     const more = this.#content.needs(chunk.length)
     if (more > 0) {
       if (!this.#room.charge(more)) return this.#end('memory-busy')

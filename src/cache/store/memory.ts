@@ -4,7 +4,7 @@ import type { CacheKey } from '../key.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
 import { selects } from '../vary.ts'
 import { MemoryWriter } from './memory-writer.ts'
-import { bytesOf } from './size.ts'
+import { bytesOf, bytesWithoutContent } from './size.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from './store.ts'
 
 // Stored responses in this process, the least recently used key going first. One entry of the LRU is a key with all
@@ -77,7 +77,7 @@ export class MemoryStore implements Store {
       this.counters.refused++
       return { ok: false, reason: refusal }
     }
-    const writer = new MemoryWriter(response, request, this.#objectBytesMax(), this.#room)
+    const writer = new MemoryWriter(response, request, this.#contentBytesMax(response), this.#room)
     this.#writing += writer.charged
     const others = this.#writers.get(response.key)
     if (others === undefined) this.#writers.set(response.key, new Set([writer]))
@@ -87,8 +87,9 @@ export class MemoryStore implements Store {
   }
 
   put(response: StoredResponse, request: FieldView): boolean {
-    const size = bytesOf(response)
-    if (size > this.#objectBytesMax()) {
+    let content = 0
+    for (const buffer of response.body) content += buffer.length
+    if (content > this.#contentBytesMax(response)) {
       this.counters.refused++
       return false
     }
@@ -166,15 +167,17 @@ export class MemoryStore implements Store {
 
   #refusalOf(response: StoredResponse): StoreRefusal | null {
     if (this.#limits.bytesMax <= 0) return 'switched-off'
-    const size = bytesOf(response)
     const content = response.has(flag.headOnly) ? 0 : Math.max(0, response.contentLength)
-    if (size + content > this.#objectBytesMax()) return 'too-large'
-    return this.#writing + size > this.#limits.bytesMax / 2 ? 'memory-busy' : null
+    if (content > this.#contentBytesMax(response)) return 'too-large'
+    return this.#writing + bytesOf(response) > this.#limits.bytesMax / 2 ? 'memory-busy' : null
   }
 
-  /** One object may take half the store at most, so that no single one ever empties it. */
-  #objectBytesMax(): number {
-    return Math.min(this.#limits.objectBytesMax + overheadAllowed, this.#limits.bytesMax / 2)
+  /**
+   * How much content of this response may be stored. With its head it may take half the store at most, so that no
+   * single one ever empties it; negative = not even the head fits.
+   */
+  #contentBytesMax(response: StoredResponse): number {
+    return Math.min(this.#limits.objectBytesMax, Math.floor(this.#limits.bytesMax / 2) - bytesWithoutContent(response))
   }
 
   /** Drops variants until their number and the bytes of the key are within limits; `kept` is the last to go. */
@@ -221,9 +224,6 @@ export class MemoryStore implements Store {
     })
   }
 }
-
-/** maximum_object_size_in_memory counts content; head and object come on top. */
-const overheadAllowed = 64 * 1024
 
 const none: Variants = []
 const noWriters: ReadonlySet<MemoryWriter> = new Set()

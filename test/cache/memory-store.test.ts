@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest'
+import { bytes } from '../../src/base/index.ts'
+import { cacheKey, MemoryStore } from '../../src/cache/index.ts'
+import { bytesOf } from '../../src/cache/store/size.ts'
+import { storeContract, usualLimits, write } from '../contract/store.ts'
+import { fieldsOf, storedOf } from './kit.ts'
+
+// The memory store: the contract of all stores, and what is its own.
+
+storeContract({
+  name: 'memory',
+  make: limits => new MemoryStore(limits),
+  room: (objects, size) => objects * (size + 1700),
+})
+
+const response = (uri: string) => storedOf({ uri, response: ['Cache-Control: max-age=60'] })
+const nobody = fieldsOf()
+
+test('answers at once, without a promise', () => {
+  const store = new MemoryStore(usualLimits)
+  write(store, response('http://a/1'), Buffer.from('x'))
+  expect(store.lookup(cacheKey('GET', 'http://a/1'))).toHaveLength(1)
+  expect(store.lookup(cacheKey('GET', 'http://a/2'))).toBe(null)
+})
+
+test('bytes are the sum of what is stored', () => {
+  const store = new MemoryStore(usualLimits)
+  let sum = 0
+  for (let i = 0; i < 10; i++) {
+    const stored = write(store, response(`http://a/${i}`), Buffer.alloc(i * 100), nobody)
+    if (stored !== null) sum += bytesOf(stored)
+  }
+  expect(store.bytes).toBe(sum)
+})
+
+test('a small content costs no more than itself and its objects, however it came in', () => {
+  const store = new MemoryStore(usualLimits)
+  const slab = Buffer.alloc(64 * 1024)
+  const stored = write(store, response('http://a/1'), slab.subarray(10, 110), nobody, 10)
+  expect(stored?.body.map(buffer => [buffer.length, buffer.buffer.byteLength])).toEqual([[100, 100]])
+})
+
+test('a content of a megabyte and more is kept in pieces that are full', () => {
+  const store = new MemoryStore({ bytesMax: bytes(64e6), objectBytesMax: bytes(16e6), variantsMax: 4 })
+  const stored = write(store, response('http://a/1'), Buffer.alloc(2_500_000), nobody, 100)
+  const sizes = stored?.body.map(buffer => [buffer.length, buffer.buffer.byteLength]) ?? []
+  expect(sizes.every(([used, held]) => used === held)).toBe(true)
+  expect(Math.max(...sizes.map(([used = 0]) => used))).toBeLessThanOrEqual(1024 * 1024)
+})
+
+test('counters tell what became of responses', () => {
+  const store = new MemoryStore({ bytesMax: bytes(100_000), objectBytesMax: bytes(20_000), variantsMax: 4 })
+  for (let i = 0; i < 20; i++) write(store, response(`http://a/${i}`), Buffer.alloc(10_000))
+  write(store, response('http://a/big'), Buffer.alloc(120_000))
+  store.invalidate(cacheKey('GET', 'http://a/19'))
+  const { stored, removed, refused, invalidated } = store.counters
+  expect({ stored, refused, invalidated }).toEqual({ stored: 20, refused: 1, invalidated: 1 })
+  expect(removed).toBe(20 - store.count - 1)
+})
