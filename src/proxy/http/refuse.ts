@@ -1,4 +1,4 @@
-import { type ErrorCode, errorTable, type ProxyError } from '../../base/index.ts'
+import { type ErrorCode, errorTable, type ProxyError, type ResultCode } from '../../base/index.ts'
 import { cacheStatusText, Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import { errorPage } from './error-page.ts'
@@ -47,7 +47,14 @@ export const refuse = (t: Transaction): Next => {
   return 'finish'
 }
 
-const resultOf = (failure: ProxyError) => (failure.code === 'denied' || failure.code === 'loop' ? 'TCP_DENIED' : 'TCP_MISS')
+const resultOf = (failure: ProxyError): ResultCode => {
+  if (denials.has(failure.code)) return 'TCP_DENIED'
+  return failure.side === 'server' || serverless.has(failure.code) ? 'TCP_MISS' : 'NONE_NONE'
+}
+
+const denials = new Set<ErrorCode>(['denied', 'loop', 'direct-hit'])
+/** A server was wanted, and there was none to ask. */
+const serverless = new Set<ErrorCode>(['no-route', 'dns-failed', 'overload', 'shutting-down', 'only-if-cached', 'internal'])
 
 /** What a refusal says is for the client; what a failure says may hold addresses and is for the log. */
 const shown = (failure: ProxyError): string => (failure.side === 'server' || failure.code === 'internal' ? '' : failure.message)
