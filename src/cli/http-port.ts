@@ -14,5 +14,6 @@ export const httpPortOf = (port: PortConfig): HttpPort => ({
           vhost: port.vhost,
           vport: port.vport,
           scheme: port.protocol,
+          allowDirect: port.allowDirect,
         },
 })

@@ -96,6 +96,10 @@ const afterAccess = (t: Transaction, decision: Decision): Next => {
 const wayOf = (t: Transaction): Next => {
   const head = t.head
   if (head.method === 'CONNECT') return 'tunnel'
+  // as Squid: a Host field must not make an accelerator an open proxy
+  if (t.client.port.accel?.allowDirect === false) {
+    return t.refuse('no-route', 'this accelerator port has no peer for the site, and no allow-direct')
+  }
   if (t.target?.scheme !== 'http') return t.refuse('unsupported-method', 'only http is carried in clear text')
   if ((head.method === 'TRACE' || head.method === 'OPTIONS') && endsHere(t)) return 'refuse'
   if (head.upgrade !== null && head.versionMinor === 1) return 'tunnel'

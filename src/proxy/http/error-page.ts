@@ -60,6 +60,7 @@ const explanations = {
   'shutting-down': 'The proxy is being shut down.',
   overload: 'The proxy is handling as many requests as it is allowed to.',
   'client-aborted': 'The client went away.',
+  'client-stalled': 'The client stopped reading or sending.',
   internal: 'The proxy failed to handle this request.',
 } as const satisfies Record<ErrorCode, string>
 

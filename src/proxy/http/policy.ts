@@ -79,5 +79,7 @@ export interface HttpPort {
     /** 'local' = the port the request came to; null = what Host says. */
     readonly vport: number | 'local' | null
     readonly scheme: 'http' | 'https'
+    /** Requests may go to whatever address the site's name has; otherwise only to peers. */
+    readonly allowDirect: boolean
   } | null
 }

@@ -144,9 +144,9 @@ export class Transaction {
       const failure = new ProxyError('request-timeout', 'the content stopped coming', { side: 'client' })
       this.contentFailed(failure)
       this.content.fail(failure)
-    } else if (this.client.connection.pending > 0) this.abort('lifetime')
+    } else if (this.client.connection.pending > 0) this.abort('client-stalled')
     else if (this.waitsForServer || this.cancel !== null) this.limit(this.policy.timeouts.read) // the server side has its own clock
-    else this.abort('lifetime')
+    else this.abort('client-stalled')
   }
 
   /** The content cannot be read on: answered if nothing has been answered yet. */
