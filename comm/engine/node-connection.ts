@@ -14,8 +14,8 @@ import type { EngineHost } from './engine.ts'
 
 /** Buffers up to this are copied, so that the owner may use them again at once. */
 const copyMax = 8 * 1024
-/** Output beyond this in one turn makes write answer false before the kernel was asked. */
-const turnMax = 64 * 1024
+/** After this much in one turn the kernel is asked at once, so that back-pressure is felt. */
+const turnMax = 256 * 1024
 
 export class NodeConnection implements Connection, Watched {
   readonly id: number
@@ -93,7 +93,7 @@ export class NodeConnection implements Connection, Watched {
     this.#add(a)
     if (b) this.#add(b)
     if (c) this.#add(c)
-    if (this.#socket.writableLength > turnMax) this.#waiting = true
+    if (!this.#waiting && this.#socket.writableLength >= turnMax) this.flushTurn()
     return !this.#waiting
   }
 
