@@ -34,14 +34,14 @@ export interface Machine {
   readonly comm: Comm
   readonly ports: readonly ListeningPort[]
   readonly sessions: number
-  /** The new conf from here on; throws CommError when a new port cannot be opened, and then nothing has changed. */
+  /** The new conf from here on; throws ListenFailed when a port cannot be opened, and then nothing has changed. */
   reload(loaded: LoadedConf): void
   rotate(): void
   /** No new connections; resolves when the open ones have ended, at the latest after `graceMs`. */
   stop(graceMs: number): Promise<void>
 }
 
-/** Throws CommError when a port cannot be opened. */
+/** Throws ListenFailed when a port cannot be opened. */
 export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine => {
   const { clock, log } = options
   const { config } = loaded
@@ -80,7 +80,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       clock,
       failed: (error, where) => notices.bug(where, error),
     })
-  const listening = new Listening(comm, serviceOf)
+  const listening = new Listening(comm, (error, where) => notices.bug(where, error), serviceOf)
   resolveAclHosts(loaded, resolver, log)
   listening.use(config)
 

@@ -1,12 +1,11 @@
-import {
-  type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL, CommError, type Connection, type Listener, type ListenOptions,
-} from '../../comm/index.ts'
-import { type Clock, type Endpoint, endpointText, ms, sleep } from '../base/index.ts'
+import { type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL } from '../../comm/index.ts'
+import { type Clock, type Endpoint, ms, sleep } from '../base/index.ts'
 import type { Config, PortConfig, PortMode } from '../conf/index.ts'
+import { createDispatcher, createListeners, type Dispatcher, type ListenerOptions, type Listeners } from '../dispatch/index.ts'
 import { type NamedService, startSession } from '../service/index.ts'
 
-// The ports of the present conf. A reload keeps the listeners that stay, so that no connection is refused meanwhile;
-// those who are connected stay with the service they began with.
+// The ports of the present conf, each a listener entry whose service is the http proxy. A reload keeps the listeners
+// that stay; those who are connected stay with the service they began with.
 
 export interface ListeningPort {
   readonly name: string
@@ -14,64 +13,58 @@ export interface ListeningPort {
   readonly endpoint: Endpoint
 }
 
-interface Port {
-  readonly key: string
-  readonly listener: Listener
-  config: PortConfig
-  service: NamedService
+/** A port could not be opened. The message is a sentence for whoever wrote the conf. */
+export class ListenFailed extends Error {
+  override name = 'ListenFailed'
 }
 
 /** The kernel caps it at net.core.somaxconn. */
 const backlog = 4096
 
 export class Listening {
-  readonly #comm: Comm
+  readonly dispatcher: Dispatcher
+  readonly #listeners: Listeners
   readonly #serviceOf: (port: PortConfig, config: Config) => NamedService
-  #ports: Port[] = []
-  /** Services of former confs that still have sessions. */
-  #former: NamedService[] = []
+  #ports: readonly PortConfig[] = []
+  #services: NamedService[] = []
 
-  constructor(comm: Comm, serviceOf: (port: PortConfig, config: Config) => NamedService) {
-    this.#comm = comm
+  constructor(
+    comm: Comm,
+    failed: (error: unknown, where: string) => void,
+    serviceOf: (port: PortConfig, config: Config) => NamedService,
+  ) {
+    this.dispatcher = createDispatcher({ comm, failed })
+    this.#listeners = createListeners(this.dispatcher, startSession)
     this.#serviceOf = serviceOf
   }
 
   get ports(): readonly ListeningPort[] {
-    return this.#ports.map(({ config, listener }) => ({ name: config.name, mode: config.mode, endpoint: listener.endpoint }))
+    return this.#listeners.listening.map(({ name, endpoint }, at) => ({ name, endpoint, mode: this.#ports[at]?.mode ?? 'forward' }))
   }
 
-  /** Opens what is new before anything is changed or closed. Throws CommError. */
+  /** Throws ListenFailed; then everything is as it was. */
   use(config: Config): void {
-    const opened: Port[] = []
-    const kept: { port: Port; config: PortConfig }[] = []
-    try {
-      for (const wanted of config.http_port) {
-        const key = keyOf(wanted)
-        const standing = this.#ports.find(port => port.key === key)
-        if (standing !== undefined) kept.push({ port: standing, config: wanted })
-        else opened.push(this.#open(wanted, key, config))
-      }
-    } catch (error) {
-      for (const port of opened) port.listener.close()
-      throw error
-    }
-    const next = [...opened, ...kept.map(({ port }) => port)]
-    for (const port of this.#ports) if (!next.includes(port)) port.listener.close()
-    this.#former = [...this.#former, ...this.#ports.map(port => port.service)].filter(service => service.running > 0)
-    for (const { port, config: wanted } of kept) {
-      port.config = wanted
-      port.service = this.#serviceOf(wanted, config)
-    }
-    this.#ports = next
+    const services: NamedService[] = []
+    const wanted = config.http_port.map(port => {
+      const service = this.#serviceOf(port, config)
+      services.push(service)
+      return listenerOf(port, service)
+    })
+    const problems = this.#listeners.configure(wanted)
+    if (problems.length > 0) throw new ListenFailed(problems.map(problem => problem.detail).join('; '))
+    this.#ports = config.http_port
+    // services of former confs are kept while they have sessions
+    this.#services = [...this.#services.filter(service => service.running > 0), ...services]
   }
 
   close(): void {
-    for (const port of this.#ports) port.listener.close()
+    this.#listeners.close()
+    this.dispatcher.close()
   }
 
   /** Sessions of all services, former ones too. */
   get sessions(): number {
-    return [...this.#former, ...this.#ports.map(port => port.service)].reduce((sum, service) => sum + service.running, 0)
+    return this.#services.reduce((sum, service) => sum + service.running, 0)
   }
 
   /** Resolves when no session is left, or after `graceMs`. */
@@ -79,33 +72,22 @@ export class Listening {
     const until = clock.mono() + graceMs
     while (this.sessions > 0 && clock.mono() < until) await sleep(clock, ms(50))
   }
-
-  #open(wanted: PortConfig, key: string, config: Config): Port {
-    const listener = this.#comm.listen(listenOptions(wanted), connection => this.#accepted(port, connection))
-    const port: Port = { key, listener, config: wanted, service: this.#serviceOf(wanted, config) }
-    return port
-  }
-
-  #accepted(port: Port, connection: Connection): void {
-    startSession(port.service, connection, port.config.name)
-  }
 }
 
-/** What a listener cannot change while it stands. */
-const keyOf = (port: PortConfig): string => {
-  const options = listenOptions(port)
-  return `${endpointText(options.endpoint)} ${options.flags} ${options.dualStack} ${options.natBackend}`
-}
-
-const listenOptions = (port: PortConfig): ListenOptions => {
-  if (port.hostName !== null) throw new CommError('EINVAL', 'listen', `http_port ${port.text}: write an address instead of a name`)
+const listenerOf = (port: PortConfig, service: NamedService): ListenerOptions => {
+  if (port.hostName !== null) throw new ListenFailed(`http_port ${port.text}: write an address instead of a host name`)
   const address = port.address ?? '::'
   return {
-    endpoint: { family: address.includes(':') ? 6 : 4, address, port: port.port },
-    flags: COMM_REUSEADDR | (port.mode === 'tproxy' ? COMM_TPROXY_LCL : 0),
-    dualStack: port.dualStack,
-    backlog,
-    natBackend: port.mode === 'intercept' ? 'netfilter' : port.mode === 'tproxy' ? 'getsockname' : 'none',
-    note: `http_port ${port.name}`,
+    name: port.name,
+    bind: { family: address.includes(':') ? 6 : 4, address, port: port.port },
+    parameters: {
+      flags: COMM_REUSEADDR | (port.mode === 'tproxy' ? COMM_TPROXY_LCL : 0),
+      dualStack: port.dualStack,
+      backlog,
+      natBackend: port.mode === 'intercept' ? 'netfilter' : port.mode === 'tproxy' ? 'getsockname' : 'none',
+    },
+    service,
+    // whoever comes to an interception port itself gets a page that says so
+    directHit: 'pass',
   }
 }

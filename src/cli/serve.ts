@@ -1,9 +1,9 @@
-import { CommError } from '../../comm/index.ts'
 import { endpointText, systemClock } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
 import { createDebugLog, type DebugLog, type DebugLogConf } from '../log/index.ts'
 import type { Common } from './arguments.ts'
 import { assemble, type Machine } from './assemble.ts'
+import { ListenFailed } from './listening.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
 import { listenToSignals } from './signals.ts'
@@ -30,7 +30,7 @@ export const serve = async (common: Common): Promise<number> => {
   try {
     return await run(common, loaded, log)
   } catch (error) {
-    if (!(error instanceof CommError)) throw error
+    if (!(error instanceof ListenFailed)) throw error
     process.stderr.write(`FATAL: ${error.message}\n`)
     log.write('main', 0, `FATAL: ${error.message}`)
     return 1
@@ -96,7 +96,7 @@ const reload = (common: Common, machine: Machine, log: DebugLog): LoadedConf | n
   try {
     machine.reload(loaded)
   } catch (error) {
-    if (!(error instanceof CommError)) throw error
+    if (!(error instanceof ListenFailed)) throw error
     log.error('conf', `${error.message}: the former conf stays in force`)
     return null
   }
