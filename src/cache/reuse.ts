@@ -1,4 +1,4 @@
-import { type DurationMs, ms, type Seconds, secondsToMs, type WallMs } from '../base/index.ts'
+import { type DurationMs, ms, type Seconds, secondsToMs, type WallMs, wallMs } from '../base/index.ts'
 import { deltaSecondsMax, type ForwardReason } from '../http/index.ts'
 import { judge, maxStaleOf, stalenessOf, staleWhileRevalidateOf } from './freshness.ts'
 import type { CachePolicy } from './policy.ts'
@@ -88,8 +88,9 @@ const whenPlain = (stored: StoredResponse, policy: CachePolicy, now: WallMs): Re
 const whenAsked = (stored: StoredResponse, request: RequestFacts, policy: CachePolicy, now: WallMs): Reuse => {
   const { control } = request
   const options = stored.rule.options
-  const minFresh = control.minFresh === null ? ms(0) : secondsToMs(control.minFresh)
-  const then = (now + minFresh) as WallMs // fresh then = fresh for that long
+  // RFC 9111 5.2.1.3: lifetime >= age + min-fresh. What is fresh at `then` is fresh for that long, to the millisecond
+  const minFresh = control.minFresh === null ? 0 : secondsToMs(control.minFresh)
+  const then = wallMs(minFresh === 0 ? now : now + minFresh - 1)
   const forced = forcedValidation(stored, then)
   if (forced !== null) return minFreshIsWhy(stored, now, then) ? answers['client-min-fresh'] : forced
   if (request.conditional && (options.refreshIms || policy.refreshAllIms)) return answers['refresh-ims']

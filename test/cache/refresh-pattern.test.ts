@@ -123,7 +123,7 @@ interface History {
 /** refresh.cc, as its description reads. Its own words: what becomes of the request. */
 const described = (h: History): 'serve' | 'revalidate' | 'fetch' => {
   const { min, percent, max } = h.rule
-  const check = h.ask.at + (h.ask.minFresh ?? 0)
+  const check = h.ask.at + Math.max(0, (h.ask.minFresh ?? 0) - 1) // RFC 9111 5.2.1.3: "no less than"
   const age = Math.max(0, check)
   let staleness: number
   let kind: 'expires' | 'max' | 'lmfactor' | 'min'
