@@ -34,7 +34,7 @@ export interface ResolvedAddresses {
 
 export interface Unresolved {
   readonly ok: false
-  /** c-ares' word (ENOTFOUND, ENODATA, ESERVFAIL, ETIMEOUT ...), EBADNAME for no host name, EAGAIN for too many at once. */
+  /** c-ares' word (ENOTFOUND, ENODATA, ESERVFAIL, ETIMEOUT ...), EBADNAME: no host name, EAGAIN: too many at once. */
   readonly code: string
   readonly expiresAt: MonoMs
 }
@@ -97,7 +97,10 @@ const resolverCounters = () =>
       doc: 'answers that were failures of the name servers, not absent names',
       whenItGrows: 'look at dns_nameservers and whether they can be reached',
     },
-    dnsTimeouts: { doc: 'lookups nobody answered within dns_timeout', whenItGrows: 'a name server is down or unreachable' },
+    dnsTimeouts: {
+      doc: 'lookups nobody answered within dns_timeout',
+      whenItGrows: 'a name server is down or unreachable',
+    },
     dnsOverload: {
       doc: 'lookups refused because too many were waiting for name servers',
       whenItGrows: 'name servers are too slow, or a client asks for made-up names',

@@ -96,12 +96,13 @@ class NodeEngine implements Engine {
     for (const { options, bornAt, deadlineAt } of this.#attempts) {
       const { target, source, note } = options
       const ends = { peer: target, local: source ?? null }
-      table.push({ ...blank, ...ends, kind: 'connecting', note, ageMs: now - bornAt, deadlineMs: until(deadlineAt, now) })
+      const deadlineMs = until(deadlineAt, now)
+      table.push({ ...blank, ...ends, kind: 'connecting', note, ageMs: now - bornAt, deadlineMs })
     }
     for (const connection of this.#connections) {
       const { fd, peer, local, note, bytesRead, bytesWritten, bornAt } = connection
-      const deadlineMs = until(connection.deadlineAt, now)
-      table.push({ fd, kind: 'connection', peer, local, note, bytesRead, bytesWritten, ageMs: now - bornAt, deadlineMs })
+      const times = { ageMs: now - bornAt, deadlineMs: until(connection.deadlineAt, now) }
+      table.push({ fd, kind: 'connection', peer, local, note, bytesRead, bytesWritten, ...times })
     }
     for (const { socket, peer, local, note, bornAt } of this.#sockets) {
       const { bytesRead, bytesWritten } = socket
@@ -200,9 +201,10 @@ const unsupported = (doing: string, endpoint: Endpoint, missing: string): CommEr
   new CommError(
     'ENOTSUP',
     'engine',
-    `cannot ${doing} ${endpointText(endpoint)}: ${missing} needs the addon, which is not loaded (native/build.sh builds it)`,
+    `cannot ${doing} ${endpointText(endpoint)}: ${missing} needs the addon (native/build.sh builds it)`,
   )
 
 const blank = { fd: -1, peer: null, local: null, bytesRead: 0, bytesWritten: 0, deadlineMs: 0 } as const
 
-const until = (deadlineAt: MonoMs, now: MonoMs): number => (deadlineAt === 0 ? 0 : Math.max(1, Math.ceil(deadlineAt - now)))
+const until = (deadlineAt: MonoMs, now: MonoMs): number =>
+  deadlineAt === 0 ? 0 : Math.max(1, Math.ceil(deadlineAt - now))

@@ -11,7 +11,7 @@ export type DeviceAnswer =
 
 const { EACCES, EBADF, ENODEV, ENXIO } = constants.errno
 
-/** The device itself went away (module unloaded, descriptor closed under us). All other refusals are about the question. */
+/** The device went away (module unloaded, descriptor closed under us). Other refusals are about the question. */
 const goneErrnos: readonly number[] = [EBADF, ENXIO, ENODEV]
 
 export class Device {

@@ -506,7 +506,9 @@ describe('numbers and layouts', () => {
 
   it('lays no field over another, and none past the end', () => {
     for (const layout of Object.values(pfLayouts)) {
-      const spans = [[0, 64], [layout.sport, 2], [layout.dport, 2], [layout.rdport, 2], [layout.af, 1], [layout.proto, 1], [layout.direction, 1]] as const
+      const { sport, dport, rdport, af, proto, direction } = layout
+      const ports = [sport, dport, rdport].map(at => [at, 2] as const)
+      const spans = [[0, 64] as const, ...ports, ...[af, proto, direction].map(at => [at, 1] as const)]
       const taken = new Set<number>()
       for (const [from, length] of spans) {
         for (let i = from; i < from + length; i++) {

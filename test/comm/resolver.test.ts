@@ -16,6 +16,9 @@ import { FakeClock } from '../support/fake-clock.ts'
 const minute = 60_000
 const hour = 60 * minute
 
+/** Address and TTL. */
+type Told = readonly [string, number]
+
 /** Questions wait here until the test answers them. */
 class ByHand {
   readonly asked: string[] = []
@@ -55,7 +58,7 @@ const make = (options: Partial<ResolverOptions> = {}) => {
   const byHand = new ByHand()
   const resolver = createResolver({ clock, query: byHand.query, ...options })
   /** Asks, and answers both questions. */
-  const resolve = async (name: string, four: readonly (readonly [string, number])[], six: readonly (readonly [string, number])[] = []) => {
+  const resolve = async (name: string, four: readonly Told[], six: readonly Told[] = []) => {
     const answer = resolver.lookup(name)
     if (four.length > 0) await byHand.give(`4 ${name}`, ...four)
     else await byHand.fail(`4 ${name}`, 'ENODATA')
@@ -88,8 +91,11 @@ describe('a name', () => {
     expect(canonicalName(`${longest}f`)).toBeNull()
   })
 
-  const bad = ['', '.', '..', 'a..b', '.a', 'a b', 'a/b', 'a:80', 'a%2e', 'ä.example', 'a\0', 'a\n', '*', '[::1]', '::1',
-    '1.2.3.4', '1.2.3.4.', '127.1', '2130706433', '0x7f.1', '0x7f000001', 'a.0x', 'a.0X1F', 'example.1', `${'a'.repeat(64)}.example`, `a.${'b'.repeat(64)}`]
+  const bad = [
+    ...['', '.', '..', 'a..b', '.a', 'a b', 'a/b', 'a:80', 'a%2e', 'ä.example', 'a\0', 'a\n', '*', '[::1]', '::1'],
+    ...['1.2.3.4', '1.2.3.4.', '127.1', '2130706433', '0x7f.1', '0x7f000001', 'a.0x', 'a.0X1F', 'example.1'],
+    ...[`${'a'.repeat(64)}.example`, `a.${'b'.repeat(64)}`],
+  ]
   for (const text of bad) {
     it(`is not ${JSON.stringify(text)}`, () => expect(canonicalName(text)).toBeNull())
   }
@@ -344,7 +350,19 @@ describe('the hosts file', () => {
   }
 
   it('is read as every resolver reads it', () => {
-    const hosts = parseHosts('# mine\n192.0.2.1\tOne.test one # the first\r\n2001:DB8::1 one.test\n192.0.2.1 one.test\n\n junk\n300.1.1.1 bad.test\nfe80::1%lo0 zone.test\n 192.0.2.2   two.test.')
+    const hosts = parseHosts(
+      [
+        '# mine',
+        '192.0.2.1\tOne.test one # the first\r',
+        '2001:DB8::1 one.test',
+        '192.0.2.1 one.test',
+        '',
+        ' junk',
+        '300.1.1.1 bad.test',
+        'fe80::1%lo0 zone.test',
+        ' 192.0.2.2   two.test.',
+      ].join('\n'),
+    )
     expect(Object.fromEntries(hosts)).toEqual({
       'one.test': ['192.0.2.1', '2001:db8::1'],
       one: ['192.0.2.1'],
