@@ -1,5 +1,5 @@
 import type net from 'node:net'
-import { type Comm, type CommError, type ConnectOptions, createComm } from '../../comm/index.ts'
+import { type Comm, CommError, type ConnectOptions, createComm } from '../../comm/index.ts'
 import { type Endpoint, endpoint, type ProxyError } from '../../src/base/index.ts'
 import {
   type Chainer,
@@ -35,6 +35,12 @@ export interface Bench {
   readonly chainer: Chainer
   /** Every dial, as comm was asked for it. */
   readonly dials: ConnectOptions[]
+  /** The time each dial was given. */
+  readonly timeouts: number[]
+  /** Dials of a silent bench that are waiting. */
+  readonly hanging: number
+  /** Ends them. */
+  giveUp(errno: string): void
   /** What went wrong where nobody listens. Empty at the end of a good test. */
   readonly bugs: unknown[]
   close(): void
@@ -43,6 +49,8 @@ export interface Bench {
 export interface BenchOptions extends Partial<Tries> {
   readonly engine?: 'node' | 'native'
   readonly limits?: Partial<OriginLimits>
+  /** Dials hang until `giveUp`. */
+  readonly silent?: boolean
   /** Marks and TOS are asked for, but not set. */
   readonly strip?: boolean
   /** Answers instead of the kernel; undefined = the kernel does. */
@@ -50,15 +58,23 @@ export interface BenchOptions extends Partial<Tries> {
 }
 
 export const openBench = (options: BenchOptions = {}): Bench => {
-  const { engine = 'node', limits = {}, strip = false, refuses, ...tries } = options
+  const { engine = 'node', limits = {}, strip = false, silent = false, refuses, ...tries } = options
   const clock = new FakeClock()
   const bugs: unknown[] = []
   const failed = (error: unknown) => bugs.push(error)
   const comm = createComm({ clock, engine, onFailure: failed })
   const dials: ConnectOptions[] = []
+  const timeouts: number[] = []
+  const hanging = new Set<(error: CommError) => void>()
   const dialer: Dialer = {
     dial(wanted, timeoutMs, done) {
       dials.push(wanted)
+      timeouts.push(timeoutMs)
+      if (silent) {
+        const end = (error: CommError) => done(error, null)
+        hanging.add(end)
+        return { cancel: () => void hanging.delete(end) }
+      }
       const refusal = refuses?.(wanted)
       if (refusal !== undefined) {
         let over = false
@@ -72,7 +88,18 @@ export const openBench = (options: BenchOptions = {}): Bench => {
   }
   const pool = createOriginPool({ comm: dialer, clock, limits, failed })
   const chainer = createConnectChainer({ comm: dialer, clock, pool, ...tries })
-  return { comm, clock, pool, chainer, dials, bugs, close: () => (pool.close(), comm.close()) }
+  return {
+    ...{ comm, clock, pool, chainer, dials, timeouts, bugs },
+    get hanging() {
+      return hanging.size
+    },
+    giveUp(errno) {
+      const ends = [...hanging]
+      hanging.clear()
+      for (const end of ends) end(new CommError(errno, 'connect', `given up: ${errno}`))
+    },
+    close: () => (pool.close(), comm.close()),
+  }
 }
 
 export const routeTo = (port: number, more: Partial<Route> & { readonly address?: string } = {}): Route => {
@@ -225,6 +252,10 @@ export class Opened {
     return this.origin(async socket => {
       while ((await heard(socket).catch(() => null)) !== null) socket.write(answer)
     })
+  }
+
+  later(close: () => unknown): void {
+    this.#close.push(close)
   }
 
   async closeAll(): Promise<void> {

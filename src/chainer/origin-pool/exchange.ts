@@ -263,9 +263,9 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     connection.exchange = null
     connection.broken = true
     if (this.#tooLarge) return this.fail(headOverflow())
-    if (this.#reused && (this.#neverSent(connection) || this.#mayBeSentAgain(connection))) return this.#onceMore()
     const failure = exchangeFailure(error, connection, this)
-    if (this.#neverSent(connection)) this.routeFailed(failure)
+    if (this.#reused && (this.#neverSent(connection) || this.#mayBeSentAgain(connection))) this.#onceMore(failure)
+    else if (this.#neverSent(connection)) this.routeFailed(failure)
     else this.fail(failure)
   }
 
@@ -298,8 +298,10 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     )
   }
 
-  #onceMore(): void {
+  #onceMore(failure: ProxyError): void {
     this.#pool.counters.retries++
+    this.#failures ??= []
+    this.#failures.push(failure)
     this.#freshOnly = true
     this.#controller = null
     this.#next()

@@ -1,0 +1,173 @@
+import type { Comm, Connection, Listener, ListenOptions } from '../../comm/index.ts'
+import { type CounterTable, declareCounters, type Endpoint, endpointText, errnoOf } from '../base/index.ts'
+import { Chain, type Entry, type Place } from './chain.ts'
+
+// The table of Zorp's dispatcher: bind → chain of entries. The first entry on a bind opens its listener, the last one
+// to go closes it.
+//
+//   comm ──connection──► chain of its bind ──► entry ──taken──► a session
+//                                         └──► next entry ... nobody: closed, counted
+
+/** What comm has to know to listen. Entries that share a bind must agree on it. */
+export type ListenParameters = Omit<ListenOptions, 'endpoint' | 'note'>
+
+/** An entry in the table. */
+export interface Registered {
+  /** Where it listens, with the port the kernel chose when 0 was asked. */
+  readonly endpoint: Endpoint
+  /** The next connection is offered to `entry`; the listener stays, and no connection is lost between the two. */
+  replace(entry: Entry): void
+  /** Harmless when done before. */
+  remove(): void
+}
+
+export type Added =
+  | { readonly ok: true; readonly registered: Registered }
+  | { readonly ok: false; readonly reason: 'conflict' | 'listen-failed'; readonly detail: string; readonly errno: string }
+
+export interface DispatcherOptions {
+  readonly comm: Pick<Comm, 'listen'>
+  /** An entry threw: a bug of ours. Its connection has been closed. */
+  readonly failed?: (error: unknown, where: string) => void
+}
+
+const table = {
+  taken: { doc: 'connections taken by an entry' },
+  declined: {
+    doc: 'connections closed because no entry took them',
+    whenItGrows: 'something connects to a port that only waits for others (data connections)',
+  },
+  failures: { doc: 'connections closed because an entry threw', whenItGrows: 'a bug of ours: cache_log has the stack' },
+} as const satisfies CounterTable
+
+/** One bind: its listener, and who is asked there. */
+interface Bind {
+  readonly key: string
+  readonly parameters: ListenParameters
+  readonly chain: Chain
+  readonly listener: Listener
+}
+
+export const createDispatcher = (options: DispatcherOptions): Dispatcher => new Dispatcher(options)
+
+export class Dispatcher {
+  readonly counters = declareCounters(table)
+  readonly #comm: Pick<Comm, 'listen'>
+  readonly #failed: (error: unknown, where: string) => void
+  readonly #binds = new Map<string, Bind>()
+
+  constructor(options: DispatcherOptions) {
+    this.#comm = options.comm
+    this.#failed = options.failed ?? (() => {})
+  }
+
+  /** Binds in the table. */
+  get binds(): number {
+    return this.#binds.size
+  }
+
+  /** Entries on a bind. */
+  entriesOn(bind: Endpoint): number {
+    return this.#binds.get(keyOf(bind))?.chain.size ?? 0
+  }
+
+  add(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
+    // port 0 asks for a port of its own and never meets another entry
+    const present = bind.port === 0 ? undefined : this.#binds.get(keyOf(bind))
+    if (present === undefined) return this.#open(bind, parameters, entry, priority)
+    const differs = difference(present.parameters, parameters)
+    if (differs === null) return registered(this, present, entry, priority)
+    return {
+      ok: false,
+      reason: 'conflict',
+      detail: `${endpointText(bind)} is listened on already, with another ${differs}`,
+      errno: '',
+    }
+  }
+
+  /** Every listener. Connections that were taken stay with those who took them. */
+  close(): void {
+    for (const bind of this.#binds.values()) bind.listener.close()
+    this.#binds.clear()
+  }
+
+  /** The chain of the bind has nobody left. */
+  dropped(bind: Bind): void {
+    if (this.#binds.get(bind.key) !== bind) return
+    this.#binds.delete(bind.key)
+    bind.listener.close()
+  }
+
+  #open(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
+    const chain = new Chain()
+    let listener: Listener
+    try {
+      listener = this.#comm.listen({ ...parameters, endpoint: bind, note: `listener ${endpointText(bind)}` }, connection =>
+        this.#offer(chain, connection),
+      )
+    } catch (error) {
+      // comm's sentence is for the user already
+      const detail = error instanceof Error ? error.message : String(error)
+      return { ok: false, reason: 'listen-failed', detail, errno: errnoOf(error) }
+    }
+    const opened: Bind = { key: keyOf(listener.endpoint), parameters, chain, listener }
+    this.#binds.set(opened.key, opened)
+    return registered(this, opened, entry, priority)
+  }
+
+  #offer(chain: Chain, connection: Connection): void {
+    try {
+      if (chain.offer(connection) === 'taken') {
+        this.counters.taken++
+        return
+      }
+    } catch (error) {
+      this.counters.failures++
+      this.#failed(error, `an entry on ${endpointText(connection.local)}`)
+      connection.close('handler-failed')
+      return
+    }
+    this.counters.declined++
+    connection.close('refused')
+  }
+}
+
+const registered = (dispatcher: Dispatcher, bind: Bind, entry: Entry, priority: number): Added => ({
+  ok: true,
+  registered: new ChainEntry(dispatcher, bind, bind.chain.add(entry, priority)),
+})
+
+class ChainEntry implements Registered {
+  readonly #dispatcher: Dispatcher
+  readonly #bind: Bind
+  readonly #place: Place
+
+  constructor(dispatcher: Dispatcher, bind: Bind, place: Place) {
+    this.#dispatcher = dispatcher
+    this.#bind = bind
+    this.#place = place
+  }
+
+  get endpoint(): Endpoint {
+    return this.#bind.listener.endpoint
+  }
+
+  replace(entry: Entry): void {
+    this.#place.entry = entry
+  }
+
+  remove(): void {
+    if (this.#place.removed) return
+    this.#bind.chain.remove(this.#place)
+    if (this.#bind.chain.size === 0) this.#dispatcher.dropped(this.#bind)
+  }
+}
+
+/** Protocol and address: a UDP receiver on the same port is another bind. */
+const keyOf = (bind: Endpoint): string => `tcp ${endpointText(bind)}`
+
+const compared = ['flags', 'dualStack', 'backlog', 'natBackend', 'mark', 'device'] as const
+
+/** The first parameter in which two differ. Zorp let the first registration win, silently. */
+export const difference = (one: ListenParameters, other: ListenParameters): (typeof compared)[number] | null =>
+  compared.find(name => one[name] !== other[name]) ?? null

@@ -1,0 +1,14 @@
+// dispatch: which entry takes a connection that came to one of our ports.
+//
+// holds          the table bind → entries by priority; listeners, and how they change with the configuration
+// does not hold  sockets (comm), what a session does (service, proxy), original destinations (comm)
+// called by      cli builds it; proxies register what they expect (handed in); comm calls it with connections
+// calls          base, comm
+
+export { type Answer, type Entry, priority } from './chain.ts'
+export {
+  type Added, createDispatcher, type Dispatcher, type DispatcherOptions, type ListenParameters, type Registered,
+} from './dispatcher.ts'
+export {
+  createListeners, type ListenerOptions, type ListenerProblem, type Listeners, type StartSession,
+} from './listener.ts'
