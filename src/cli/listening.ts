@@ -75,7 +75,6 @@ export class Listening {
 }
 
 const listenerOf = (port: PortConfig, service: NamedService): ListenerOptions => {
-  if (port.hostName !== null) throw new ListenFailed(`http_port ${port.text}: write an address instead of a host name`)
   const address = port.address ?? '::'
   return {
     name: port.name,

@@ -6,6 +6,7 @@ import { assemble, type Machine } from './assemble.ts'
 import { ListenFailed } from './listening.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
+import { withPortAddresses } from './port-hosts.ts'
 import { listenToSignals } from './signals.ts'
 import { version } from './version.ts'
 
@@ -41,13 +42,15 @@ export const serve = async (common: Common): Promise<number> => {
 }
 
 const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<number> => {
-  const machine = assemble(loaded, { clock: systemClock, log })
+  const machine = assemble({ ...loaded, config: await withPortAddresses(loaded.config) }, { clock: systemClock, log })
   outliveBugs(log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
   for (const switchWithoutEffect of common.ignored) log.write('main', 1, `${switchWithoutEffect} has no effect here`)
   say(machine, log)
   return await new Promise<number>(resolve => {
     let { config } = loaded
+    /** One after the other, however fast they are asked for. */
+    let reloads: Promise<void> = Promise.resolve()
     const stop = (graceMs: number, why: string) => {
       log.write('main', 1, `${why}: open transactions have ${Math.round(graceMs / 1000)} seconds`)
       void machine.stop(graceMs).then(() => {
@@ -58,8 +61,9 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
     }
     const stopListening = listenToSignals({
       reconfigure: () => {
-        const next = reload(common, machine, log)
-        if (next !== null) config = next.config
+        reloads = reloads.then(async () => {
+          config = (await reload(common, machine, log)) ?? config
+        })
       },
       rotate: () => {
         log.rotate()
@@ -86,7 +90,7 @@ const say = (machine: Machine, log: DebugLog): void => {
 }
 
 /** The new conf, or null: then everything is as before, and the log says why. */
-const reload = (common: Common, machine: Machine, log: DebugLog): LoadedConf | null => {
+const reload = async (common: Common, machine: Machine, log: DebugLog): Promise<Config | null> => {
   log.write('conf', 1, `Reconfiguring from ${common.confFile}`)
   const loaded = loadConf(common, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
   if (loaded === null) {
@@ -94,15 +98,15 @@ const reload = (common: Common, machine: Machine, log: DebugLog): LoadedConf | n
     return null
   }
   try {
-    machine.reload(loaded)
+    machine.reload({ ...loaded, config: await withPortAddresses(loaded.config) })
   } catch (error) {
     if (!(error instanceof ListenFailed)) throw error
-    log.error('conf', `${error.message}: the former conf stays in force`)
+    log.error('conf', `${error.message}; the former conf stays in force`)
     return null
   }
   log.configure(logConf(loaded.config))
   log.write('conf', 1, 'Reconfigured')
-  return loaded
+  return loaded.config
 }
 
 const logConf = (config: Config): DebugLogConf => ({

@@ -1,0 +1,25 @@
+import { lookup } from 'node:dns/promises'
+import { errnoOf } from '../base/index.ts'
+import type { Config, PortConfig } from '../conf/index.ts'
+import { ListenFailed } from './listening.ts'
+
+/**
+ * `http_port localhost:3128` listens on each address of the name, as this machine's own resolver (hosts file first)
+ * tells it at start and at each reload. Throws ListenFailed when it has none.
+ */
+export const withPortAddresses = async (config: Config): Promise<Config> => {
+  if (config.http_port.every(port => port.hostName === null)) return config
+  const ports = await Promise.all(config.http_port.map(addressed))
+  return { ...config, http_port: ports.flat() }
+}
+
+const addressed = async (port: PortConfig): Promise<PortConfig[]> => {
+  const { hostName } = port
+  if (hostName === null) return [port]
+  try {
+    const found = await lookup(hostName, { all: true })
+    return found.map(({ address }) => ({ ...port, hostName: null, address, dualStack: false }))
+  } catch (error) {
+    throw new ListenFailed(`${port.text}: '${hostName}' does not resolve (${errnoOf(error)})`)
+  }
+}
