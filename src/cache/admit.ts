@@ -38,7 +38,9 @@ const worth = (response: StoredResponse, now: WallMs): StoreReason => {
 
 /** How long it may be used stale, for whatever cause; 0 = not at all. */
 const staleWindowOf = (response: StoredResponse): number =>
-  response.has(flag.noCache | flag.mustRevalidate) ? 0 : Math.max(staleWhileRevalidateOf(response), response.staleIfError)
+  response.has(flag.noCache | flag.mustRevalidate)
+    ? 0
+    : Math.max(staleWhileRevalidateOf(response), response.staleIfError)
 
 const storedResponse = (
   exchange: Exchange,
@@ -142,7 +144,7 @@ const settledDate = (fields: Fields, responseTime: WallMs): WallMs => {
   return responseTime
 }
 
-/** What goes out with the content we hold: its real length, however it came in. 204 has neither, HEAD keeps the field. */
+/** What goes out with our content: its real length, however it came in. 204 has neither, HEAD keeps the field. */
 const settleLength = (fields: Fields, facts: HeadFacts): void => {
   if ((facts.flags & flag.headOnly) !== 0) return
   if (facts.status === 204 || facts.contentLength < 0) fields.delete('content-length')
@@ -171,6 +173,8 @@ const none: readonly string[] = []
 
 // Half a million responses have a dozen different Vary and Content-Type fields: equal ones are one object.
 const sharedMax = 512
+/** Longer ones are rare, and not worth keeping after the last response that had them. */
+const sharedLengthMax = 256
 const sharedLists = new Map<string, readonly string[]>()
 const sharedTexts = new Map<string, string>()
 
@@ -178,6 +182,7 @@ const sharedTexts = new Map<string, string>()
 export const sharedNames = (names: readonly string[]): readonly string[] => {
   if (names.length === 0) return names
   const text = names.join()
+  if (text.length > sharedLengthMax) return names.map(detached)
   const known = sharedLists.get(text)
   if (known !== undefined) return known
   if (sharedLists.size >= sharedMax) sharedLists.clear()
@@ -187,6 +192,7 @@ export const sharedNames = (names: readonly string[]): readonly string[] => {
 }
 
 const sharedText = (text: string): string => {
+  if (text.length > sharedLengthMax) return detached(text)
   const known = sharedTexts.get(text)
   if (known !== undefined) return known
   if (sharedTexts.size >= sharedMax) sharedTexts.clear()

@@ -6,7 +6,7 @@ import { headText, type StoredResponse } from './stored-response.ts'
 
 export const conditionReasons = {
   'none': { kind: 'full', doc: 'the request has no condition' },
-  'not-for-status': { kind: 'full', doc: 'conditions are about a representation; this stored response is another status' },
+  'not-for-status': { kind: 'full', doc: 'conditions are about a representation, which only a 200 is' },
   'tag-differs': { kind: 'full', doc: 'If-None-Match does not name its entity tag' },
   'modified': { kind: 'full', doc: 'modified after If-Modified-Since' },
   'bad-date': { kind: 'full', doc: 'If-Modified-Since is not one HTTP-date: ignored' },

@@ -1,4 +1,6 @@
-import { assert, type Bytes, type Deadlines, type DurationMs, type FieldView, type MonoMs, type Watched } from '../base/index.ts'
+import {
+  assert, type Bytes, type Deadlines, type DurationMs, type FieldView, type MonoMs, type Watched,
+} from '../base/index.ts'
 import type { Writer } from './store/store.ts'
 import type { StoredResponse } from './stored-response.ts'
 import { selects } from './vary.ts'
@@ -83,8 +85,10 @@ export class Growing implements Watched {
   #state: State = 'waiting'
   #response: StoredResponse | null = null
   #writer: Writer | null = null
-  /** All content since the first byte is here. */
+  /** All content since the first byte is here, and will stay until the end. */
   #whole = true
+  /** Some content is here no more. */
+  #lost = false
   #open = true
   #ended = false
   readonly #pieces: Buffer[] = []
@@ -126,9 +130,12 @@ export class Growing implements Watched {
     return this.#response === null || (this.#whole && selects(this.#response.selecting, request))
   }
 
-  /** Starts paused: nothing is called before its first `resume`. */
+  /**
+   * Starts paused: nothing is called before its first `resume`. For requests this is `joinable` to, and for the one
+   * whose fetch it is, which may read along whatever the limits say, from the first byte.
+   */
   follow(reader: FollowReader): Follower {
-    assert(this.joinable(reader.requestFields), 'only a joinable growing response is followed')
+    assert(this.#state !== 'over' && !this.#lost, 'what is followed is here from its first byte on')
     const follower = new Follower(this, reader)
     this.#followers.add(follower)
     if (this.#state === 'waiting') this.#deadlines.set(follower, this.#limits.waitMax)
@@ -166,7 +173,10 @@ export class Growing implements Watched {
       this.#dropRead()
     }
     // the writer has kept nothing, or there is none
-    if (this.#writer === null && this.#followers.size > 0) kept.push(Buffer.from(chunk))
+    if (this.#writer === null) {
+      if (this.#followers.size > 0) kept.push(Buffer.from(chunk))
+      else this.#lost = true
+    }
     for (const piece of kept) {
       this.#pieces.push(piece)
       this.#windowBytes += piece.length
@@ -286,6 +296,7 @@ export class Growing implements Watched {
     if (count === 0) return
     this.#pieces.splice(0, count)
     this.#dropped += count
+    this.#lost = true
   }
 
   #slowestAt(): number {

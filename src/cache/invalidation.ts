@@ -44,5 +44,7 @@ const sameOrigin = (a: TargetUri, b: TargetUri): boolean =>
  * A response to GET that may not be stored still tells that what is stored is over: the origin has just said something
  * else. Errors do not: they pass (as Squid has it).
  */
-export const supersedesStored = (method: string, status: number): boolean =>
-  method === 'GET' && ((status >= 200 && status <= 399 && status !== 206 && status !== 304) || status === 404 || status === 410)
+export const supersedesStored = (method: string, status: number): boolean => {
+  if (method !== 'GET' || status === 206 || status === 304) return false
+  return (status >= 200 && status <= 399) || status === 404 || status === 410
+}

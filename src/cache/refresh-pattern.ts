@@ -108,8 +108,10 @@ export class RefreshPatterns {
 }
 
 /** A regex with g or y remembers where it stopped: the same URI would match only every other time. */
-const stateless = (regex: UriPattern): UriPattern =>
-  regex instanceof RegExp && (regex.global || regex.sticky) ? new RegExp(regex, regex.flags.replace(/[gy]/g, '')) : regex
+const stateless = (regex: UriPattern): UriPattern => {
+  if (!(regex instanceof RegExp && (regex.global || regex.sticky))) return regex
+  return new RegExp(regex, regex.flags.replace(/[gy]/g, ''))
+}
 
 const ruleOf = (line: RefreshLine): RefreshRule => ({
   regex: stateless(line.regex),

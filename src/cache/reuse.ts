@@ -28,9 +28,9 @@ export const reuseReasons = {
   'fresh': { kind: 'fresh', fwd: null, doc: 'younger than its freshness lifetime' },
   'override': { kind: 'fresh', fwd: null, doc: 'past its freshness, which its refresh_pattern overrides' },
   'client-max-stale': { kind: 'stale', fwd: null, doc: 'stale, and the request says max-stale' },
-  'while-revalidate': { kind: 'stale', fwd: null, doc: 'stale-while-revalidate: used now, validated in the background' },
+  'while-revalidate': { kind: 'stale', fwd: null, doc: 'stale-while-revalidate: used now, validated behind it' },
   'stale': { kind: 'validate', fwd: 'stale', doc: 'past its freshness lifetime' },
-  'must-revalidate': { kind: 'validate', fwd: 'stale', doc: 'stale, and says must-revalidate, proxy-revalidate or s-maxage' },
+  'must-revalidate': { kind: 'validate', fwd: 'stale', doc: 'stale, with must-revalidate, proxy-revalidate or s-maxage' },
   'too-stale': { kind: 'validate', fwd: 'stale', doc: 'stale for longer than max_stale' },
   'no-cache': { kind: 'validate', fwd: 'stale', doc: 'the response says no-cache' },
   'outdated': { kind: 'validate', fwd: 'stale', doc: 'a HEAD or an unsafe request showed that it may have changed' },
@@ -44,7 +44,7 @@ export const reuseReasons = {
   'uri-miss': { kind: 'no', fwd: 'uri-miss', doc: 'nothing is stored for the URI' },
   'vary-miss': { kind: 'no', fwd: 'vary-miss', doc: 'something is stored, but for other selecting fields' },
   'method': { kind: 'no', fwd: 'method', doc: 'neither GET nor HEAD' },
-  'bypass': { kind: 'no', fwd: 'bypass', doc: 'the cache was not asked: cache deny, no cache, or a request not ours to cache' },
+  'bypass': { kind: 'no', fwd: 'bypass', doc: 'the cache was not asked: cache deny, or not for a cache' },
 } as const satisfies Record<string, Line>
 
 export type ReuseReason = keyof typeof reuseReasons
@@ -74,9 +74,8 @@ export const reuse = (
   if (request === null) return now < stored.hitUntil && now < stored.staleAt ? fresh : whenPlain(stored, policy, now)
   const answer = request.forOrigin ? answers['for-origin'] : whenAsked(stored, request, policy, now)
   // RFC 9111 5.2.1.7: what would go forward ends here instead
-  return request.control.onlyIfCached && (answer.kind === 'validate' || answer.kind === 'no')
-    ? answers['only-if-cached']
-    : answer
+  const ends = request.control.onlyIfCached && (answer.kind === 'validate' || answer.kind === 'no')
+  return ends ? answers['only-if-cached'] : answer
 }
 
 const whenPlain = (stored: StoredResponse, policy: CachePolicy, now: WallMs): Reuse => {
@@ -105,7 +104,8 @@ const whenAsked = (stored: StoredResponse, request: RequestFacts, policy: CacheP
     return answers['client-max-stale']
   }
   const answer = byFreshness(stored, policy, then)
-  return answer.kind !== 'fresh' && minFreshIsWhy(stored, now, then) ? answers['client-min-fresh'] : answer
+  if (answer.kind === 'fresh' || minFresh === 0) return answer
+  return minFreshIsWhy(stored, now, then) ? answers['client-min-fresh'] : answers.stale
 }
 
 /** What nothing can talk out of asking the origin. */

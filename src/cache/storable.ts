@@ -34,6 +34,7 @@ export const storeReasons = {
   'private': { kind: 'no', doc: 'the response says private' },
   'authorization': { kind: 'no', doc: 'asked with Authorization, and not public, must-revalidate or s-maxage' },
   'vary-star': { kind: 'no', doc: 'Vary: *, or a Vary that cannot be read: no request would match it' },
+  'vary-too-many': { kind: 'no', doc: 'Vary names more fields than we compare at each lookup' },
   'set-cookie': { kind: 'no', doc: 'Set-Cookie, and the policy is to refuse it' },
   'endless': { kind: 'no', doc: 'multipart/x-mixed-replace: a stream of pictures that does not end' },
   'no-freshness': { kind: 'no', doc: 'no explicit freshness, and no heuristic is allowed for the status' },
@@ -143,8 +144,15 @@ const forbiddenByControl = (
   return !shared && exchange.requestFields.has('authorization') ? 'authorization' : null
 }
 
+/** Every name costs a look at every lookup; sites have two or three, and ten is odd. */
+const varyNamesMax = 32
+
 const forbiddenByFields = (fields: Fields, policy: CachePolicy): StoreReason | null => {
-  if (fields.has('vary') && varyMembers(fields) === '*') return 'vary-star'
+  if (fields.has('vary')) {
+    const names = varyMembers(fields)
+    if (names === '*') return 'vary-star'
+    if (names.length > varyNamesMax) return 'vary-too-many'
+  }
   if (policy.setCookie === 'refuse' && fields.has('set-cookie')) return 'set-cookie'
   const type = fields.get('content-type')
   return type !== undefined && type.toLowerCase().startsWith('multipart/x-mixed-replace') ? 'endless' : null

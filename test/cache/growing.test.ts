@@ -352,6 +352,21 @@ test('a change closes it to newcomers; who reads goes on', () => {
   expect(reader.told).toEqual(['head 200', 'end'])
 })
 
+test('the one whose fetch it is reads along whatever the limits say', () => {
+  for (const stored of [true, false]) {
+    const { growing, join } = machine({ followersMax: 0 })
+    const { response, writer } = storing()
+    growing.close()
+    growing.respond(response, stored ? writer : null)
+    const own = new Reader()
+    expect(growing.joinable(own.requestFields)).toBe(false)
+    join(own)
+    growing.append(Buffer.from('abc'))
+    growing.end()
+    expect([own.told, own.text]).toEqual([['head 200', 'end'], 'abc'])
+  }
+})
+
 test('only so many may follow', () => {
   const { growing, join } = machine({ followersMax: 2 })
   join(new Reader())

@@ -56,42 +56,73 @@ test('a reload of the conf judges stored responses anew', () => {
 
 // --- arithmetic, by hand: last fresh and first stale millisecond ---
 
-interface Edge {
-  readonly name: string
-  readonly policy: CachePolicy
-  readonly response: readonly string[]
-  /** First millisecond after t0 at which it is not fresh. */
-  readonly end: number
-}
+/** `end`: the first millisecond after t0 at which it is not fresh. */
+type Edge = readonly [name: string, policy: CachePolicy, response: readonly string[], end: number]
 
 const modified = (s: number) => `Last-Modified: ${dateAt(-s)}`
 
 const edges: readonly Edge[] = [
-  { name: 'min, nothing known', policy: ruled(60, 20, 300), response: ['ETag: "a"'], end: 60_000 },
-  { name: 'max below min, nothing known: max, to its last millisecond', policy: ruled(300, 20, 60), response: ['ETag: "a"'], end: 60_001 },
-  { name: 'max 0: fresh in its first millisecond only', policy: ruled(0, 20, 0), response: [modified(1000)], end: 1 },
-  { name: 'percent of the time since Last-Modified', policy: ruled(0, 50, 1000), response: [modified(100)], end: 50_000 },
-  { name: 'min does not count beside Last-Modified', policy: ruled(60, 50, 1000), response: [modified(10)], end: 5_000 },
-  { name: 'max cuts the percentage', policy: ruled(0, 50, 30), response: [modified(100)], end: 30_001 },
-  { name: 'percent beyond 100', policy: ruled(0, 999999, 5259487 * 60), response: [modified(100)], end: 999_999_000 },
-  { name: 'percent 0', policy: ruled(0, 0, 1000), response: [modified(100), 'ETag: "a"'], end: 0 },
-  { name: 'explicit freshness ignores max', policy: ruled(0, 20, 10), response: ['Cache-Control: max-age=100'], end: 100_000 },
-  { name: 'explicit freshness ignores min', policy: ruled(1000, 20, 2000), response: ['Cache-Control: max-age=100'], end: 100_000 },
-  { name: 'override-expire stretches to min', policy: ruled(200, 20, 300, { overrideExpire: true }), response: ['Cache-Control: max-age=100'], end: 200_000 },
-  { name: 'override-expire never shortens', policy: ruled(50, 20, 300, { overrideExpire: true }), response: ['Cache-Control: max-age=100'], end: 100_000 },
-  { name: 'override-expire ends with max_stale', policy: ruled(500, 20, 900, { overrideExpire: true, maxStale: seconds(100) }), response: ['Cache-Control: max-age=100'], end: 200_001 },
-  { name: 'override-expire ends with the global max_stale', policy: ruled(500, 20, 900, { overrideExpire: true }, { maxStale: secondsToMs(seconds(30)) }), response: ['Cache-Control: max-age=100'], end: 130_001 },
-  { name: 'override-expire leaves must-revalidate alone', policy: ruled(200, 20, 300, { overrideExpire: true }), response: ['Cache-Control: max-age=100, must-revalidate'], end: 100_000 },
-  { name: 'override-expire leaves s-maxage alone', policy: ruled(200, 20, 300, { overrideExpire: true }), response: ['Cache-Control: s-maxage=100'], end: 100_000 },
-  { name: 'override-lastmod stretches to min', policy: ruled(200, 20, 300, { overrideLastmod: true }), response: [modified(100)], end: 200_000 },
-  { name: 'override-lastmod does not go beyond max', policy: ruled(500, 20, 300, { overrideLastmod: true }), response: [modified(100)], end: 300_001 },
-  { name: 'override-lastmod is not for explicit freshness', policy: ruled(200, 20, 300, { overrideLastmod: true }), response: ['Cache-Control: max-age=10'], end: 10_000 },
-  { name: 'override-expire is not for Last-Modified', policy: ruled(200, 20, 300, { overrideExpire: true }), response: [modified(100)], end: 20_000 },
-  { name: 'Age shortens min too', policy: ruled(60, 20, 300), response: ['ETag: "a"', 'Age: 40'], end: 20_000 },
-  { name: 'Age makes the time since Last-Modified shorter', policy: ruled(0, 50, 1000), response: [modified(100), 'Age: 20'], end: 20_000 },
+  ['min, nothing known', ruled(60, 20, 300), ['ETag: "a"'], 60_000],
+  ['max below min, nothing known: max, to its last millisecond', ruled(300, 20, 60), ['ETag: "a"'], 60_001],
+  ['max 0: fresh in its first millisecond only', ruled(0, 20, 0), [modified(1000)], 1],
+  ['percent of the time since Last-Modified', ruled(0, 50, 1000), [modified(100)], 50_000],
+  ['min does not count beside Last-Modified', ruled(60, 50, 1000), [modified(10)], 5_000],
+  ['max cuts the percentage', ruled(0, 50, 30), [modified(100)], 30_001],
+  ['percent beyond 100', ruled(0, 999999, 5259487 * 60), [modified(100)], 999_999_000],
+  ['percent 0', ruled(0, 0, 1000), [modified(100), 'ETag: "a"'], 0],
+  ['explicit freshness ignores max', ruled(0, 20, 10), ['Cache-Control: max-age=100'], 100_000],
+  ['explicit freshness ignores min', ruled(1000, 20, 2000), ['Cache-Control: max-age=100'], 100_000],
+  [
+    'override-expire stretches to min',
+    ruled(200, 20, 300, { overrideExpire: true }),
+    ['Cache-Control: max-age=100'], 200_000,
+  ],
+  [
+    'override-expire never shortens',
+    ruled(50, 20, 300, { overrideExpire: true }),
+    ['Cache-Control: max-age=100'], 100_000,
+  ],
+  [
+    'override-expire ends with max_stale',
+    ruled(500, 20, 900, { overrideExpire: true, maxStale: seconds(100) }),
+    ['Cache-Control: max-age=100'], 200_001,
+  ],
+  [
+    'override-expire ends with the global max_stale',
+    ruled(500, 20, 900, { overrideExpire: true }, { maxStale: secondsToMs(seconds(30)) }),
+    ['Cache-Control: max-age=100'], 130_001,
+  ],
+  [
+    'override-expire leaves must-revalidate alone',
+    ruled(200, 20, 300, { overrideExpire: true }),
+    ['Cache-Control: max-age=100, must-revalidate'], 100_000,
+  ],
+  [
+    'override-expire leaves s-maxage alone',
+    ruled(200, 20, 300, { overrideExpire: true }),
+    ['Cache-Control: s-maxage=100'], 100_000,
+  ],
+  ['override-lastmod stretches to min', ruled(200, 20, 300, { overrideLastmod: true }), [modified(100)], 200_000],
+  [
+    'override-lastmod does not go beyond max',
+    ruled(500, 20, 300, { overrideLastmod: true }),
+    [modified(100)], 300_001,
+  ],
+  [
+    'override-lastmod is not for explicit freshness',
+    ruled(200, 20, 300, { overrideLastmod: true }),
+    ['Cache-Control: max-age=10'], 10_000,
+  ],
+  [
+    'override-expire is not for Last-Modified',
+    ruled(200, 20, 300, { overrideExpire: true }),
+    [modified(100)], 20_000,
+  ],
+  ['Age shortens min too', ruled(60, 20, 300), ['ETag: "a"', 'Age: 40'], 20_000],
+  ['Age makes the time since Last-Modified shorter', ruled(0, 50, 1000), [modified(100), 'Age: 20'], 20_000],
 ]
 
-test.each(edges)('$name', ({ policy, response, end }) => {
+test.each(edges)('%s', (_, policy, response, end) => {
   const stored = storedOf({ response }, policy)
   if (end > 0) expect(reuse(stored, null, policy, wallMs(t0 + end - 1)).kind).toBe('fresh')
   expect(reuse(stored, null, policy, wallMs(t0 + end)).kind).toBe('validate')

@@ -11,6 +11,8 @@ const hour = 'Cache-Control: max-age=3600'
 const expired = `Expires: ${dateAt(-1)}`
 const day = `Last-Modified: ${dateAt(-86400)}`
 
+const names = (count: number) => Array.from({ length: count }, (_, i) => `f${i}`).join(', ')
+
 const cases: readonly (readonly [string, Case, StoreReason])[] = [
   ['max-age', { response: [hour] }, 'explicit'],
   ['Expires', { response: [`Expires: ${dateAt(1)}`] }, 'explicit'],
@@ -83,6 +85,8 @@ const cases: readonly (readonly [string, Case, StoreReason])[] = [
   ['Vary: , *', { response: [hour, 'Vary: , *'] }, 'vary-star'],
   ['an empty Vary, then *', { response: [hour, 'Vary:', 'Vary: *'] }, 'vary-star'],
   ['Vary: Foo', { response: [hour, 'Vary: Foo'] }, 'explicit'],
+  ['Vary with 32 names', { response: [hour, `Vary: ${names(32)}`] }, 'explicit'],
+  ['Vary with 33 names', { response: [hour, `Vary: ${names(33)}`] }, 'vary-too-many'],
   ['Set-Cookie', { response: [hour, 'Set-Cookie: a=b'] }, 'explicit'],
   ['a stream of pictures', { response: [hour, 'Content-Type: multipart/X-Mixed-Replace; boundary=x'] }, 'endless'],
 ]

@@ -4,7 +4,7 @@ import {
   type StoredResponse, type Update, validationOf,
 } from '../../src/cache/index.ts'
 import { completed } from '../../src/cache/admit.ts'
-import { at, dateAt, fieldsOf, policyOf, ruled, storedOf, t0 } from './kit.ts'
+import { at, dateAt, fieldsOf, policyOf, ruled, storedOf } from './kit.ts'
 
 // Guards RFC 9111 4.3: asking the origin, and what a 304 or a HEAD makes of stored responses. Sees it in the fields of
 // the request, and in the stored head and its freshness afterwards.
@@ -191,8 +191,4 @@ test.each<[string, string[], boolean]>([
 test('HEAD says nothing about a variant it could not have been answered with', () => {
   const stored = storedOf({ request: ['Foo: 1'], response: ['Cache-Control: max-age=10', 'Vary: Foo', 'ETag: "a"'] })
   expect(afterHead(stored, fieldsOf('Foo: 2'), updateAt(1, 'ETag: "b"'), defaultPolicy)).toBe(stored)
-})
-
-test('t0 is a whole second', () => {
-  expect(t0 % 1000).toBe(0)
 })

@@ -4,7 +4,7 @@ import { bytes, type FieldView } from '../../src/base/index.ts'
 import {
   type CacheKey, cacheKey, type Store, type StoredResponse, type StoreLimits, type Variants, type Writer,
 } from '../../src/cache/index.ts'
-import { at, type Case, dateAt, exchangeOf, fieldsOf, storedOf } from '../cache/kit.ts'
+import { type Case, dateAt, exchangeOf, fieldsOf, storedOf } from '../cache/kit.ts'
 
 // The contract of every store (src/cache/store/store.ts), run over each of them. A test sees a store only through the
 // contract: what is found under a key, byte for byte, and how many bytes it says it holds.
@@ -453,9 +453,5 @@ export const storeContract = (subject: StoreUnderTest): void => {
       }),
       { numRuns: 60 },
     )
-  })
-
-  test(`${subject.name}: dates of the tests are what they seem`, () => {
-    expect(fresh(1).responseTime).toBe(at(0))
   })
 }

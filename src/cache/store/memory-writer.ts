@@ -56,8 +56,8 @@ export class MemoryWriter implements Writer {
     if (this.#over) return null
     const { response } = this
     const length = this.#content.length
-    const whole = response.has(flag.headOnly) ? length === 0 : response.contentLength < 0 || response.contentLength === length
-    if (!whole) {
+    const expected = response.has(flag.headOnly) ? 0 : response.contentLength
+    if (expected >= 0 && expected !== length) {
       this.#end('incomplete')
       return null
     }

@@ -58,6 +58,8 @@ export interface Store {
   readonly bytesMax: Bytes
   /** Stored responses, variants counted each. */
   readonly count: number
+  /** Each with its doc where it is declared; for the manager. */
+  readonly counters: Readonly<Record<string, number>>
 }
 
 export interface StoreLimits {
@@ -67,7 +69,7 @@ export interface StoreLimits {
   readonly variantsMax: number
 }
 
-/** Takes the content of one response. Exactly one of `complete` and `abandon` ends it; after that all calls are ignored. */
+/** Takes the content of one response. `complete` or `abandon` ends it; after that all calls are ignored. */
 export interface Writer {
   /** Head and facts, without content. */
   readonly response: StoredResponse
