@@ -48,6 +48,10 @@ describe('Via', () => {
     ])
   })
 
+  it('is read on behind a comment that closes too often', () => {
+    expect(parseVia('1.1 a (b)), 1.1 c').map(member => member.receivedBy)).toEqual(['a', 'c'])
+  })
+
   it('tells a loop: our name as a hop, not in a comment and not as a part of another', () => {
     const via = (...lines: string[]) => Fields.from(lines.flatMap(line => ['Via', line]))
     expect(viaNames(via('1.1 a', '1.1 GLASS.example (glassquid)'), 'glass.example')).toBe(true)

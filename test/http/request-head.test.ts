@@ -52,6 +52,10 @@ describe('a request head is read', () => {
     ['GET /"<>\\^`{|}[] HTTP/1.1', { target: '/"<>\\^`{|}[]' }],
     ["M-SEARCH!#$%&'*+.^_`|~ / HTTP/1.1", { method: "M-SEARCH!#$%&'*+.^_`|~" }],
     ['get / HTTP/1.1', { method: 'get' }],
+    ['GEX / HTTP/1.1', { method: 'GEX' }],
+    ['GXT / HTTP/1.1', { method: 'GXT' }],
+    ['XET / HTTP/1.1', { method: 'XET' }],
+    ['GE / HTTP/1.1', { method: 'GE' }],
     ['GETS / HTTP/1.0', { method: 'GETS', versionMinor: 0 }],
   ])('%s', (line, expected) => {
     expect(readHead(`${line}\r\nHost: a.example\r\n\r\n`)).toMatchObject(expected)
@@ -86,6 +90,11 @@ describe('a request head is read', () => {
     ['chunked in any case', 'tRANSFER-eNCODING:  ChunkeD \r\n', { kind: 'chunked', length: 0 }],
   ])('content: %s', (_, lines, framing) => {
     expect(readHead(get(lines)).framing).toEqual(framing)
+  })
+
+  it('no content, said aloud, in CONNECT', () => {
+    const head = readHead('CONNECT a:443 HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n')
+    expect(head.framing).toEqual({ kind: 'length', length: 0 })
   })
 
   it('expects 100 only where content follows and the version has it', () => {
