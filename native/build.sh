@@ -17,7 +17,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --debug) tune="-O0 -g" ;;
     # the runtime is preloaded into node, which is not built with it
-    --asan) tune="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined" ;;
+    --asan) out=build/glassquid-asan.node; tune="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined" ;;
     --release) release=1 ;;
     --cross) shift; target=$1; cxx=aarch64-linux-gnu-g++; release=1
       [ "$target" = arm64 ] || { echo "can cross-build for arm64 only" >&2; exit 1; } ;;
