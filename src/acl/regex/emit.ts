@@ -1,31 +1,17 @@
 import { type ByteSet, type Node, type PosixTree, upper } from './posix-regex.ts'
 
-// The tree as a JS regex without flags but `s`. Three traps decide the form, each tried on V8 14:
+// The tree as a JS regex without flags but `s`. Two traps decide the form, each tried on V8 14:
 //   - V8's way out of catastrophic patterns (guard.ts) does not know the i flag: `/(a+)+$/i` runs for minutes with the
 //     guard on. So letters are written out as [aA].
 //   - it knows no look-ahead either, but look-behind: a word begins where `\b` holds and no word byte stands before.
-//   - it takes repetitions only up to 16 copies in all, so `x{32}` is written out when asked (`unrolled`).
 
-/** Longer unrolled sources are not worth their memory. */
-const sourceMax = 60_000
-
-/** Null: too long when unrolled. */
-export const emitJs = (tree: PosixTree, unrolled: boolean): string | null => {
-  const emitter = new Emitter(tree.folded, tree.references, unrolled)
-  const source = emitter.node(tree.root)
-  return emitter.tooLong ? null : source
-}
+export const emitJs = (tree: PosixTree): string => new Emitter(tree.folded).node(tree.root)
 
 class Emitter {
-  tooLong = false
   readonly #folded: boolean
-  readonly #capturing: boolean
-  readonly #unrolled: boolean
 
-  constructor(folded: boolean, capturing: boolean, unrolled: boolean) {
+  constructor(folded: boolean) {
     this.#folded = folded
-    this.#capturing = capturing
-    this.#unrolled = unrolled
   }
 
   node(node: Node): string {
@@ -41,15 +27,15 @@ class Emitter {
       case 'assert':
         return assertionSources[node.what]
       case 'sequence':
-        return this.#bounded(node.parts.map(part => this.#part(part)).join(''))
+        return node.parts.map(part => this.#part(part)).join('')
       case 'choice':
-        return this.#bounded(node.branches.map(branch => this.node(branch)).join('|'))
+        return node.branches.map(branch => this.node(branch)).join('|')
       case 'repeat':
         return this.#repeat(node.body, node.min, node.max)
       case 'group':
-        return this.#capturing ? `(${this.node(node.body)})` : `(?:${this.node(node.body)})`
+        return `(?:${this.node(node.body)})`
       case 'reference':
-        return `(?:\\${node.number})` // grouped: a digit may follow
+        return '(?!)' // never: patterns that refer back are not given to V8
     }
   }
 
@@ -84,21 +70,8 @@ class Emitter {
     const atom = atomic(body) ? inner : `(?:${inner})`
     if (min === 0 && max === Number.POSITIVE_INFINITY) return `${atom}*`
     if (min === 0 && max === 1) return `${atom}?`
-    if (!this.#unrolled) {
-      if (min === 1 && max === Number.POSITIVE_INFINITY) return `${atom}+`
-      return max === Number.POSITIVE_INFINITY ? `${atom}{${min},}` : min === max ? `${atom}{${min}}` : `${atom}{${min},${max}}`
-    }
-    const copies = max === Number.POSITIVE_INFINITY ? min + 1 : max
-    if (copies * (atom.length + 4) > sourceMax) return this.#bounded('x'.repeat(sourceMax + 1))
-    const head = atom.repeat(min)
-    if (max === Number.POSITIVE_INFINITY) return this.#bounded(`${head}${atom}*`)
-    return this.#bounded(head + `(?:${atom}`.repeat(max - min) + ')?'.repeat(max - min))
-  }
-
-  #bounded(source: string): string {
-    if (source.length <= sourceMax) return source
-    this.tooLong = true
-    return ''
+    if (min === 1 && max === Number.POSITIVE_INFINITY) return `${atom}+`
+    return max === Number.POSITIVE_INFINITY ? `${atom}{${min},}` : min === max ? `${atom}{${min}}` : `${atom}{${min},${max}}`
   }
 }
 
