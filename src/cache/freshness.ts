@@ -63,14 +63,14 @@ const judgeHeuristic = (stored: StoredResponse, rule: RefreshRule, policy: Cache
   }
   const byModification = born + Math.ceil((born - modified) * rule.fraction)
   const staleAt = Math.min(pastMax, byModification)
-  const mayStretch = rule.options.overrideLastmod && byModification < pastMax
-  const until = mayStretch ? stretched(stored, staleAt, Math.min(pastMax, born + rule.min), policy) : staleAt
+  const to = Math.min(pastMax, born + rule.min) // no override goes beyond max
+  const until = rule.options.overrideLastmod ? stretched(stored, staleAt, to, policy) : staleAt
   staleFrom(stored, staleAt, until, 'last-modified')
 }
 
 /** An override never shortens, never goes beyond max_stale, and never touches what must be validated. */
 const stretched = (stored: StoredResponse, staleAt: number, to: number, policy: CachePolicy): number => {
-  if (stored.has(flag.mustRevalidate) || stored.has(flag.outdated)) return staleAt
+  if (stored.has(flag.mustRevalidate)) return staleAt
   const limit = staleAt + maxStaleOf(stored.rule, policy) + 1 // staleness = max_stale is not yet too stale
   return Math.max(staleAt, Math.min(to, limit))
 }

@@ -406,6 +406,23 @@ test('leaving, pausing and resuming inside callbacks', () => {
   expect(source).toEqual([])
 })
 
+test('a reader that resumes in each callback does not go deeper with each piece', () => {
+  const { growing } = machine()
+  const { response, writer } = storing()
+  const reader = new Reader()
+  const follower = growing.follow(reader)
+  reader.onPiece = () => {
+    follower.pause()
+    follower.resume()
+    return true
+  }
+  growing.respond(response, writer)
+  for (let i = 0; i < 50_000; i++) growing.append(Buffer.from('x'))
+  follower.resume()
+  growing.end()
+  expect(reader.told).toEqual(['head 200', 'end'])
+})
+
 test('random histories: whoever is told the end has had every byte, everybody is told once, memory is bounded', () => {
   interface Step {
     readonly do: 'append' | 'join' | 'feed' | 'leave' | 'respond' | 'end' | 'fail' | 'dissolve' | 'time'

@@ -135,7 +135,8 @@ export const storeContract = (subject: StoreUnderTest): void => {
     ])('%s for its Content-Length: not stored', async (_, contentLength, chunks) => {
       const store = make()
       const writer = opened(store, fresh(1, { contentLength }))
-      for (const chunk of chunks) writer.append(Buffer.from(chunk))
+      const taken = chunks.map(chunk => writer.append(Buffer.from(chunk)))
+      expect(taken).toEqual(chunks.map((_chunk, i) => i === 0)) // beyond its length nothing is taken
       expect(writer.complete()).toBe(null)
       expect(writer.refusal).toBe('incomplete')
       expect(await store.lookup(keyOf(1))).toBe(null)
@@ -365,6 +366,20 @@ export const storeContract = (subject: StoreUnderTest): void => {
       expect(writers.some(writer => writer.refusal === 'memory-busy') || writers.length < 50).toBe(true)
       for (const writer of writers) writer.abandon()
       expect(store.count).toBe(1)
+    })
+
+    test('nor do writers that were all let in before they grew', () => {
+      const store = make({ bytesMax: bytes(1_000_000) })
+      const writers = Array.from({ length: 20 }, (_, i) => {
+        const opened = store.open(fresh(i), nobody)
+        if (!opened.ok) throw new Error(opened.reason)
+        return opened.writer
+      })
+      for (let round = 0; round < 6; round++) for (const writer of writers) writer.append(filled(10_000, round))
+      expect(store.bytes).toBeLessThanOrEqual(500_000)
+      expect(writers.map(writer => writer.refusal)).toContain('memory-busy')
+      for (const writer of writers) writer.abandon()
+      expect(store.bytes).toBe(0)
     })
 
     test('a store without room stores nothing and breaks nothing', async () => {
