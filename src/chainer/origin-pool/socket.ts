@@ -112,7 +112,8 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
   onData(_connection: Connection, slab: Buffer, start: number, end: number): void {
     if (this.destroyed) return
     this.answerBytes += end - start
-    const chunk = Buffer.allocUnsafeSlow(end - start)
+    const bytes = end - start
+    const chunk = bytes <= pooledMax ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes)
     slab.copy(chunk, 0, start, end)
     this.#arrived(chunk)
   }
@@ -320,6 +321,9 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     return false
   }
 }
+
+/** Small pieces share Node's pool: who writes or stores one copies it. A large one may be kept as it is, alone. */
+const pooledMax = 8 * 1024
 
 const chunkedLine = 'transfer-encoding: chunked\r\n'
 
