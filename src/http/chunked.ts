@@ -9,7 +9,8 @@ import { fieldLines } from './write-head.ts'
 
 // The chunked transfer coding (RFC 9112 7.1), byte for byte:
 //
-//   size ──► (";" name ["=" value])* ──► CRLF ──► data ──► CRLF ──► size ... "0" ──► CRLF ──► trailer fields ──► CRLF
+//   size ──► (";" name ["=" value])* ──► CRLF ──► data ──► CRLF ──► size ...
+//   "0"  ──► (";" name ["=" value])* ──► CRLF ──► trailer fields ──► CRLF
 //
 // Nothing is forgiven: no space around the size, no white space in extensions, no LF without CR. Extensions mean
 // nothing to us and are not passed on.
@@ -184,7 +185,7 @@ export class ChunkedDecoder {
     return false
   }
 
-  /** The trailer section is short and rare: it is copied, behind a CRLF of our own, so that no trailer is an empty line. */
+  /** The trailer section is short and rare: it is copied, behind a CRLF of our own, as if behind a start line. */
   #feedTrailers(slab: Buffer, start: number, end: number): number {
     if (this.#held === null && end - start >= 2 && slab[start] === CR && slab[start + 1] === LF) {
       this.#state = state.done

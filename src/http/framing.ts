@@ -1,7 +1,7 @@
+import { isToken } from './characters.ts'
 import type { Fields } from './fields.ts'
 import { fault } from './head.ts'
 import { splitList } from './lists.ts'
-import { isToken } from './characters.ts'
 
 /** How the content of a message is delimited (RFC 9112 6). */
 export interface Framing {
@@ -53,6 +53,7 @@ export const codingFault = (fields: Fields): number => {
   // A well-formed list of other codings in front of a final chunked can be told from nonsense (RFC 9112 6.1: 501).
   const codings = splitList(fields.joined('transfer-encoding') ?? '').map(coding => coding.toLowerCase())
   const others = codings.slice(0, -1)
-  const wellFormed = codings.at(-1) === 'chunked' && others.length > 0 && others.every(o => isToken(o) && o !== 'chunked')
+  const othersRead = others.length > 0 && others.every(coding => isToken(coding) && coding !== 'chunked')
+  const wellFormed = codings.at(-1) === 'chunked' && othersRead
   return wellFormed ? fault('coding-unsupported') : fault('coding')
 }

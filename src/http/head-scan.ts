@@ -89,4 +89,9 @@ const wholeBytesMax = 8 * 1024
 
 /** slab[start, end) ends with an empty line and is short: most likely a head that came in one piece. */
 export const looksWhole = (slab: Uint8Array, start: number, end: number): boolean =>
-  end - start >= 4 && end - start <= wholeBytesMax && slab[end - 1] === LF && slab[end - 2] === CR && slab[end - 3] === LF && slab[end - 4] === CR
+  end - start >= 4 &&
+  end - start <= wholeBytesMax &&
+  slab[end - 1] === LF &&
+  slab[end - 2] === CR &&
+  slab[end - 3] === LF &&
+  slab[end - 4] === CR

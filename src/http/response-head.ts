@@ -1,7 +1,9 @@
 import { valueByte } from './characters.ts'
 import { role } from './field-names.ts'
 import { Fields } from './fields.ts'
-import { chunkedContent, codingFault, contentLength, type Framing, lengthContent, noContent, untilClose } from './framing.ts'
+import {
+  chunkedContent, codingFault, contentLength, type Framing, lengthContent, noContent, untilClose,
+} from './framing.ts'
 import { badResponse, fault, type HeadAnswer, type HeadLimits, more } from './head.ts'
 import { findHead, looksWhole } from './head-scan.ts'
 import { latin1 } from './latin1.ts'

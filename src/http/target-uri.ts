@@ -31,7 +31,7 @@ for (const c of 'abcdefghijklmnopqrstuvwxyz0123456789-_~') hostByte[c.charCodeAt
 for (const c of 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') hostByte[c.charCodeAt(0)] = 2
 hostByte[46] = 3
 
-/** The value of Host, or an authority without user information: `name`, `name:port`, `192.0.2.1:80`, `[2001:db8::1]`. */
+/** The value of Host, or an authority without user information: `name`, `name:port`, `192.0.2.1:80`, `[::1]`. */
 export const parseHostField = (text: string): HostPort | null => {
   if (text.charCodeAt(0) === 91) return bracketed(text)
   let upper = false
@@ -133,7 +133,7 @@ export const parseAbsolute = (target: string): TargetUri | null => {
   return { scheme, host: authority.host, port: authority.port, path }
 }
 
-/** Letters only. RFC 3986 3.1 has digits, '+', '-' and '.' too, in schemes that no HTTP proxy carries and llhttp refuses. */
+/** Letters only. RFC 3986 3.1 has digits, '+', '-', '.' too, in schemes no HTTP proxy carries and llhttp refuses. */
 const schemeOf = (target: string, colon: number): string | null => {
   for (let i = 0; i < colon; i++) {
     const c = target.charCodeAt(i) | 32

@@ -1,4 +1,4 @@
-import { assert } from '../base/index.ts'
+import { assert, Bug } from '../base/index.ts'
 import { isFieldValue, isToken, targetByte } from './characters.ts'
 import { reasonPhrase } from './status.ts'
 
@@ -12,8 +12,8 @@ export const fieldLines = (pairs: readonly string[]): string => {
   for (let i = 0; i + 1 < pairs.length; i += 2) {
     const name = pairs[i] as string // within by the loop
     const value = pairs[i + 1] as string
-    assert(isToken(name), 'a field name that is sent is a token')
-    assert(isFieldValue(value), `the value of ${name} has no control or wide character`)
+    if (!isToken(name)) throw new Bug('does not hold: a field name that is sent is a token')
+    if (!isFieldValue(value)) throw new Bug(`does not hold: the value of ${name} has no control or wide character`)
     text += `${name}: ${value}\r\n`
   }
   return text
@@ -26,7 +26,7 @@ export const requestHeadText = (method: string, target: string, pairs: readonly 
   return `${method} ${target} HTTP/1.${versionMinor}\r\n${fieldLines(pairs)}\r\n`
 }
 
-/** The head of a response, with its empty line. Always HTTP/1.1: the version of the sender, not of the message (RFC 9110 2.5). */
+/** The head of a response, with its empty line. Always HTTP/1.1: the sender's version (RFC 9110 2.5). */
 export const responseHeadText = (
   status: number,
   reason: string = reasonPhrase(status),

@@ -55,6 +55,7 @@ describe('Node agrees', () => {
     const places = ['GE?T / HTTP/1.1', 'GET /?? HTTP/1.1', 'GET / HTTP/1?1', 'GET / HTTP/1.1?', 'GET /?HTTP/1.1']
     for (let c = 0; c < 256; c++) {
       const byte = String.fromCharCode(c)
+      if (/[2-9d-wyzD-WYZ\x81-\x84\x86-\x9f\xa1-\xfe]/.test(byte)) continue // as their neighbours
       for (const place of places) await agree(`${place.replace('?', byte)}\r\n${host}\r\n`)
       for (const line of ['X?: y', 'X:?y', 'X: y?z', 'X: y?', 'X?y: z', '?X: y', '?']) {
         await agree(`GET / HTTP/1.1\r\n${host}${line.replace('?', byte)}\r\n\r\n`)

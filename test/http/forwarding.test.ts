@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import {
-  appendVia, cacheStatusText, endToEndFields, Fields, heuristicallyCacheable, isHopByHop, isIdempotent, isSafe, maxForwards,
-  parseVia, reasonPhrase, requestHeadText, responseHeadText, statusHasContent, viaNames,
+  appendVia, cacheStatusText, endToEndFields, Fields, heuristicallyCacheable, isFieldValue, isHopByHop, isIdempotent,
+  isSafe, maxForwards, parseVia, reasonPhrase, requestHeadText, responseHeadText, statusHasContent, viaNames,
 } from '../../src/http/index.ts'
+import { read } from './reading.ts'
 
 // Guards: what we send on in other people's names: which fields pass, Via, and that no head we write is two heads.
 
@@ -128,4 +129,14 @@ describe('Cache-Status', () => {
     ['', {}, '""'],
     ['g', { hit: false, stored: false, ttl: 1.9 }, 'g; ttl=1'],
   ])('%j %j', (cache, status, text) => expect(cacheStatusText(cache, status)).toBe(text))
+})
+
+describe('what may stand in a value', () => {
+  it('is the same for what is read and what is written', () => {
+    for (let c = 0; c < 256; c++) {
+      const text = `a${String.fromCharCode(c)}b`
+      expect(isFieldValue(text), `${c}`).toBe(typeof read(`GET / HTTP/1.1\r\nHost: a\r\nX: ${text}\r\n\r\n`) === 'object')
+    }
+    expect(isFieldValue('')).toBe(true)
+  })
 })

@@ -86,7 +86,9 @@ export const startOracle = async (): Promise<Oracle> => {
           })
         })
         const client = connect(port, '127.0.0.1', () => client.end(wire))
-        client.on('error', error => ('code' in error && error.code !== 'ECONNREFUSED' ? undefined : reject(error)))
+        client.on('error', error => {
+          if (client.connecting || client.localPort === undefined) reject(error) // else a reset, see above
+        })
         client.resume()
       }),
     close: () => new Promise(resolve => server.close(() => resolve())),
