@@ -3,6 +3,7 @@ import {
   type Fields, isStrongEtag, parseAge, parseHttpDate, responseCacheControl, varyMembers, weakMatch,
 } from '../http/index.ts'
 import { fromFields, keptFields, sharedNames } from './admit.ts'
+import { judge } from './freshness.ts'
 import type { CachePolicy } from './policy.ts'
 import type { Store } from './store/store.ts'
 import { detached, flag, reasonPhraseOf, StoredResponse } from './stored-response.ts'
@@ -76,7 +77,7 @@ export const freshened = (
   const names = varyMembers(fields)
   const control = responseCacheControl(fields)
   const gone = names === '*'
-  return fromFields(
+  const updated = fromFields(
     {
       key: stored.key,
       uri: stored.uri,
@@ -93,6 +94,8 @@ export const freshened = (
     control,
     stored.body,
   )
+  judge(updated, policy) // it may be given to its client before it is looked up again
+  return updated
 }
 
 const selectingAfter = (stored: StoredResponse, names: readonly string[], request: Fields): Selecting | null => {

@@ -1,4 +1,4 @@
-import { systemClock, ms, sleep, type Outcome } from '../../src/base/index.ts'
+import { type Clock, systemClock, ms, sleep, type Outcome } from '../../src/base/index.ts'
 import { assemble, type Machine } from '../../src/cli/assemble.ts'
 import { compiled } from '../../src/cli/load-conf.ts'
 import { parseConf, systemWorld } from '../../src/conf/index.ts'
@@ -22,10 +22,14 @@ export interface RunningProxy {
 
 const common = 'visible_hostname proxy.test\naccess_log none\npid_filename none\nshutdown_lifetime 0 seconds\n'
 
-export const startProxy = async (conf: string, engine: 'native' | 'node' | 'auto' = 'auto'): Promise<RunningProxy> => {
+export const startProxy = async (
+  conf: string,
+  engine: 'native' | 'node' | 'auto' = 'auto',
+  clock: Clock = systemClock,
+): Promise<RunningProxy> => {
   const records: Outcome[] = []
   const said: string[] = []
-  const machine = assemble(loadText(conf), { clock: systemClock, log: keeping(said), engine, record: o => records.push(o) })
+  const machine = assemble(loadText(conf), { clock, log: keeping(said), engine, record: o => records.push(o) })
   return {
     machine,
     port(name) {

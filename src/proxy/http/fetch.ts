@@ -1,7 +1,7 @@
 import { type Endpoint, ProxyError, type WallMs } from '../../base/index.ts'
 import {
   addConditions, type Admission, admit, afterHead, freshened, type Growing, type GrowingSource, invalidatedKeys,
-  isConditional, isOriginFailure, mayCollapse, mayStayStored, namedBy304, staleOnError, type StoredResponse,
+  isConditional, isOriginFailure, keepFreshened, mayCollapse, namedBy304, staleOnError, type StoredResponse,
   supersedesStored, type Validation, validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
@@ -226,9 +226,7 @@ class Fetching implements OriginHandler, GrowingSource {
       return
     }
     const updated = freshened(named.stored, update, t.fields, t.policy.cache)
-    const { store } = t.client.deps
-    if (mayStayStored(updated, t.policy.cache)) store.replace(named.stored, updated)
-    else store.remove(named.stored)
+    keepFreshened(t.client.deps.store, named.stored, updated, t.fields, t.policy.cache)
     t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
     this.#confirmed = updated
   }
