@@ -21,7 +21,7 @@ net
     let rest = ''
     socket.on('error', () => socket.destroy())
     socket.on('data', (chunk: Buffer) => {
-      let text = rest + chunk.latin1Slice(0, chunk.length)
+      let text = rest + chunk.toString('latin1')
       for (let end = text.indexOf('\r\n\r\n'); end >= 0; end = text.indexOf('\r\n\r\n')) {
         const path = text.slice(4, text.indexOf(' ', 4))
         const closes = text.slice(0, end).includes('Connection: close')
