@@ -53,7 +53,7 @@ class Wire {
   say(bytes: string): void {
     this.#soon(() => {
       // the slab is used again: whoever kept a view of it is found out
-      this.#slab.latin1Write(bytes, 0)
+      this.#slab.write(bytes, 0, 'latin1')
       this.reader?.onData(this.self, this.#slab, 0, bytes.length)
       this.#slab.fill('!')
     })
