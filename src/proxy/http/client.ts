@@ -299,6 +299,7 @@ export class HttpClient implements ConnectionReader {
   /** Between requests: nothing is kept but the connection itself. */
   #rest(): void {
     this.#phase = 'idle'
+    if (this.#facts !== null) forget(this.#facts)
     const lifetime = this.policy.timeouts.lifetime - (this.deps.clock.mono() - this.bornAt)
     if (lifetime <= 0) this.#linger()
     else this.connection.setTimeout(Math.min(this.policy.timeouts.idle, lifetime))
@@ -329,4 +330,13 @@ export class HttpClient implements ConnectionReader {
     // while output is pending its own deadline holds; the drained answer then has this long to be taken
     this.connection.setTimeout(this.connection.pending > 0 ? this.policy.timeouts.write : lingerMs)
   }
+}
+
+/** What it knows of the last request are pieces of that request's head; they would keep all of it in memory. */
+const forget = (facts: AccessFacts): void => {
+  facts.method = ''
+  facts.uri = ''
+  facts.host = ''
+  facts.urlPath = ''
+  facts.fields = null
 }

@@ -1,4 +1,5 @@
 import { canonicalAddress, ms } from '../../base/index.ts'
+import { detached } from '../../http/index.ts'
 import type { Resolved } from './deps.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -41,7 +42,8 @@ const judge = (t: Transaction, named: string, resolved: Resolved | null): boolea
 }
 
 const confirm = (t: Transaction, named: string): true => {
-  t.client.verifiedHost = named
+  // cut loose: a piece of a head would keep the whole head in memory
+  if (t.client.verifiedHost !== named) t.client.verifiedHost = detached(named)
   t.client.verifiedUntil = t.client.deps.clock.mono() + memoryMs
   return true
 }

@@ -1,4 +1,4 @@
-import { defaultPort, hostText, parseAbsolute, type TargetUri, uriText } from '../../http/index.ts'
+import { defaultPort, hostText, type TargetUri, uriText } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import type { HttpPort } from './policy.ts'
 import type { Next } from './steps.ts'
@@ -12,26 +12,16 @@ export const receive = (t: Transaction): Next => {
   if (head.framing.length > t.policy.limits.requestContentMax) {
     return t.refuse('content-too-large', `more than ${t.policy.limits.requestContentMax} bytes`)
   }
-  if (head.form === 'authority') {
-    const target = parseConnect(head.target)
-    if (target === null) return t.refuse('bad-target', 'CONNECT needs a host and a port')
-    t.target = target
-    t.outcome.uri = `${hostText(target.host)}:${target.port}`
+  if (head.connect !== null) {
+    t.target = { scheme: 'tunnel', host: head.connect.host, port: head.connect.port, path: '' }
+    t.outcome.uri = `${hostText(head.connect.host)}:${head.connect.port}`
     return 'admit'
   }
-  const target = head.form === 'absolute' ? parseAbsolute(head.target) : originForm(t)
+  const target = head.absolute ?? originForm(t)
   if (target === null) return t.refuse('bad-target', 'a forward proxy needs the whole address of what is asked for')
   t.target = target
   t.outcome.uri = uriText(target.scheme, target.host, target.port, target.path)
   return 'admit'
-}
-
-/** The parser has checked the form; the scheme of a tunnel is none. */
-const parseConnect = (authority: string): TargetUri | null => {
-  const colon = authority.lastIndexOf(':')
-  const parsed = parseAbsolute(`http://${authority}/`)
-  if (parsed === null) return null
-  return { scheme: 'tunnel', host: parsed.host, port: Number(authority.slice(colon + 1)), path: '' }
 }
 
 /** The scheme is the port's; the authority is Host as sent, or the address the client connected to. */
