@@ -355,7 +355,20 @@ describe('tunnels', () => {
       response.end('no')
     })
     const proxy = await proxyWith()
-    expect((await ask(proxy.port('web'), get(site.port, '/', 'Connection: Upgrade\r\nUpgrade: h2c\r\n'))).body).toBe('no')
+    expect((await ask(proxy.port('web'), get(site.port, '/', 'Connection: Upgrade\r\nUpgrade: echo\r\n'))).body).toBe('no')
+  })
+
+  it('Upgrade to HTTP/2 is not offered to the origin, and does not go round the cache', async () => {
+    const site = await origin((_, response) => {
+      response.setHeader('Cache-Control', 'max-age=60')
+      response.end('page')
+    })
+    const proxy = await proxyWith()
+    const offer = 'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n'
+    await ask(proxy.port('web'), get(site.port, '/', offer))
+    expect((await ask(proxy.port('web'), get(site.port, '/', offer))).body).toBe('page')
+    expect(proxy.records.map(r => r.result)).toEqual(['TCP_MISS', 'TCP_MEM_HIT'])
+    expect(site.requests[0]?.rawHeaders.map(text => text.toLowerCase())).not.toContain('upgrade')
   })
 
   it('CONNECT to a dead port is a 503 with its reason', async () => {

@@ -1,5 +1,5 @@
 import type { Decision } from '../../acl/index.ts'
-import { hostText, viaNames } from '../../http/index.ts'
+import { hostText, splitList, viaNames } from '../../http/index.ts'
 import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
 import { verifyHost } from './host-verify.ts'
@@ -102,13 +102,20 @@ const wayOf = (t: Transaction): Next => {
   }
   if (t.target?.scheme !== 'http') return t.refuse('unsupported-method', 'only http is carried in clear text')
   if ((head.method === 'TRACE' || head.method === 'OPTIONS') && endsHere(t)) return 'refuse'
-  if (head.upgrade !== null && head.versionMinor === 1) return 'tunnel'
+  if (head.upgrade !== null && head.framing.kind === 'none' && leavesHttp(head.upgrade)) return 'tunnel'
   if ((head.method === 'GET' || head.method === 'HEAD') && head.framing.kind === 'none') {
     t.mayCache = allowedNow(t)
     return t.mayCache ? 'lookup' : 'fetch'
   }
   return 'fetch'
 }
+
+/**
+ * RFC 9110 7.8: Upgrade is an offer, and may be ignored. To other versions of HTTP and to TLS it is: the request is
+ * answered in HTTP/1.1, from the cache where it is there. Anything else (WebSocket above all) needs the bytes relayed.
+ */
+const leavesHttp = (upgrade: string): boolean =>
+  !splitList(upgrade).some(protocol => /^(?:h2c|HTTP|TLS)(?:\/|$)/i.test(protocol))
 
 /** The `cache` access list. A list that would have to wait counts as no: caching is never worth holding a request. */
 const allowedNow = (t: Transaction): boolean => {
