@@ -1,9 +1,9 @@
-import type { Fields } from '../http/index.ts'
+import { type Fields, isStrongEtag } from '../http/index.ts'
 import type { StoredResponse } from './stored-response.ts'
 
 // RFC 9111 4.3.1: asking the origin whether what we have still holds. One stored response that fits the request but is
-// stale is validated by name and date; where none fits, the tags of all variants are offered, and the origin may say
-// which of them it would send.
+// stale is validated by name and date; where none fits, the strong tags of all variants are offered, and the origin may
+// say which of them it would send.
 
 export interface Validation {
   /** The variant that fits the request, or null. */
@@ -30,7 +30,9 @@ export const validationOf = (chosen: StoredResponse | null, variants: readonly S
   const candidates: StoredResponse[] = []
   const tags = new Set<string>()
   for (const stored of variants) {
-    if (stored.etag === null || tags.size === etagsMax) continue
+    // A weak tag may be shared by what differs in coding (RFC 9110 8.8.1). nginx does so: W/"a" packed, "a" not, and a
+    // 304 for either; whoever takes no gzip would get it.
+    if (stored.etag === null || !isStrongEtag(stored.etag) || tags.size === etagsMax) continue
     candidates.push(stored)
     tags.add(stored.etag)
   }

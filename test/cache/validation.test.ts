@@ -37,12 +37,13 @@ test('without a validator there is nothing to ask with', () => {
   expect(isConditional(validationOf(stored, [stored]))).toBe(false)
 })
 
-test('where no variant fits, the tags of all are offered, and no date', () => {
+test('where no variant fits, the strong tags of all are offered, and no date', () => {
   const one = storedWith('Cache-Control: max-age=1', 'Vary: Foo', 'ETag: "a"', modified)
   const two = storedWith('Cache-Control: max-age=1', 'Vary: Foo', 'ETag: W/"b"')
   const three = storedWith('Cache-Control: max-age=1', 'Vary: Foo')
-  const validation = validationOf(null, [one, two, three])
-  expect(validation).toMatchObject({ ifNoneMatch: '"a", W/"b"', ifModifiedSince: null, candidates: [one, two] })
+  const four = storedWith('Cache-Control: max-age=1', 'Vary: Foo', 'ETag: "d"')
+  const validation = validationOf(null, [one, two, three, four])
+  expect(validation).toMatchObject({ ifNoneMatch: '"a", "d"', ifModifiedSince: null, candidates: [one, four] })
 })
 
 test('our conditions take the place of the client’s, and it is asked for the whole', () => {
