@@ -35,16 +35,24 @@ class Question {
   answered = false
   #host = ''
   #now = wallMs(-1)
+  #serial = 0
 
   is(facts: AccessFacts): boolean {
     return this.#host === facts.host && this.#now === facts.now
   }
 
-  ask(facts: AccessFacts): this {
+  ask(facts: AccessFacts): number {
     this.#host = facts.host
     this.#now = facts.now
     this.answered = false
-    return this
+    return ++this.#serial
+  }
+
+  /** False: something else has been asked since, the answer comes too late. */
+  answer(serial: number): boolean {
+    if (serial !== this.#serial) return false
+    this.answered = true
+    return true
   }
 }
 
@@ -89,8 +97,8 @@ export class AccessFacts {
   #pathDecoded = ''
   readonly #addresses = new Addresses()
   /** For which request `#addresses` and `#hostName` were looked up, or are being. */
-  #addressesFor = new Question()
-  #nameFor = new Question()
+  readonly #addressesFor = new Question()
+  readonly #nameFor = new Question()
   #hostName = ''
   #addressesWanted: Promise<void> | null = null
   #nameWanted: Promise<void> | null = null
@@ -132,42 +140,36 @@ export class AccessFacts {
   destinations(): Addresses | null {
     const question = this.#addressesFor
     if (question.is(this)) return question.answered ? this.#addresses : null
+    const serial = question.ask(this)
     const answer = this.#askAddresses()
-    question.ask(this)
-    if (!(answer instanceof Promise)) {
-      this.#addresses.set(answer)
-      question.answered = true
-      return this.#addresses
+    if (answer instanceof Promise) {
+      const keep = (addresses: readonly string[]) => {
+        if (question.answer(serial)) this.#addresses.set(addresses)
+      }
+      this.#addressesWanted = answer.then(keep, () => keep(noAddresses))
+      return null
     }
-    const own = new Question().ask(this)
-    this.#addressesFor = own
-    const keep = (addresses: readonly string[]) => {
-      if (this.#addressesFor === own) this.#addresses.set(addresses)
-      own.answered = true
-    }
-    this.#addressesWanted = answer.then(keep, () => keep(noAddresses))
-    return null
+    this.#addresses.set(answer)
+    question.answer(serial)
+    return this.#addresses
   }
 
   /** For domain ACLs on a numeric host: its name; '' = not numeric, or nameless; null = not before `learn`. */
   nameOfNumericHost(): string | null {
     const question = this.#nameFor
     if (question.is(this)) return question.answered ? this.#hostName : null
+    const serial = question.ask(this)
     const answer = this.#askName()
-    question.ask(this)
-    if (!(answer instanceof Promise)) {
-      this.#hostName = answer
-      question.answered = true
-      return answer
+    if (answer instanceof Promise) {
+      const keep = (name: string) => {
+        if (question.answer(serial)) this.#hostName = name
+      }
+      this.#nameWanted = answer.then(keep, () => keep(''))
+      return null
     }
-    const own = new Question().ask(this)
-    this.#nameFor = own
-    const keep = (name: string) => {
-      if (this.#nameFor === own) this.#hostName = name
-      own.answered = true
-    }
-    this.#nameWanted = answer.then(keep, () => keep(''))
-    return null
+    this.#hostName = answer
+    question.answer(serial)
+    return answer
   }
 
   /** Waits for what made an ACL answer `unlearned`. Never rejects; asked again, the ACL then knows. */

@@ -64,6 +64,8 @@ export const compileCondition = (uses: readonly AclUse[], acls: AclTable, at: Lo
   return { holds: facts => failedTerm(terms, facts) === terms.length }
 }
 
+const undecidedText = 'an ACL could not be decided'
+
 interface Line {
   readonly source: AccessLine
   readonly terms: readonly Term[]
@@ -83,7 +85,7 @@ class CompiledList implements AccessList {
     const text = last === undefined ? '' : `no line up to ${placeOf(last.source.at)}`
     this.#implicit = [...(last?.terms ?? []).map(term => term.acl.name), ''].map(lastAcl => ({ allowed, line: null, text, lastAcl }))
     // a regex that cannot be finished must not let anybody in
-    this.#undecided = { allowed: false, line: null, text: 'an ACL could not be decided', lastAcl: '' }
+    this.#undecided = { allowed: false, line: null, text: undecidedText, lastAcl: '' }
   }
 
   check(facts: AccessFacts): Decision | Promise<Decision> {
@@ -181,10 +183,12 @@ const explainLine = (line: Line, facts: AccessFacts): ExplainedLine => {
 const summaryOf = (decision: Decision, steps: readonly ExplainedLine[]): string => {
   const word = decision.allowed ? 'allowed' : 'denied'
   const last = steps.at(-1)
+  if (decision.text === undecidedText) return `${word}: ${undecidedText}`
   if (decision.line !== null && last !== undefined) {
     const why = last.acls.map(a => `${a.negated ? '!' : ''}${a.acl} (${a.fact})`).join(' and ')
     return `${word} by ${placeOf(decision.line)}: ${last.text}: matched ${why}`
   }
   if (last === undefined) return `${word}: there is no line, so the directive's default holds`
-  return `${word}: ${steps.length === 1 ? 'the only line' : `none of ${steps.length} lines`} matched, so the opposite of the last one holds (${last.text})`
+  const none = steps.length === 1 ? 'the only line did not match' : `none of ${steps.length} lines matched`
+  return `${word}: ${none}, so the opposite of the last one holds (${last.text})`
 }

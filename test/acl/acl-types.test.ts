@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest'
+import { type AccessFacts, compileAcls, factsOfOutcome } from '../../src/acl/index.ts'
+import { endpoint, type Outcome, wallMs } from '../../src/base/index.ts'
+import { acl, factsOf, matches, remarks, view } from './kit.ts'
+
+// Guards each type of ACL by what it matches and what it does not, at its edges.
+
+interface Row {
+  readonly acl: readonly [type: string, ...lines: string[]]
+  readonly yes: readonly Partial<AccessFacts & { clientAddress: string; localAddress: string; localPort: number; listener: string }>[]
+  readonly no: readonly Partial<AccessFacts & { clientAddress: string; localAddress: string; localPort: number; listener: string }>[]
+}
+
+const rows: readonly Row[] = [
+  { acl: ['src', '192.0.2.0/24'], yes: [{ clientAddress: '192.0.2.7' }], no: [{ clientAddress: '192.0.3.7' }] },
+  { acl: ['localip', '198.51.100.0/24'], yes: [{ localAddress: '198.51.100.9' }], no: [{ localAddress: '192.0.2.9' }] },
+  { acl: ['port', '80 1025-65535'], yes: [{ port: 80 }, { port: 1025 }, { port: 65535 }], no: [{ port: 81 }, { port: 1024 }, { port: 0 }] },
+  { acl: ['localport', '80'], yes: [{ localPort: 80 }], no: [{ localPort: 8080, port: 80 }] },
+  { acl: ['myportname', 'lan 127.0.0.1:3129'], yes: [{ listener: 'lan' }, { listener: '127.0.0.1:3129' }], no: [{ listener: 'LAN' }, { listener: '' }] },
+  { acl: ['method', 'GET purge FOO'], yes: [{ method: 'GET' }, { method: 'PURGE' }, { method: 'FOO' }], no: [{ method: 'get' }, { method: 'foo' }, { method: 'POST' }] },
+  { acl: ['proto', 'HTTP ftp'], yes: [{ scheme: 'http' }, { scheme: 'ftp' }], no: [{ scheme: 'https' }, { scheme: '' }] },
+  { acl: ['proto', 'NONE'], yes: [{ scheme: '' }], no: [{ scheme: 'http' }] },
+  { acl: ['url_regex', '^http://x/'], yes: [{ uri: 'http://x/' }], no: [{ uri: 'HTTP://X/' }, { uri: 'https://x/' }] },
+  { acl: ['url_regex', '-i ^http://x/ +i ^FTP'], yes: [{ uri: 'HTTP://X/' }, { uri: 'FTP' }], no: [{ uri: 'ftp' }] },
+  { acl: ['url_regex', '/secret'], yes: [{ uri: 'http://x/%73ecret' }], no: [{ uri: 'http://x/%73ecre%t' }] },
+  { acl: ['url_regex', '^x\\.org:443$'], yes: [{ uri: 'x.org:443', method: 'CONNECT' }], no: [{ uri: 'x.org:4430' }] },
+  { acl: ['urlpath_regex', '^/a\\?b'], yes: [{ urlPath: '/a?b' }, { urlPath: '/%61?b' }], no: [{ urlPath: '/b' }] },
+  { acl: ['urlpath_regex', '.*'], yes: [{ urlPath: '/' }], no: [{ urlPath: '', method: 'CONNECT' }] },
+  { acl: ['dstdom_regex', '-i ^WWW\\.'], yes: [{ host: 'www.x.org' }], no: [{ host: 'x.org' }] },
+  { acl: ['dstdom_regex', '^\\[2001:'], yes: [{ host: '2001:db8::1' }], no: [{ host: 'x.org' }] },
+  { acl: ['dstdom_regex', '^none$'], yes: [{ host: '192.0.2.1' }], no: [{ host: 'x.org' }] },
+  { acl: ['browser', 'Mozilla'], yes: [{ fields: view('User-Agent', 'Mozilla/5') }], no: [{ fields: view('User-Agent', 'curl') }, { fields: view('Referer', 'Mozilla') }, {}] },
+  { acl: ['referer_regex', '^http://x'], yes: [{ fields: view('Referer', 'http://x/') }], no: [{ fields: view() }] },
+  { acl: ['req_header', 'X-Kind ^a,.b$'], yes: [{ fields: view('X-Kind', 'a', 'x-kind', 'b') }], no: [{ fields: view('X-Kind', 'a') }, {}] },
+]
+
+describe('types', () => {
+  test.each(rows.map(row => [row.acl.join(' '), row] as const))('%s', (_, row) => {
+    const [type, ...lines] = row.acl
+    for (const facts of row.yes) expect(matches(acl('a', type, ...lines), factsOf(facts)), JSON.stringify(facts)).toBe(true)
+    for (const facts of row.no) expect(matches(acl('a', type, ...lines), factsOf(facts)), JSON.stringify(facts)).toBe(false)
+  })
+
+  test('of groups: all-of takes all of a line and any of its lines, any-of takes any', () => {
+    const { acls, problems } = compileAcls([
+      acl('get', 'method', 'GET'),
+      acl('web', 'port', '80'),
+      acl('me', 'src', '192.0.2.1'),
+      acl('all2', 'all-of', 'get web', 'me !web'),
+      acl('any2', 'any-of', 'get', '!me'),
+      acl('nested', 'any-of', 'all2'),
+      acl('empty', 'all-of'),
+      acl('nothing', 'any-of'),
+    ])
+    expect(problems).toEqual([])
+    const match = (name: string, facts: AccessFacts) => acls.get(name)?.match(facts)
+    const cases: [AccessFacts, number, number][] = [
+      [factsOf({ method: 'GET', port: 80 }), 1, 1],
+      [factsOf({ method: 'GET', port: 81 }), 1, 1],
+      [factsOf({ method: 'PUT', port: 80 }), 0, 0],
+      [factsOf({ method: 'PUT', port: 81, clientAddress: '192.0.2.2' }), 0, 1],
+    ]
+    for (const [facts, all2, any2] of cases) {
+      expect([match('all2', facts), match('any2', facts), match('nested', facts)]).toEqual([all2, any2, all2])
+      expect([match('empty', facts), match('nothing', facts)]).toEqual([1, 0])
+    }
+  })
+
+  test('a group of something unknown is fatal', () => {
+    expect(remarks(acl('g', 'any-of', 'nobody'))).toEqual(['fatal: ACL not found: nobody'])
+  })
+
+  test.each([
+    ['0.3', 0.3],
+    ['.5', 0.5],
+    ['1/3', 1 / 3],
+    ['3:5', 3 / 8],
+  ])('random %s', (value, chance) => {
+    const at = (drawn: number) => matches(acl('r', 'random', value), factsOf({}), { random: () => drawn })
+    expect([at(0), at(chance - 1e-9), at(chance), at(0.999)]).toEqual([true, true, false, false])
+  })
+})
+
+describe('time, in local time', () => {
+  // 2026-11-20 is a Friday
+  const at = (text: string) => factsOf({ now: wallMs(new Date(`2026-11-${text}`).getTime()) })
+  test.each([
+    ['10:00-11:00', ['20T10:00:00', '21T10:30:00', '20T11:00:59'], ['20T09:59:59', '20T11:01:00']],
+    ['F', ['20T00:00:00', '20T23:59:59'], ['19T23:59:59', '21T00:00:00']],
+    ['D 08:00-18:00', ['16T08:00:00', '20T18:00:30'], ['21T12:00:00', '22T12:00:00', '20T18:01:00']],
+    ['AS 00:00-24:00', ['21T00:00:00', '22T23:59:59'], ['20T12:00:00']],
+    ['MTWHF 09:00-10:00 F 20:00-21:00', ['18T09:30:00', '20T20:30:00'], ['18T20:30:00', '21T09:30:00']],
+    ['M', ['16T12:00:00'], ['17T12:00:00']],
+    ['H T', ['19T12:00:00', '17T12:00:00'], ['18T12:00:00']],
+  ])('%s', (value, inside, outside) => {
+    for (const text of inside) expect(matches(acl('t', 'time', value), at(text)), text).toBe(true)
+    for (const text of outside) expect(matches(acl('t', 'time', value), at(text)), text).toBe(false)
+  })
+
+  test('lines are alternatives, and days of one line do not wait for the times of the next', () => {
+    const two = acl('t', 'time', 'F', '10:00-11:00')
+    expect(matches(two, at('20T23:00:00'))).toBe(true)
+    expect(matches(two, at('19T10:30:00'))).toBe(true)
+    expect(matches(two, at('19T12:00:00'))).toBe(false)
+  })
+
+  test.each([
+    ['11:00-10:00', "fatal: aclParseTimeSpec: Reversed time range '11:00-10:00'"],
+    ['10:00-24:01', "fatal: aclParseTimeSpec: Bad time range '10:00-24:01'"],
+    ['10-11', "fatal: aclParseTimeSpec: Bad time range '10-11'"],
+    ['X', "fatal: aclParseTimeSpec: Bad Day 'X'"],
+    ['M-F', "warning: 'M-F' is no range of days: it means the days it names"],
+  ])('%s: %s', (value, expected) => {
+    expect(remarks(acl('t', 'time', value))[0]).toContain(expected)
+  })
+})
+
+describe('what is wrong with a value is said at its place', () => {
+  test.each([
+    ['port', '70000', "fatal: '70000' is no port"],
+    ['port', '90-80', "fatal: the range '90-80' ends before it begins"],
+    ['port', 'http', "fatal: 'http' is no port"],
+    ['method', 'G(T', "fatal: 'G(T' cannot be a method"],
+    ['method', 'get', "note: method 'get' is read as GET"],
+    ['proto', 'gemini', "warning: Ignoring unknown protocol 'gemini' in the ACL named 'a'"],
+    ['random', '2', "fatal: '2' is no chance"],
+    ['random', '3/2', "fatal: '3/2' is no chance"],
+    ['url_regex', 'a\\d', "warning: regex 'a\\d', character 2: \\d is the letter d [did you mean [0-9]?]"],
+    ['url_regex', '(a', "error: invalid regex '(a', character 1: '(' is never closed"],
+    ['url_regex', '(a)\\1', "note: regex '(a)\\1' refers back and is slow"],
+    ['dstdom_regex', 'a(?=b)', "error: invalid regex 'a(?=b)', character 3: '(?=' is Perl syntax"],
+  ])('%s %s: %s', (type, value, expected) => {
+    expect(remarks(acl('a', type, value))[0]).toContain(expected)
+  })
+})
+
+test('the facts of a finished transaction can be asked again', () => {
+  const outcome = {
+    client: endpoint('192.0.2.1', 1),
+    clientLocal: endpoint('198.51.100.1', 80),
+    portName: 'lan',
+    method: 'GET',
+    uri: 'http://x.org:8080/a?b',
+    requestFields: view('User-Agent', 'u'),
+    startedAt: wallMs(5),
+  } as unknown as Outcome // the other fields are not looked at
+  expect(factsOfOutcome(outcome)).toMatchObject({
+    method: 'GET', scheme: 'http', uri: 'http://x.org:8080/a?b', host: 'x.org', port: 8080, urlPath: '/a?b', portName: 'lan', now: 5,
+  })
+  expect(factsOfOutcome({ ...outcome, method: 'CONNECT', uri: 'x.org:443' })).toMatchObject({ scheme: '', host: 'x.org', port: 443, urlPath: '' })
+  expect(factsOfOutcome({ ...outcome, uri: 'error:invalid-request' })).toMatchObject({ scheme: '', host: '', port: 0, urlPath: '' })
+  expect(factsOfOutcome({ ...outcome, uri: 'http://x.org/' })).toMatchObject({ port: 80 })
+})
