@@ -10,7 +10,10 @@ export interface Chainer {
   readonly name: string
   /** Rejects with ProxyError (connect-failed, connect-timeout, spoof-failed, socket-failed, shutting-down). */
   connect(session: Session, routes: readonly Route[], signal: AbortSignal): Promise<Chained>
-  /** Never throws: every failure arrives at handler.onError, exactly once, instead of onEnd. */
+  /**
+   * Never throws: every failure arrives at handler.onError, exactly once, instead of onEnd. onConnected may come before
+   * this returns; everything else comes later.
+   */
   fetch(session: Session, routes: readonly Route[], request: OriginRequest, handler: OriginHandler): OriginFetch
 }
 
