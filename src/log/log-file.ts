@@ -5,7 +5,7 @@ import { type LogFileSystem, ownDescriptor } from './file-system.ts'
 // One file of lines. Lines gather in memory and go out in large writes, never more than one at a time, never awaited:
 // whatever the disk does, a line costs a string concatenation.
 //
-//   write ──► text ──► (64 KB, or a second) ──► channel.queue ──► write(2), one in flight
+//   write ──► text ──► (64 KB, or a second; more while a write is in flight) ──► channel.queue ──► write(2)
 //
 // A rotation opens a new channel and lets the old one run dry on the renamed file, so no line is lost. When writing
 // fails the queue stays and is tried again each second; what does not fit the queue meanwhile is dropped and counted.
@@ -27,6 +27,8 @@ export interface LogFileOptions {
 /** What waits for a disk that does not take it. */
 const waitingBytesMax = 8 * 1024 * 1024
 const retryMs = ms(1000)
+/** Dropped lines are told so often at most. */
+const tellMs = 60_000
 /** A pipe whose reader is slow: no failure. */
 const fullPipeMs = ms(20)
 
@@ -39,8 +41,10 @@ export class LogFile {
   /** Those of former rotations that are not dry yet. */
   readonly #old = new Set<Channel>()
   #dropped = 0
-  /** Those of the present trouble. */
+  /** Those that have not been told. */
   #lost = 0
+  #toldAt = Number.NEGATIVE_INFINITY
+  #full = false
   #closed = false
 
   constructor(path: string, options: LogFileOptions) {
@@ -56,10 +60,11 @@ export class LogFile {
 
   /** `line` ends in a line feed. */
   write(line: string): void {
-    if (this.#closed || this.#waiting() > waitingBytesMax) return this.#drop()
-    if (this.#lost > 0) this.#tellLost()
+    if (this.#full || this.#closed || this.#waiting() > waitingBytesMax) {
+      if (!this.#makesRoom()) return this.#drop()
+    }
     this.#text += line
-    if (this.#text.length >= this.#options.chunkBytes) this.#cut()
+    if (this.#text.length >= this.#options.chunkBytes && this.#channel.idle) this.#cut()
     else if (this.#timer === null) this.#startTimer()
   }
 
@@ -91,15 +96,27 @@ export class LogFile {
     await Promise.all(channels.map(channel => channel.dry()))
   }
 
+  /** Once full, half of what waits has to go before lines are taken again. */
+  #makesRoom(): boolean {
+    if (this.#closed || this.#waiting() > waitingBytesMax / 2) return false
+    this.#full = false
+    this.#tellLost()
+    return true
+  }
+
   #drop(): void {
-    if (this.#lost === 0 && !this.#closed) this.#options.trouble(`log ${this.path} takes no more lines: they are dropped`)
+    this.#full = true
     this.#lost++
     this.#dropped++
     countLog.droppedLines++
+    this.#tellLost()
   }
 
   #tellLost(): void {
-    this.#options.trouble(`log ${this.path}: ${this.#lost} lines were dropped`)
+    const now = this.#options.clock.mono()
+    if (this.#closed || this.#lost === 0 || now < this.#toldAt + tellMs) return
+    this.#toldAt = now
+    this.#options.trouble(`log ${this.path} does not take all lines: ${this.#lost} dropped`)
     this.#lost = 0
   }
 
@@ -129,7 +146,9 @@ export class LogFile {
   }
 
   #openChannel(): Channel {
-    return new Channel(this.path, this.#options)
+    return new Channel(this.path, this.#options, () => {
+      if (this.#text.length >= this.#options.chunkBytes) this.#cut()
+    })
   }
 
   /** NAME.0 is the youngest; the oldest goes. */
@@ -151,6 +170,8 @@ export class LogFile {
 class Channel {
   readonly #path: string
   readonly #options: LogFileOptions
+  /** Called when the queue has become empty. */
+  readonly #emptied: () => void
   /** -1 = could not be opened yet. */
   #fd = -1
   readonly #queue: Buffer[] = []
@@ -162,10 +183,15 @@ class Channel {
   #retry: Timer | null = null
   #waiters: (() => void)[] = []
 
-  constructor(path: string, options: LogFileOptions) {
+  constructor(path: string, options: LogFileOptions, emptied: () => void) {
     this.#path = path
     this.#options = options
+    this.#emptied = emptied
     this.#open()
+  }
+
+  get idle(): boolean {
+    return this.#queue.length === 0
   }
 
   add(bytes: Buffer): void {
@@ -176,7 +202,7 @@ class Channel {
 
   /** Resolved when the queue is empty, or at once when it cannot be emptied now. */
   dry(): Promise<void> {
-    if (this.#queue.length === 0 || this.#failing) return Promise.resolve()
+    if (this.#queue.length === 0 || (this.#failing && !this.#writing)) return Promise.resolve()
     return new Promise(resolve => this.#waiters.push(resolve))
   }
 
@@ -216,6 +242,8 @@ class Channel {
     if (written === bytes.length) this.#queue.shift()
     else this.#queue[0] = bytes.subarray(written) // a line cut in two is completed first, whatever happens between
     if (this.#queue.length > 0) return this.#pump()
+    if (this.#ended === null) this.#emptied() // may have more at once
+    if (this.#queue.length > 0) return
     this.#release()
     if (this.#ended !== null) this.#end()
   }

@@ -98,7 +98,6 @@ export const codes: Readonly<Record<string, Code>> = {
   '<rP': plain('port as sent', o => uriParts(o).port),
   '>rp': peer('path and query', o => uriParts(o).path),
   '<rp': peer('path and query as sent', o => uriParts(o).path),
-  'rp': peer('path and query', o => uriParts(o).path),
   'rv': plain('protocol version', o => `1.${o.versionMinor}`),
   '>rv': plain('protocol version', o => `1.${o.versionMinor}`),
   '<rv': plain('protocol version as sent', o => (o.server === null ? '' : '1.1')),
