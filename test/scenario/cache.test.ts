@@ -1,7 +1,7 @@
 import { describe, expect, it, test } from 'vitest'
 import { heard } from '../support/origin.ts'
 import type { WireResponse } from '../support/wire.ts'
-import { bytesOrigin, dateAt, gate, get, origin, raw, request, type Reply, site, stage, until } from './scene.ts'
+import { bytesOrigin, dateAt, gate, get, origin, originConnections, raw, request, type Reply, site, stage, until } from './scene.ts'
 
 // The cache as clients and origins see it on the wire: what is asked for again and what is not, what a stored response
 // looks like when it is given, who may have it. The rules themselves have tables in test/cache; here the whole machine
@@ -581,7 +581,7 @@ describe('content', () => {
     const part = gate()
     const wire = await proxy.client()
     wire.send(get(server.port))
-    await until(() => (proxy.machine.comm.fdTable().find(e => e.note.startsWith('origin'))?.bytesRead ?? 0) > 0, 'the part')
+    await until(() => (originConnections(proxy)[0]?.bytesRead ?? 0) > 0, 'the part')
     part.open()
     await expect(wire.response()).rejects.toThrow(/closed before content/)
     await proxy.ask(get(server.port))

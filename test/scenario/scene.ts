@@ -159,6 +159,22 @@ export const get = (port: number, path = '/', ...lines: readonly string[]): stri
 export const request = (method: string, port: number, path = '/', lines: readonly string[] = [], content = ''): string =>
   `${method} http://127.0.0.1:${port}${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\n${lines.map(l => `${l}\r\n`).join('')}\r\n${content}`
 
+/** The proxy has read so many bytes of its clients. */
+export const taken = (proxy: RunningProxy, bytes: number): Promise<void> => {
+  const read = () => clientConnections(proxy).reduce((sum, entry) => sum + entry.bytesRead, 0)
+  return until(() => read() >= bytes, `${bytes} bytes of clients, ${read()} are read`)
+}
+
+/** The lines of comm's table that are connections of clients. */
+export const clientConnections = (proxy: RunningProxy) => {
+  const ours = new Set(proxy.machine.ports.map(port => port.endpoint.port))
+  return proxy.machine.comm.fdTable().filter(entry => entry.kind === 'connection' && ours.has(entry.local?.port ?? 0))
+}
+
+/** ... and those to origins. */
+export const originConnections = (proxy: RunningProxy) =>
+  proxy.machine.comm.fdTable().filter(entry => entry.kind === 'connection' && entry.note.startsWith('origin'))
+
 /** A date as HTTP writes it, `seconds` after the standing clock's beginning. */
 export const dateAt = (clock: FakeClock, seconds = 0): string => new Date(clock.wall() + seconds * 1000).toUTCString()
 

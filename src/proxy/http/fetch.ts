@@ -114,13 +114,23 @@ class Fetching implements OriginHandler, GrowingSource {
   start(): void {
     const t = this.#t
     const { session, deps } = t.client
-    if (t.mayCache && t.key !== null && deps.collapse.on && mayCollapse(t.head.method, t.asks)) {
+    if (t.mayCache && t.key !== null && deps.collapse.on && this.#worthSharing()) {
       this.#growing = deps.collapse.begin(t.key, this)
     }
     t.onClientGone = () => this.#clientGone()
     t.outcome.hierarchy = this.#routes[0].hierarchy
     t.waitsForServer = true
     this.#fetch = session.service.chainer.fetch(session, this.#routes, this.#request(), this)
+  }
+
+  /**
+   * Whether others should wait for what this request brings: not for an answer to a condition of the client's own, and
+   * not for what is most likely for this client alone (RFC 9111 3.5).
+   */
+  #worthSharing(): boolean {
+    const { head, asks, fields } = this.#t
+    if (!mayCollapse(head.method, asks) || fields.has('authorization')) return false
+    return this.#validation !== null || asks === null || !asks.conditional
   }
 
   #request(): OriginRequest {
@@ -389,19 +399,30 @@ class Fetching implements OriginHandler, GrowingSource {
     this.#fetch = null
     this.#writer?.abandon()
     this.#writer = null
-    const growing = this.#growing
-    this.#growing = null
-    growing?.fail()
-    if (this.#over) return
-    if (!t.headSent) {
-      this.#end(instead(t, this.#validated, error))
+    if (!this.#over && !t.headSent) {
+      this.#insteadOf(error)
       return
     }
+    this.#growing?.fail()
+    this.#growing = null
+    if (this.#over) return
     t.outcome.error = error.code
     t.outcome.errorDetail = error.message
     this.#leave()
     breakOff(t)
     this.#resolve(t.over ? 'done' : 'finish')
+  }
+
+  /** Nothing has been sent to the client yet. A stale response is for all who waited; else each tries for himself. */
+  #insteadOf(error: ProxyError): void {
+    const next = instead(this.#t, this.#validated, error)
+    if (next === 'deliver' && this.#validated !== null) {
+      this.#settle(this.#validated)
+      return
+    }
+    this.#growing?.fail()
+    this.#growing = null
+    this.#end(next)
   }
 
   /** What happens to the client is no longer this fetch's business. */

@@ -27,6 +27,7 @@ class Following implements FollowReader {
   begin(growing: Growing): void {
     const t = this.#t
     const follower = growing.follow(this)
+    t.waitsForServer = true
     t.onDrained = () => follower.resume()
     t.onClientGone = () => follower.leave()
     // a response that is here whole ends within this call; nobody waits for what has ended
@@ -67,9 +68,11 @@ class Following implements FollowReader {
   }
 
   onStored(stored: StoredResponse): void {
-    this.#t.outcome.collapsed = true
-    this.#t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
-    this.#t.stored = stored
+    const t = this.#t
+    t.outcome.collapsed = true
+    // the very one we had: nobody has confirmed it, the origin has failed
+    t.outcome.result = stored === t.stored ? 'TCP_REFRESH_FAIL_OLD' : 'TCP_REFRESH_UNMODIFIED'
+    t.stored = stored
     this.#end('deliver')
   }
 
@@ -90,6 +93,7 @@ class Following implements FollowReader {
   }
 
   #detach(): void {
+    this.#t.waitsForServer = false
     this.#t.onDrained = null
     this.#t.onClientGone = null
   }
