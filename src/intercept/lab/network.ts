@@ -17,6 +17,8 @@ export const labAddresses = {
   /** The gateway's other leg, what origins see of connections it makes in its own name. */
   gatewayWan: { ipv4: '203.0.113.1', ipv6: '2001:db8:f::1' },
   origin: { ipv4: '203.0.113.10', ipv6: '2001:db8:f::10' },
+  /** The origin machine's second name and address, for whoever wants to be taken for it. */
+  bank: { ipv4: '203.0.113.11', ipv6: '2001:db8:f::11' },
 } as const
 
 export const labInterfaces = { lan: 'lan', wan: 'wan' } as const
@@ -26,6 +28,7 @@ export const labNames: Readonly<Record<string, readonly string[]>> = {
   'client.lab': Object.values(labAddresses.client),
   'gateway.lab': Object.values(labAddresses.gateway),
   'origin.lab': Object.values(labAddresses.origin),
+  'bank.lab': Object.values(labAddresses.bank),
 }
 
 export interface Network {
@@ -142,6 +145,11 @@ const leafScript = (name: 'client' | 'origin'): string => {
   return `
 ip addr add ${labAddresses[name].ipv4}/24 dev eth0
 ip -6 addr add ${labAddresses[name].ipv6}/64 dev eth0 nodad
+${
+  name === 'origin'
+    ? `ip addr add ${labAddresses.bank.ipv4}/24 dev eth0\nip -6 addr add ${labAddresses.bank.ipv6}/64 dev eth0 nodad`
+    : ''
+}
 ip link set eth0 up
 ip route add default via ${gateway.ipv4}
 ip -6 route add default via ${gateway.ipv6}

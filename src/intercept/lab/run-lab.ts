@@ -27,11 +27,11 @@ export const runLab = async ({ check }: { readonly check: boolean }): Promise<nu
   let network: Network | null = null
   try {
     network = await openNetwork()
-    const lab = await stopped.or(start(network))
-    const wrong = await stopped.or(play(lab))
+    const lab = { ...(await stopped.or(start(network))), stopped }
+    const wrong = await play(lab)
     print('', wrong === 0 ? `${plays.length} rows, all as they should be at client, proxy and origin.` : `${wrong} of ${plays.length} rows are wrong.`)
     if (check) return wrong === 0 ? 0 : 1
-    await stay(lab, stopped)
+    await stay(lab)
     return wrong === 0 ? 0 : 1
   } catch (error) {
     if (error instanceof Stopped) return error.code
@@ -43,10 +43,14 @@ export const runLab = async ({ check }: { readonly check: boolean }): Promise<nu
   }
 }
 
-interface Lab {
+interface Stage {
   readonly network: Network
   readonly proxy: Running
   readonly journal: Journal
+}
+
+interface Lab extends Stage {
+  readonly stopped: Stop
 }
 
 const print = (...lines: readonly string[]): void => {
@@ -55,7 +59,7 @@ const print = (...lines: readonly string[]): void => {
 
 // --- setting up ---
 
-const start = async (network: Network): Promise<Lab> => {
+const start = async (network: Network): Promise<Stage> => {
   const glassquid = join(home(), 'bin/glassquid')
   const conf = join(home(), 'conf/lab.conf')
   print(
@@ -103,12 +107,13 @@ const play = async (lab: Lab): Promise<number> => {
   return wrong + (await lateSights(lab))
 }
 
-const playRow = async ({ network, journal }: Lab, row: string, step: Play): Promise<string[]> => {
-  const ran = await network.client.run('curl', '-sS', '--max-time', '20', '-H', `X-Lab-Row: ${row}`, '-w', '\n%{http_code}', ...step.curl)
+const playRow = async ({ network, journal, stopped }: Lab, row: string, step: Play): Promise<string[]> => {
+  const words = ['-sS', '--max-time', '20', '-H', `X-Lab-Row: ${row}`, '-w', '\n%{http_code}', ...step.curl]
+  const ran = await stopped.or(network.client.run('curl', ...words))
   const end = ran.stdout.lastIndexOf('\n')
   const got = { status: Number(ran.stdout.slice(end + 1)), content: ran.stdout.slice(0, end) }
-  const record = await journal.recordOf(row)
-  if (step.expect.originSaw !== null) await journal.sightOf(row)
+  const record = await stopped.or(journal.recordOf(row))
+  if (step.expect.originSaw !== null) await stopped.or(journal.sightOf(row))
   const sights = journal.sightsOf(row)
   const complaints = judge(step.expect, got, record, sights)
   if (record !== null) print(rowText(record, sights[0] ?? null, `${complaints.length === 0 ? '✓' : '✗'} ${step.what}`))
@@ -120,9 +125,9 @@ const playRow = async ({ network, journal }: Lab, row: string, step: Play): Prom
  * A request that should have been a hit could reach the origin just after its row was judged. The origin is one process
  * that tells in order: when it has told of a request made now, there is nothing older to come.
  */
-const lateSights = async ({ network, journal }: Lab): Promise<number> => {
-  await network.origin.run('curl', '-sS', '-o', '/dev/null', '-H', 'X-Lab-Row: last', 'http://localhost/')
-  await journal.sightOf('last')
+const lateSights = async ({ network, journal, stopped }: Lab): Promise<number> => {
+  await stopped.or(network.origin.run('curl', '-sS', '-o', '/dev/null', '-H', 'X-Lab-Row: last', 'http://localhost/'))
+  await stopped.or(journal.sightOf('last'))
   let wrong = 0
   for (const [at, step] of plays.entries()) {
     const [sight] = step.expect.originSaw === null ? journal.sightsOf(`row-${at + 1}`) : []
@@ -149,7 +154,7 @@ const ends = (address: string, port: number): string => (address.includes(':') ?
 
 // --- staying ---
 
-const stay = async ({ network, proxy, journal }: Lab, stopped: Stop): Promise<void> => {
+const stay = async ({ network, proxy, journal, stopped }: Lab): Promise<void> => {
   const enter = network.client.enter.join(' ')
   print(
     '',

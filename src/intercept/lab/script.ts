@@ -31,7 +31,7 @@ export const tproxyPorts = { open: 80, closed: 81 } as const
 export const natPort = 8080
 export const listenPorts = { forward: 3128, intercept: 3129, tproxy: 3130 } as const
 
-const { client, gateway, gatewayWan, origin } = labAddresses
+const { client, gateway, gatewayWan, origin, bank } = labAddresses
 
 const v4 = { flag: '-4', client: client.ipv4, gateway: gateway.ipv4, gatewayWan: gatewayWan.ipv4, origin: origin.ipv4 }
 const v6 = { flag: '-6', client: client.ipv6, gateway: gateway.ipv6, gatewayWan: gatewayWan.ipv6, origin: origin.ipv6 }
@@ -102,14 +102,14 @@ export const plays: readonly Play[] = [
     expect: { ...toOrigin, status: 200, result: 'TCP_MISS', originSaw: v4.gatewayWan },
   },
   {
-    what: 'somebody else\'s name in Host: to where the client went, not stored',
-    curl: ['-4', '-H', 'Host: bank.example', 'http://origin.lab/fresh/stolen'],
+    what: "a forged Host: answered from where the client went",
+    curl: ['-4', '-H', 'Host: bank.lab', 'http://origin.lab/fresh/forged'],
     expect: { ...toOrigin, status: 200, result: 'TCP_MISS', originSaw: v4.client },
   },
   {
-    what: 'and again: still not stored',
-    curl: ['-4', '-H', 'Host: bank.example', 'http://origin.lab/fresh/stolen'],
-    expect: { ...toOrigin, status: 200, result: 'TCP_MISS', originSaw: v4.client },
+    what: 'and not stored under that name: the real one is asked',
+    curl: ['-4', 'http://bank.lab/fresh/forged'],
+    expect: { ...toOrigin, destination: bank.ipv4, status: 200, result: 'TCP_MISS', originSaw: v4.client },
   },
   {
     what: 'told of the proxy: forwarded in its own name',
