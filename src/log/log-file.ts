@@ -20,7 +20,7 @@ export interface LogFileOptions {
   readonly delayMs: number
   /** Old files kept by a rotation: NAME.0 … ; 0 = a rotation only opens the file again. */
   readonly keep: number
-  /** Told at the first failure, and each time one ends. Must not write to this file. */
+  /** Told of failures and their end, at most once a minute. Must not write to this file. */
   readonly trouble: (message: string) => void
 }
 
@@ -178,6 +178,9 @@ class Channel {
   bytes = 0
   #writing = false
   #failing = false
+  /** A disk that fails every other second is told once a minute. */
+  #toldAt = Number.NEGATIVE_INFINITY
+  #told = false
   /** Set when nothing comes any more: called after the file was closed. */
   #ended: (() => void) | null = null
   #retry: Timer | null = null
@@ -234,10 +237,7 @@ class Channel {
   #wrote(bytes: Buffer, error: Error | null, written: number): void {
     this.#writing = false
     if (error !== null) return errnoOf(error) === 'EAGAIN' ? this.#again(fullPipeMs) : this.#failed(error)
-    if (this.#failing && written > 0) {
-      this.#failing = false
-      this.#options.trouble(`log ${this.#path} can be written again`)
-    }
+    if (this.#failing && written > 0) this.#recovered()
     this.bytes -= written
     if (written === bytes.length) this.#queue.shift()
     else this.#queue[0] = bytes.subarray(written) // a line cut in two is completed first, whatever happens between
@@ -250,12 +250,21 @@ class Channel {
 
   #failed(error: unknown): void {
     countLog.writeFailures++
-    if (!this.#failing) {
-      this.#failing = true
+    const now = this.#options.clock.mono()
+    if (!this.#failing && now >= this.#toldAt + tellMs) {
+      this.#toldAt = now
+      this.#told = true
       this.#options.trouble(`log ${this.#path} cannot be written: ${reasonOf(error)}; lines wait in memory, then they are dropped`)
     }
+    this.#failing = true
     this.#release()
     this.#again(retryMs)
+  }
+
+  #recovered(): void {
+    this.#failing = false
+    if (this.#told) this.#options.trouble(`log ${this.#path} can be written again`)
+    this.#told = false
   }
 
   #again(delay: typeof retryMs): void {

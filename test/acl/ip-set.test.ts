@@ -63,6 +63,13 @@ describe('values', () => {
     ])
   })
 
+  test('a built-in value is never the one to remove', () => {
+    const at = { file: '(built in)', line: 0, column: 0, from: null }
+    const mine = acl('localhost', 'src', '127.0.0.0/8')
+    const localhost = { ...mine, values: [{ text: '127.0.0.1/32', at, caseInsensitive: false }, ...mine.values] }
+    expect(remarks(localhost)).toEqual([])
+  })
+
   test('of thousands of overlaps ten are told', () => {
     const values = ['10.0.0.0/8', ...Array.from({ length: 500 }, (_, i) => `10.0.${i % 250}.${i % 200}`)]
     const told = remarks(acl('a', 'src', values))

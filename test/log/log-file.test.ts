@@ -206,6 +206,18 @@ describe('a disk that does not work', () => {
     expect(text()).toBe('abcdef\n')
   })
 
+  test('a disk that fails every other second is told once a minute', async () => {
+    const log = open()
+    for (let i = 0; i < 50; i++) {
+      files.writeError = i % 2 === 0 ? 'EIO' : null
+      log.write(`${i}\n`)
+      clock.advance(1000)
+      await settle()
+    }
+    expect(troubles).toEqual(['log /log/a cannot be written: EIO; lines wait in memory, then they are dropped', 'log /log/a can be written again'])
+    expect(text().split('\n')).toHaveLength(51)
+  })
+
   test('a file that cannot be opened is opened when it can', async () => {
     files.openError = 'EACCES'
     const log = open()

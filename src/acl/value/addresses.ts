@@ -63,7 +63,8 @@ const overlapReporter = (source: AclSource) => {
   return ({ inner, outer, whole }: { readonly inner: number; readonly outer: number; readonly whole: boolean }): void => {
     const value = source.definition.values[inner]
     const wider = source.definition.values[outer]
-    if (value === undefined || wider === undefined || ++count > overlapsMax) return
+    if (value === undefined || wider === undefined || value.at.line === 0) return // nobody can remove a built-in value
+    if (++count > overlapsMax) return
     const more = count === overlapsMax ? '; further overlaps in this ACL are not listed' : ''
     const message = whole
       ? `'${value.text}' is part of '${wider.text}' in ACL '${source.definition.name}'${more}`
