@@ -124,4 +124,5 @@ class Walk {
   }
 }
 
-const givenUp = (): ProxyError => new ProxyError('client-aborted', 'nobody waits for the server any more', { side: 'client' })
+const givenUp = (): ProxyError =>
+  new ProxyError('client-aborted', 'nobody waits for the server any more', { side: 'client' })

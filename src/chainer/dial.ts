@@ -1,4 +1,10 @@
-import { type Attempt, type CommError, COMM_TPROXY_REM, type ConnectDone, type ConnectOptions } from '../../comm/index.ts'
+import {
+  type Attempt,
+  COMM_TPROXY_REM,
+  type CommError,
+  type ConnectDone,
+  type ConnectOptions,
+} from '../../comm/index.ts'
 import { type DurationMs, type ErrorCode, endpointText, ProxyError } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 

@@ -23,7 +23,15 @@ export interface Registered {
 
 export type Added =
   | { readonly ok: true; readonly registered: Registered }
-  | { readonly ok: false; readonly reason: 'conflict' | 'listen-failed'; readonly detail: string; readonly errno: string }
+  | NotAdded
+
+export interface NotAdded {
+  readonly ok: false
+  readonly reason: 'conflict' | 'listen-failed'
+  readonly detail: string
+  /** The system's word, '' when it was not the system. */
+  readonly errno: string
+}
 
 export interface DispatcherOptions {
   readonly comm: Pick<Comm, 'listen'>
@@ -100,11 +108,10 @@ export class Dispatcher {
 
   #open(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
     const chain = new Chain()
+    const options: ListenOptions = { ...parameters, endpoint: bind, note: `listener ${endpointText(bind)}` }
     let listener: Listener
     try {
-      listener = this.#comm.listen({ ...parameters, endpoint: bind, note: `listener ${endpointText(bind)}` }, connection =>
-        this.#offer(chain, connection),
-      )
+      listener = this.#comm.listen(options, connection => this.#offer(chain, connection))
     } catch (error) {
       // comm's sentence is for the user already
       const detail = error instanceof Error ? error.message : String(error)

@@ -94,7 +94,7 @@ export class Listeners {
 
   /** In the order of the configuration. */
   get listening(): readonly { readonly name: string; readonly endpoint: Endpoint }[] {
-    return [...this.#held.values()].map(({ options, registered }) => ({ name: options.name, endpoint: registered.endpoint }))
+    return [...this.#held.values()].map(({ options: { name }, registered: { endpoint } }) => ({ name, endpoint }))
   }
 
   /**
@@ -103,7 +103,7 @@ export class Listeners {
    */
   configure(wanted: readonly ListenerOptions[]): readonly ListenerProblem[] {
     const doubles = wanted.filter((options, at) => wanted.findIndex(other => keyOf(other) === keyOf(options)) !== at)
-    if (doubles.length > 0) return doubles.map(options => problem(options, `${endpointText(options.bind)} is listened on twice`))
+    if (doubles.length > 0) return doubles.map(twice)
 
     const change = new Change()
     for (const options of wanted) {
@@ -174,7 +174,12 @@ class Change {
   }
 }
 
-const problem = (options: ListenerOptions, detail: string): ListenerProblem => ({ options, detail, errno: '' })
+const twice = (options: ListenerOptions): ListenerProblem => ({
+  options,
+  detail: `${endpointText(options.bind)} is listened on twice`,
+  errno: '',
+})
 
 /** A port the kernel chooses is never the same as another's. */
-const keyOf = ({ bind, name }: ListenerOptions): string => (bind.port === 0 ? `${endpointText(bind)} ${name}` : endpointText(bind))
+const keyOf = ({ bind, name }: ListenerOptions): string =>
+  bind.port === 0 ? `${endpointText(bind)} ${name}` : endpointText(bind)

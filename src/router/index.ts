@@ -9,5 +9,5 @@
 export { createInbandRouter, type InbandRouterOptions } from './inband.ts'
 export type { Lookup } from './resolve.ts'
 export type { Route, RouteAnswer, RouteHint, Router } from './router.ts'
-export { type ForgePort, type RouterOptions, usualRoutesMax } from './routes.ts'
+export { type RouterOptions, usualRoutesMax } from './routes.ts'
 export { createTransparentRouter, type TransparentRouterOptions } from './transparent.ts'

@@ -1,17 +1,20 @@
-import { type Endpoint, type ErrorCode, type Family, endpoint, endpointText, type HierarchyCode } from '../base/index.ts'
+import {
+  type Endpoint,
+  type ErrorCode,
+  endpoint,
+  endpointText,
+  type Family,
+  type HierarchyCode,
+} from '../base/index.ts'
 import type { Session } from '../service/session.ts'
 import type { Route, RouteAnswer, RouteHint } from './router.ts'
 
 // From targets to routes: which source goes with each, and which targets are none.
 
-/** How the client's port is used at the server side when its address is. Others of Zorp's choices come with their makers. */
-export type ForgePort = 'any'
-
 export interface RouterOptions {
   readonly name: string
   /** Servers see the client's address, where the policy (RouteHint.forge) agrees. */
   readonly forgeAddress: boolean
-  readonly forgePort?: ForgePort
   /** Is this one of our own listening endpoints? Never routed to: it would be a loop. */
   readonly isOwn: (target: Endpoint) => boolean
   /** forward_max_tries: more routes than can be tried are not made. */
@@ -72,12 +75,15 @@ const route = (
   hierarchy: HierarchyCode,
 ): Route => ({
   target,
-  source: forged ? { family: target.family, address: session.client.peer.address, port: 0 } : ownSource(hint, target.family),
+  source: forged ? clientSource(session) : ownSource(hint, target.family),
   forged,
   mark: hint.mark,
   tos: hint.tos,
   hierarchy,
 })
+
+/** Zorp's forge_port any: the kernel picks the port. */
+const clientSource = ({ client: { peer } }: Session): Endpoint => ({ family: peer.family, address: peer.address, port: 0 })
 
 /** tcp_outgoing_address; null = the kernel chooses. */
 const ownSource = (hint: RouteHint, family: Family): Endpoint | null => {
@@ -89,4 +95,4 @@ const loopText = (options: RouterOptions, target: Endpoint): string =>
   `${options.name}: ${endpointText(target)} is this proxy itself`
 
 const familyText = (options: RouterOptions, session: Session): string =>
-  `${options.name}: the server has no IPv${session.client.peer.family} address, and with the client's address as source no other can be reached`
+  `${options.name}: with the client's address as source only IPv${session.client.peer.family} servers can be reached`

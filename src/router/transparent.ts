@@ -33,10 +33,8 @@ class TransparentRouter implements Router {
     if (hint.host !== null && !hint.pinned && !names(hint, destination)) {
       const lookup = options.overridable ?? null
       if (lookup !== null) return routeByHost(options, session, hint, hint.host, lookup)
-      return refuse(
-        'no-route',
-        `${this.name}: the protocol names ${hostText(hint)}, but the server is ${endpointText(destination)} and may not be chosen`,
-      )
+      const server = endpointText(destination)
+      return refuse('no-route', `${this.name}: the protocol may not choose ${hostText(hint)} instead of ${server}`)
     }
     // nobody redirected it: its destination is our own endpoint
     if (session.taken === 'direct') return refuse('loop', `${this.name}: the client connected to this proxy itself`)

@@ -2,10 +2,10 @@ import type { CloseReason, Connection } from '../../comm/connection.ts'
 import {
   type Clock,
   type CounterTable,
-  declareCounters,
   type DurationMs,
-  elapsed,
+  declareCounters,
   type Endpoint,
+  elapsed,
   type WallMs,
   wallMs,
 } from '../base/index.ts'
@@ -66,7 +66,10 @@ export const createService = (options: ServiceOptions): NamedService => new Name
 const table = {
   started: { doc: 'sessions started' },
   ended: { doc: 'sessions ended' },
-  limited: { doc: 'connections refused by sessionsMax', whenItGrows: 'raise the limit, or look who holds so many sessions' },
+  limited: {
+    doc: 'connections refused by sessionsMax',
+    whenItGrows: 'raise the limit, or look who holds so many sessions',
+  },
   stopped: { doc: 'sessions stopped by the operator' },
   failed: { doc: 'sessions whose proxy threw', whenItGrows: 'a bug of ours: cache_log has the stack' },
 } as const satisfies CounterTable

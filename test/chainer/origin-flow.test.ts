@@ -291,3 +291,22 @@ describe.each(engines)('over the %s engine', engine => {
     })
   })
 })
+
+describe('a handler that throws', () => {
+  it.each(['onConnected', 'onHead', 'onData', 'onEnd'] as const)('in %s ends its exchange, and the bug is reported', async at => {
+    const origin = await opened.answering()
+    const b = opened.bench()
+    const got = new Heard()
+    got[at] = () => {
+      throw new Error('a bug')
+    }
+    ask(b, routeTo(origin.port), get(), got)
+    while (b.bugs.length === 0) await turns(1)
+    await turns()
+    expect(got.error?.code).toBe(at === 'onEnd' ? undefined : 'internal')
+    expect(b.bugs.splice(0)).toEqual([expect.objectContaining({ message: 'a bug' })])
+    // after the end nothing is wrong with the connection
+    expect(b.pool.connections).toBe(at === 'onEnd' ? 1 : 0)
+    expect((await ask(b, routeTo(origin.port)).whole()).text).toBe('hi')
+  })
+})

@@ -123,9 +123,12 @@ describe.each(engines)('over the %s engine', engine => {
       ['fields of another connection', { pairs: ['Host', 'h', 'Connection', 'close'] }],
     ] as const)('is not sent with %s: that would be a bug of ours', async (_what, more) => {
       const { port, said } = await origin(ok)
-      const failure = await ask(bench({ engine }), routeTo(port), get('/', more)).failure()
+      const b = bench({ engine })
+      const failure = await ask(b, routeTo(port), get('/', more)).failure()
       expect(failure.code).toBe('internal')
       expect(said).toEqual([])
+      expect(b.pool.connections).toBe(0)
+      expect(b.bugs.splice(0)).toHaveLength(1)
     })
   })
 

@@ -42,7 +42,6 @@ export class OriginConnection implements SocketKeeper {
   used = 0
   exchange: Exchange | null = null
   isGone = false
-  broken = false
   timedOutWhile: 'reading' | 'writing' | null = null
   // links of the pool's list of idle connections
   idleBefore: OriginConnection | null = null

@@ -7,7 +7,7 @@ import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
 import { type Tries, walkFailure } from '../dial.ts'
 import type { OriginConnection } from './connection.ts'
 import { ContentSource, type ContentUser } from './content.ts'
-import { exchangeFailure } from './failure.ts'
+import { exchangeFailure, headOverflow } from './failure.ts'
 import { type OutgoingHead, outgoingHead } from './head.ts'
 import { noPairs, textPairs } from './pairs.ts'
 import type { OriginPool } from './pool.ts'
@@ -143,6 +143,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
       this.#handler.onConnected(peer, local, this.route, reused)
     } catch (error) {
       connection.drop('its request cannot be sent')
+      this.#pool.failed(error, 'a request to an origin')
       this.fail(new ProxyError('internal', 'the request cannot be sent', { cause: error }))
       return
     }
@@ -261,11 +262,14 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     if (this.#over || connection === null) return
     this.#connection = null
     connection.exchange = null
-    connection.broken = true
-    if (this.#tooLarge) return this.fail(headOverflow())
-    const failure = exchangeFailure(error, connection, this)
-    if (this.#reused && (this.#neverSent(connection) || this.#mayBeSentAgain(connection))) this.#onceMore(failure)
-    else if (this.#neverSent(connection)) this.routeFailed(failure)
+    const failure = this.#tooLarge ? headOverflow() : exchangeFailure(error, connection, this)
+    const neverSent = !this.#sent && connection.isGone
+    const again = this.#reused && (neverSent || this.#mayBeSentAgain(connection))
+    // undici does not close it in every case, and the origin may be in the middle of something
+    if (!connection.isGone) connection.drop('its exchange failed')
+    if (failure.code === 'internal') this.#pool.failed(error, 'an exchange with an origin')
+    if (again) this.#onceMore(failure)
+    else if (neverSent) this.routeFailed(failure)
     else this.fail(failure)
   }
 
@@ -279,11 +283,6 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
 
   #giveUp(): void {
     this.fail(walkFailure(this.#failures ?? [], this.#routes, 'forward_timeout or forward_max_tries ran out'))
-  }
-
-  /** The connection ended before undici wrote the head: whatever the method, nothing has happened yet. */
-  #neverSent(connection: OriginConnection): boolean {
-    return !this.#sent && connection.isGone
   }
 
   /** RFC 9110 9.2.2; and an answer, however short, is an answer. */
@@ -341,8 +340,3 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     if (this.deadlineTurn !== 0) this.#pool.deadlines.forget(this)
   }
 }
-
-const headOverflow = (): ProxyError =>
-  new ProxyError('response-head-too-large', 'the head of the response is longer than reply_header_max_size', {
-    side: 'server',
-  })

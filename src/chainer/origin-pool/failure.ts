@@ -1,6 +1,6 @@
 import { errors } from 'undici'
 import { type CloseReason, closeReasons } from '../../../comm/index.ts'
-import { type ErrorCode, errnoOf, ProxyError } from '../../base/index.ts'
+import { type ErrorCode, errnoOf, ProxyError, type Retry } from '../../base/index.ts'
 import { ContentFailed } from './content.ts'
 import type { OriginConnection } from './connection.ts'
 import { OriginGone } from './socket.ts'
@@ -14,14 +14,13 @@ export interface Failed {
 
 export const exchangeFailure = (error: Error, connection: OriginConnection, exchange: Failed): ProxyError => {
   if (error instanceof ContentFailed) return contentFailure(error)
-  if (connection.timedOutWhile === 'writing') return failure('write-error', 'the origin takes nothing of the request', 'ETIMEDOUT')
-  if (connection.timedOutWhile === 'reading') return failure('read-timeout', 'the origin was silent for read_timeout', 'ETIMEDOUT')
+  if (connection.timedOutWhile !== null) return timedOut(connection.timedOutWhile)
   const code = errnoOf(error)
   switch (code) {
     case 'UND_ERR_HEADERS_OVERFLOW':
-      return failure('response-head-too-large', 'the head of the response is longer than reply_header_max_size', '', error)
+      return headOverflow()
     case 'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH':
-      return new ProxyError('client-aborted', 'the content has not the length that was announced', { side: 'client', cause: error })
+      return new ProxyError('client-aborted', 'the content has not the announced length', { side: 'client', cause: error })
     case 'UND_ERR_SOCKET':
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
       return broken(connection, exchange, error)
@@ -29,10 +28,19 @@ export const exchangeFailure = (error: Error, connection: OriginConnection, exch
   if (error instanceof OriginGone) return broken(connection, exchange, error)
   if (error instanceof errors.HTTPParserError) {
     // chunks or a head that stop in the middle; everything else its parser complains of was there to be read
-    return connection.socket.endTold ? ended(connection, exchange, error) : failure('bad-response', error.message, '', error)
+    if (connection.socket.endTold) return ended(connection, exchange, error)
+    return failure('bad-response', error.message, '', error)
   }
   return new ProxyError('internal', error.message, { cause: error })
 }
+
+export const headOverflow = (): ProxyError =>
+  failure('response-head-too-large', 'the head of the response is longer than reply_header_max_size', '')
+
+const timedOut = (at: 'reading' | 'writing'): ProxyError =>
+  at === 'writing'
+    ? failure('write-error', 'the origin takes nothing of the request', 'ETIMEDOUT')
+    : failure('read-timeout', 'the origin was silent for read_timeout', 'ETIMEDOUT')
 
 const broken = (connection: OriginConnection, exchange: Failed, error: Error): ProxyError => {
   const { peerLeft, closedFor } = connection.socket
@@ -53,22 +61,18 @@ const contentFailure = (error: ContentFailed): ProxyError =>
 
 const ended = (connection: OriginConnection, exchange: Failed, error: Error): ProxyError => {
   const { peerLeft, answerBytes } = connection.socket
-  const how = peerLeft === 'peer-closed' ? 'closed' : 'broke'
-  if (exchange.headSeen) return failure('read-error', `the connection ${how} in the middle of the response`, errnoFor(peerLeft), error)
-  if (answerBytes > 0) return failure('read-error', `the connection ${how} in the middle of the head`, errnoFor(peerLeft), error)
-  if (peerLeft === 'write-error') return failure('write-error', 'the connection broke while the request was sent', 'EPIPE', error)
-  return peerLeft === 'peer-closed'
-    ? failure('empty-response', 'the origin closed without a byte', '', error, connection)
-    : failure('read-error', 'the connection broke before a byte of an answer', 'ECONNRESET', error, connection)
+  const closed = peerLeft === 'peer-closed'
+  const how = closed ? 'the connection closed' : 'the connection broke'
+  const errno = closed ? '' : 'ECONNRESET'
+  if (exchange.headSeen) return failure('read-error', `${how} in the middle of the response`, errno, error)
+  if (answerBytes > 0) return failure('read-error', `${how} in the middle of the head`, errno, error)
+  if (peerLeft === 'write-error') return failure('write-error', `${how} while the request was sent`, 'EPIPE', error)
+  // nothing was heard: had the connection been used before, another one may do better
+  const retry = connection.used > 1 ? 'if-reused' : 'no'
+  return closed
+    ? failure('empty-response', 'the origin closed without a byte', errno, error, retry)
+    : failure('read-error', `${how} before a byte of an answer`, errno, error, retry)
 }
 
-const errnoFor = (peerLeft: string | null): string => (peerLeft === 'peer-closed' ? '' : 'ECONNRESET')
-
-/** `connection`: nothing was heard on it, so the request may be tried again if it had been used before. */
-const failure = (code: ErrorCode, detail: string, errno: string, cause?: Error, connection?: OriginConnection): ProxyError =>
-  new ProxyError(code, detail, {
-    side: 'server',
-    retry: connection !== undefined && connection.used > 1 ? 'if-reused' : 'no',
-    errno,
-    ...(cause === undefined ? undefined : { cause }),
-  })
+const failure = (code: ErrorCode, detail: string, errno: string, cause?: Error, retry: Retry = 'no'): ProxyError =>
+  new ProxyError(code, detail, { side: 'server', retry, errno, ...(cause === undefined ? undefined : { cause }) })

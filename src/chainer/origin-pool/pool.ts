@@ -1,4 +1,12 @@
-import { type Clock, type DurationMs, Deadlines, declareCounters, endpointText, ms, ProxyError } from '../../base/index.ts'
+import {
+  type Clock,
+  Deadlines,
+  type DurationMs,
+  declareCounters,
+  endpointText,
+  ms,
+  ProxyError,
+} from '../../base/index.ts'
 import type { Route } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
@@ -278,7 +286,8 @@ export class OriginPool implements ConnectionPool {
     if (first === null || origin.connections >= this.limits.connectionsPerKeyMax) return
     this.#leaveLine(origin, first)
     this.#dial(origin, first)
-    if (origin.waiting.first !== null && origin.connections < this.limits.connectionsPerKeyMax) this.#starved.add(origin)
+    const { connectionsPerKeyMax } = this.limits
+    if (origin.waiting.first !== null && origin.connections < connectionsPerKeyMax) this.#starved.add(origin)
   }
 
   #dropIfEmpty(origin: Origin): void {

@@ -22,8 +22,6 @@ let turns = 0
 
 /** Who owns the socket and hears what undici does not need to know. */
 export interface SocketKeeper {
-  /** An exchange has failed on it: the origin may be in the middle of something. */
-  readonly broken: boolean
   /** The parser stands still until `resumed`. */
   readonly paused: boolean
   /** The parser has had its turn: what it found may be passed on, and new work given out. */
@@ -140,7 +138,7 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
 
   onClose(_connection: Connection, why: CloseReason): void {
     if (this.destroyed) return
-    if (why === 'peer-closed' || why === 'peer-reset' || why === 'read-error' || why === 'write-error') this.peerLeft ??= why
+    if (byPeer.has(why)) this.peerLeft ??= why
     else this.closedFor = why
     const gone = new OriginGone(`the connection ended: ${why}`)
     if (this.#chunk === null && !this.#keeper.paused) return this.#end(gone)
@@ -203,8 +201,7 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     if (this.destroyed) return this
     this.#end(error ?? null)
     // it says so by UND_ERR_INFO when a response that ends the connection was read whole
-    const orderly = error === undefined || error === null || codeOf(error) === 'UND_ERR_INFO'
-    if (orderly && !this.#keeper.broken) this.connection.close('done')
+    if (error === undefined || error === null || codeOf(error) === 'UND_ERR_INFO') this.connection.close('done')
     else this.connection.resetClose('aborted')
     return this
   }
@@ -321,6 +318,8 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     return false
   }
 }
+
+const byPeer: ReadonlySet<CloseReason> = new Set(['peer-closed', 'peer-reset', 'read-error', 'write-error'])
 
 /** Small pieces share Node's pool: who writes or stores one copies it. A large one may be kept as it is, alone. */
 const pooledMax = 8 * 1024
