@@ -1,7 +1,7 @@
 import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
 import { type Clock, Deadlines, type Endpoint, secondsToMs } from '../base/index.ts'
 import { Collapse, MemoryStore, type StoreLimits } from '../cache/index.ts'
-import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool } from '../chainer/index.ts'
+import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool, usualOriginLimits } from '../chainer/index.ts'
 import type { Config, PortConfig } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { createHttpProxy, type HttpDeps } from '../proxy/index.ts'
@@ -56,7 +56,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   let resolver = newResolver(config, clock, log)
   const store = new MemoryStore(storeLimits(config))
   const collapse = new Collapse(config.collapsed_forwarding, clock)
-  const pool = createOriginPool({ comm, clock, limits: originLimits(config), failed: (e, where) => notices.bug(where, e) })
+  const pool = createOriginPool({ comm, clock, limits: originLimits(config, comm), failed: (e, where) => notices.bug(where, e) })
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
   const deps: HttpDeps = {
     clock,
@@ -101,7 +101,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       resolveAclHosts(next, resolver, log)
       store.resize(storeLimits(next.config))
       collapse.on = next.config.collapsed_forwarding
-      pool.configure(originLimits(next.config))
+      pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)
     },
     rotate: () => accessLogs.rotate(),
@@ -156,7 +156,11 @@ const storeLimits = (config: Config): StoreLimits => ({
   variantsMax,
 })
 
-const originLimits = (config: Config): Partial<OriginLimits> => ({
+/** A third of the descriptors: each exchange needs two, and clients that only wait need theirs. */
+const originShare = 1 / 3
+
+const originLimits = (config: Config, comm: Comm): Partial<OriginLimits> => ({
+  connectionsMax: Math.max(16, Math.min(usualOriginLimits.connectionsMax, Math.floor(comm.budget.fdMax * originShare))),
   readTimeout: config.read_timeout,
   writeTimeout: config.write_timeout,
   idleTimeout: config.server_idle_pconn_timeout,
