@@ -72,6 +72,7 @@ export const createComm = (options: CommOptions): Comm => {
   const warn = options.onWarning ?? (text => process.emitWarning(text))
   const budget = new FdBudget(options.fdMax ?? descriptorLimit(), clock, counters, warn)
   const deadlines = new Deadlines(clock)
+  const report = options.onFailure ?? reportFailure
   let lastId = 0
   const host: EngineHost = {
     clock,
@@ -80,19 +81,41 @@ export const createComm = (options: CommOptions): Comm => {
     ownEndpoints: new OwnEndpoints(clock),
     counters,
     nextId: () => ++lastId,
-    failed: options.onFailure ?? reportFailure,
+    failed(error, where) {
+      // what the reporter throws is nobody's to catch; the engine must go on with the rest of its turn first
+      try {
+        report(error, where)
+      } catch (worse) {
+        process.nextTick(() => {
+          throw worse
+        })
+      }
+    },
   }
   const { engine, note } = createEngine(options.engine ?? 'auto', host)
+  let closed = false
   return {
     engine: engine.name,
     powers: engine.powers,
     engineNote: note,
     counters,
     budget,
-    listen: (wanted, onConnection) => engine.listen(wanted, onConnection),
-    connect: (wanted, timeoutMs, signal) => connect(engine, wanted, timeoutMs, signal),
-    dial: (wanted, timeoutMs, done) => engine.connect(wanted, timeoutMs, done),
-    connectSocket: (wanted, timeoutMs, done) => engine.connectSocket(wanted, timeoutMs, done),
+    listen(wanted, onConnection) {
+      if (closed) throw commError('ECANCELED', 'listen', { doing: 'listen', endpoint: wanted.endpoint })
+      return engine.listen(wanted, onConnection)
+    },
+    connect: (wanted, timeoutMs, signal) =>
+      closed ? Promise.reject(canceled(wanted)) : connect(engine, wanted, timeoutMs, signal),
+    dial(wanted, timeoutMs, done) {
+      if (!closed) return engine.connect(wanted, timeoutMs, done)
+      process.nextTick(done, canceled(wanted), null)
+      return { cancel() {} }
+    },
+    connectSocket(wanted, timeoutMs, done) {
+      if (!closed) return engine.connectSocket(wanted, timeoutMs, done)
+      process.nextTick(done, canceled(wanted), null, null)
+      return { cancel() {} }
+    },
     relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: host.ownEndpoints.isOwn,
     fdTable: () => engine.fdTable(),
@@ -101,12 +124,16 @@ export const createComm = (options: CommOptions): Comm => {
       return engine.descriptors
     },
     close() {
+      closed = true // first: what owners do when they are told must not begin anything
       engine.close()
       deadlines.stop()
       budget.stop()
     },
   }
 }
+
+const canceled = ({ target }: ConnectOptions): CommError =>
+  commError('ECANCELED', 'connect', { doing: 'connect', endpoint: target })
 
 const createEngine = (wanted: 'native' | 'node' | 'auto', host: EngineHost): { engine: Engine; note: string } => {
   if (wanted !== 'node') {
@@ -130,19 +157,18 @@ const connect = (
   signal: AbortSignal | undefined,
 ): Promise<Connection> =>
   new Promise((resolve, reject) => {
-    const canceled = () => commError('ECANCELED', 'connect', { doing: 'connect', endpoint: options.target })
     if (signal?.aborted) {
-      reject(canceled())
+      reject(canceled(options))
       return
     }
     const onAbort = () => {
       attempt.cancel()
-      reject(canceled())
+      reject(canceled(options))
     }
     const attempt = engine.connect(options, timeoutMs, (error, connection) => {
       signal?.removeEventListener('abort', onAbort)
       if (connection !== null) resolve(connection)
-      else reject(error ?? canceled())
+      else reject(error ?? canceled(options))
     })
     signal?.addEventListener('abort', onAbort, { once: true })
   })

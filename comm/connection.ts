@@ -27,8 +27,8 @@ export type CloseReason = keyof typeof closeReasons
 /** The owner's side of a connection. Methods are called by comm, never inside one another for one connection. */
 export interface ConnectionReader {
   /**
-   * Bytes slab[start, end). The slab is reused after the call: copy what must last. Everything given counts as
-   * consumed; a reader that cannot take more now calls `deferRead()` and keeps what it has.
+   * Bytes slab[start, end). The slab is reused after the call: copy what must last, or write a view of it to another
+   * connection within the call (then it need not be copied). Everything given counts as consumed; a reader that cannot take more now calls `deferRead()` and keeps what it has.
    */
   onData(connection: Connection, slab: Buffer, start: number, end: number): void
   /** The peer sent FIN. Writing goes on working. Not called after close. */
@@ -64,7 +64,7 @@ export interface Connection {
   setReader(reader: ConnectionReader): void
   /**
    * Up to three parts in one go (head, its changing tail, content). Strings are latin1, as HTTP heads are. Buffers are
-   * not copied when large: they must not change until drained. False: output is waiting in our memory; stop until
+   * not copied when larger than 8 KB: they must not change until drained. False: output is waiting in our memory; stop until
    * onDrain. Writing to a closed connection is ignored and answers false.
    */
   write(a: Buffer | string, b?: Buffer | string | null, c?: Buffer | string | null): boolean
@@ -78,7 +78,10 @@ export interface Connection {
   /** LIFO, after reader.onClose. Lusca comm_add_close_handler; a handler given twice is a Bug. */
   addCloseHandler(handler: CloseHandler): void
   removeCloseHandler(handler: CloseHandler): void
-  /** Pending output is dropped. Idempotent, allowed inside any callback. */
+  /**
+   * What was written in this turn is tried once, output that waits is dropped. Idempotent, allowed inside any callback;
+   * the owner is told after that callback has returned.
+   */
   close(why?: CloseReason): void
   /** Close when everything pending has gone; input is thrown away meanwhile. Bounded by write_timeout of the owner. */
   closeAfterFlush(why?: CloseReason): void

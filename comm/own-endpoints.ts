@@ -30,8 +30,12 @@ export class OwnEndpoints {
     else this.#ports.delete(e.port)
   }
 
+  hasPort(port: number): boolean {
+    return this.#ports.has(port)
+  }
+
   /** A field, not a method: it is handed to the nat look-up as it is. */
-  readonly isOwn = (e: Endpoint): boolean => this.#ports.has(e.port) && this.#isLocal(e.address)
+  readonly isOwn = (e: Endpoint): boolean => this.hasPort(e.port) && this.#isLocal(e.address)
 
   #isLocal(address: string): boolean {
     if (address.startsWith('127.') || address === '::1' || address === '0.0.0.0' || address === '::') return true

@@ -220,6 +220,8 @@ napi_value interest(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Engine* engine = static_cast<Engine*>(call.data);
   int fd = call.integer(0), mask = call.integer(1);
+  Slot* found = engine->slot(fd);
+  if (!call.wrong && found != nullptr && found->kind == Kind::relayed) return call.answer(0);  // the relay's own affair
   return call.answer(call.wrong ? 0 : engine->set_interest(fd, static_cast<uint8_t>(mask)));
 }
 

@@ -127,7 +127,7 @@ export class NativeConnection implements Connection, Watched {
     }
     if (this.#turnBytes >= turnBytesMax) engine.flushInTurn()
     engine.schedule()
-    return this.rest === null
+    return this.rest === null && (this.flags & closedNow) === 0 // a flush may have found it broken
   }
 
   /** Into the engine's list of this turn. */

@@ -116,8 +116,8 @@ export class SocketDial extends Dial {
   /** Node's event loop watches the descriptor from here on, and closes it. */
   protected tellConnected(fd: number, local: Endpoint): void {
     const { engine, options } = this
-    engine.native.release(fd)
     const socket = new net.Socket({ fd, readable: true, writable: true })
+    engine.native.release(fd)
     engine.handOver(fd, socket, options, local)
     try {
       this.#done(null, socket, local)

@@ -78,13 +78,22 @@ export class NativeListener implements Listener, Pausable {
 
   #answer(fd: number, slab: Buffer, at: number, peer: Endpoint): OriginalDestination {
     const start = at + addressBytes
-    const same = this.#lastOriginal !== null && this.#lastBytes.compare(slab, start, start + answerBytes) === 0
-    if (same && this.#lookup === null && this.#lastOriginal !== null) return this.#lastOriginal
+    if (this.#lastOriginal !== null && this.#lastBytes.compare(slab, start, start + answerBytes) === 0) {
+      if (this.#holdsStill(this.#lastOriginal)) return this.#lastOriginal
+    }
     slab.copy(this.#lastBytes, 0, start, start + answerBytes)
     if (!this.#fixedLocal) this.#lastLocal = sockaddrToEndpoint(slab, start) ?? this.endpoint
     const { ownEndpoints } = this.#engine.host
     this.#lastOriginal = lookUp(this.#options, this.#lookup, ownEndpoints.isOwn, slab, at, fd, peer, this.#lastLocal)
     return this.#lastOriginal
+  }
+
+  /** The same question may be answered anew: by a device, or because an address or a listener of ours came or went. */
+  #holdsStill(original: OriginalDestination): boolean {
+    if (this.#options.natBackend === 'none') return true
+    if (this.#lookup !== null) return false
+    if (original.kind !== 'nat' && original.kind !== 'tproxy') return original.kind !== 'direct'
+    return !this.#engine.host.ownEndpoints.hasPort(original.destination.port)
   }
 
   pause(): void {

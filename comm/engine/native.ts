@@ -85,7 +85,7 @@ export class NativeEngine implements Engine {
   readonly #handedOver = new Map<net.Socket, HandedOver>()
 
   // what is to be told to owners between the engine's own steps
-  #closing: NativeConnection[] = []
+  #ended: NativeConnection[] = []
   #waking: NativeConnection[] = []
   #flushing: { flushed(): void }[] = []
   #calls: (() => void)[] = []
@@ -125,7 +125,7 @@ export class NativeEngine implements Engine {
       try {
         for (; i < count; i++) {
           this.#onRecord(i)
-          if (this.#closing.length > 0) this.#tellClosed()
+          if (this.#ended.length > 0) this.#tellClosed()
         }
       } catch (error) {
         this.#recordFailed(i++, error)
@@ -221,8 +221,8 @@ export class NativeEngine implements Engine {
 
   /** Tells owners what happened to their connections while others were served. Ends with nothing left to tell. */
   #afterwards(): void {
-    while (this.#closing.length > 0 || this.#waking.length > 0 || this.#calls.length > 0) {
-      if (this.#closing.length > 0) this.#tellClosed()
+    while (this.#ended.length > 0 || this.#waking.length > 0 || this.#calls.length > 0) {
+      if (this.#ended.length > 0) this.#tellClosed()
       const waking = this.#waking
       if (waking.length > 0) {
         this.#waking = []
@@ -238,8 +238,8 @@ export class NativeEngine implements Engine {
   }
 
   #tellClosed(): void {
-    const list = this.#closing
-    this.#closing = []
+    const list = this.#ended
+    this.#ended = []
     for (const connection of list) connection.tellClosed(error => this.#handlerFailed(error, connection.note))
   }
 
@@ -273,7 +273,7 @@ export class NativeEngine implements Engine {
   }
 
   settleNow(): void {
-    if (this.#closed) return
+    if (this.#closed) return this.#afterwards()
     this.#scheduled = true // no microtask for what is done right here
     // two rounds as a rule; a hundred is a callback that writes in a circle, and the loop must go on
     for (let round = 0; round < 100; round++) {
@@ -349,7 +349,7 @@ export class NativeEngine implements Engine {
     this.native.doom(fd, reset ? 1 : 0)
     this.host.budget.closed()
     this.host.counters.connectionsClosed++
-    this.#closing.push(connection)
+    this.#ended.push(connection)
     this.#wantFlushed()
   }
 

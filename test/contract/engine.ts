@@ -548,6 +548,30 @@ export const engineContract = (engine: 'native' | 'node'): void => {
     })
   })
 
+  describe('a comm that is closed', () => {
+    it('inside a callback: everybody is told, and nothing is done after that', async () => {
+      const comm = make()
+      const closing = new Recorder({ onData: () => comm.close() })
+      const { client, clientSaw } = await connectPair(comm, new Recorder(), closing)
+      const other = await connectPair(comm)
+      client.write('x')
+      await Promise.all([closing.closed(), clientSaw.closed(), other.clientSaw.closed(), other.serverSaw.closed()])
+      expect(comm.fdTable()).toEqual([])
+    })
+
+    it('connects and listens no more, and says so', async () => {
+      const comm = make()
+      const arrivals = new Arrivals(make())
+      const hanging = comm.connect(connectOptions(arrivals.listener.endpoint), connectMs)
+      comm.close()
+      await expect(hanging).rejects.toMatchObject({ errno: 'ECANCELED' })
+      await expect(comm.connect(connectOptions(arrivals.listener.endpoint), connectMs)).rejects.toMatchObject({
+        errno: 'ECANCELED',
+      })
+      expect(() => comm.listen(listenOptions(), () => {})).toThrow(CommError)
+    })
+  })
+
   describe('callbacks that throw', () => {
     const thrower = (): never => {
       throw new Error('of the test')
