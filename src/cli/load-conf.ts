@@ -1,5 +1,7 @@
 import { existsSync } from 'node:fs'
-import { type Config, type Diagnostic, diagnosticText, exitCodeOf, parseConf, systemWorld } from '../conf/index.ts'
+import {
+  type Config, type Diagnostic, diagnosticText, exitCodeOf, type ParsedConf, parseConf, placeText, systemWorld,
+} from '../conf/index.ts'
 import { checkLogFormats } from '../log/index.ts'
 import type { Common } from './arguments.ts'
 import { type CompiledPolicy, compilePolicy } from './http-policy.ts'
@@ -21,21 +23,24 @@ export const loadConf = ({ confFile, confGiven }: Pick<Common, 'confFile' | 'con
     tell(`FATAL: there is no ${confFile}. Say which conf: glassquid -f FILE (to see it work first: npm start)`)
     return null
   }
-  const { config, diagnostics } = parseConf({ file: confFile }, systemWorld())
-  if (config === null) {
-    tellAll(diagnostics, tell)
-    return null
-  }
-  return compiled(config, diagnostics, tell)
+  return compiled(parseConf({ file: confFile }, systemWorld()), tell)
 }
 
-export const compiled = (config: Config, diagnostics: readonly Diagnostic[], tell: Tell): LoadedConf | null => {
-  const policy = compilePolicy(config)
-  const found = [...diagnostics, ...policy.problems, ...checkLogFormats(config.logformat)]
-  tellAll(found, tell)
-  return exitCodeOf(found) === 0 ? { config, policy } : null
+/** What a conf means, or null. Values are compiled even where the conf is refused already: all faults in one pass. */
+export const compiled = (parsed: ParsedConf, tell: Tell): LoadedConf | null => {
+  const policy = compilePolicy(parsed.draft)
+  const found = distinct([...parsed.diagnostics, ...policy.problems, ...checkLogFormats(parsed.draft.logformat)])
+  for (const diagnostic of found) tell(diagnosticText(diagnostic))
+  return parsed.config !== null && exitCodeOf(found) === 0 ? { config: parsed.config, policy } : null
 }
 
-const tellAll = (diagnostics: readonly Diagnostic[], tell: Tell): void => {
-  for (const diagnostic of diagnostics) tell(diagnosticText(diagnostic))
+/** An ACL that does not exist is missed by whoever reads the line and by whoever compiles it. */
+const distinct = (found: readonly Diagnostic[]): Diagnostic[] => {
+  const seen = new Set<string>()
+  return found.filter(({ at, message }) => {
+    const key = `${placeText(at)} ${message}`
+    if (seen.has(key)) return false
+    seen.add(key)
+    return true
+  })
 }

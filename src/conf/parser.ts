@@ -21,6 +21,8 @@ import type { ConfWorld } from './world.ts'
 export interface ParsedConf {
   /** null if anything was refused. */
   readonly config: Config | null
+  /** What could be read, for looking on for more faults in the same pass. Never to be used. */
+  readonly draft: Config
   readonly diagnostics: readonly Diagnostic[]
 }
 

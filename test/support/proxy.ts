@@ -48,10 +48,10 @@ export const startProxy = async (
 }
 
 const loadText = (conf: string) => {
-  const { config, diagnostics } = parseConf({ file: 'test.conf', text: common + conf }, { ...systemWorld(), portZero: true })
-  const complaints: string[] = []
-  const loaded = config === null ? null : compiled(config, diagnostics, text => complaints.push(text))
-  if (loaded === null) throw new Error(`the conf of this test is refused:\n${complaints.join('\n')}${diagnostics.map(d => d.message).join('\n')}`)
+  const parsed = parseConf({ file: 'test.conf', text: common + conf }, { ...systemWorld(), portZero: true })
+  const told: string[] = []
+  const loaded = compiled(parsed, text => told.push(text))
+  if (loaded === null) throw new Error(`the conf of this test is refused:\n${told.join('\n')}`)
   return loaded
 }
 
