@@ -7,9 +7,10 @@
 // calls          base, http
 
 export { type AccessList, type Condition, compileAccessList, compileCondition, type Decision, type Explanation, type ExplainedLine } from './access-list.ts'
-export { AccessFacts, type AccessNames } from './access-facts.ts'
+export { AccessFacts } from './access-facts.ts'
 export { factsOfOutcome } from './facts-of-outcome.ts'
 export { type AclOptions, type AclTable, compileAcls, type PendingHost } from './compile.ts'
+export type { AccessNames } from './host-lookups.ts'
 export { compilePosixRegex, type PosixRegex } from './regex/compile-regex.ts'
 export { armRegexGuard, type RegexGuard } from './regex/guard.ts'
 export type { RegexError, RegexRemark } from './regex/posix-regex.ts'

@@ -127,7 +127,8 @@ describe('what is wrong with a value is said at its place', () => {
     ['random', '3/2', "fatal: '3/2' is no chance"],
     ['url_regex', 'a\\d', "warning: regex 'a\\d', character 2: \\d is the letter d [did you mean [0-9]?]"],
     ['url_regex', '(a', "error: invalid regex '(a', character 1: '(' is never closed"],
-    ['url_regex', '(a)\\1', "note: regex '(a)\\1' refers back and is slow"],
+    ['url_regex', '(a)\\1', "warning: regex '(a)\\1' refers back: it is slow, and a text it takes too long for is refused"],
+    ['url_regex', '(a{300}){300}', "warning: regex '(a{300}){300}' is very large"],
     ['dstdom_regex', 'a(?=b)', "error: invalid regex 'a(?=b)', character 3: '(?=' is Perl syntax"],
   ])('%s %s: %s', (type, value, expected) => {
     expect(remarks(acl('a', type, value))[0]).toContain(expected)

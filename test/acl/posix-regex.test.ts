@@ -199,6 +199,14 @@ describe('no pattern hangs the loop', () => {
     }
   })
 
+  test('a length is a pattern too', () => {
+    for (const [pattern, shortest] of [['.{8000,}', 8000], ['^.{5000}', 5000], ['.{6000,7000}', 6000]] as const) {
+      const regex = compilePosixRegex(pattern, false)
+      if (!regex.ok) throw new Error(regex.message)
+      expect([regex.test('x'.repeat(shortest - 1)), regex.test('x'.repeat(shortest)), regex.test('x'.repeat(60_000))], pattern).toEqual([0, 1, 1])
+    }
+  })
+
   test('back references run in counted steps and say when they ran out', () => {
     const regex = compilePosixRegex('^(a+)+\\1(a+)+\\1$', false)
     if (!regex.ok) throw new Error(regex.message)
@@ -229,7 +237,7 @@ describe('no pattern hangs the loop', () => {
 
 // patterns of all constructs, small enough that plain backtracking ends
 const atom = fc.constantFrom('a', 'b', '.', '[ab]', '[^a]', '\\w', '\\.', '-', '(a|b)', '(a*)', '()', '[[:alpha:]]', '(a|)')
-const piece = fc.tuple(atom, fc.constantFrom('', '', '*', '+', '?', '{2}', '{1,2}', '{,1}')).map(p => p.join(''))
+const piece = fc.tuple(atom, fc.constantFrom('', '', '*', '+', '?', '{2}', '{1,2}', '{,1}', '{2,}')).map(p => p.join(''))
 const pattern = fc
   .array(fc.oneof({ weight: 6, arbitrary: piece }, fc.constantFrom('^', '$', '|', '\\b', '\\B', '\\<', '\\>')), { minLength: 1, maxLength: 6 })
   .map(parts => parts.join(''))

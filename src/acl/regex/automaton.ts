@@ -1,3 +1,4 @@
+import { assert } from '../../base/index.ts'
 import { type Match, matched, mismatched, untold } from '../match.ts'
 import { type Assertion, type ByteSet, isWord, type Node, type PosixTree, upper } from './posix-regex.ts'
 
@@ -8,20 +9,38 @@ import { type Assertion, type ByteSet, isWord, type Node, type PosixTree, upper 
 //
 //   set of steps + byte ──► [ assertions now decided ] ──► matched?  ──► set after the byte + the first step again
 
-/** Steps of a program; repetitions are written out. */
-const stepsMax = 4000
+/** Steps of a program; repetitions are written out. `.{8000,}` against long URIs must fit. */
+const stepsMax = 20_000
 /** Entries of the table of sets; when it is full it is begun anew. */
 const tableMax = 1 << 18
-/** Steps looked at for one subject: 0.2 s at the very worst, which no sane pattern comes near. */
-const workMax = 2_000_000
+/** Steps looked at for one subject: 0.3 s at the very worst, which no sane pattern comes near. */
+const workMax = 4_000_000
 
-/** Null: too large, or it refers back. */
+/** Null: it does not fit. */
 export const automaton = (tree: PosixTree): ((subject: string) => Match) | null => {
-  if (tree.references) return null
-  const program = new Program(tree.folded)
-  if (!program.compile(tree.root)) return null
-  const machine = new Machine(program)
+  if (!fitsAutomaton(tree)) return null
+  const machine = new Machine(new Program(tree))
   return subject => machine.search(subject)
+}
+
+/** Not too large, and it does not refer back. */
+export const fitsAutomaton = (tree: PosixTree): boolean => !tree.references && stepsOf(tree.root) < stepsMax
+
+const stepsOf = (node: Node): number => {
+  switch (node.kind) {
+    case 'empty':
+      return 0
+    case 'sequence':
+      return node.parts.reduce((sum, part) => sum + stepsOf(part), 0)
+    case 'choice':
+      return node.branches.reduce((sum, branch) => sum + stepsOf(branch) + 1, -1)
+    case 'repeat':
+      return node.max === Number.POSITIVE_INFINITY ? (stepsOf(node.body) + 1) * (node.min + 1) : (stepsOf(node.body) + 1) * node.max
+    case 'group':
+      return stepsOf(node.body)
+    default:
+      return 1
+  }
 }
 
 type Step =
@@ -33,30 +52,24 @@ type Step =
 /** Built from the end: each part is told the step that follows it. */
 class Program {
   readonly steps: Step[] = []
-  start = 0
+  readonly start: number
+  /** A match can only begin at the first byte: there is no use in trying from later ones. */
+  readonly anchored: boolean
   readonly #folded: boolean
-  #tooLarge = false
 
-  constructor(folded: boolean) {
-    this.#folded = folded
-  }
-
-  compile(root: Node): boolean {
-    this.start = this.#node(root, this.#add({ kind: 'match' }))
-    return !this.#tooLarge
+  constructor(tree: PosixTree) {
+    this.#folded = tree.folded
+    const widened = widenedFront(tree.root)
+    this.start = this.#node(widened ?? tree.root, this.#add({ kind: 'match' }))
+    this.anchored = widened !== null || beginsAtStart(this.steps, this.start)
   }
 
   #add(step: Step): number {
-    if (this.steps.length >= stepsMax) {
-      this.#tooLarge = true
-      return 0
-    }
     this.steps.push(step)
     return this.steps.length - 1
   }
 
   #node(node: Node, next: number): number {
-    if (this.#tooLarge) return 0
     switch (node.kind) {
       case 'empty':
         return next
@@ -79,8 +92,7 @@ class Program {
       case 'group':
         return this.#node(node.body, next)
       case 'reference':
-        this.#tooLarge = true
-        return 0
+        assert(false, 'what refers back does not come here')
     }
   }
 
@@ -91,9 +103,9 @@ class Program {
       after = this.#add(loop)
       loop.a = this.#node(body, after)
     } else {
-      for (let i = min; i < max && !this.#tooLarge; i++) after = this.#add({ kind: 'split', a: this.#node(body, after), b: next })
+      for (let i = min; i < max; i++) after = this.#add({ kind: 'split', a: this.#node(body, after), b: next })
     }
-    for (let i = 0; i < min && !this.#tooLarge; i++) after = this.#node(body, after)
+    for (let i = 0; i < min; i++) after = this.#node(body, after)
     return after
   }
 
@@ -149,7 +161,7 @@ class Machine {
     this.#statesMax = Math.max(16, Math.min(4000, Math.floor(tableMax / this.#count)))
     this.#table = new Int32Array(16 * this.#count)
     this.#marks = new Uint32Array(program.steps.length)
-    this.#anchored = beginsAtStart(program)
+    this.#anchored = program.anchored
     this.#reset()
   }
 
@@ -255,14 +267,27 @@ class Machine {
   }
 }
 
-/** Every way in leads through `^`: there is no use in beginning again at later bytes. */
-const beginsAtStart = (program: Program): boolean => {
+/**
+ * `.{n,m}X` anywhere is `.{n,}X` at the first byte: what stands before X may as well all be dots. Null = does not begin
+ * so. Without it every byte would begin another walk through n steps.
+ */
+const widenedFront = (node: Node): Node | null => {
+  if (node.kind === 'group') return widenedFront(node.body)
+  if (node.kind === 'repeat') return node.body.kind === 'any' ? { ...node, max: Number.POSITIVE_INFINITY } : null
+  if (node.kind !== 'sequence') return null
+  const [first, ...rest] = node.parts
+  const widened = first === undefined ? null : widenedFront(first)
+  return widened === null ? null : { kind: 'sequence', parts: [widened, ...rest] }
+}
+
+/** Every way in leads through `^`. */
+const beginsAtStart = (steps: readonly Step[], start: number): boolean => {
   const seen = new Set<number>()
-  const open = [program.start]
+  const open = [start]
   for (let at = open.pop(); at !== undefined; at = open.pop()) {
     if (seen.has(at)) continue
     seen.add(at)
-    const step = program.steps[at]
+    const step = steps[at]
     if (step === undefined || step.kind === 'match' || step.kind === 'bytes') return false
     if (step.kind === 'split') open.push(step.a, step.b)
     else if (step.what !== 'start') open.push(step.next)

@@ -1,6 +1,7 @@
 import { mismatched } from '../match.ts'
 import type { AclSource, Matcher } from '../acl.ts'
 import type { AccessFacts } from '../access-facts.ts'
+import { fitsAutomaton } from '../regex/automaton.ts'
 import { patternSet } from '../regex/pattern-set.ts'
 import { parsePosixRegex, type PosixTree } from '../regex/posix-regex.ts'
 
@@ -18,7 +19,10 @@ export const readPatterns = (source: AclSource): ReturnType<typeof patternSet> =
       for (const remark of tree.remarks) {
         source.report('warning', value.at, `regex '${value.text}', character ${remark.position}: ${remark.message}`, remark.hint)
       }
-      if (tree.references) source.report('note', value.at, `regex '${value.text}' refers back and is slow`)
+      if (!fitsAutomaton(tree)) {
+        const why = tree.references ? 'refers back' : 'is very large'
+        source.report('warning', value.at, `regex '${value.text}' ${why}: it is slow, and a text it takes too long for is refused`)
+      }
     } else {
       // Squid drops the pattern and goes on, which turns a block list into less of one
       const where = `invalid regex '${value.text}', character ${tree.position}`
