@@ -57,9 +57,11 @@ export class Listening {
     this.#services = [...this.#services.filter(service => service.running > 0), ...services]
   }
 
+  /** No new connections, and no new requests on those that are there. */
   close(): void {
     this.#listeners.close()
     this.dispatcher.close()
+    for (const service of this.#services) service.windUp()
   }
 
   /** Sessions of all services, former ones too. */

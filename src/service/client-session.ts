@@ -1,7 +1,7 @@
 import type { Connection } from '../../comm/connection.ts'
 import type { Endpoint, MonoMs } from '../base/index.ts'
 import type { Service } from './service.ts'
-import type { Session, Verdict } from './session.ts'
+import type { Session, Speaker, Verdict } from './session.ts'
 
 /** What can be told from the service, the number and the connection is not stored: ten thousand idle ones are normal. */
 export class ClientSession implements Session {
@@ -13,6 +13,7 @@ export class ClientSession implements Session {
   verdict: Verdict = 'ACCEPTED'
   server: Endpoint | null = null
   serverLocal: Endpoint | null = null
+  speaker: Speaker | null = null
 
   constructor(service: Service, number: number, client: Connection, portName: string, startedMono: MonoMs) {
     this.service = service

@@ -13,7 +13,7 @@ import type { Session } from './session.ts'
 
 export { createService, NamedService, type Refused, type ServiceOptions, type SessionRecord } from './named-service.ts'
 export type { Service } from './service.ts'
-export { type Session, type Verdict, verdicts } from './session.ts'
+export { type Session, type Speaker, type Verdict, verdicts } from './session.ts'
 
 /** Starts a session on a connection the dispatcher took, or closes it and says why not. */
 export const startSession = (service: Service, connection: Connection, portName: string): Session | Refused => {

@@ -132,6 +132,11 @@ export class NamedService implements Service {
     session.client.resetClose('aborted')
   }
 
+  /** No more requests from anybody. Sessions that wait for one end now, the others when they are done. */
+  windUp(): void {
+    for (const session of this.#sessions.values()) session.speaker?.windUp()
+  }
+
   stopAll(): void {
     for (const session of this.#sessions.values()) this.stop(session)
   }

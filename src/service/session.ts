@@ -14,6 +14,12 @@ export const verdicts = {
 
 export type Verdict = keyof typeof verdicts
 
+/** The proxy's object for one client. */
+export interface Speaker {
+  /** The process stops: whoever is idle is let go, whoever is served gets this answer and no other. */
+  windUp(): void
+}
+
 /** One client connection inside a service. Kept small: ten thousand idle ones are normal. */
 export interface Session {
   /** Serial number within the service. */
@@ -31,4 +37,6 @@ export interface Session {
   /** Set by the chainer at connect: the server's and our own end. */
   server: Endpoint | null
   serverLocal: Endpoint | null
+  /** Set by a proxy that can wind up. */
+  speaker: Speaker | null
 }

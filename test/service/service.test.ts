@@ -154,6 +154,16 @@ describe('a limit', () => {
 })
 
 describe('the operator', () => {
+  it('lets a service wind up: proxies that can are told, and nobody is closed by the service', () => {
+    const told: number[] = []
+    const { service, begin } = make(session => {
+      if (session.number !== 2) session.speaker = { windUp: () => told.push(session.number) }
+    })
+    for (let i = 0; i < 3; i++) begin()
+    service.windUp()
+    expect([told, service.running]).toEqual([[1, 3], 3])
+  })
+
   it('lists sessions and stops one', () => {
     const { records, service, begin } = make()
     const all = [begin(), begin(), begin()]

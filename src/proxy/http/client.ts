@@ -2,7 +2,7 @@ import type { CloseReason, Connection, ConnectionReader } from '../../../comm/co
 import { AccessFacts } from '../../acl/index.ts'
 import { type DurationMs, type ErrorCode, type MonoMs, ProxyError } from '../../base/index.ts'
 import { type HeadLimits, parseRequestHead } from '../../http/index.ts'
-import type { Session } from '../../service/session.ts'
+import type { Session, Speaker } from '../../service/session.ts'
 import { CountHttp } from './counters.ts'
 import type { HttpDeps } from './deps.ts'
 import type { HttpPolicy, HttpPort } from './policy.ts'
@@ -31,7 +31,7 @@ type Phase =
   | 'lingering' // the last answer is written
   | 'gone' // closed, or handed over to a relay
 
-export class HttpClient implements ConnectionReader {
+export class HttpClient implements ConnectionReader, Speaker {
   readonly deps: HttpDeps
   readonly port: HttpPort
   readonly session: Session
@@ -47,6 +47,7 @@ export class HttpClient implements ConnectionReader {
   #scanned = 0
   #deferred = false
   #consuming = false
+  #windingUp = false
   #discarded = 0
   #transaction: Transaction | null = null
 
@@ -56,6 +57,7 @@ export class HttpClient implements ConnectionReader {
     this.session = session
     this.connection = session.client
     this.bornAt = deps.clock.mono()
+    session.speaker = this
     session.client.setReader(this)
     session.client.setTimeout(this.policy.timeouts.requestStart)
     CountHttp.connections++
@@ -125,12 +127,19 @@ export class HttpClient implements ConnectionReader {
     }
   }
 
+  windUp(): void {
+    this.#windingUp = true
+    if (this.#phase === 'start' || this.#phase === 'idle') this.connection.close('shutdown')
+    else if (this.#transaction !== null) this.#transaction.keepAlive = false
+  }
+
   /** The connection belongs to a relay from here on; answers bytes that came early. */
   handOver(): Buffer | null {
     const early = this.#held === null ? null : Buffer.from(this.#held.subarray(0, this.#heldBytes))
     this.#drop()
     this.#phase = 'gone'
     this.#transaction = null
+    this.session.speaker = null
     this.connection.setTimeout(0)
     return early
   }
@@ -220,6 +229,7 @@ export class HttpClient implements ConnectionReader {
   #begin(transaction: Transaction, bytes: Buffer, at: number, end: number): number {
     this.#transaction = transaction
     this.#phase = 'busy'
+    if (this.#windingUp) transaction.keepAlive = false
     const framing = transaction.head.framing
     let rest = at
     if (framing.kind !== 'none') {
