@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import {
-  type Config, type Diagnostic, diagnosticText, exitCodeOf, type ParsedConf, parseConf, placeText, systemWorld,
+  type Config, type Diagnostic, diagnosticText, exitCodeOf, type ParsedConf, parseConf, systemWorld,
 } from '../conf/index.ts'
 import { checkLogFormats } from '../log/index.ts'
 import type { Common } from './arguments.ts'
@@ -38,7 +38,7 @@ export const compiled = (parsed: ParsedConf, tell: Tell): LoadedConf | null => {
 const distinct = (found: readonly Diagnostic[]): Diagnostic[] => {
   const seen = new Set<string>()
   return found.filter(({ at, message }) => {
-    const key = `${placeText(at)} ${message}`
+    const key = `${at.file}(${at.line}) ${message}`
     if (seen.has(key)) return false
     seen.add(key)
     return true

@@ -62,7 +62,7 @@ class Parsing {
     const config = this.#config()
     if (this.#files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
     this.#summarise(config)
-    return { config: this.#findings.refusals > 0 ? null : config, diagnostics: this.#findings.list }
+    return { config: this.#findings.refusals > 0 ? null : config, draft: config, diagnostics: this.#findings.list }
   }
 
   #line(logical: LogicalLine): void {
