@@ -47,7 +47,16 @@ export interface ExplainedLine {
   readonly text: string
   readonly matched: boolean
   /** The ACLs that were asked; those behind the first mismatch were not. */
-  readonly acls: readonly { readonly acl: string; readonly negated: boolean; readonly matched: boolean; readonly fact: string }[]
+  readonly acls: readonly ExplainedAcl[]
+}
+
+export interface ExplainedAcl {
+  readonly acl: string
+  readonly negated: boolean
+  /** With its `!` taken into account. */
+  readonly matched: boolean
+  /** What it looked at. */
+  readonly fact: string
 }
 
 /** Unknown or unusable ACLs in the lines are added to `acls.problems`. */
@@ -83,7 +92,8 @@ class CompiledList implements AccessList {
     const last = this.#lines.at(-1)
     const allowed = last === undefined ? otherwise === 'allow' : last.source.action === 'deny'
     const text = last === undefined ? '' : `no line up to ${placeOf(last.source.at)}`
-    this.#implicit = [...(last?.terms ?? []).map(term => term.acl.name), ''].map(lastAcl => ({ allowed, line: null, text, lastAcl }))
+    const names = [...(last?.terms ?? []).map(term => term.acl.name), '']
+    this.#implicit = names.map(lastAcl => ({ allowed, line: null, text, lastAcl }))
     // a regex that cannot be finished must not let anybody in
     this.#undecided = { allowed: false, line: null, text: undecidedText, lastAcl: '' }
   }

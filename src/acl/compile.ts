@@ -43,7 +43,8 @@ export class AclTable {
     if (acl === undefined) this.report('fatal', at, `ACL not found: ${use.name}`)
     else if (acl.unbuilt) {
       // to go on as if it never matched would open what a `deny` closes
-      this.report('error', at, `ACL '${acl.name}' cannot be used: type '${acl.type}' does not work yet`, 'take it out of this line')
+      const message = `ACL '${acl.name}' cannot be used: type '${acl.type}' does not work yet`
+      this.report('error', at, message, 'take it out of this line')
     } else return acl
     return null
   }

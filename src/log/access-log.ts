@@ -1,5 +1,5 @@
 import type { Clock, Outcome } from '../base/index.ts'
-import type { AccessLogLine, Diagnostic, LogFormat } from '../conf/config.ts'
+import type { AccessLogLine, Diagnostic, LogFormat, LogModule } from '../conf/config.ts'
 import { countLog } from './counters.ts'
 import { type LogFileSystem, systemLogFiles } from './file-system.ts'
 import { builtInFormats } from './format/built-in.ts'
@@ -38,8 +38,10 @@ export interface AccessLogOptions {
   readonly files?: LogFileSystem
 }
 
-/** Lines are written when so much has gathered, or after so long. */
+/** Lines are written after so long at the latest. */
 const delayMs = 1000
+
+const works: ReadonlySet<LogModule> = new Set(['stdio', 'daemon', 'none'])
 
 export const createAccessLog = (
   lines: readonly AccessLogLine[],
@@ -84,7 +86,7 @@ class OpenAccessLog implements AccessLog {
     const files = new Map<string, LogFile>()
     this.#clock = options.clock
     this.#targets = lines.flatMap(line => {
-      if (line.module !== 'none' && line.module !== 'stdio' && line.module !== 'daemon') return [] // named by conf as not built
+      if (!works.has(line.module)) return [] // conf says so
       const format = formats.get(line.format)
       if (format === undefined && line.module !== 'none') return []
       return [

@@ -146,7 +146,9 @@ class OpenDebugLog implements DebugLog {
     if (repeated === undefined) return
     repeated.timer.cancel()
     this.#repeated.delete(key)
-    if (repeated.count > 0) this.write(repeated.section, repeated.level, `${repeated.message} (${repeated.count} more like this within a minute)`)
+    if (repeated.count === 0) return
+    const { section, level, message, count } = repeated
+    this.write(section, level, `${message} (${count} more like this within a minute)`)
   }
 
   #forgetOldest(): void {

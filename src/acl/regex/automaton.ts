@@ -2,12 +2,12 @@ import { assert } from '../../base/index.ts'
 import { type Match, matched, mismatched, untold } from '../match.ts'
 import { type Assertion, type ByteSet, isWord, type Node, type PosixTree, upper } from './posix-regex.ts'
 
-// For long subjects, and for patterns V8 cannot compile in sane time. The tree becomes a program of small steps; a subject is
-// read once, byte by byte, with the set of all steps one could be at. A set met before is looked up instead of computed
-// (a DFA made on demand), so that the usual price is one table look-up per byte. Time is linear in the subject and has a
-// ceiling; memory has one too.
+// For long subjects, and for patterns V8 cannot compile in sane time. The tree becomes a program of small steps; a
+// subject is read once, byte by byte, with the set of all steps one could be at. A set met before is looked up instead
+// of computed (a DFA made on demand), so that the usual price is one table look-up per byte. Time is linear in the
+// subject and has a ceiling; memory has one too.
 //
-//   set of steps + byte ──► [ assertions now decided ] ──► matched?  ──► set after the byte + the first step again
+//   set of steps + byte ──► assertions now decided ──► matched? ──► set after the byte, and the first step again
 
 /** Steps of a program; repetitions are written out. `.{8000,}` against long URIs must fit. */
 const stepsMax = 20_000
@@ -35,7 +35,7 @@ const stepsOf = (node: Node): number => {
     case 'choice':
       return node.branches.reduce((sum, branch) => sum + stepsOf(branch) + 1, -1)
     case 'repeat':
-      return node.max === Number.POSITIVE_INFINITY ? (stepsOf(node.body) + 1) * (node.min + 1) : (stepsOf(node.body) + 1) * node.max
+      return (stepsOf(node.body) + 1) * (node.max === Number.POSITIVE_INFINITY ? node.min + 1 : node.max)
     case 'group':
       return stepsOf(node.body)
     default:
@@ -314,10 +314,12 @@ const holds = (what: Assertion, before: Before, after: Before): boolean => {
   }
 }
 
+const wordBytes: ByteSet = Uint8Array.from({ length: 256 }, (_, code) => (isWord(code) ? 1 : 0))
+
 /** Class of each byte, and one byte of each class. */
 const classesOf = (steps: readonly Step[]): { readonly classes: Uint8Array; readonly bytes: readonly number[] } => {
   const sets = new Set(steps.flatMap(step => (step.kind === 'bytes' ? [step.set] : [])))
-  if (steps.some(step => step.kind === 'assert')) sets.add(Uint8Array.from({ length: 256 }, (_, code) => (isWord(code) ? 1 : 0)))
+  if (steps.some(step => step.kind === 'assert')) sets.add(wordBytes)
   let classes = new Uint8Array(256)
   let count = 1
   for (const set of sets) {

@@ -1,5 +1,6 @@
 import { type Match, matched, mismatched, untold } from '../match.ts'
 import { compileTree, type Matching } from './compile-regex.ts'
+import { emitJs } from './emit.ts'
 import { factorsOf, type Literal, literalsOf } from './literals.ts'
 import { type PosixTree, upper } from './posix-regex.ts'
 import { type Substrings, SubstringsBuilder } from './substrings.ts'
@@ -80,10 +81,10 @@ const merged = (trees: readonly PosixTree[], folded: boolean): PatternSet[] => {
       sets.push(new Single(compileTree(tree))) // \1 would count the groups of its neighbours
       continue
     }
-    const weight = weightOf(tree)
-    if (length + weight > chunkLengthMax) close()
+    const own = emitJs(tree).length
+    if (length + own > chunkLengthMax) close()
     chunk.push(tree)
-    length += weight
+    length += own
   }
   close()
   return sets
@@ -96,8 +97,6 @@ const choiceOf = (trees: readonly PosixTree[], folded: boolean): PosixTree => ({
   references: false,
   remarks: [],
 })
-
-const weightOf = (tree: PosixTree): number => JSON.stringify(tree.root, (key, value) => (key === 'bytes' ? 0 : value)).length / 16
 
 class SearchedBuilder {
   readonly #substrings = new SubstringsBuilder()

@@ -272,7 +272,9 @@ class Parser {
       return this.#folded ? upper(code) : code
     }
     const members = classes[this.#folded && (name === 'upper' || name === 'lower') ? 'alpha' : name]
-    if (members === undefined) this.#refuse(begin, `there is no class [:${name}:]`, `there are ${Object.keys(classes).join(' ')}`)
+    if (members === undefined) {
+      this.#refuse(begin, `there is no class [:${name}:]`, `there are ${Object.keys(classes).join(' ')}`)
+    }
     for (let code = 0; code < 128; code++) if (members(code)) bytes[this.#folded ? upper(code) : code] = 1
     return -1
   }

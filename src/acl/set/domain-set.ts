@@ -111,7 +111,9 @@ export class DomainSetBuilder {
   #append(name: string, hash: number, kind: number, slot: number): void {
     const i = this.#count++
     if (i === this.#kinds.length) this.#grow()
-    while (this.#used + name.length > this.#bytes.length) this.#bytes = copied(this.#bytes, new Uint8Array(this.#bytes.length * 2))
+    while (this.#used + name.length > this.#bytes.length) {
+      this.#bytes = copied(this.#bytes, new Uint8Array(this.#bytes.length * 2))
+    }
     for (let k = 0; k < name.length; k++) this.#bytes[this.#used + k] = lower(name.charCodeAt(k))
     this.#used += name.length
     this.#begins[i + 1] = this.#used

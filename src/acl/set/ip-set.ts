@@ -57,7 +57,8 @@ export class IpSetBuilder {
   }
 
   #mergeV4(onOverlap?: (overlap: Overlap) => void): { starts: Uint32Array; ends: Uint32Array } {
-    const order = orderBy(this.#count, i => this.#starts[i] ?? 0, (a, b) => (this.#ends[b] ?? 0) - (this.#ends[a] ?? 0) || a - b)
+    const widerFirst = (a: number, b: number) => (this.#ends[b] ?? 0) - (this.#ends[a] ?? 0) || a - b
+    const order = orderBy(this.#count, i => this.#starts[i] ?? 0, widerFirst)
     const starts = new Uint32Array(this.#count)
     const ends = new Uint32Array(this.#count)
     let last = -1

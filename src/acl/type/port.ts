@@ -13,8 +13,9 @@ export const portMatcher = (source: AclSource, portOf: (facts: AccessFacts) => n
   const ports = new NumberRanges()
   for (const value of source.definition.values) {
     const read = ports.add(value.text)
-    if (read === 'bad') source.report('fatal', value.at, `'${value.text}' is no port and no range of ports`, 'write 80 or 1025-65535')
-    if (read === 'reversed') source.report('fatal', value.at, `the range '${value.text}' ends before it begins`)
+    if (read === 'ok') continue
+    const what = read === 'bad' ? `'${value.text}' is no port and no range of ports` : `the range '${value.text}' ends before it begins`
+    source.report('fatal', value.at, what, 'write 80 or 1025-65535')
   }
   return facts => (ports.has(portOf(facts)) ? matched : mismatched)
 }

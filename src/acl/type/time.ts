@@ -1,4 +1,5 @@
 import type { WallMs } from '../../base/index.ts'
+import type { Location } from '../../conf/config.ts'
 import type { AclSource, AclType } from '../acl.ts'
 import { matched, mismatched } from '../match.ts'
 
@@ -52,14 +53,19 @@ const readSpans = (source: AclSource): readonly Span[] => {
       spans.push(span)
       days = 0
     } else {
-      const bad = [...text].find(letter => !Object.hasOwn(dayBits, letter))
-      if (bad !== undefined) source.report('fatal', at, `aclParseTimeSpec: Bad Day '${bad}'`, 'days are S M T W H F A, and D for Monday to Friday')
-      if (text.includes('-')) source.report('warning', at, `'${text}' is no range of days: it means the days it names`, 'write the days one after the other, or D for Monday to Friday')
+      reportDays(source, text, at)
       for (const letter of text) days |= dayBits[letter] ?? 0
     }
   }
   wholeDays()
   return spans
+}
+
+const reportDays = (source: AclSource, text: string, at: Location): void => {
+  const hint = 'write the days one after the other: S M T W H F A, or D for Monday to Friday'
+  const bad = [...text].find(letter => !Object.hasOwn(dayBits, letter))
+  if (bad !== undefined) source.report('fatal', at, `aclParseTimeSpec: Bad Day '${bad}'`, hint)
+  if (text.includes('-')) source.report('warning', at, `'${text}' is no range of days: it means the days it names`, hint)
 }
 
 const readTimes = (text: string): Span | string => {

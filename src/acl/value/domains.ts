@@ -29,17 +29,23 @@ interface DomainValue {
 
 const readDomain = (text: string): DomainValue => {
   if (text.startsWith('*.')) {
-    return { ...readDomain(text.slice(1)), remark: `'${text}' is read as '${text.slice(1)}'`, hint: `write ${text.slice(1)}` }
+    const meant = text.slice(1)
+    return { ...readDomain(meant), remark: `'${text}' is read as '${meant}'`, hint: `write ${meant}` }
   }
   const below = text.startsWith('.')
   const bare = below ? text.slice(1) : text
   if (bare === '') return nothing(`'${text}' is no domain name`, '')
   const url = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)/i.exec(text)
-  if (url !== null) return nothing(`'${text}' is a URL and matches nothing`, `write ${withoutPort(url[1] ?? '')}, or use url_regex`)
+  if (url !== null) {
+    return nothing(`'${text}' is a URL and matches nothing`, `write ${withoutPort(url[1] ?? '')}, or use url_regex`)
+  }
   const address = canonicalAddress(bare)
   if (address !== null) return { name: address, below, remark: '', hint: '' }
   if (/:\d*$/.test(bare)) return nothing(`'${text}' has a port and matches nothing`, `write ${withoutPort(text)}`)
-  if (/[/?#*@\s]/.test(bare)) return nothing(`'${text}' is no domain name and matches nothing`, /[*?]/.test(bare) ? 'use dstdom_regex' : 'use url_regex')
+  if (/[/?#*@\s]/.test(bare)) {
+    const use = /[*?]/.test(bare) ? 'use dstdom_regex' : 'use url_regex'
+    return nothing(`'${text}' is no domain name and matches nothing`, use)
+  }
   const name = bare.endsWith('.') ? bare.slice(0, -1) : bare
   if (/[^\0-\x7f]/.test(name)) return international(text, name, below)
   return { name, below, remark: '', hint: '' }
@@ -49,7 +55,8 @@ const readDomain = (text: string): DomainValue => {
 const international = (text: string, name: string, below: boolean): DomainValue => {
   const ascii = domainToASCII(name)
   if (ascii === '') return nothing(`'${text}' is no domain name`, '')
-  return { name: ascii, below, remark: `'${text}' is read as '${below ? '.' : ''}${ascii}'`, hint: 'that is how the name travels' }
+  const remark = `'${text}' is read as '${below ? '.' : ''}${ascii}'`
+  return { name: ascii, below, remark, hint: 'that is how the name travels' }
 }
 
 const nothing = (remark: string, hint: string): DomainValue => ({ name: '', below: false, remark, hint })

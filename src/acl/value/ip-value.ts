@@ -91,7 +91,8 @@ export class IpValue {
       const mask = maskOfBits(Math.min(32, Math.max(0, bits - 32 * i)))
       const low = (from[2 * i] ?? 0) * 65536 + (from[2 * i + 1] ?? 0)
       const high = (to[2 * i] ?? 0) * 65536 + (to[2 * i + 1] ?? 0)
-      if ((low & mask) >>> 0 !== low || (high & mask) >>> 0 !== high) this.#say('host-bits', `the part beyond /${bits} is ignored`)
+      const whole = (low & mask) >>> 0 === low && (high & mask) >>> 0 === high
+      if (!whole) this.#say('host-bits', `the part beyond /${bits} is ignored`)
       this.range[i] = low & mask
       this.range[i + 4] = (high & mask) >>> 0 | ~mask
     }

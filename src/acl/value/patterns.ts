@@ -17,11 +17,13 @@ export const readPatterns = (source: AclSource): ReturnType<typeof patternSet> =
     if (tree.ok) {
       trees.push(tree)
       for (const remark of tree.remarks) {
-        source.report('warning', value.at, `regex '${value.text}', character ${remark.position}: ${remark.message}`, remark.hint)
+        const where = `regex '${value.text}', character ${remark.position}`
+        source.report('warning', value.at, `${where}: ${remark.message}`, remark.hint)
       }
       if (!fitsAutomaton(tree)) {
         const why = tree.references ? 'refers back' : 'is very large'
-        source.report('warning', value.at, `regex '${value.text}' ${why}: it is slow, and a text it takes too long for is refused`)
+        const slow = 'it is slow, and a text it takes too long for is refused'
+        source.report('warning', value.at, `regex '${value.text}' ${why}: ${slow}`)
       }
     } else {
       // Squid drops the pattern and goes on, which turns a block list into less of one
