@@ -1,7 +1,10 @@
-// Two connections joined in the kernel: bytes go socket → pipe → socket by splice(2), JavaScript only hears the end.
+// Two connections joined: bytes go socket → pipe → socket by splice(2) without being seen, JavaScript only hears the end.
 //
 //   a ──splice──► [pipe] ──splice──► b          both directions alike, each with a pipe of its own while bytes are in
 //   b ──splice──► [pipe] ──splice──► a          it; an idle relay holds no pipe
+//
+// Small messages are copied: recv and send are two calls where splice needs three. What the target does not take of
+// them goes into the pipe. A direction that fills the buffer is a stream and is spliced until it runs dry.
 //
 // Both descriptors are watched edge-triggered for everything, once. Readiness is remembered here and forgotten at
 // EAGAIN. A direction that ran its quota is asked for again through epoll, so that one fast pair cannot hold the loop.
@@ -20,6 +23,7 @@ struct Direction {
   int pipe_write = -1;
   size_t in_pipe = 0;
   uint64_t bytes = 0;
+  bool stream = false;  // more came than a copy is good for
   bool ended = false;  // the source sent FIN
   bool shut = false;   // and the target has been told
 };
@@ -28,6 +32,7 @@ struct Relay {
   int fd[2];
   bool readable[2] = {true, true};  // not known yet: the first try tells
   bool writable[2] = {true, true};
+  bool closing[2] = {false, false};  // its FIN may be among what is to be read: only reading on tells
   Direction from[2];  // from[0]: fd[0] → fd[1]
   bool over = false;
 };
@@ -35,6 +40,7 @@ struct Relay {
 namespace {
 
 constexpr size_t kPipeBytes = 256 * 1024;
+constexpr size_t kCopyBytes = 16 * 1024;
 constexpr size_t kQuota = 2 * 1024 * 1024;
 constexpr size_t kPipesKept = 64;
 
@@ -46,7 +52,13 @@ bool take_pipe(Engine& engine, Direction& way) {
   if (engine.free_pipes.empty()) {
     int ends[2];
     if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return false;
-    fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(kPipeBytes));  // a wish: the default works as well
+    fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(kPipeBytes));  // a wish: the default of 64 KB works as well
+    // users with very many pipes get tiny ones (fs.pipe-user-pages-soft)
+    if (fcntl(ends[1], F_GETPIPE_SZ) < static_cast<int>(2 * kCopyBytes)) {
+      ::close(ends[0]);
+      ::close(ends[1]);
+      return false;
+    }
     way.pipe_read = ends[0];
     way.pipe_write = ends[1];
     return true;
@@ -94,6 +106,37 @@ Moved copy_through(Relay& relay, int side, int* error) {
   return Moved::some;
 }
 
+// Only with an empty pipe at hand.
+Moved move_message(Relay& relay, int side, int* error) {
+  char bytes[kCopyBytes];
+  Direction& way = relay.from[side];
+  ssize_t got = recv(relay.fd[side], bytes, sizeof bytes, MSG_DONTWAIT);
+  if (got == 0) {
+    way.ended = true;
+    return Moved::none;
+  }
+  if (got < 0) {
+    if (errno == EAGAIN) relay.readable[side] = false;
+    else if (errno != EINTR) return *error = errno, Moved::failed;
+    return Moved::none;
+  }
+  if (got == static_cast<ssize_t>(sizeof bytes)) way.stream = true;
+  else if (!relay.closing[side]) relay.readable[side] = false;  // that was all; more is a new edge (epoll(7))
+  ssize_t sent = send(relay.fd[1 - side], bytes, static_cast<size_t>(got), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (sent < 0) {
+    if (errno != EAGAIN && errno != EINTR) return *error = errno, Moved::failed;
+    sent = 0;
+  }
+  way.bytes += static_cast<uint64_t>(sent);
+  if (sent < got) {
+    relay.writable[1 - side] = false;
+    ssize_t kept = write(way.pipe_write, bytes + sent, static_cast<size_t>(got - sent));
+    if (kept != got - sent) return *error = EIO, Moved::failed;  // cannot be: the pipe is empty and large enough
+    way.in_pipe = static_cast<size_t>(kept);
+  }
+  return Moved::some;
+}
+
 Moved fill_pipe(Relay& relay, int side, int* error) {
   Direction& way = relay.from[side];
   ssize_t got = splice(relay.fd[side], nullptr, way.pipe_write, nullptr, kPipeBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
@@ -106,8 +149,10 @@ Moved fill_pipe(Relay& relay, int side, int* error) {
     return Moved::none;
   }
   // EAGAIN with bytes in the pipe may mean a full pipe: only an empty one proves that the socket has nothing
-  if (errno == EAGAIN) relay.readable[side] = way.in_pipe > 0;
-  else if (errno != EINTR) return *error = errno, Moved::failed;
+  if (errno == EAGAIN) {
+    relay.readable[side] = way.in_pipe > 0;
+    way.stream = way.stream && way.in_pipe > 0;
+  } else if (errno != EINTR) return *error = errno, Moved::failed;
   return Moved::none;
 }
 
@@ -133,7 +178,8 @@ bool pump_direction(Engine& engine, Relay& relay, int side, bool* again, int* er
     bool moved = false;
     if (relay.readable[side] && !way.ended && way.in_pipe < kPipeBytes) {
       if (take_pipe(engine, way)) {
-        Moved outcome = fill_pipe(relay, side, error);
+        bool message = !way.stream && way.in_pipe == 0 && relay.writable[1 - side];
+        Moved outcome = message ? move_message(relay, side, error) : fill_pipe(relay, side, error);
         if (outcome == Moved::failed) return false;
         moved = outcome == Moved::some;
       } else if (relay.writable[1 - side]) {
@@ -181,6 +227,7 @@ void Engine::pump(const Slot& at, uint32_t events) {
   if (relay == nullptr || relay->over) return;
   constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
   if (events & (EPOLLIN | EPOLLRDHUP | trouble)) relay->readable[at.flags] = true;
+  if (events & (EPOLLRDHUP | trouble)) relay->closing[at.flags] = true;
   if (events & (EPOLLOUT | trouble)) relay->writable[at.flags] = true;
   bool again = false;
   int error = 0;
