@@ -6,7 +6,10 @@
 // called by      proxy, dispatch, service, router; cli compiles the lists
 // calls          base, http
 
-export { type AccessList, type Condition, compileAccessList, compileCondition, type Decision, type ExplainedAcl, type ExplainedLine, type Explanation } from './access-list.ts'
+export {
+  type AccessList, type Condition, compileAccessList, compileCondition, type Decision, type ExplainedAcl, type ExplainedLine,
+  type Explanation,
+} from './access-list.ts'
 export { AccessFacts } from './access-facts.ts'
 export { factsOfOutcome } from './facts-of-outcome.ts'
 export { type AclOptions, type AclTable, compileAcls, type PendingHost } from './compile.ts'

@@ -11,13 +11,17 @@ export interface PosixRegex {
   readonly ok: true
   /** `untold` = the pattern ran out of steps (back references, giant repetitions). Does not hang. */
   readonly test: Matching
+  /** For those who need no third answer: what cannot be told does not match. */
+  readonly matches: (subject: string) => boolean
   readonly remarks: readonly RegexRemark[]
 }
 
 /** One pattern of refresh_pattern or the like. Subjects are latin1 strings. */
 export const compilePosixRegex = (pattern: string, caseInsensitive: boolean): PosixRegex | RegexError => {
   const tree = parsePosixRegex(pattern, caseInsensitive)
-  return tree.ok ? { ok: true, test: compileTree(tree), remarks: tree.remarks } : tree
+  if (!tree.ok) return tree
+  const run = compileTree(tree)
+  return { ok: true, test: run, matches: subject => run(subject) === matched, remarks: tree.remarks }
 }
 
 /**
