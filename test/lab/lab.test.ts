@@ -2,7 +2,7 @@
 // nothing is left. Run as a program; what it leaves is looked for by process id.
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { plays } from '../../src/intercept/lab/script.ts'
 import { noLabWith } from '../support/net-lab.ts'
@@ -69,14 +69,21 @@ const runLab = (...args: readonly string[]): LabRun => {
   }
 }
 
-/** Descendants of a process, by the pids of their parents. */
+/** Descendants of a process, by the parents all processes name. */
 const descendants = (of: number): number[] => {
-  const children = spawnSync('ps', ['-e', '-o', 'pid=,ppid='], { encoding: 'utf8' })
-    .stdout.split('\n')
-    .map(line => line.trim().split(/\s+/).map(Number))
-    .filter(([, parent]) => parent === of)
-    .map(([pid = 0]) => pid)
+  const children = readdirSync('/proc')
+    .filter(name => /^\d+$/.test(name))
+    .map(Number)
+    .filter(pid => parentOf(pid) === of)
   return [...children, ...children.flatMap(descendants)]
+}
+
+const parentOf = (pid: number): number => {
+  try {
+    return Number(/^PPid:\s+(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))?.[1])
+  } catch {
+    return -1 // it ended while we looked
+  }
 }
 
 const alive = (pid: number): boolean => {

@@ -46,36 +46,45 @@ export const whyNoNetwork = (): string | null => {
       return `The lab needs '${tool}': apt-get install ${debian}.`
     }
   }
-  if (ownNamespaces() !== null) return null
+  const way = ownNamespaces()
+  if (way.ok) return null
   return (
-    'This system gives us no network namespaces (containers and some hardened kernels forbid them). Allow user namespaces ' +
+    `This system gives us no network namespaces (${way.said}); containers and some hardened kernels forbid them. Allow user namespaces ` +
     '(sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0), or run as root outside the container.'
   )
 }
 
+type Way = { readonly ok: true; readonly options: '-nm' | '-Urnm' } | { readonly ok: false; readonly said: string }
+
 /** Root needs no user namespace, except where it is root in name only. */
-const ownNamespaces = (): readonly string[] | null => {
-  const ways = process.getuid?.() === 0 ? [['-nm'], ['-Urnm']] : [['-Urnm']]
-  return ways.find(way => spawnSync('unshare', [...way, 'true'], { stdio: 'ignore' }).status === 0) ?? null
+const ownNamespaces = (): Way => {
+  let said = ''
+  for (const options of process.getuid?.() === 0 ? (['-nm', '-Urnm'] as const) : (['-Urnm'] as const)) {
+    const tried = spawnSync('unshare', [options, 'true'], { encoding: 'utf8', stdio: ['ignore', 'ignore', 'pipe'] })
+    if (tried.status === 0) return { ok: true, options }
+    said = tried.error?.message ?? tried.stderr.trim()
+  }
+  return { ok: false, said }
 }
 
 export const openNetwork = async (): Promise<Network> => {
   const way = ownNamespaces()
-  if (way === null) throw new Error(whyNoNetwork() ?? 'no namespaces')
+  if (!way.ok) throw new Error(whyNoNetwork() ?? way.said)
+  const ofUser = way.options === '-Urnm'
   const opened: Namespace[] = []
   const close = async () => {
     for (const namespace of opened.toReversed()) await namespace.close()
   }
   try {
     const hold = async (name: string, command: readonly string[]) => {
-      const namespace = await holdNamespace(name, command, prepare, way.includes('-Urnm'))
+      const namespace = await holdNamespace(name, command, prepare, ofUser)
       opened.push(namespace)
       return namespace
     }
-    const gateway = await hold('gateway', ['unshare', ...way])
+    const gateway = await hold('gateway', ['unshare', way.options])
     const beside = [...gateway.enter.filter(word => word !== '-n' && word !== '-m'), '--', 'unshare', '-nm']
-    const client = await hold('client', way.includes('-Urnm') ? beside : ['unshare', ...way])
-    const origin = await hold('origin', way.includes('-Urnm') ? beside : ['unshare', ...way])
+    const client = await hold('client', ofUser ? beside : ['unshare', way.options])
+    const origin = await hold('origin', ofUser ? beside : ['unshare', way.options])
     await gateway.script(gatewayScript(client.pid, origin.pid))
     await Promise.all([client.script(leafScript('client')), origin.script(leafScript('origin'))])
     return { client, gateway, origin, close }

@@ -158,7 +158,7 @@ const stay = async ({ network, proxy, journal, stopped }: Lab): Promise<void> =>
   const enter = network.client.enter.join(' ')
   print(
     '',
-    'The lab stays up; what you ask by hand appears above the line you are on. From another terminal, as the same user:',
+    'The lab stays up and shows what you ask by hand. From another terminal, as the same user:',
     '',
     `  ${enter} curl http://origin.lab/`,
     `  ${enter} curl -6 -i http://origin.lab:${natPort}/fresh`,
