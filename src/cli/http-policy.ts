@@ -103,7 +103,7 @@ const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
       continue
     }
     const { min, percent, max, options, text } = pattern
-    lines.push({ regex: { test: uri => compiled.test(uri) === 1 }, min, percent, max, options, text })
+    lines.push({ regex: { test: uri => compiled.matches(uri) }, min, percent, max, options, text })
   }
   return {
     refresh: new RefreshPatterns(lines),

@@ -1,3 +1,4 @@
+import { armRegexGuard } from '../acl/index.ts'
 import { endpointText, systemClock } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
 import { createDebugLog, type DebugLog, type DebugLogConf } from '../log/index.ts'
@@ -45,6 +46,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
   const machine = assemble({ ...loaded, config: await withPortAddresses(loaded.config) }, { clock: systemClock, log })
   outliveBugs(log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
+  if (!armRegexGuard().armed) log.warning('acl', 'this Node has no linear-time regular expressions: patterns are matched step by step, which is slower')
   for (const switchWithoutEffect of common.ignored) log.write('main', 1, `${switchWithoutEffect} has no effect here`)
   say(machine, log)
   return await new Promise<number>(resolve => {

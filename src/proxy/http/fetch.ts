@@ -1,4 +1,4 @@
-import { type Endpoint, ProxyError, type WallMs } from '../../base/index.ts'
+import { elapsed, type Endpoint, type MonoMs, ProxyError, type WallMs } from '../../base/index.ts'
 import {
   addConditions, type Admission, admit, afterHead, freshened, type Growing, type GrowingSource, invalidatedKeys,
   isConditional, isOriginFailure, keepFreshened, mayCollapse, namedBy304, staleOnError, type StoredResponse,
@@ -40,7 +40,12 @@ export const fetchFrom = (t: Transaction, validated: StoredResponse | null, mayF
     if (growing !== null) return follow(t, growing)
   }
   const answer = t.client.session.service.router.route(t.client.session, routeHint(t))
-  return answer instanceof Promise ? answer.then(known => go(t, validated, known)) : go(t, validated, answer)
+  if (!(answer instanceof Promise)) return go(t, validated, answer)
+  const asked = t.client.deps.clock.mono()
+  return answer.then(known => {
+    t.waitedForNames(asked)
+    return go(t, validated, known)
+  })
 }
 
 const go = (t: Transaction, validated: StoredResponse | null, answer: RouteAnswer): Promise<Next> => {
@@ -83,6 +88,7 @@ class Fetching implements OriginHandler, GrowingSource {
   readonly #routes: readonly [Route, ...Route[]]
   readonly #resolve: (next: Next) => void
   readonly #requestTime: WallMs
+  readonly #startedMono: MonoMs
   #fetch: OriginFetch | null = null
   #writer: Writer | null = null
   /** Others may join this fetch. */
@@ -109,6 +115,7 @@ class Fetching implements OriginHandler, GrowingSource {
     this.#routes = routes
     this.#resolve = resolve
     this.#requestTime = t.client.deps.clock.wall()
+    this.#startedMono = t.client.deps.clock.mono()
   }
 
   start(): void {
@@ -119,6 +126,8 @@ class Fetching implements OriginHandler, GrowingSource {
     }
     t.onClientGone = () => this.#clientGone()
     t.outcome.hierarchy = this.#routes[0].hierarchy
+    t.outcome.server = this.#routes[0].target // until another one is reached
+    t.outcome.serverContentBytes = 0
     t.waitsForServer = true
     this.#fetch = session.service.chainer.fetch(session, this.#routes, this.#request(), this)
   }
@@ -346,6 +355,7 @@ class Fetching implements OriginHandler, GrowingSource {
 
   onData(chunk: Buffer): boolean {
     const t = this.#t
+    t.outcome.serverContentBytes += chunk.length
     if (this.#shared && this.#growing !== null) {
       this.#growing.append(chunk)
       return !this.#paused
@@ -361,6 +371,7 @@ class Fetching implements OriginHandler, GrowingSource {
   onEnd(trailers: readonly string[]): void {
     const t = this.#t
     this.#fetch = null
+    this.#timed()
     if (this.#confirmed !== null) {
       this.#settle(this.#confirmed)
       return
@@ -397,6 +408,7 @@ class Fetching implements OriginHandler, GrowingSource {
     const t = this.#t
     if (this.#fetch !== null) t.outcome.attempts = this.#fetch.attempts
     this.#fetch = null
+    this.#timed()
     this.#writer?.abandon()
     this.#writer = null
     if (!this.#over && !t.headSent) {
@@ -423,6 +435,14 @@ class Fetching implements OriginHandler, GrowingSource {
     this.#growing?.fail()
     this.#growing = null
     this.#end(next)
+  }
+
+  /** %<pt and %<tt: with one server asked they are the same. */
+  #timed(): void {
+    const t = this.#t
+    const took = elapsed(this.#startedMono, t.client.deps.clock.mono())
+    t.outcome.serverResponseMs = took
+    t.outcome.serverTotalMs = Math.max(0, t.outcome.serverTotalMs) + took
   }
 
   /** What happens to the client is no longer this fetch's business. */

@@ -30,7 +30,10 @@ export const verifyHost = (t: Transaction): boolean | Promise<boolean> => {
   if (literal !== null) return literal === destination.address ? confirm(t, named) : disagree(t, 'it is another address')
   const resolved = client.deps.names.lookup(target.host)
   if (!(resolved instanceof Promise)) return judge(t, named, resolved)
-  return withPatience(t, resolved).then(answer => judge(t, named, answer))
+  return withPatience(t, resolved).then(answer => {
+    t.waitedForNames(now)
+    return judge(t, named, answer)
+  })
 }
 
 const judge = (t: Transaction, named: string, resolved: Resolved | null): boolean => {

@@ -29,7 +29,7 @@ export const refuse = (t: Transaction): Next => {
     t.client.connection.close('aborted')
     return 'finish'
   }
-  if (o.result === 'NONE_NONE' && t.parsed !== null && failure.side !== 'client') o.result = resultOf(failure)
+  if (o.result === 'NONE_NONE' && t.parsed !== null && failure.side !== 'client') o.result = resultOf(failure, o.method)
   const page = errorPage({
     code: failure.code,
     uri: o.uri,
@@ -47,8 +47,9 @@ export const refuse = (t: Transaction): Next => {
   return 'finish'
 }
 
-const resultOf = (failure: ProxyError): ResultCode => {
+const resultOf = (failure: ProxyError, method: string): ResultCode => {
   if (denials.has(failure.code)) return 'TCP_DENIED'
+  if (method === 'CONNECT') return 'NONE_NONE' // as Squid: nothing was asked of the server
   return failure.side === 'server' || serverless.has(failure.code) ? 'TCP_MISS' : 'NONE_NONE'
 }
 

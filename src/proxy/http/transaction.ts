@@ -92,6 +92,11 @@ export class Transaction {
     return this.#over
   }
 
+  /** Adds to %dt what a question to the resolver took. */
+  waitedForNames(since: MonoMs): void {
+    this.outcome.dnsMs = Math.max(0, this.outcome.dnsMs) + (this.client.deps.clock.mono() - since)
+  }
+
   limit(delay: DurationMs): void {
     this.client.limit(delay)
   }
