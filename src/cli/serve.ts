@@ -1,3 +1,4 @@
+import type { FdEntry } from '../../comm/index.ts'
 import { armRegexGuard } from '../acl/index.ts'
 import { endpointText, systemClock } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
@@ -72,7 +73,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
         machine.rotate()
         log.write('main', 1, 'logs rotated')
       },
-      debug: () => toggleDebug(config, log),
+      debug: () => toggleDebug(config, log, machine),
       shutdown: () => stop(config.shutdown_lifetime, 'Preparing for shutdown'),
       interrupt: () => stop(0, 'Stopping at once'),
     })
@@ -119,11 +120,24 @@ const logConf = (config: Config): DebugLogConf => ({
 
 let debugging = false
 
-/** SIGUSR2: everything, and back. */
-const toggleDebug = (config: Config, log: DebugLog): void => {
+/** SIGUSR2: everything, and back. What is open at that moment is written down. */
+const toggleDebug = (config: Config, log: DebugLog, machine: Machine): void => {
   debugging = !debugging
   log.configure({ ...logConf(config), levels: debugging ? [{ section: 'ALL', level: 9 }] : config.debug_options.levels })
   log.write('main', 1, `full debugging ${debugging ? 'on' : 'off'}`)
+  if (!debugging) return
+  const table = machine.comm.fdTable()
+  for (const entry of table.slice(0, fdLinesMax)) log.write('descriptors', 1, fdLine(entry))
+  log.write('descriptors', 1, `${table.length} descriptors of ${machine.comm.budget.fdMax}`)
+}
+
+/** A log is for reading. */
+const fdLinesMax = 1000
+
+const fdLine = (entry: FdEntry): string => {
+  const ends = [entry.local, entry.peer].map(end => (end === null ? '-' : endpointText(end))).join(' ')
+  const seconds = (n: number) => Math.round(n / 1000)
+  return `fd ${entry.fd} ${entry.kind} ${ends} in ${entry.bytesRead} out ${entry.bytesWritten} age ${seconds(entry.ageMs)} s deadline ${seconds(entry.deadlineMs)} s ${entry.note}`
 }
 
 /**

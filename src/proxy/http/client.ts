@@ -50,11 +50,14 @@ export class HttpClient implements ConnectionReader, Speaker {
   #windingUp = false
   #discarded = 0
   #transaction: Transaction | null = null
+  #draining = false
+  readonly #onGone: (client: HttpClient) => void
 
-  constructor(deps: HttpDeps, port: HttpPort, session: Session) {
+  constructor(deps: HttpDeps, port: HttpPort, session: Session, onGone: (client: HttpClient) => void) {
     this.deps = deps
     this.port = port
     this.session = session
+    this.#onGone = onGone
     this.connection = session.client
     this.bornAt = deps.clock.mono()
     session.speaker = this
@@ -110,7 +113,7 @@ export class HttpClient implements ConnectionReader, Speaker {
     if (transaction !== this.#transaction) return
     this.#transaction = null
     if (this.#phase === 'gone') return
-    if (!transaction.keepAlive) {
+    if (!transaction.keepAlive || this.#draining) {
       this.#linger()
       return
     }
@@ -131,6 +134,13 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#windingUp = true
     if (this.#phase === 'start' || this.#phase === 'idle') this.connection.close('shutdown')
     else if (this.#transaction !== null) this.#transaction.keepAlive = false
+  }
+
+  /** The process is stopping. */
+  drain(): void {
+    this.#draining = true
+    if (this.#phase === 'start' || this.#phase === 'idle') this.connection.close('shutdown')
+    else if (this.#transaction !== null && !this.#transaction.headSent) this.#transaction.keepAlive = false
   }
 
   /** The connection belongs to a relay from here on; answers bytes that came early. */
@@ -192,6 +202,7 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#transaction = null
     this.#phase = 'gone'
     this.#drop()
+    this.#onGone(this)
     if (transaction === null) return
     transaction.content?.fail(new ProxyError('client-aborted', why, { side: 'client' }))
     transaction.clientClosed(why)
