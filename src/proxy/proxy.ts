@@ -7,6 +7,4 @@ import type { Session } from '../service/session.ts'
 export interface Proxy {
   readonly name: string
   run(session: Session): void
-  /** The process is stopping: sessions that only wait for the next request end, the others after their present one. */
-  drain?(): void
 }

@@ -15,7 +15,8 @@ import { Transaction } from './transaction.ts'
 //          ┌────────────── next request ◄──────────────┐
 //   head ──┴─► transaction in work ──► response written ┴─► idle, or lingering and closed
 //
-// While a transaction is in work further bytes are its content, or a pipelined request that waits in `held`.
+// While a transaction is in work further bytes are its content, or a pipelined request that waits in `held`. It waits
+// there too while responses wait in our memory: whoever asks for much and takes nothing is not asked what else he wants.
 
 /** Bytes of pipelined requests that may wait; more stay in the kernel. */
 const heldMax = 64 * 1024
@@ -48,16 +49,17 @@ export class HttpClient implements ConnectionReader, Speaker {
   #deferred = false
   #consuming = false
   #windingUp = false
+  /** Output waits in our memory; onDrain is owed. */
+  #full = false
+  /** What waited at the last deadline; -1 = nothing. */
+  #waited = -1
   #discarded = 0
   #transaction: Transaction | null = null
-  #draining = false
-  readonly #onGone: (client: HttpClient) => void
 
-  constructor(deps: HttpDeps, port: HttpPort, session: Session, onGone: (client: HttpClient) => void) {
+  constructor(deps: HttpDeps, port: HttpPort, session: Session) {
     this.deps = deps
     this.port = port
     this.session = session
-    this.#onGone = onGone
     this.connection = session.client
     this.bornAt = deps.clock.mono()
     session.speaker = this
@@ -105,7 +107,14 @@ export class HttpClient implements ConnectionReader, Speaker {
       return
     }
     this.#hold(slab, start, end)
-    this.#consumeHeld()
+    if (!this.#full) this.#consumeHeld()
+  }
+
+  /** As Connection.write. What has to wait makes the next request wait. */
+  write(a: Buffer | string, b: Buffer | string | null = null, c: Buffer | string | null = null): boolean {
+    if (this.connection.write(a, b, c)) return true
+    this.#full = true
+    return false
   }
 
   /** The request after this one, when its bytes are here already. Called when a transaction that had to wait is over. */
@@ -113,34 +122,19 @@ export class HttpClient implements ConnectionReader, Speaker {
     if (transaction !== this.#transaction) return
     this.#transaction = null
     if (this.#phase === 'gone') return
-    if (!transaction.keepAlive || this.#draining) {
+    if (!transaction.keepAlive) {
       this.#linger()
       return
     }
     this.#phase = 'idle'
     if (this.#consuming) return // the loop in #consume goes on
-    if (this.#held === null) {
-      this.#rest()
-      return
-    }
-    this.#consumeHeld()
-    if (this.#deferred && this.#heldBytes <= heldMax) {
-      this.#deferred = false
-      this.connection.resumeRead()
-    }
+    this.#goOn()
   }
 
   windUp(): void {
     this.#windingUp = true
-    if (this.#phase === 'start' || this.#phase === 'idle') this.connection.close('shutdown')
+    if (this.#phase === 'start' || this.#phase === 'idle') this.#leave('shutdown')
     else if (this.#transaction !== null) this.#transaction.keepAlive = false
-  }
-
-  /** The process is stopping. */
-  drain(): void {
-    this.#draining = true
-    if (this.#phase === 'start' || this.#phase === 'idle') this.connection.close('shutdown')
-    else if (this.#transaction !== null && !this.#transaction.headSent) this.#transaction.keepAlive = false
   }
 
   /** The connection belongs to a relay from here on; answers bytes that came early. */
@@ -161,7 +155,7 @@ export class HttpClient implements ConnectionReader, Speaker {
 
   // ---- the other events of a connection
 
-  onEnd(connection: Connection): void {
+  onEnd(): void {
     if (this.#phase === 'busy' && this.#transaction !== null) {
       const content = this.#transaction.content
       if (content !== null && !content.complete) {
@@ -171,12 +165,16 @@ export class HttpClient implements ConnectionReader, Speaker {
       return
     }
     if (this.#phase === 'head') this.#refuseBroken('bad-request', 'the connection ended within a request head')
-    else connection.close(this.#phase === 'lingering' ? 'done' : 'peer-closed')
+    else if (this.#held !== null && this.policy.halfClosedClients) return // #rest ends it when all are answered
+    else this.#leave(this.#phase === 'lingering' ? 'done' : 'peer-closed')
   }
 
   onDrain(): void {
+    this.#full = false
+    this.#waited = -1
     if (this.#phase === 'lingering') this.connection.setTimeout(lingerMs)
-    else this.#transaction?.drained()
+    else if (this.#transaction !== null) this.#transaction.drained()
+    else if (this.#phase === 'idle') this.#goOn()
   }
 
   onTimeout(connection: Connection): void {
@@ -184,7 +182,8 @@ export class HttpClient implements ConnectionReader, Speaker {
       case 'start':
       case 'idle':
       case 'lingering':
-        connection.close(this.#phase === 'lingering' ? 'done' : 'timeout')
+        if (this.#stillTakes()) connection.setTimeout(this.policy.timeouts.write)
+        else connection.close(this.#phase === 'lingering' ? 'done' : 'timeout')
         return
       case 'head':
         this.#refuseBroken('request-timeout', 'the request head was not complete in time')
@@ -202,7 +201,6 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#transaction = null
     this.#phase = 'gone'
     this.#drop()
-    this.#onGone(this)
     if (transaction === null) return
     transaction.content?.fail(new ProxyError('client-aborted', why, { side: 'client' }))
     transaction.clientClosed(why)
@@ -213,7 +211,7 @@ export class HttpClient implements ConnectionReader, Speaker {
   #consume(bytes: Buffer, start: number, end: number): void {
     this.#consuming = true
     let at = start
-    while (at < end && this.#transaction === null && this.#phase !== 'lingering' && this.#phase !== 'gone') {
+    while (at < end && this.#transaction === null && !this.#full && this.#phase !== 'lingering' && this.#phase !== 'gone') {
       const answer = parseRequestHead(bytes, at, end, this.#limits(), at + this.#scanned)
       this.#scanned = 0
       if (answer.kind === 'more') {
@@ -229,11 +227,8 @@ export class HttpClient implements ConnectionReader, Speaker {
     }
     this.#consuming = false
     if (this.#phase === 'gone' || this.#phase === 'lingering') return
-    if (this.#transaction !== null) {
-      if (at < end) this.#hold(bytes, at, end)
-      return
-    }
-    this.#rest()
+    if (at < end) this.#hold(bytes, at, end)
+    if (this.#transaction === null) this.#rest()
   }
 
   /** Runs the steps of one request; answers where the bytes after its content begin. */
@@ -271,6 +266,19 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#hold(bytes, at, end)
   }
 
+  /** After a response: the requests that are here already, or rest. */
+  #goOn(): void {
+    if (this.#full || this.#held === null) {
+      this.#rest()
+      return
+    }
+    this.#consumeHeld()
+    if (this.#deferred && this.#heldBytes <= heldMax) {
+      this.#deferred = false
+      this.connection.resumeRead()
+    }
+  }
+
   #consumeHeld(): void {
     const held = this.#held
     if (held === null) return
@@ -295,7 +303,7 @@ export class HttpClient implements ConnectionReader, Speaker {
       bytes.copy(this.#held ?? held, this.#heldBytes, start, end)
       this.#heldBytes += more
     }
-    if (this.#phase === 'busy' && this.#heldBytes > heldMax && !this.#deferred) {
+    if (this.#phase !== 'head' && this.#heldBytes > heldMax && !this.#deferred) {
       this.#deferred = true
       this.connection.deferRead()
     }
@@ -321,6 +329,10 @@ export class HttpClient implements ConnectionReader, Speaker {
   #rest(): void {
     this.#phase = 'idle'
     if (this.#facts !== null) forget(this.#facts)
+    if (this.connection.ended && this.#held === null) {
+      this.#leave('peer-closed')
+      return
+    }
     const lifetime = this.policy.timeouts.lifetime - (this.deps.clock.mono() - this.bornAt)
     if (lifetime <= 0) this.#linger()
     else this.connection.setTimeout(Math.min(this.policy.timeouts.idle, lifetime))
@@ -339,17 +351,30 @@ export class HttpClient implements ConnectionReader, Speaker {
   #linger(): void {
     this.#phase = 'lingering'
     this.#drop()
-    this.connection.shutdownWrite()
-    if (this.connection.ended && this.connection.pending === 0) {
-      this.connection.close('done')
+    if (this.connection.ended) {
+      this.#leave('done')
       return
     }
+    this.connection.shutdownWrite()
     if (this.#deferred) {
       this.#deferred = false
       this.connection.resumeRead()
     }
-    // while output is pending its own deadline holds; the drained answer then has this long to be taken
-    this.connection.setTimeout(this.connection.pending > 0 ? this.policy.timeouts.write : lingerMs)
+    this.connection.setTimeout(lingerMs)
+  }
+
+  /** Nothing more is expected of the client; what was answered is still his. */
+  #leave(why: CloseReason): void {
+    this.connection.setTimeout(this.policy.timeouts.write)
+    this.connection.closeAfterFlush(why)
+  }
+
+  /** At a deadline: output waits, and not all of what waited at the last one. */
+  #stillTakes(): boolean {
+    const { pending } = this.connection
+    const moves = pending > 0 && pending !== this.#waited
+    this.#waited = pending
+    return moves
   }
 }
 

@@ -77,12 +77,12 @@ const send = (
   o.responseFields = new HeadView(head)
   o.responseHeadBytes = head.length + tail.length
   o.responseBytes = o.responseHeadBytes + bodyBytes
-  const connection = t.client.connection
+  const { client } = t
   let taken: boolean
-  if (body.length <= 1) taken = connection.write(head, tail, body[0] ?? null)
+  if (body.length <= 1) taken = client.write(head, tail, body[0] ?? null)
   else {
-    taken = connection.write(head, tail)
-    for (const piece of body) taken = connection.write(piece)
+    taken = client.write(head, tail)
+    for (const piece of body) taken = client.write(piece)
   }
   if (!taken) t.limit(t.policy.timeouts.write)
   return 'finish'

@@ -34,7 +34,7 @@ export const sendWhole = (
   t.outcome.status = status
   t.outcome.responseHeadBytes = head.length
   t.outcome.responseBytes = head.length + (body?.length ?? 0)
-  t.client.connection.write(head, body)
+  t.client.write(head, body)
   t.limit(t.policy.timeouts.write)
 }
 
@@ -43,7 +43,7 @@ export const sendHead = (t: Transaction, head: string): void => {
   t.headSent = true
   t.outcome.responseHeadBytes = head.length
   t.outcome.responseBytes = head.length
-  t.client.connection.write(head)
+  t.client.write(head)
 }
 
 /** RFC 9112 6.3, from the sender's side. */
@@ -60,12 +60,12 @@ export const writeContent = (t: Transaction, piece: Buffer): boolean => {
   if (t.framing === 'none' || piece.length === 0) return true
   t.outcome.responseBytes += piece.length
   t.limit(t.policy.timeouts.write)
-  const { connection } = t.client
-  return t.framing === 'chunked' ? connection.write(chunkHead(piece.length), piece, '\r\n') : connection.write(piece)
+  const { client } = t
+  return t.framing === 'chunked' ? client.write(chunkHead(piece.length), piece, '\r\n') : client.write(piece)
 }
 
 export const endContent = (t: Transaction, trailers: readonly string[]): void => {
-  if (t.framing === 'chunked') t.client.connection.write(lastChunk(Fields.from(trailers)))
+  if (t.framing === 'chunked') t.client.write(lastChunk(Fields.from(trailers)))
 }
 
 /** Ends a response that cannot be completed, so that the client can tell. */
