@@ -83,7 +83,7 @@ export class Wire {
       this.#bytes = this.#bytes.subarray(used)
       if (reader.failed !== null) throw new Error(`broken content: ${reader.failed.why}`)
       if (reader.done) break
-      if (this.#ended && reader.end()) break
+      if (this.#ended && this.#error === null && reader.end()) break // a reset ends nothing well
       await this.#more(`content after ${reader.bytes} bytes`)
     }
     return Buffer.concat(parts).toString('latin1')

@@ -334,8 +334,9 @@ export class HttpClient implements ConnectionReader, Speaker {
       return
     }
     const lifetime = this.policy.timeouts.lifetime - (this.deps.clock.mono() - this.bornAt)
+    if (this.#full) this.#waited = this.connection.pending
     if (lifetime <= 0) this.#linger()
-    else this.connection.setTimeout(Math.min(this.policy.timeouts.idle, lifetime))
+    else this.connection.setTimeout(Math.min(this.#full ? this.policy.timeouts.write : this.policy.timeouts.idle, lifetime))
   }
 
   /** A request that could not be read is answered and ends the connection. */

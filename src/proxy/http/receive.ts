@@ -12,6 +12,10 @@ export const receive = (t: Transaction): Next => {
   if (head.framing.length > t.policy.limits.requestContentMax) {
     return t.refuse('content-too-large', `more than ${t.policy.limits.requestContentMax} bytes`)
   }
+  // RFC 1945 7.2.2; in HTTP/1.1 no length means no content (RFC 9112 6.3)
+  if (head.versionMinor === 0 && head.framing.kind === 'none' && (head.method === 'POST' || head.method === 'PUT')) {
+    return t.refuse('length-required', 'the content of an HTTP/1.0 request needs a Content-Length')
+  }
   if (head.connect !== null) {
     t.target = { scheme: 'tunnel', host: head.connect.host, port: head.connect.port, path: '' }
     t.outcome.uri = `${hostText(head.connect.host)}:${head.connect.port}`
@@ -21,7 +25,11 @@ export const receive = (t: Transaction): Next => {
   if (target === null) return t.refuse('bad-target', 'a forward proxy needs the whole address of what is asked for')
   t.target = target
   t.outcome.uri = uriText(target.scheme, target.host, target.port, target.path)
-  return 'admit'
+  // what came with the head and cannot be read is nothing an origin should see the beginning of
+  const broken = t.content === null ? null : t.content.failure
+  if (broken === null) return 'admit'
+  t.failure = broken
+  return 'refuse'
 }
 
 /** The scheme is the port's; the authority is Host as sent, or the address the client connected to. */

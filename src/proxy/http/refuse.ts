@@ -24,7 +24,8 @@ export const refuse = (t: Transaction): Next => {
   o.errorDetail = failure.message
   if (failure.code === 'bad-request' || t.parsed === null) CountHttp.broken++
   if (failure.side === 'server' || failure.cause !== undefined) t.client.deps.notices.serverFailure(o.uri, failure)
-  if (!connectionSurvives.has(failure.code)) t.keepAlive = false
+  // content that is still coming would have to be read to its end to find the next request
+  if (!connectionSurvives.has(failure.code) || (t.content !== null && !t.content.complete)) t.keepAlive = false
   if (errorTable[failure.code].status === 0) {
     t.client.connection.close('aborted')
     return 'finish'

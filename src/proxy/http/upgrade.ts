@@ -38,7 +38,8 @@ class Exchange implements ConnectionReader {
     this.#limits = t.policy.limits.responseHead
   }
 
-  onData(_server: Connection, slab: Buffer, start: number, end: number): void {
+  onData(server: Connection, slab: Buffer, start: number, end: number): void {
+    server.setTimeout(this.#t.policy.timeouts.read)
     if (this.#body !== null) {
       this.#pass(slab, start, end)
       return
@@ -105,7 +106,10 @@ class Exchange implements ConnectionReader {
     if (head.framing.kind === 'chunked') pairs.push('Transfer-Encoding', 'chunked')
     sendHead(t, `${headText(head.status, head.reason, pairs)}${connectionLine(t)}\r\n`)
     this.#body = new BodyReader(head.framing)
-    t.onDrained = () => this.#server.resumeRead()
+    t.onDrained = () => {
+      this.#server.setTimeout(t.policy.timeouts.read)
+      this.#server.resumeRead()
+    }
     this.#pass(bytes, at, end)
   }
 
@@ -116,7 +120,10 @@ class Exchange implements ConnectionReader {
     if (rest > start) {
       this.#t.outcome.responseBytes += rest - start
       const copy = Buffer.from(bytes.subarray(start, rest))
-      if (!this.#t.client.connection.write(copy)) this.#server.deferRead()
+      if (!this.#t.client.write(copy)) {
+        this.#server.deferRead()
+        this.#server.setTimeout(0) // the client's turn
+      }
     }
     if (body.failed !== null) this.#fail(new ProxyError('bad-response', body.failed.why, { side: 'server' }))
     else if (body.done) this.#done()
@@ -140,13 +147,14 @@ class Exchange implements ConnectionReader {
 
   onEnd(): void {
     if (this.#body?.end()) this.#done()
+    else if (this.#server.bytesRead === 0) this.#fail(new ProxyError('empty-response', 'the server closed without a byte', { side: 'server' }))
     else this.#fail(new ProxyError('read-error', 'the server closed within its response', { side: 'server' }))
   }
 
   onDrain(): void {}
 
   onTimeout(): void {
-    this.#fail(new ProxyError('read-timeout', 'no answer to Upgrade', { side: 'server' }))
+    this.#fail(new ProxyError('read-timeout', 'no answer to Upgrade', { side: 'server', errno: 'ETIMEDOUT' }))
   }
 
   onClose(_server: Connection, why: CloseReason): void {
