@@ -172,7 +172,11 @@ export class Transaction {
   abort(code: ErrorCode): void {
     if (this.#over) return
     this.outcome.error = code
-    this.client.connection.close('aborted')
+    const { connection } = this.client
+    // What a client does not take would wait for it in the kernel long after we are done with it; and where the close is
+    // the end mark, only a reset says that the end was not reached.
+    if (code === 'client-stalled' || this.framing === 'close') connection.resetClose('aborted')
+    else connection.close('aborted')
   }
 
   /** The client connection is gone. */
