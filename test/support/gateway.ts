@@ -181,6 +181,9 @@ export const anonymousBytes = (pid: number): number => {
 
 export const descriptorCount = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length
 
+/** What a process started here may have: Node raises its soft limit to the hard one. */
+export const descriptorLimit = (): number => Number(/^Max open files +\d+ +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1] ?? 1024)
+
 export const isAlive = (pid: number): boolean => {
   try {
     return !/^State:\s+[ZX]/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))
