@@ -175,6 +175,9 @@ napi_value init(napi_env env, napi_value exports) {
   napi_value revision = nullptr;
   napi_create_int32(env, kRevision, &revision);
   napi_set_named_property(env, exports, "revision", revision);
+  napi_value sources = nullptr;
+  napi_create_string_latin1(env, GLASSQUID_SOURCES, NAPI_AUTO_LENGTH, &sources);
+  napi_set_named_property(env, exports, "sources", sources);
   put(env, exports, "createEngine", create_engine, instance);
   export_kernel(env, exports);
   return exports;

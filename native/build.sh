@@ -35,10 +35,13 @@ include=${NODE_INCLUDE:-$(ls -d ../node_modules/node-linux-*/include/node 2>/dev
 [ -f "$include/node_api.h" ] || { echo "no Node headers: run 'npm ci' first, or set NODE_INCLUDE" >&2; exit 1; }
 command -v "$cxx" >/dev/null || { echo "no compiler: install ${cxx} (Debian: apt install $cxx)" >&2; exit 1; }
 
+# what it was built from: a test compares it with the sources, so that prebuilds are not forgotten
+sources=$(cat ./*.h ./*.cc | sha256sum | cut -c1-16)
+
 mkdir -p "$(dirname "$out")"
 # written beside and renamed: a running process keeps the file it has mapped
 "$cxx" -std=c++20 $tune -fPIC -shared -fno-exceptions -fno-rtti -pthread \
-  -Wall -Wextra -Wshadow -Werror -D_GNU_SOURCE -DNAPI_VERSION=9 -DNODE_GYP_MODULE_NAME=glassquid \
+  -Wall -Wextra -Wshadow -Werror -D_GNU_SOURCE -DNAPI_VERSION=9 -DNODE_GYP_MODULE_NAME=glassquid -DGLASSQUID_SOURCES="\"sources $sources\"" \
   -isystem "$include" -Wl,-z,relro,-z,now -o "$out.new" ./*.cc
 mv "$out.new" "$out"
 echo "native/$out $(wc -c <"$out") bytes"

@@ -12,6 +12,8 @@ import { fileURLToPath } from 'node:url'
 /** Answers that are negative are minus errno, unless said otherwise. */
 export interface Addon {
   readonly revision: number
+  /** `sources` and a digest of the files it was built from. */
+  readonly sources: string
   createEngine(
     slab: Uint8Array,
     output: Uint8Array,
