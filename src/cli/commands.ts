@@ -10,27 +10,11 @@ import {
   ruleText,
   type TakeWish,
 } from '../intercept/index.ts'
-import { type Control, controlSignals, type RulesWish, type Common, usage, type Wish } from './arguments.ts'
+import { type Control, controlSignals, type RulesWish, type Common } from './arguments.ts'
 import { loadConf, tellOnStderr } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
-import { version } from './version.ts'
 
 // The commands that end by themselves. Each answers its exit code.
-
-export const showVersion = (): number => {
-  process.stdout.write(`glassquid ${version} (Node ${process.versions.node})\n`)
-  return 0
-}
-
-export const showHelp = (topic: Extract<Wish, { kind: 'help' }>['topic']): number => {
-  process.stdout.write(usage(topic))
-  return 0
-}
-
-export const showWrong = (message: string): number => {
-  process.stderr.write(`glassquid: ${message}\n${usage(null)}`)
-  return 1
-}
 
 /** `-k parse`: remarks on standard error, as Squid has them; 0 or 1. */
 export const checkConf = (common: Common): number => {

@@ -1,27 +1,25 @@
 import { unreachable } from '../base/index.ts'
 import { readArguments } from './arguments.ts'
-import { checkConf, controlRunning, createFolders, rules, showHelp, showVersion, showWrong } from './commands.ts'
+import { showHelp, showVersion, showWrong } from './words.ts'
 
-// Words in, exit code out. Each command is a function elsewhere; this is only where they part.
+// Words in, exit code out. Each command is a function elsewhere, loaded only when it is wanted; this is where they part.
 
 const main = async (words: readonly string[]): Promise<number> => {
   const wish = readArguments(words)
   switch (wish.kind) {
     case 'serve': {
-      // loaded only when wanted: the commands start faster without it
       const { serve } = await import('./serve.ts')
       return serve(wish)
     }
     case 'create':
-      return createFolders(wish)
+      return (await commands()).createFolders(wish)
     case 'parse':
-      return checkConf(wish)
+      return (await commands()).checkConf(wish)
     case 'control':
-      return controlRunning(wish.control, wish)
+      return (await commands()).controlRunning(wish.control, wish)
     case 'rules':
-      return rules(wish)
+      return (await commands()).rules(wish)
     case 'lab': {
-      // loaded only when wanted: the daemon does not carry it
       const { runLab } = await import('../intercept/index.ts')
       return runLab(wish)
     }
@@ -35,5 +33,7 @@ const main = async (words: readonly string[]): Promise<number> => {
       return unreachable(wish)
   }
 }
+
+const commands = () => import('./commands.ts')
 
 process.exitCode = await main(process.argv.slice(2))
