@@ -95,11 +95,11 @@ const afterAccess = (t: Transaction, decision: Decision): Next => {
 
 const wayOf = (t: Transaction): Next => {
   const head = t.head
-  if (head.method === 'CONNECT') return 'tunnel'
-  // as Squid: a Host field must not make an accelerator an open proxy
+  // as Squid: neither a Host field nor CONNECT must make an accelerator an open proxy
   if (t.client.port.accel?.allowDirect === false) {
     return t.refuse('no-route', 'this accelerator port has no peer for the site, and no allow-direct')
   }
+  if (head.method === 'CONNECT') return 'tunnel'
   if (t.target?.scheme !== 'http') return t.refuse('unsupported-method', 'only http is carried in clear text')
   if ((head.method === 'TRACE' || head.method === 'OPTIONS') && endsHere(t)) return 'refuse'
   if (head.upgrade !== null && head.framing.kind === 'none' && leavesHttp(head.upgrade)) return 'tunnel'
@@ -107,6 +107,8 @@ const wayOf = (t: Transaction): Next => {
     t.mayCache = allowedNow(t)
     return t.mayCache ? 'lookup' : 'fetch'
   }
+  // RFC 9110 9.3.3: what it brings may be what a later GET would
+  if (head.method === 'POST') t.mayCache = allowedNow(t)
   return 'fetch'
 }
 

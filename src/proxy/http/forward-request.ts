@@ -1,4 +1,6 @@
-import { authorityText, endToEndFields, type Fields, maxForwards, viaText } from '../../http/index.ts'
+import {
+  authorityText, defaultPort, endToEndFields, type Fields, type HostPort, maxForwards, type TargetUri, viaText,
+} from '../../http/index.ts'
 import type { RouteHint } from '../../router/router.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -9,15 +11,7 @@ export const passedFields = (t: Transaction): Fields => endToEndFields(t.fields)
 
 /** The fields to send in order: Host first, then those passed on, our marks at the end. */
 export const originPairs = (t: Transaction, fields: Fields): string[] => {
-  const target = t.target
-  // RFC 9112 3.2.2: with an absolute target Host is made from it. Otherwise what the client said, letter by letter.
-  const host =
-    t.head.form === 'origin' && t.head.host !== null
-      ? t.head.host
-      : target === null
-        ? ''
-        : authorityText(target.scheme, target.host, target.port)
-  const pairs = ['Host', host]
+  const pairs = ['Host', hostOf(t)]
   for (let i = 0; i < fields.size; i++) {
     if (!ours.has(fields.lowerAt(i))) pairs.push(fields.nameAt(i), fields.valueAt(i))
   }
@@ -26,6 +20,23 @@ export const originPairs = (t: Transaction, fields: Fields): string[] => {
   if (t.policy.via) appendVia(t, pairs)
   return pairs
 }
+
+/**
+ * RFC 9112 3.2.2: with an absolute target Host is made from it. Otherwise what the client said, letter by letter, unless
+ * an accelerator port has put another site or port in its place: the origin must see what the response is stored under.
+ */
+const hostOf = (t: Transaction): string => {
+  const { target, head } = t
+  const said = head.form === 'origin' && head.host !== null ? head.host : null
+  if (target === null) return said ?? ''
+  if (said !== null && (t.client.port.accel === null || namesTarget(head.hostPort, target))) return said
+  return authorityText(target.scheme, target.host, target.port)
+}
+
+const namesTarget = (named: HostPort | null, target: TargetUri): boolean =>
+  named !== null && named.host === target.host && portOf(named.port, target) === portOf(target.port, target)
+
+const portOf = (port: number, target: TargetUri): number => (port === 0 ? defaultPort(target.scheme) : port)
 
 /** Written anew below, or by whoever frames the message. */
 const ours = new Set(['host', 'expect', 'content-length', 'x-forwarded-for', 'max-forwards'])

@@ -21,8 +21,8 @@ export const receive = (t: Transaction): Next => {
     t.outcome.uri = `${hostText(head.connect.host)}:${head.connect.port}`
     return 'admit'
   }
-  const target = head.absolute ?? originForm(t)
-  if (target === null) return t.refuse('bad-target', 'a forward proxy needs the whole address of what is asked for')
+  const target = t.client.port.accel?.vhost === false ? originForm(t) : (head.absolute ?? originForm(t))
+  if (target === null) return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
   t.target = target
   t.outcome.uri = uriText(target.scheme, target.host, target.port, target.path)
   // what came with the head and cannot be read is nothing an origin should see the beginning of
@@ -32,18 +32,22 @@ export const receive = (t: Transaction): Next => {
   return 'refuse'
 }
 
+const wholeAddressWanted = 'a forward proxy needs the whole address of what is asked for'
+const siteWanted = 'the request names no site, and this port has no defaultsite'
+
 /** The scheme is the port's; the authority is Host as sent, or the address the client connected to. */
 const originForm = (t: Transaction): TargetUri | null => {
   const port = t.client.port
   if (port.mode === 'forward') return null
   const head = t.head
-  const path = head.target === '*' ? '' : head.target
+  const path = head.form === 'asterisk' ? '' : (head.absolute?.path ?? head.target)
   if (port.accel !== null) return accelerated(t, port.accel, path)
   if (head.hostPort !== null) return { scheme: 'http', host: head.hostPort.host, port: head.hostPort.port, path }
   const destination = t.client.session.destination
   return { scheme: 'http', host: destination.address, port: portToName('http', destination.port), path }
 }
 
+/** With no-vhost whatever site the client names, in Host or in the target, is not looked at (Squid). */
 const accelerated = (t: Transaction, accel: NonNullable<HttpPort['accel']>, path: string): TargetUri | null => {
   const named = accel.vhost ? t.head.hostPort : null
   const site = named ?? accel.defaultSite
