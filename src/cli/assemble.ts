@@ -4,7 +4,7 @@ import { Collapse, MemoryStore, type StoreLimits } from '../cache/index.ts'
 import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool, usualOriginLimits } from '../chainer/index.ts'
 import type { Config, PortConfig } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
-import { createHttpProxy, type HttpDeps } from '../proxy/index.ts'
+import { createHttpProxy, type HttpDeps, Revalidations } from '../proxy/index.ts'
 import { createInbandRouter, createTransparentRouter, type Router } from '../router/index.ts'
 import { createService, type NamedService } from '../service/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
@@ -64,6 +64,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     policy: { current: loaded.policy.http },
     store,
     collapse,
+    revalidations: new Revalidations(),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
     accessNames: accessNames(() => resolver),
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),

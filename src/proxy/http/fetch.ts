@@ -1,8 +1,7 @@
 import { elapsed, type Endpoint, type MonoMs, ProxyError, type WallMs } from '../../base/index.ts'
 import {
-  addConditions, type Admission, admit, afterHead, freshened, type Growing, type GrowingSource, invalidatedKeys,
-  isConditional, isOriginFailure, keepFreshened, mayCollapse, namedBy304, staleOnError, type StoredResponse,
-  supersedesStored, type Validation, validationOf, type Writer,
+  addConditions, type Admission, type Growing, type GrowingSource, isConditional, isOriginFailure, mayCollapse,
+  staleOnError, type StoredResponse, type Validation, validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import { endToEndFields, Fields, httpDate, isIdempotent } from '../../http/index.ts'
@@ -10,8 +9,10 @@ import type { Route, RouteAnswer } from '../../router/router.ts'
 import { CountHttp } from './counters.ts'
 import { follow, followOwn } from './follow.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
-import { keyOf } from './lookup.ts'
-import { breakOff, connectionLine, contentFraming, endContent, headText, sendHead, writeContent } from './response.ts'
+import { admitArrival, confirmedBy, supersede } from './keep.ts'
+import {
+  breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
+} from './response.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -209,10 +210,19 @@ class Fetching implements OriginHandler, GrowingSource {
     const t = this.#t
     const fields = Fields.from(pairs)
     const now = t.client.deps.clock.wall()
+    const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: now }
     t.outcome.serverStatus = status
     t.outcome.attempts = this.#fetch?.attempts ?? 1
+    const coding = undecodable(fields)
+    if (coding !== null) {
+      this.#fetch?.abort()
+      this.onError(new ProxyError('bad-response', `the transfer coding ${coding} cannot be undone`, { side: 'server' }))
+      return
+    }
     if (this.#validation !== null && status === 304) {
-      this.#notModified(this.#validation, fields, now)
+      this.#confirmed = confirmedBy(t, this.#validation, arrival)
+      if (this.#confirmed === null) this.#again = true
+      else t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
       return
     }
     if (this.#validated !== null && isOriginFailure(status) && useStale(t, this.#validated, `the origin answered ${status}`)) {
@@ -220,7 +230,7 @@ class Fetching implements OriginHandler, GrowingSource {
       this.#settle(this.#validated)
       return
     }
-    const admission = this.#admission(status, reason, fields, now)
+    const admission = admitArrival(t, arrival)
     if (admission?.kind === 'store') this.#open(admission)
     else if (this.#growing !== null && t.key !== null) this.#dissolve()
     if (this.#over) {
@@ -235,79 +245,6 @@ class Fetching implements OriginHandler, GrowingSource {
     } else t.onDrained = () => this.resume()
   }
 
-  /** RFC 9111 4.3.4. */
-  #notModified(validation: Validation, fields: Fields, now: WallMs): void {
-    const t = this.#t
-    const update = { fields, requestTime: this.#requestTime, responseTime: now }
-    const named = namedBy304(validation, update)
-    if (named.kind === 'no') {
-      this.#again = true
-      return
-    }
-    const updated = freshened(named.stored, update, t.fields, t.policy.cache)
-    keepFreshened(t.client.deps.store, named.stored, updated, t.fields, t.policy.cache)
-    t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
-    this.#confirmed = updated
-  }
-
-  #admission(status: number, reasonPhrase: string, fields: Fields, now: WallMs): Admission | null {
-    const t = this.#t
-    const { method } = t.head
-    if (t.target === null) return null
-    this.#invalidate(status, fields)
-    if (method === 'HEAD' && status === 200) this.#afterHead(fields, now)
-    if (!t.mayCache) {
-      t.outcome.storeReason = 'bypass'
-      return null
-    }
-    const length = fields.get('content-length')
-    const admission = admit(
-      {
-        method, uri: t.outcome.uri, target: t.target, requestFields: t.fields, status, reasonPhrase, fields,
-        contentLength: length === undefined || method === 'HEAD' ? -1 : Number(length),
-        requestTime: this.#requestTime, responseTime: now,
-        denied: false, unverified: false, // the one is mayCache, the other has a key of its own
-      },
-      keyOf(t, method === 'HEAD' ? 'HEAD' : 'GET'),
-      t.policy.cache,
-    )
-    t.outcome.storeReason = admission.reason
-    if (admission.kind === 'no') this.#supersede(status)
-    return admission
-  }
-
-  /** What a changed resource makes of stored responses (RFC 9111 4.4). */
-  #invalidate(status: number, fields: Fields): void {
-    const t = this.#t
-    if (t.target === null) return
-    const keys = invalidatedKeys(t.head.method, status, t.target, fields)
-    if (keys.length === 0) return
-    const { store, collapse } = t.client.deps
-    // a forged Host must not empty the cache of the site it names
-    for (const key of t.unverified ? [keyOf(t, 'GET'), keyOf(t, 'HEAD')] : keys) {
-      store.invalidate(key)
-      collapse.invalidate(key)
-    }
-  }
-
-  #supersede(status: number): void {
-    const t = this.#t
-    if (t.key !== null && supersedesStored(t.head.method, status)) t.client.deps.store.invalidate(t.key)
-  }
-
-  /** RFC 9111 4.3.5: what a HEAD shows about what a GET has stored. */
-  #afterHead(fields: Fields, now: WallMs): void {
-    const t = this.#t
-    const { store } = t.client.deps
-    const variants = store.peek(keyOf(t, 'GET'))
-    if (variants === null || variants instanceof Promise) return
-    const update = { fields, requestTime: this.#requestTime, responseTime: now }
-    for (const stored of variants) {
-      const after = afterHead(stored, t.fields, update, t.policy.cache)
-      if (after !== stored) store.replace(stored, after)
-    }
-  }
-
   #open(admission: Extract<Admission, { kind: 'store' }>): void {
     const t = this.#t
     const opened = t.client.deps.store.open(admission.response, t.fields)
@@ -319,7 +256,7 @@ class Fetching implements OriginHandler, GrowingSource {
       return
     }
     t.outcome.storeReason = opened.reason
-    this.#supersede(admission.response.status)
+    supersede(t, admission.response.status)
     if (this.#growing !== null) this.#dissolve()
   }
 

@@ -1,5 +1,6 @@
 import { cacheKey, chooseVariant, missed, requestFacts, reuse, unverifiedKey, type Variants } from '../../cache/index.ts'
 import { CountHttp } from './counters.ts'
+import { revalidateBehind } from './revalidate.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -33,6 +34,7 @@ const judge = (t: Transaction, variants: Variants | null): Next => {
   switch (answer.kind) {
     case 'fresh':
     case 'stale':
+      if (answer.reason === 'while-revalidate' && stored !== null) revalidateBehind(t, stored)
       CountHttp.hits++
       return 'deliver'
     case 'validate':

@@ -55,6 +55,17 @@ export const contentFraming = (t: Transaction, status: number, lengthKnown: bool
   return 'close'
 }
 
+/**
+ * RFC 9112 7: a transfer coding of the origin's that we cannot undo, or null. What is under it is not the content, and
+ * must not be passed on or stored as if it were. `identity` is none (RFC 2616 had it, and some still say it).
+ */
+export const undecodable = (fields: Fields): string | null => {
+  const coding = fields.joined('transfer-encoding')
+  if (coding === undefined) return null
+  const lower = coding.toLowerCase()
+  return lower === 'chunked' || lower === 'identity' ? null : coding
+}
+
 /** A piece of content, framed as t.framing says. False: stop until the client has drained. */
 export const writeContent = (t: Transaction, piece: Buffer): boolean => {
   if (t.framing === 'none' || piece.length === 0) return true

@@ -37,7 +37,7 @@ export class Transaction {
   // admit
   /** The Host field was not confirmed by DNS to belong to the address the client went to. */
   unverified = false
-  /** May it be looked up and stored at all. */
+  /** May its response be stored, and a stored one answer it. */
   mayCache = false
 
   // lookup
@@ -129,11 +129,24 @@ export class Transaction {
 
   /** RFC 9211, for a response from the origin. */
   forwardStatusLine(stored: boolean): string {
-    const fwd = this.reuse?.fwd ?? (this.mayCache ? 'miss' : this.head.method === 'GET' ? 'bypass' : 'method')
+    const reads = this.head.method === 'GET' || this.head.method === 'HEAD'
+    const fwd = this.reuse?.fwd ?? (!reads ? 'method' : this.mayCache ? 'miss' : 'bypass')
     return `Cache-Status: ${cacheStatusText(this.policy.cacheName, {
       fwd,
       stored,
     })}\r\n`
+  }
+
+  /** The same request once more, for nobody: what is done behind its client's back. It never gets to a step. */
+  behind(): Transaction {
+    const other = new Transaction(this.client, this.parsed)
+    other.target = this.target
+    other.unverified = this.unverified
+    other.mayCache = this.mayCache
+    other.key = this.key
+    other.variants = this.variants
+    other.outcome.uri = this.outcome.uri
+    return other
   }
 
   // ---- what happens to a transaction from outside

@@ -1,0 +1,83 @@
+import type { WallMs } from '../../base/index.ts'
+import {
+  type Admission, admit, afterHead, freshened, invalidatedKeys, keepFreshened, namedBy304, type StoredResponse,
+  supersedesStored, type Update, type Validation,
+} from '../../cache/index.ts'
+import type { Fields } from '../../http/index.ts'
+import { keyOf } from './lookup.ts'
+import type { Transaction } from './transaction.ts'
+
+// What the head of a response does to the store, whoever it was fetched for: a client, or nobody.
+
+export interface Arrival {
+  readonly status: number
+  readonly reason: string
+  readonly fields: Fields
+  readonly requestTime: WallMs
+  readonly responseTime: WallMs
+}
+
+/** Whether it is to be stored; null = that was not even asked. What is stored already is brought up to date. */
+export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null => {
+  const { method } = t.head
+  const { status, fields } = arrival
+  if (t.target === null) return null
+  invalidate(t, status, fields)
+  if (method === 'HEAD' && status === 200) updateAfterHead(t, arrival)
+  if (!t.mayCache) {
+    t.outcome.storeReason = 'bypass'
+    return null
+  }
+  const length = fields.get('content-length')
+  const admission = admit(
+    {
+      method, uri: t.outcome.uri, target: t.target, requestFields: t.fields, status, reasonPhrase: arrival.reason, fields,
+      contentLength: length === undefined || method === 'HEAD' ? -1 : Number(length),
+      requestTime: arrival.requestTime, responseTime: arrival.responseTime,
+      denied: false, unverified: false, // the one is mayCache, the other has a key of its own
+    },
+    keyOf(t, method === 'HEAD' ? 'HEAD' : 'GET'),
+    t.policy.cache,
+  )
+  t.outcome.storeReason = admission.reason
+  if (admission.kind === 'no') supersede(t, status)
+  return admission
+}
+
+/** RFC 9111 4.4: what a changed resource makes of stored responses. */
+const invalidate = (t: Transaction, status: number, fields: Fields): void => {
+  if (t.target === null) return
+  const keys = invalidatedKeys(t.head.method, status, t.target, fields)
+  if (keys.length === 0) return
+  const { store, collapse } = t.client.deps
+  // a forged Host must not empty the cache of the site it names
+  for (const key of t.unverified ? [keyOf(t, 'GET'), keyOf(t, 'HEAD')] : keys) {
+    store.invalidate(key)
+    collapse.invalidate(key)
+  }
+}
+
+/** What is stored is over when the origin says something else that is not stored. */
+export const supersede = (t: Transaction, status: number): void => {
+  if (t.key !== null && supersedesStored(t.head.method, status)) t.client.deps.store.invalidate(t.key)
+}
+
+/** RFC 9111 4.3.5: what a HEAD shows about what a GET has stored. */
+const updateAfterHead = (t: Transaction, update: Update): void => {
+  const { store } = t.client.deps
+  const variants = store.peek(keyOf(t, 'GET'))
+  if (variants === null || variants instanceof Promise) return
+  for (const stored of variants) {
+    const after = afterHead(stored, t.fields, update, t.policy.cache)
+    if (after !== stored) store.replace(stored, after)
+  }
+}
+
+/** RFC 9111 4.3.4: the stored response that a 304 confirms, as it is now; null = it is about nothing we have. */
+export const confirmedBy = (t: Transaction, validation: Validation, update: Update): StoredResponse | null => {
+  const named = namedBy304(validation, update)
+  if (named.kind === 'no') return null
+  const updated = freshened(named.stored, update, t.fields, t.policy.cache)
+  keepFreshened(t.client.deps.store, named.stored, updated, t.fields, t.policy.cache)
+  return updated
+}
