@@ -49,7 +49,6 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
   if (!armRegexGuard().armed) log.warning('acl', 'this Node has no linear-time regular expressions: patterns are matched step by step, which is slower')
   for (const switchWithoutEffect of common.ignored) log.write('main', 1, `${switchWithoutEffect} has no effect here`)
-  say(machine, log)
   return await new Promise<number>(resolve => {
     let { config } = loaded
     /** One after the other, however fast they are asked for. */
@@ -77,6 +76,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
       shutdown: () => stop(config.shutdown_lifetime, 'Preparing for shutdown'),
       interrupt: () => stop(0, 'Stopping at once'),
     })
+    say(machine, log) // whoever waits for the word may signal at once
   })
 }
 

@@ -9,18 +9,25 @@ export type CarriedOut = { readonly ok: true } | { readonly ok: false; readonly 
 const stepMsMax = 30_000
 
 export const carryOut = (steps: readonly Step[]): CarriedOut => {
+  // looked at before anything is done: a program that is missing half way would leave the first half behind
+  const needed = new Map(steps.filter(step => !mayBeMissing(step)).map(step => [step.command[0], step]))
+  for (const [tool, step] of needed) {
+    if (isMissing(spawnSync(tool, ['-V'], { stdio: 'ignore' }).error)) return { ok: false, reason: readable(step, '', true) }
+  }
   for (const step of steps) {
     if (step.unless !== undefined && run(step.unless, undefined).status === 0) continue
     const ran = run(step.command, step.input)
     if (ran.status === 0) continue
     const said = ran.error?.message ?? ran.stderr.trim()
     if (ran.error === undefined && step.alreadySo?.test(said)) continue
-    // an optional family or table that this machine does not have cannot hold anything of ours either
-    if (isMissing(ran.error) && step.alreadySo !== undefined && step.input === undefined && isRemoval(step)) continue
+    if (isMissing(ran.error) && mayBeMissing(step)) continue
     return { ok: false, reason: readable(step, said, isMissing(ran.error)) }
   }
   return { ok: true }
 }
+
+/** An optional family or table that this machine does not have cannot hold anything of ours either. */
+const mayBeMissing = (step: Step): boolean => step.alreadySo !== undefined && step.input === undefined && isRemoval(step)
 
 const run = (command: readonly [string, ...string[]], input: string | undefined) => {
   const [file, ...args] = command
