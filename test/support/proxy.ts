@@ -20,7 +20,9 @@ export interface RunningProxy {
   stop(): Promise<void>
 }
 
-const common = 'visible_hostname proxy.test\naccess_log none\npid_filename none\nshutdown_lifetime 0 seconds\n'
+const before = 'visible_hostname proxy.test\npid_filename none\nshutdown_lifetime 0 seconds\n'
+/** Ends the list: logs of the test's own come first. */
+const behind = '\naccess_log none\n'
 
 export const startProxy = async (
   conf: string,
@@ -48,7 +50,7 @@ export const startProxy = async (
 }
 
 const loadText = (conf: string) => {
-  const parsed = parseConf({ file: 'test.conf', text: common + conf }, { ...systemWorld(), portZero: true })
+  const parsed = parseConf({ file: 'test.conf', text: before + conf + behind }, { ...systemWorld(), portZero: true })
   const told: string[] = []
   const loaded = compiled(parsed, text => told.push(text))
   if (loaded === null) throw new Error(`the conf of this test is refused:\n${told.join('\n')}`)
