@@ -1,13 +1,15 @@
-import { addressBytes, readable } from '../../native/index.ts'
+import { type Addon, addressBytes, ioctl, readable } from '../../native/index.ts'
 import type { Endpoint } from '../../src/base/index.ts'
 import type { Connection } from '../connection.ts'
 import type { Pausable } from '../fd-budget.ts'
 import {
+  createNatLookup,
   decideGetsockname,
   decideNetfilter,
   direct,
   type NatLookup,
   type OriginalDestination,
+  type OwnEndpointTest,
   sockaddrToEndpoint,
 } from '../nat-lookup/index.ts'
 import type { FdEntry, Listener, ListenOptions } from './engine.ts'
@@ -150,7 +152,7 @@ const nobody: Endpoint = { family: 4, address: '0.0.0.0', port: 0 }
 const lookUp = (
   options: ListenOptions,
   lookup: NatLookup | null,
-  isOwn: (e: Endpoint) => boolean,
+  isOwn: OwnEndpointTest,
   slab: Buffer,
   at: number,
   fd: number,
@@ -167,4 +169,17 @@ const lookUp = (
     default:
       return lookup?.originalDestination({ fd, peer, local }) ?? direct
   }
+}
+
+/** PF and IPFilter are asked through a device, per connection; the others have told all they know at accept. */
+export const deviceLookup = (addon: Addon, { natBackend }: ListenOptions, isOwnEndpoint: OwnEndpointTest): NatLookup | null => {
+  if (natBackend !== 'pf' && natBackend !== 'ipfilter') return null
+  return createNatLookup({
+    backend: natBackend,
+    isOwnEndpoint,
+    kernel: {
+      ioctl: (fd, request, argument, pointers) => ioctl(addon, fd, request, argument, pointers),
+      getsockopt: (fd, level, name, value) => addon.getOption(fd, level, name, value),
+    },
+  })
 }

@@ -3,50 +3,38 @@ import { constants } from 'node:os'
 import {
   type Addon,
   addressBytes,
-  askLocal,
-  askOriginal,
   control,
-  failedStep,
-  ioctl,
   type NativeEngine as NativeCalls,
   readable,
   record,
-  socketBits,
   writable,
 } from '../../native/index.ts'
 import { assert, type Endpoint, ms } from '../../src/base/index.ts'
 import type { Connection } from '../connection.ts'
-import { type CommError, commError, errnoName } from '../error.ts'
-import {
-  createNatLookup,
-  endpointToSockaddr,
-  type NatLookup,
-  sockaddrIn6Bytes,
-  sockaddrToEndpoint,
-} from '../nat-lookup/index.ts'
-import {
-  type Attempt,
-  COMM_REUSEADDR,
-  COMM_TPROXY_LCL,
-  COMM_TPROXY_REM,
-  type ConnectDone,
-  type ConnectOptions,
-  type Engine,
-  type EngineHost,
-  type FdEntry,
-  type Listener,
-  type ListenOptions,
-  type OpenOptions,
-  type Powers,
-  type Relay,
-  type RelayOptions,
-  type SocketDone,
+import { commError, errnoName } from '../error.ts'
+import { sockaddrToEndpoint } from '../nat-lookup/index.ts'
+import type {
+  Attempt,
+  ConnectDone,
+  ConnectOptions,
+  Engine,
+  EngineHost,
+  FdEntry,
+  Listener,
+  ListenOptions,
+  OpenOptions,
+  Powers,
+  Relay,
+  RelayOptions,
+  SocketDone,
 } from './engine.ts'
+import { HandedOverSockets } from './handed-over.ts'
 import { NativeConnection } from './native-connection.ts'
 import { NativeDescriptors } from './native-descriptors.ts'
 import { ConnectionDial, type Dial, SocketDial } from './native-dial.ts'
-import { NativeListener } from './native-listener.ts'
+import { deviceLookup, NativeListener } from './native-listener.ts'
 import { NativeRelay } from './native-relay.ts'
+import { asksOf, attemptedConnect, attemptedListen, openListener, openPlain, socketFailure, startDial } from './native-sockets.ts'
 import { Output } from './output.ts'
 
 // The engine over the addon.
@@ -81,8 +69,7 @@ export class NativeEngine implements Engine {
   readonly #listeners = new Map<number, NativeListener>()
   readonly #dials = new Map<number, Dial>()
   readonly #relays = new Map<number, NativeRelay>()
-  /** Sockets handed to Node: still descriptors to count. */
-  readonly #handedOver = new Map<net.Socket, HandedOver>()
+  readonly #handedOver = new HandedOverSockets()
 
   // what is to be told to owners between the engine's own steps
   #ended: NativeConnection[] = []
@@ -282,6 +269,7 @@ export class NativeEngine implements Engine {
     }
     this.native.closeDoomed()
     this.#scheduled = false
+    if (this.output.waiting) setImmediate(() => this.settleNow())
   }
 
   /** The list is full, or one connection has written very much: it goes now. Owners are told later. */
@@ -357,45 +345,16 @@ export class NativeEngine implements Engine {
 
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener {
     const { endpoint: asked } = options
-    const bindTo = Buffer.alloc(sockaddrIn6Bytes)
-    const length = endpointToSockaddr(asked, bindTo, 0)
-    const flags = (options.flags & ~COMM_TPROXY_REM) | socketBits.noDelay | (options.dualStack ? socketBits.dualStack : 0)
-    const wildcard = asked.address === '0.0.0.0' || asked.address === '::'
-    const asks =
-      (options.natBackend === 'netfilter' ? askOriginal : 0) |
-      (wildcard || options.flags & COMM_TPROXY_LCL || options.natBackend !== 'none' ? askLocal : 0)
-    const fd = this.native.listen(
-      asked.family,
-      flags,
-      bindTo.subarray(0, length),
-      options.mark ?? -1,
-      -1,
-      options.device ?? null,
-      options.backlog,
-      asks,
-    )
-    if (fd < 0) throw this.#failure(fd, { doing: 'listen', endpoint: asked, ...(options.device ? { device: options.device } : {}) })
+    const asks = asksOf(options)
+    const fd = openListener(this.native, options, asks)
+    if (fd < 0) throw socketFailure(fd, attemptedListen(options))
     const endpoint = this.localOf(fd) ?? asked
-    const listener = new NativeListener(this, fd, endpoint, options, asks === 0, this.#lookupFor(options), onConnection)
+    const listener = new NativeListener(this, fd, endpoint, options, asks === 0, deviceLookup(this.addon, options, this.host.ownEndpoints.isOwn), onConnection)
     this.#listeners.set(fd, listener)
     this.host.ownEndpoints.add(endpoint)
     this.host.budget.opened()
     this.host.budget.add(listener)
     return listener
-  }
-
-  #lookupFor(options: ListenOptions): NatLookup | null {
-    const { natBackend: backend } = options
-    if (backend !== 'pf' && backend !== 'ipfilter') return null
-    const { addon } = this
-    return createNatLookup({
-      backend,
-      isOwnEndpoint: this.host.ownEndpoints.isOwn,
-      kernel: {
-        ioctl: (fd, request, argument, pointers) => ioctl(addon, fd, request, argument, pointers),
-        getsockopt: (fd, level, name, value) => addon.getOption(fd, level, name, value),
-      },
-    })
   }
 
   closeListener(listener: NativeListener): void {
@@ -444,21 +403,9 @@ export class NativeEngine implements Engine {
       dial.failLater(commError('EAFNOSUPPORT', 'bind', { doing: 'connect', endpoint: target, source }))
       return dial
     }
-    const to = Buffer.alloc(sockaddrIn6Bytes)
-    const toLength = endpointToSockaddr(target, to, 0)
-    const from = Buffer.alloc(sockaddrIn6Bytes)
-    const fromLength = source === undefined ? 0 : endpointToSockaddr(source, from, 0)
-    const fd = this.native.dial(
-      target.family,
-      (options.flags & ~COMM_TPROXY_LCL) | socketBits.noDelay | bindBits(source),
-      source === undefined ? null : from.subarray(0, fromLength),
-      options.mark ?? -1,
-      options.tos ?? -1,
-      options.device ?? null,
-      to.subarray(0, toLength),
-    )
+    const fd = startDial(this.native, options)
     if (fd < 0) {
-      dial.failLater(this.#failure(fd, { doing: 'connect', endpoint: target, ...attempted(options) }))
+      dial.failLater(socketFailure(fd, attemptedConnect(options)))
       return dial
     }
     dial.fd = fd
@@ -474,9 +421,7 @@ export class NativeEngine implements Engine {
     const local = errno === 0 ? sockaddrToEndpoint(this.slab, at) : null
     if (local === null) {
       this.forgetDial(dial)
-      const { options } = dial
-      const known = { doing: 'connect', endpoint: options.target, ...attempted(options) } as const
-      dial.fail(commError(errnoName(errno), 'connect', known))
+      dial.fail(commError(errnoName(errno), 'connect', attemptedConnect(dial.options)))
       return
     }
     this.#dials.delete(fd)
@@ -495,26 +440,9 @@ export class NativeEngine implements Engine {
     this.#wantFlushed()
   }
 
-  #failure(answer: number, attempt: Parameters<typeof commError>[2]): CommError {
-    const { syscall, errno } = failedStep(answer)
-    return commError(errnoName(errno), syscall, attempt)
-  }
-
   openPlain(options: OpenOptions): number {
-    const { endpoint: at } = options
-    const bindTo = Buffer.alloc(sockaddrIn6Bytes)
-    const length = endpointToSockaddr(at, bindTo, 0)
-    const wildcard = at.address === '0.0.0.0' || at.address === '::'
-    const bound = !wildcard || at.port !== 0 || (options.flags & 8) !== 0
-    const fd = this.native.open(
-      at.family,
-      options.flags | (options.type === 'udp' ? socketBits.datagram : socketBits.noDelay),
-      bound ? bindTo.subarray(0, length) : null,
-      options.mark ?? -1,
-      options.tos ?? -1,
-      options.device ?? null,
-    )
-    if (fd < 0) throw this.#failure(fd, { doing: 'open', endpoint: at })
+    const fd = openPlain(this.native, options)
+    if (fd < 0) throw socketFailure(fd, { doing: 'open', endpoint: options.endpoint })
     this.host.budget.opened()
     return fd
   }
@@ -532,11 +460,7 @@ export class NativeEngine implements Engine {
 
   /** Node has the descriptor now; it counts until Node closes it. */
   handOver(fd: number, socket: net.Socket, options: ConnectOptions, local: Endpoint): void {
-    this.#handedOver.set(socket, { fd, options, local, openedAt: this.now() })
-    socket.once('close', () => {
-      this.#handedOver.delete(socket)
-      this.host.budget.closed()
-    })
+    this.#handedOver.add(socket, { fd, options, local, openedAt: this.now() }, () => this.host.budget.closed())
   }
 
   place(connection: NativeConnection): void {
@@ -570,8 +494,7 @@ export class NativeEngine implements Engine {
     for (const dial of this.#dials.values()) table.push(dial.entry())
     const now = this.now()
     for (const connection of this.connections) if (connection !== null) table.push(this.#entry(connection, now))
-    for (const [socket, held] of this.#handedOver) if (!socket.destroyed) table.push(socketEntry(socket, held, now))
-    table.push(...this.descriptors.entries())
+    table.push(...this.#handedOver.entries(now), ...this.descriptors.entries())
     return table.sort((x, y) => x.fd - y.fd)
   }
 
@@ -601,7 +524,7 @@ export class NativeEngine implements Engine {
     for (const relay of this.#relays.values()) relay.stop()
     for (const connection of this.connections) connection?.close('shutdown')
     this.descriptors.closeAll()
-    for (const socket of this.#handedOver.keys()) socket.destroy()
+    this.#handedOver.destroyAll()
     if (this.#control[control.inTurn] === 0) this.settleNow()
     else this.#onFlushed(this.native.flush())
     this.#closed = true
@@ -611,31 +534,3 @@ export class NativeEngine implements Engine {
 
 const { ECONNRESET, EPIPE } = constants.errno
 const settled = Promise.resolve()
-
-/** A port of our choice must be free of TIME_WAIT; any port is chosen by connect, where it need not be unique alone. */
-const bindBits = (source: Endpoint | undefined): number =>
-  source === undefined ? 0 : source.port === 0 ? socketBits.bindNoPort : COMM_REUSEADDR
-
-const attempted = ({ source, device }: ConnectOptions) => ({
-  ...(source === undefined ? {} : { source }),
-  ...(device === undefined ? {} : { device }),
-})
-
-interface HandedOver {
-  readonly fd: number
-  readonly options: ConnectOptions
-  readonly local: Endpoint
-  readonly openedAt: number
-}
-
-const socketEntry = (socket: net.Socket, { fd, options, local, openedAt }: HandedOver, now: number): FdEntry => ({
-  fd,
-  kind: 'socket',
-  peer: options.target,
-  local,
-  note: options.note,
-  bytesRead: socket.bytesRead,
-  bytesWritten: socket.bytesWritten,
-  ageMs: (now - openedAt) * 1000,
-  deadlineMs: 0,
-})
