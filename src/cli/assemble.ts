@@ -34,6 +34,8 @@ export interface Machine {
   readonly comm: Comm
   readonly ports: readonly ListeningPort[]
   readonly sessions: number
+  /** Validations under way that no client waits for. */
+  readonly revalidations: number
   /** The new conf from here on; throws ListenFailed when a port cannot be opened, and then nothing has changed. */
   reload(loaded: LoadedConf): void
   rotate(): void
@@ -92,6 +94,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
     get sessions() {
       return listening.sessions
+    },
+    get revalidations() {
+      return deps.revalidations.count
     },
     reload(next) {
       listening.use(next.config)
