@@ -1,3 +1,4 @@
+import { readdirSync } from 'node:fs'
 import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
 import { type Clock, Deadlines, type Endpoint, secondsToMs } from '../base/index.ts'
 import { Collapse, MemoryStore, type StoreLimits } from '../cache/index.ts'
@@ -51,6 +52,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     clock,
     engine: options.engine ?? 'auto',
     ...(config.max_filedescriptors > 0 ? { fdMax: config.max_filedescriptors } : {}),
+    fdOthers: descriptorsHeld(),
     onFailure: (error, where) => notices.bug(where, error),
     onWarning: text => log.warning('descriptors', text),
   })
@@ -115,6 +117,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       listening.close()
       await listening.drained(clock, graceMs)
       pool.close()
+      await new Promise(setImmediate) // who waited for a connection is answered before the sockets go
       collapse.stop()
       resolver.close()
       comm.close()
@@ -161,6 +164,15 @@ const storeLimits = (config: Config): StoreLimits => ({
   objectBytesMax: config.maximum_object_size_in_memory,
   variantsMax,
 })
+
+/** What Node and the logs hold now, and a few for what comes later: name servers, the logs of a reload. */
+const descriptorsHeld = (): number => {
+  try {
+    return readdirSync('/proc/self/fd').length + 8
+  } catch {
+    return 40 // no /proc here
+  }
+}
 
 /** A third of the descriptors: each exchange needs two, and clients that only wait need theirs. */
 const originShare = 1 / 3

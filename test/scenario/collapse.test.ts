@@ -159,6 +159,8 @@ describe('no client depends on another', () => {
     slow?.socket.resume()
     await expect(slow?.response()).rejects.toThrow(/closed before/)
     expect(server.requests).toHaveLength(1)
+    await proxy.results(2)
+    expect(proxy.records.map(r => r.error).sort()).toEqual(['lifetime', null])
   })
 
   test.each(['before the head', 'within the content'])('the first one leaving %s takes nothing from the others', async when => {

@@ -513,6 +513,16 @@ describe('an error page', () => {
     expect(wire.reset).toBe(false)
   })
 
+  it('comes instead of 100 to who waits for it', async () => {
+    const proxy = await stageOf('http_port 127.0.0.1:0 name=web\nhttp_access deny all\n')
+    const wire = await proxy.client()
+    const response = await wire.send('PUT http://x/ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n').response()
+    expect([response.status, response.interim, response.fields.get('connection')]).toEqual([403, [], 'close'])
+    wire.send('hello GET http://x/ HTTP/1.1\r\n\r\n').end()
+    expect(await wire.closed()).toBe('')
+    expect(await proxy.results(1)).toEqual(['TCP_DENIED/403'])
+  })
+
   it('for a request whose content has come whole does not', async () => {
     const proxy = await stageOf('http_port 127.0.0.1:0 name=web\nhttp_access deny all\n')
     const wire = await proxy.client()
@@ -710,6 +720,18 @@ describe('after its last answer a connection', () => {
     expect((await wire.send(get(server.port)).response()).fields.get('connection')).toBe('close')
     expect(await wire.closed()).toBe('')
   })
+})
+
+it('a request that waits for a connection when the machine stops is told so', async () => {
+  const proxy = await stage()
+  const server = await raw(() => {})
+  for (let i = 0; i < 256; i++) (await proxy.client()).send(get(server.port))
+  await until(() => server.connections === 256, '256 connections')
+  const wire = (await proxy.client()).send(get(server.port))
+  await taken(proxy, 257 * get(server.port).length)
+  await proxy.stop()
+  const response = await wire.response()
+  expect([response.status, response.fields.get('x-squid-error')]).toEqual([503, 'ERR_SHUTTING_DOWN 0'])
 })
 
 it('requests under way when the machine stops have the time they are given, then end', async () => {
