@@ -9,7 +9,7 @@ import type { OriginConnection } from './connection.ts'
 import { ContentSource, type ContentUser } from './content.ts'
 import { exchangeFailure, headOverflow } from './failure.ts'
 import { type OutgoingHead, outgoingHead } from './head.ts'
-import { noPairs, textPairs } from './pairs.ts'
+import { noPairs, reasonText, textPairs } from './pairs.ts'
 import type { OriginPool } from './pool.ts'
 import { parserBusy } from './socket.ts'
 
@@ -241,7 +241,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
       return
     }
     this.headSeen = true
-    this.#handler.onHead(status, reason ?? '', pairs)
+    this.#handler.onHead(status, reasonText(reason ?? ''), pairs)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -1,3 +1,5 @@
+import { isFieldValue } from '../../http/index.ts'
+
 /** Node's own fast path under toString('latin1'), which its types leave out. */
 interface Latin1Slice {
   latin1Slice(start: number, end: number): string
@@ -16,4 +18,19 @@ export const textPairs = (raw: unknown): readonly string[] => {
     pairs[i] = bytes.latin1Slice(0, end)
   }
   return pairs
+}
+
+/**
+ * undici takes a reason phrase for UTF-8 where it takes fields as bytes: here it becomes the bytes again, as text of one
+ * character each. What had not been UTF-8 cannot be told any more, and what has control characters must not go on; such
+ * a phrase is left out (RFC 9112 4: nobody is to go by it).
+ */
+export const reasonText = (reason: string): string => {
+  const text = isAscii(reason) ? reason : reason.includes('\ufffd') ? '' : Buffer.from(reason).toString('latin1')
+  return isFieldValue(text) ? text : ''
+}
+
+const isAscii = (text: string): boolean => {
+  for (let i = 0; i < text.length; i++) if (text.charCodeAt(i) > 127) return false
+  return true
 }
