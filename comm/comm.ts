@@ -21,6 +21,7 @@ import { createNativeEngine } from './engine/native.ts'
 import { createNodeEngine } from './engine/node.ts'
 import { CommError, commError } from './error.ts'
 import { FdBudget } from './fd-budget.ts'
+import { natDoubt } from './nat-proof.ts'
 import { OwnEndpoints } from './own-endpoints.ts'
 import { copyRelay } from './relay.ts'
 
@@ -32,6 +33,8 @@ export interface CommOptions {
   readonly clock: Clock
   /** Descriptors this process may have; by default what the system allows it. */
   readonly fdMax?: number
+  /** How many of them others in this process hold: logs, Node itself. Nobody is accepted at their expense. */
+  readonly fdOthers?: number
   /** A callback threw: a bug of ours. Reported once per failure; its connection is closed. */
   readonly onFailure?: (error: unknown, where: string) => void
   /** A sentence for the log, at most one in 15 s: accepting is paused. */
@@ -70,7 +73,7 @@ export const createComm = (options: CommOptions): Comm => {
   const counters = commCounters()
   const { clock } = options
   const warn = options.onWarning ?? (text => process.emitWarning(text))
-  const budget = new FdBudget(options.fdMax ?? descriptorLimit(), clock, counters, warn)
+  const budget = new FdBudget(options.fdMax ?? descriptorLimit(), clock, counters, warn, options.fdOthers ?? 0)
   const deadlines = new Deadlines(clock)
   const report = options.onFailure ?? reportFailure
   let lastId = 0
@@ -102,7 +105,10 @@ export const createComm = (options: CommOptions): Comm => {
     budget,
     listen(wanted, onConnection) {
       if (closed) throw commError('ECANCELED', 'listen', { doing: 'listen', endpoint: wanted.endpoint })
-      return engine.listen(wanted, onConnection)
+      const listener = engine.listen(wanted, onConnection)
+      const doubt = native.present ? natDoubt(native.addon, wanted.natBackend, listener) : ''
+      if (doubt !== '') warn(doubt)
+      return listener
     },
     connect: (wanted, timeoutMs, signal) =>
       closed ? Promise.reject(canceled(wanted)) : connect(engine, wanted, timeoutMs, signal),

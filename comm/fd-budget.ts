@@ -23,14 +23,17 @@ export class FdBudget {
   readonly #counters: CommCounters
   readonly #warn: (text: string) => void
   readonly #listeners = new Set<Pausable>()
-  /** Descriptors that comm holds. Others of the process live within the reserve. */
+  /** Descriptors of this process that are not comm's: logs, Node itself. */
+  readonly #others: number
+  /** Descriptors that comm holds. */
   #open = 0
   #paused = false
   #warnedAt: MonoMs | null = null
   #retry: Timer | null = null
 
-  constructor(fdMax: number, clock: Clock, counters: CommCounters, warn: (text: string) => void) {
+  constructor(fdMax: number, clock: Clock, counters: CommCounters, warn: (text: string) => void, others = 0) {
     this.fdMax = fdMax
+    this.#others = others
     this.reserved = Math.min(100, Math.floor(fdMax / 4))
     this.#clock = clock
     this.#counters = counters
@@ -47,12 +50,12 @@ export class FdBudget {
 
   /** How many connections may still be accepted. */
   get acceptable(): number {
-    return this.#paused ? 0 : Math.max(0, this.fdMax - this.#open - this.reserved)
+    return this.#paused ? 0 : Math.max(0, this.#free - this.reserved)
   }
 
   opened(count = 1): void {
     this.#open += count
-    if (!this.#paused && this.fdMax - this.#open <= this.reserved) {
+    if (!this.#paused && this.#free <= this.reserved) {
       this.#pause(`only ${this.reserved} of ${this.fdMax} descriptors are free`)
     }
   }
@@ -91,9 +94,13 @@ export class FdBudget {
     this.#retry = null
   }
 
+  get #free(): number {
+    return this.fdMax - this.#others - this.#open
+  }
+
   /** A little more than what pauses, so that at the limit not every connection pauses and resumes all listeners. */
   get #enoughFree(): boolean {
-    return this.fdMax - this.#open > this.reserved + this.reserved / 8
+    return this.#free > this.reserved + this.reserved / 8
   }
 
   #pause(why: string): void {

@@ -49,6 +49,17 @@ describe('fd budget', () => {
     expect(warnings[0]).toContain('ulimit -n')
   })
 
+  it('counts what others in the process hold', () => {
+    const made = new FdBudget(160, clock, commCounters(), text => warnings.push(text), 30)
+    made.add(listener)
+    made.opened(89)
+    expect([log, made.acceptable]).toEqual([[], 1])
+    made.opened()
+    expect([log, made.acceptable]).toEqual([['pause'], 0])
+    made.closed(6)
+    expect([log, made.acceptable]).toEqual([['pause', 'resume'], 6])
+  })
+
   it('after a failed accept waits a second, even if our own count says there is room', () => {
     const { made, counters } = budget(1000)
     made.opened(10)
