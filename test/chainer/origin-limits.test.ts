@@ -3,6 +3,7 @@
 
 import type net from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
+import { CommError } from '../../comm/index.ts'
 import { ms } from '../../src/base/index.ts'
 import { heard } from '../support/origin.ts'
 import { ask, type Bench, forgedBy, get, type Heard, Opened, ok, post, routeTo, turns } from './kit.ts'
@@ -178,6 +179,45 @@ describe('all keys together', () => {
     expect(b.pool.waiting).toBe(0)
     origin.answer()
     await first.whole()
+  })
+})
+
+describe('without descriptors', () => {
+  const noDescriptor = () => new CommError('EMFILE', 'socket', 'no descriptors')
+
+  it('a request waits for the end of another one instead of failing, and one dial at a time looks again', async () => {
+    const origin = await patient()
+    let left = 1
+    const b = opened.bench({ refuses: () => (left-- > 0 ? undefined : noDescriptor()) })
+    const sources = ['127.0.0.2', '127.0.0.3', '127.0.0.4', '127.0.0.5']
+    const got: Heard[] = []
+    for (const source of sources) {
+      got.push(ask(b, routeTo(origin.port, forgedBy(source))))
+      await origin.arrived(1)
+    }
+    await turns()
+    expect(numbers(b)).toMatchObject({ connections: 1, waiting: 3 })
+    expect([got.some(one => one.over), b.dials.length]).toEqual([false, 2])
+    b.clock.advance(250)
+    await turns()
+    expect([numbers(b).waiting, b.dials.length]).toEqual([3, 3])
+    // the one at work ends: its connection gives way to the next in line, and so on
+    for (let done = 0; done < got.length; done++) {
+      left = 1
+      origin.answer()
+      await turns()
+      if (done < got.length - 1) await origin.arrived(1)
+    }
+    await all(got)
+    expect(numbers(b)).toMatchObject({ connections: 1, idle: 1, waiting: 0 })
+    b.clock.advance(500)
+    expect(b.dials.length).toBeLessThan(12)
+  })
+
+  it('a request that has nobody to wait for fails', async () => {
+    const b = opened.bench({ refuses: noDescriptor })
+    expect((await ask(b, routeTo(80)).failure()).code).toBe('socket-failed')
+    expect(numbers(b)).toEqual({ connections: 0, idle: 0, waiting: 0, keys: 0 })
   })
 })
 

@@ -6,6 +6,7 @@ import {
   endpointText,
   ms,
   ProxyError,
+  type Timer,
 } from '../../base/index.ts'
 import type { Route } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
@@ -14,6 +15,7 @@ import { connectFailure, connectOptions, type Dialer, shuttingDown, type Tries }
 import { type ConnectionLimits, type ConnectionPool, OriginConnection } from './connection.ts'
 import { Exchange } from './exchange.ts'
 import { originKey } from './key.ts'
+import { loadParser } from './load-parser.ts'
 import { IdleList, Origin } from './origin.ts'
 
 // Connections to origins, kept while they may be needed again.
@@ -71,7 +73,13 @@ const table = {
     whenItGrows: 'raise the limits of origin connections, or look for the slow origin',
   },
   evicted: { doc: 'idle connections closed because another key needed the place' },
+  postponed: { doc: 'requests that waited because there was no descriptor', whenItGrows: 'raise LimitNOFILE or ulimit -n' },
 } as const
+
+/** No descriptor is to be had: not the fault of this target, and over as soon as somebody leaves. */
+const descriptorsGone: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE'])
+/** Others in this process hold descriptors too, and do not tell when they give them back. */
+const shortMs = ms(250)
 
 export class OriginPool implements ConnectionPool {
   readonly clock: Clock
@@ -88,6 +96,8 @@ export class OriginPool implements ConnectionPool {
   readonly #starved = new Set<Origin>()
   #connections = 0
   #waiting = 0
+  /** The system has no descriptors: one dial at a time finds out whether that still holds. */
+  #short: Timer | null = null
 
   constructor(options: OriginPoolOptions) {
     this.clock = options.clock
@@ -95,6 +105,7 @@ export class OriginPool implements ConnectionPool {
     this.limits = { ...usualOriginLimits, ...options.limits }
     this.#comm = options.comm
     this.#failed = options.failed ?? (() => {})
+    loadParser()
   }
 
   /** Open and being opened. */
@@ -148,6 +159,8 @@ export class OriginPool implements ConnectionPool {
       }
     }
     this.#starved.clear()
+    this.#short?.cancel()
+    this.#short = null
   }
 
   failed(error: unknown, where: string): void {
@@ -217,7 +230,7 @@ export class OriginPool implements ConnectionPool {
       idle.close()
       return origin.connections < connectionsPerKeyMax
     }
-    if (this.#connections < connectionsMax) return true
+    if (this.#connections < connectionsMax && this.#short === null) return true
     if (this.#idle.longest === null) return false
     this.counters.evicted++
     this.#idle.longest.close()
@@ -234,13 +247,37 @@ export class OriginPool implements ConnectionPool {
       exchange.dial = null
       if (connection !== null) {
         this.counters.opened++
+        if (this.#short !== null) this.#serveStarved()
         exchange.carriedBy(new OriginConnection(origin, connection, this), false)
         return
       }
       this.counters.openFailures++
+      if (error !== null && descriptorsGone.has(error.code) && this.#mayPostpone) return this.#postpone(origin, exchange)
       this.#freed(origin)
       if (error !== null) exchange.routeFailed(connectFailure(error, route))
     })
+  }
+
+  /** There is another connection whose end it can wait for, and a place in the line. */
+  get #mayPostpone(): boolean {
+    return this.#connections > 1 && this.#waiting < this.limits.waitingMax
+  }
+
+  /** It has not failed: it waits like others until a connection of ours ends, and is tried again in any case. */
+  #postpone(origin: Origin, exchange: Exchange): void {
+    this.counters.postponed++
+    origin.connections--
+    this.#connections--
+    this.#wait(origin, exchange)
+    this.#short ??= this.clock.after(shortMs, this.#lookAgain, { unref: true })
+    this.#idle.longest?.close()
+  }
+
+  readonly #lookAgain = (): void => {
+    this.#short = null
+    if (this.#starved.size === 0) return
+    this.#short = this.clock.after(shortMs, this.#lookAgain, { unref: true })
+    this.#serveStarved()
   }
 
   #wait(origin: Origin, exchange: Exchange): void {
@@ -271,12 +308,17 @@ export class OriginPool implements ConnectionPool {
     origin.connections--
     this.#connections--
     if (origin.waiting.first !== null) this.#starved.add(origin)
+    this.#serveStarved()
+    this.#dropIfEmpty(origin)
+  }
+
+  #serveStarved(): void {
     while (this.#connections < this.limits.connectionsMax) {
       const next = this.#starved.values().next()
-      if (next.done === true) break
+      if (next.done === true) return
       this.#serve(next.value)
+      if (this.#short !== null) return // one descriptor was freed, or one was to be had
     }
-    this.#dropIfEmpty(origin)
   }
 
   /** A dial for the first in its line; the others take their turn behind the other keys. */
