@@ -15,5 +15,6 @@ export const httpPortOf = (port: PortConfig): HttpPort => ({
           vport: port.vport,
           scheme: port.protocol,
           allowDirect: port.allowDirect,
+          ignoreControl: port.ignoreCacheControl,
         },
 })

@@ -44,7 +44,7 @@ export interface PortConfig {
   readonly tcpKeepalive: TcpKeepalive | null
   readonly disablePmtuDiscovery: 'off' | 'transparent' | 'always'
   readonly workerQueues: boolean
-  /** Options whose feature is not built yet (TLS ...), kept as written. */
+  /** Options whose feature is not built yet (TLS, keepalive ...), kept as written. */
   readonly unfinished: readonly PortOption[]
   readonly text: string
   readonly at: Location

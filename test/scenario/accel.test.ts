@@ -117,3 +117,13 @@ describe('an accelerator', () => {
     expect([server.field(0, 'x-forwarded-for'), server.field(0, 'via')]).toEqual(['127.0.0.1', expect.stringMatching(/^1\.0 proxy\.test/)])
   })
 })
+
+describe('ignore-cc', () => {
+  it('keeps what clients say to caches from this one', async () => {
+    const server = await echo()
+    const proxy = await accel(`defaultsite=two.test:${server.port} allow-direct ignore-cc`)
+    await proxy.ask(get(`one.test:${server.port}`))
+    await proxy.ask(`GET / HTTP/1.1\r\nHost: one.test:${server.port}\r\nCache-Control: no-cache\r\n\r\n`)
+    expect(proxy.records.map(record => record.result)).toEqual(['TCP_MISS', 'TCP_MEM_HIT'])
+  })
+})

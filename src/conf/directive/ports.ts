@@ -104,8 +104,9 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
     if (lower === 'http' || lower === 'https') port.protocol = lower
     else refuse(line, word, `protocol is HTTP or HTTPS, got '${value ?? ''}'`)
   }),
-  'act-as-origin': accelOnly(port => {
+  'act-as-origin': accelOnly((port, value, line, word) => {
     port.actAsOrigin = true
+    unfinished(port, value, line, word)
   }),
   'ignore-cc': accelOnly(port => {
     port.ignoreCacheControl = true
@@ -124,10 +125,13 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
   },
   'tcpkeepalive': (port, value, line, word) => {
     port.tcpKeepalive = readKeepalive(value, line, word)
+    if (port.tcpKeepalive !== null) unfinished(port, value, line, word)
   },
   'disable-pmtu-discovery': (port, value, line, word) => {
-    if (value === 'off' || value === 'transparent' || value === 'always') port.disablePmtuDiscovery = value
-    else refuse(line, word, `disable-pmtu-discovery is off, transparent or always, got '${value ?? ''}'`)
+    if (value === 'off' || value === 'transparent' || value === 'always') {
+      port.disablePmtuDiscovery = value
+      if (value !== 'off') unfinished(port, value, line, word)
+    } else refuse(line, word, `disable-pmtu-discovery is off, transparent or always, got '${value ?? ''}'`)
   },
   'worker-queues': port => {
     port.workerQueues = true
@@ -300,9 +304,11 @@ prints the kernel rules for the ports of this file.
 "accel" stands in front of sites of your own: vhost (the default; no-vhost), defaultsite=NAME, vport[=N],
 protocol=HTTP|HTTPS, act-as-origin, ignore-cc, allow-direct.
 
-Further options: name=NAME for myportname and the log, connection-auth[=on|off], tcpkeepalive[=idle,interval,timeout] in
-seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. The options of TLS are read and have no effect
-yet.`,
+name=NAME is the port's name for myportname and the log.
+
+Further options: connection-auth[=on|off], tcpkeepalive[=idle,interval,timeout] in
+seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. These, act-as-origin and the options
+of TLS are read and have no effect yet.`,
     {
       aliases: ['ascii_port'],
       reload: 'new connections',

@@ -1,4 +1,5 @@
 import { cacheKey, chooseVariant, missed, requestFacts, reuse, unverifiedKey, type Variants } from '../../cache/index.ts'
+import type { Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import { revalidateBehind } from './revalidate.ts'
 import type { Next } from './steps.ts'
@@ -6,10 +7,18 @@ import type { Transaction } from './transaction.ts'
 
 /** Is it stored, and may the stored response be used. */
 export const lookup = (t: Transaction): Next | Promise<Next> => {
-  t.asks = requestFacts(t.fields)
+  t.asks = requestFacts(t.client.port.accel?.ignoreControl === true ? withoutControl(t.fields) : t.fields)
   t.key = keyOf(t, 'GET')
   const variants = t.client.deps.store.lookup(t.key)
   return variants instanceof Promise ? variants.then(found => choose(t, found)) : choose(t, variants)
+}
+
+/** ignore-cc: what clients say to caches is not for this one. Their conditions and ranges are. */
+const withoutControl = (fields: Fields): Fields => {
+  const rest = fields.copy()
+  rest.delete('cache-control')
+  rest.delete('pragma')
+  return rest
 }
 
 const choose = (t: Transaction, variants: Variants | null): Next | Promise<Next> => {

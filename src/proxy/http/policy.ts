@@ -81,5 +81,7 @@ export interface HttpPort {
     readonly scheme: 'http' | 'https'
     /** Requests may go to whatever address the site's name has; otherwise only to peers. */
     readonly allowDirect: boolean
+    /** Cache-Control and Pragma of requests are ignored. */
+    readonly ignoreControl: boolean
   } | null
 }

@@ -118,10 +118,10 @@ export class Transaction {
   cacheStatusLine(stored: StoredResponse, now: WallMs): string {
     const ttl = Math.floor(timeToLive(stored, now) / 1000)
     // the usual case costs one concatenation
-    if (this.outcome.serverStatus === 0) return `${this.policy.hitStatusStart}${ttl}\r\n`
+    if (this.reuse?.kind !== 'validate') return `${this.policy.hitStatusStart}${ttl}\r\n`
     return `Cache-Status: ${cacheStatusText(this.policy.cacheName, {
       fwd: this.reuse?.fwd ?? 'stale',
-      fwdStatus: this.outcome.serverStatus,
+      ...(this.outcome.serverStatus === 0 ? {} : { fwdStatus: this.outcome.serverStatus }),
       ttl,
       stored: true,
     })}\r\n`
