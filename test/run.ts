@@ -6,8 +6,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Run after the quick folders, in this order, one file at a time: each of them starts processes and measures nothing. */
-const slow = ['contract', 'native', 'intercept', 'scenario', 'fault', 'conformance', 'lab']
+/** Run after the quick folders, in this order, one file at a time: they start processes and fill the machine. */
+const slow = ['contract', 'native', 'intercept', 'scenario', 'fault', 'conformance', 'lab', 'load']
 /** No tests of ours in there: the kit, and what `npm run bench` runs. */
 const other = ['support', 'bench', 'golden']
 
