@@ -160,15 +160,28 @@ export const keptFields = (
   const kept = endToEndFields(fields)
   kept.delete('age') // made anew at each use
   kept.delete('trailer') // trailers are not kept
-  for (const name of control.noCacheFields ?? none) kept.delete(name)
-  for (const name of control.privateFields ?? none) kept.delete(name)
-  if (setCookie === 'strip') {
-    kept.delete('set-cookie')
-    kept.delete('set-cookie2')
-  }
+  for (const name of namesForOne(control, setCookie)) kept.delete(name)
   return kept
 }
 
+/** What a response has for the client it was asked for alone, in order: given to that one, not kept. */
+export const fieldsForOne = (fields: Fields, setCookie: SetCookiePolicy): readonly string[] => {
+  const names = namesForOne(responseCacheControl(fields), setCookie)
+  if (!names.some(name => fields.has(name))) return none
+  const sent = endToEndFields(fields)
+  const pairs: string[] = []
+  for (let i = 0; i < sent.size; i++) if (names.includes(sent.lowerAt(i))) pairs.push(sent.nameAt(i), sent.valueAt(i))
+  return pairs
+}
+
+const namesForOne = (control: Readonly<ResponseCacheControl>, setCookie: SetCookiePolicy): readonly string[] => {
+  // with `refuse` too: a 304 may bring a cookie for what was stored without one
+  const cookies = setCookie === 'replay' ? none : cookieFields
+  const { noCacheFields, privateFields } = control
+  return noCacheFields === null && privateFields === null ? cookies : [...cookies, ...(noCacheFields ?? none), ...(privateFields ?? none)]
+}
+
+const cookieFields: readonly string[] = ['set-cookie', 'set-cookie2']
 const none: readonly string[] = []
 
 // Half a million responses have a dozen different Vary and Content-Type fields: equal ones are one object.

@@ -14,7 +14,7 @@
 //                 nothing        fetch ─► admit ─► store.open ─► append … ─► complete
 //                                  └─ collapsed: Collapse.find / begin, Growing
 
-export { type Admission, admit } from './admit.ts'
+export { type Admission, admit, fieldsForOne } from './admit.ts'
 export * from './cache-status.ts'
 export * from './collapse.ts'
 export * from './conditional.ts'

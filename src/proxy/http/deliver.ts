@@ -70,7 +70,7 @@ const send = (
   const now = t.outcome.startedAt
   const o = t.outcome
   const tail =
-    `Age: ${stored.ageField(now)}\r\n${t.policy.responseViaLine}${t.cacheStatusLine(stored, now)}${connectionLine(t)}\r\n`
+    `${t.linesForOne}Age: ${stored.ageField(now)}\r\n${t.policy.responseViaLine}${t.cacheStatusLine(stored, now)}${connectionLine(t)}\r\n`
   t.headSent = true
   o.status = status
   o.contentType = stored.contentType

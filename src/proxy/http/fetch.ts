@@ -1,10 +1,10 @@
 import { elapsed, type Endpoint, type MonoMs, ProxyError, type WallMs } from '../../base/index.ts'
 import {
-  addConditions, type Admission, type Growing, type GrowingSource, isConditional, isOriginFailure, mayCollapse,
+  addConditions, type Admission, fieldsForOne, type Growing, type GrowingSource, isConditional, isOriginFailure, mayCollapse,
   staleOnError, type StoredResponse, type Validation, validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
-import { endToEndFields, Fields, httpDate, isIdempotent } from '../../http/index.ts'
+import { endToEndFields, fieldLines, Fields, httpDate, isIdempotent } from '../../http/index.ts'
 import type { Route, RouteAnswer } from '../../router/router.ts'
 import { CountHttp } from './counters.ts'
 import { follow, followOwn } from './follow.ts'
@@ -222,7 +222,10 @@ class Fetching implements OriginHandler, GrowingSource {
     if (this.#validation !== null && status === 304) {
       this.#confirmed = confirmedBy(t, this.#validation, arrival)
       if (this.#confirmed === null) this.#again = true
-      else t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
+      else {
+        t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
+        t.linesForOne = fieldLines(fieldsForOne(fields, t.policy.cache.setCookie))
+      }
       return
     }
     if (this.#validated !== null && isOriginFailure(status) && useStale(t, this.#validated, `the origin answered ${status}`)) {

@@ -57,6 +57,8 @@ export class Transaction {
   onDrained: (() => void) | null = null
 
   // response
+  /** Lines that a validation brought for this client alone: they are not in what is stored. */
+  linesForOne = ''
   /** How the client finds the end of the content. */
   framing: ResponseFraming = 'none'
   /** The head has been written: an error can only break the connection now. */
