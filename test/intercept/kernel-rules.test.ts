@@ -42,6 +42,10 @@ const originScript = `
     require('net').createServer(c => { c.on('error', () => {}); c.end('origin sees ' + c.remoteAddress.replace('::ffff:', '') + '\\n') })
       .listen(port, '::', () => console.log('port ' + port))`
 
+const clientScript = `
+  require('net').createServer(c => { c.on('error', () => {}); c.end('the client itself\\n') })
+    .listen(20021, process.argv[1], () => console.log('up'))`
+
 /** Everything the other side said, or the error's code. A connection that is dropped in silence answers 'nothing'. */
 const askScript = `
   const [host, port] = process.argv.slice(1)
@@ -137,10 +141,84 @@ describe.skipIf(noRules !== null).each(['nft', 'iptables'] as const)(`the kernel
       expect(said).toEqual(['nothing', 'nothing'])
     }))
 
+  it('brings a connection the proxy expects on the client’s address, and afterwards the client gets its own again', () =>
+    scene(rules(form), async ({ lab }) => {
+      for (const [, to] of families) {
+        await lab.client.spawn(process.execPath, ['-e', clientScript, to]).heard('up')
+        const expecting = lab.gateway.spawn(process.execPath, [probe, `tproxy:20021@${to}`])
+        await expecting.heard('listening')
+        expect(await ask(lab.origin, to, 20021)).toContain(`probe tproxy ${at(to, 20021)}`)
+        await expecting.stop()
+        expect(await ask(lab.origin, to, 20021)).toBe('the client itself')
+      }
+    }))
+
   it('brings ports that were used a moment ago at the first try', () =>
     scene(rules(form), async ({ lab }) => {
       for (const [, , , to] of families) expect(await synsSentAgain(lab.client, to)).toBe(0)
     }))
+})
+
+describe.skipIf(noRules !== null)('a narrow road behind the origin’s machine', () => {
+  const narrow = { ipv4: '192.0.2.10', ipv6: '2001:db8:d::10' }
+
+  /** A machine behind the origin, which says how much it was sent; the road there takes 1280 bytes, and nobody said so. */
+  const build = async (lab: Network): Promise<void> => {
+    const behind = lab.origin.spawn('unshare', ['-n', process.execPath, '-e', farScript])
+    const pid = (await behind.heard(/pid \d+/)).slice(4)
+    await lab.origin.script(`
+      echo 1 >/proc/sys/net/ipv4/ip_forward
+      echo 1 >/proc/sys/net/ipv6/conf/all/forwarding
+      ip link add far type veth peer name eth0 netns ${pid}
+      ip link set far mtu 1280
+      ip addr add 192.0.2.1/24 dev far
+      ip -6 addr add 2001:db8:d::1/64 dev far nodad
+      ip link set far up
+      nsenter -t ${pid} -n sh -e <<END
+        ip addr add ${narrow.ipv4}/24 dev eth0
+        ip -6 addr add ${narrow.ipv6}/64 dev eth0 nodad
+        ip link set eth0 up
+        ip route add default via 192.0.2.1
+        ip -6 route add default via 2001:db8:d::1
+END`)
+    behind.tell('go\n')
+    await behind.heard('listening')
+    await lab.gateway.script(`
+      ip route add 192.0.2.0/24 via ${origin.ipv4}
+      ip -6 route add 2001:db8:d::/64 via ${origin.ipv6}`)
+  }
+
+  const send = async (lab: Network, host: string): Promise<string> =>
+    (await lab.client.must(process.execPath, '-e', sendScript, host)).trim()
+
+  it.each(['nft', 'iptables'] as const)('is found out by the proxy, whose packets bear the client’s address (%s)', form =>
+    scene(rules(form), async ({ lab }) => {
+      await build(lab)
+      for (const host of Object.values(narrow)) expect(await send(lab, host)).toBe('got 60000')
+    }),
+  )
+
+  it('is a dead end when "packet too big" is left to go to the client: this test would notice', () =>
+    scene(rules('nft').replace(/^.*icmpv6.*socket transparent.*$/m, ''), async ({ lab }) => {
+      await build(lab)
+      expect(await send(lab, narrow.ipv4)).toBe('nothing')
+    }))
+
+  const farScript = `
+    console.log('pid ' + process.pid)
+    process.stdin.once('data', () => {
+      require('net').createServer(c => {
+        let bytes = 0
+        c.on('error', () => {}).on('data', d => { bytes += d.length; if (bytes === 60000) c.end('got ' + bytes + '\\n') })
+      }).listen(80, '::', () => console.log('listening'))
+    })`
+  const sendScript = `
+    const s = require('net').connect(80, process.argv[1])
+    let said = ''
+    s.setTimeout(3000, () => { console.log('nothing'); process.exit() })
+    s.on('error', e => { console.log(e.code); process.exit() })
+    s.on('data', d => { said += d }).on('end', () => { console.log(said.replace(/^probe.*\\n/, '').trim()); process.exit() })
+    s.write(Buffer.alloc(60000, 'x'))`
 })
 
 describe.skipIf(noRules !== null)('these tests would notice', () => {

@@ -1,7 +1,9 @@
 // The smallest program that interception rules can be tried on: it takes what the rules bring, says how each connection
-// came and where it had been going, and goes on to that place with the client's address.
+// came and where it had been going, and goes on to that place with the client's address, relaying both ways.
 //
-//   node interception-probe.ts tproxy:3130 nat:3129
+//   node interception-probe.ts tproxy:3130 nat:3129 tproxy:20021@198.51.100.2
+//
+// With an address it waits for connections to just that one, somebody else's (an expected connection).
 //
 // Says on standard output:  listening | taken KIND CLIENT DESTINATION | failed WHY
 // To the client: a line `probe KIND DESTINATION`, then what the destination says.
@@ -20,7 +22,8 @@ const taken = (client: Connection): void => {
   const { original, peer } = client
   const destination = original.kind === 'nat' || original.kind === 'tproxy' ? original.destination : client.local
   console.log(`taken ${original.kind} ${endpointText(peer)} ${endpointText(destination)}`)
-  client.setReader(silent)
+  const early: string[] = []
+  client.setReader({ ...silent, onData: (_client, slab, start, end) => void early.push(slab.toString('latin1', start, end)) })
   client.write(`probe ${original.kind} ${endpointText(destination)}\n`)
   if (original.kind !== 'nat' && original.kind !== 'tproxy') {
     client.closeAfterFlush()
@@ -30,6 +33,12 @@ const taken = (client: Connection): void => {
   comm
     .connect({ target: destination, source, flags: COMM_TPROXY_REM, mark: ownMark, note: 'probe' }, 5000)
     .then(server => {
+      for (const text of early.splice(0)) server.write(text)
+      client.setReader({
+        ...silent,
+        onData: (_client, slab, start, end) => void server.write(slab.toString('latin1', start, end)),
+        onClose: () => server.close(),
+      })
       server.setReader({
         ...silent,
         onData: (_server, slab, start, end) => void client.write(slab.toString('latin1', start, end)),
@@ -46,12 +55,12 @@ const taken = (client: Connection): void => {
 }
 
 for (const word of process.argv.slice(2)) {
-  const [kind, port] = word.split(':')
+  const [, kind = '', port = '', address = '::'] = /^(\w+):(\d+)(?:@(.*))?$/.exec(word) ?? []
   comm.listen(
     {
-      endpoint: endpoint('::', Number(port)),
+      endpoint: endpoint(address, Number(port)),
       flags: COMM_REUSEADDR | (kind === 'tproxy' ? COMM_TPROXY_LCL : 0),
-      dualStack: true,
+      dualStack: address === '::',
       backlog: 1024,
       natBackend: kind === 'tproxy' ? 'getsockname' : 'netfilter',
       note: word,
