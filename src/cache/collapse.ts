@@ -4,7 +4,7 @@ import { Growing, type GrowingLimits, type GrowingSource } from './growing.ts'
 import type { CacheKey } from './key.ts'
 import type { RequestFacts } from './request-facts.ts'
 
-// collapsed_forwarding: which fetch a request may wait for instead of making its own. At most one fetch of a key has no
+// Fetches under way, and collapsed_forwarding: which of them a request may wait for instead of making its own. At most one fetch of a key has no
 // head yet; those that have one are joined by requests their Vary fits, from the first byte on.
 //
 //   request ── mayCollapse? ── find(key) ── joinable? ──► follow
@@ -46,6 +46,19 @@ export const mayCollapse = (method: string, request: RequestFacts | null): boole
   return !noStore && !onlyIfCached && maxAge === null && maxStale === null && minFresh === null
 }
 
+/** Fetches of one key whose heads are still to come, and whose responses may be stored then. */
+export class Asking {
+  readonly key: CacheKey
+  /** Kept by Collapse. */
+  count = 0
+  /** The key was invalidated meanwhile: the responses may be older than the change, however late they come. */
+  outdated = false
+
+  constructor(key: CacheKey) {
+    this.key = key
+  }
+}
+
 export class Collapse {
   /** collapsed_forwarding. Switched off, fetches that are joined already go on. */
   on: boolean
@@ -55,6 +68,7 @@ export class Collapse {
   readonly #deadlines: Deadlines
   readonly #growing = new Map<CacheKey, Growing[]>()
   #count = 0
+  readonly #asking = new Map<CacheKey, Asking>()
   /** Oldest first. */
   readonly #unshareable = new Map<CacheKey, MonoMs>()
 
@@ -109,9 +123,34 @@ export class Collapse {
     growing.dissolve('not-shareable')
   }
 
-  /** What is under way may be older than a change: nobody joins it any more. */
+  /** Keys of which a response is on its way that may be stored. */
+  get askingCount(): number {
+    return this.#asking.size
+  }
+
+  /** A fetch begins whose response may be stored, be it shared or not. `answered` ends this. */
+  asking(key: CacheKey): Asking {
+    let asking = this.#asking.get(key)
+    if (asking === undefined) {
+      asking = new Asking(key)
+      this.#asking.set(key, asking)
+    }
+    asking.count++
+    return asking
+  }
+
+  /** Its head has come, or never will. From the head on the store sees to what invalidates it. */
+  answered(asking: Asking): void {
+    if (--asking.count === 0 && this.#asking.get(asking.key) === asking) this.#asking.delete(asking.key)
+  }
+
+  /** What is under way may be older than a change: nobody joins it any more, and it is not stored (RFC 9111 4.4). */
   invalidate(key: CacheKey): void {
     for (const growing of this.#growing.get(key) ?? none) growing.close()
+    const asking = this.#asking.get(key)
+    if (asking === undefined) return
+    asking.outdated = true
+    this.#asking.delete(key)
   }
 
   stop(): void {

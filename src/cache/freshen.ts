@@ -146,7 +146,11 @@ export const keepFreshened = (
     store.remove(old)
     return false
   }
-  return selects(old.selecting, request) ? store.replace(old, updated) : store.put(updated, request)
+  if (selects(old.selecting, request)) return store.replace(old, updated)
+  // what was invalidated while the origin was asked must not come back in the place of another
+  const variants = store.peek(old.key)
+  if (variants === null || (!(variants instanceof Promise) && !variants.includes(old))) return false
+  return store.put(updated, request)
 }
 
 /** RFC 9111 4.3.5: what a 200 to HEAD shows about a stored GET response. */

@@ -124,6 +124,23 @@ test('what began before a change is not joined after it; a new fetch is', () => 
   expect(collapse.find(key, nobody)).toBe(after)
 })
 
+test('what was asked for before a change is outdated when it comes; what was asked for after it is not', () => {
+  const { collapse } = machine({}, false)
+  const [first, second] = [collapse.asking(key), collapse.asking(key)]
+  const other = collapse.asking(cacheKey('GET', 'http://a.example/y'))
+  collapse.invalidate(key)
+  const third = collapse.asking(key)
+  collapse.answered(first)
+  const fourth = collapse.asking(key)
+  expect([first, second, other, third, fourth].map(asking => asking.outdated)).toEqual([true, true, false, false, false])
+  for (const asking of [second, other, third]) collapse.answered(asking)
+  expect(collapse.askingCount).toBe(1)
+  collapse.answered(fourth)
+  expect(collapse.askingCount).toBe(0)
+  collapse.invalidate(key)
+  expect(collapse.asking(key).outdated).toBe(false)
+})
+
 test('counters tell how much it saves', () => {
   const { collapse } = machine()
   const growing = collapse.begin(key, silent)

@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest'
 import type { WireResponse } from '../support/wire.ts'
-import { bytesOrigin, get, request, type Reply, site, stage } from './scene.ts'
+import { bytesOrigin, gate, get, origin, request, type Reply, site, stage, until } from './scene.ts'
 
 // RFC 9111 3.2, 4.3.4, 4.3.5: what is stored changes with every 304 and every HEAD, and only as far as these are about it.
 
@@ -168,5 +168,54 @@ describe('HEAD', () => {
     const varied = { ...known, fields: [...(known.fields ?? []), 'Vary: X-Kind'] }
     const { next, result } = await afterHead({ fields: [fresh, length, 'ETag: "b"', 'X-One: 2'] }, ['X-Kind: 2'], varied)
     expect([result, next.fields.get('x-one')]).toEqual(['TCP_REFRESH_UNMODIFIED/200', '1'])
+  })
+})
+
+describe('a change', () => {
+  /** GETs are answered with their number; the one that asks for `slow` waits at the gate. */
+  const changing = async (slow: number, control = 'max-age=60') => {
+    const proxy = await stage()
+    const go = gate()
+    let gets = 0
+    const server = await origin(async (r, response) => {
+      if (r.method === 'POST') return void response.end()
+      const nth = gets++
+      if (nth === slow) await go.opened
+      response.writeHead(200, { 'Cache-Control': control, ETag: `"${nth}"` }).end(`content ${nth}`)
+    })
+    const post = () => proxy.ask(request('POST', server.port, '/', ['Content-Length: 0']))
+    return { proxy, go, server, post }
+  }
+
+  it('that comes while a response is on its way keeps that from being stored, however late it comes', async () => {
+    const { proxy, go, server, post } = await changing(0)
+    const wire = await proxy.client()
+    wire.send(get(server.port))
+    await until(() => server.requests.length === 1, 'the request')
+    await post()
+    expect((await proxy.ask(get(server.port))).body).toBe('content 1')
+    go.open()
+    expect((await wire.response()).body).toBe('content 0')
+    expect((await proxy.ask(get(server.port))).body).toBe('content 1')
+    await proxy.results(4)
+    expect(proxy.records.find(record => record.storeReason === 'invalidated')?.serverContentBytes).toBe(9)
+  })
+
+  it('that comes while a stale response is validated behind its client takes both away', async () => {
+    const { proxy, go, server, post } = await changing(1, 'max-age=10, stale-while-revalidate=20')
+    await proxy.ask(get(server.port))
+    proxy.clock.advance(15_000)
+    expect((await proxy.ask(get(server.port))).body).toBe('content 0')
+    await until(() => server.requests.length === 2, 'the validation')
+    await post()
+    go.open()
+    await until(() => proxy.machine.revalidations === 0, 'its end')
+    expect((await proxy.ask(get(server.port))).body).toBe('content 2')
+  })
+
+  it('that came before is none', async () => {
+    const { proxy, server, post } = await changing(-1)
+    await post()
+    for (let i = 0; i < 2; i++) expect((await proxy.ask(get(server.port))).body).toBe('content 0')
   })
 })

@@ -1,7 +1,7 @@
 import { elapsed, type Endpoint, type MonoMs, ProxyError, type WallMs } from '../../base/index.ts'
 import {
-  addConditions, type Admission, fieldsForOne, type Growing, type GrowingSource, isConditional, isOriginFailure, mayCollapse,
-  staleOnError, type StoredResponse, type Validation, validationOf, type Writer,
+  addConditions, type Asking, fieldsForOne, type Growing, type GrowingSource, isConditional, isOriginFailure,
+  mayCollapse, staleOnError, type StoredResponse, type Validation, validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import { endToEndFields, fieldLines, Fields, httpDate, isIdempotent } from '../../http/index.ts'
@@ -9,7 +9,7 @@ import type { Route, RouteAnswer } from '../../router/router.ts'
 import { CountHttp } from './counters.ts'
 import { follow, followOwn } from './follow.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
-import { admitArrival, confirmedBy, supersede } from './keep.ts'
+import { admitArrival, type Arrival, askingFor, confirmedBy, openFor } from './keep.ts'
 import {
   breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
 } from './response.ts'
@@ -91,6 +91,8 @@ class Fetching implements OriginHandler, GrowingSource {
   readonly #requestTime: WallMs
   readonly #startedMono: MonoMs
   #fetch: OriginFetch | null = null
+  /** Until the head is here. */
+  #asking: Asking | null = null
   #writer: Writer | null = null
   /** Others may join this fetch. */
   #growing: Growing | null = null
@@ -130,6 +132,7 @@ class Fetching implements OriginHandler, GrowingSource {
     t.outcome.server = this.#routes[0].target // until another one is reached
     t.outcome.serverContentBytes = 0
     t.waitsForServer = true
+    this.#asking = askingFor(t)
     this.#fetch = session.service.chainer.fetch(session, this.#routes, this.#request(), this)
   }
 
@@ -172,8 +175,7 @@ class Fetching implements OriginHandler, GrowingSource {
   /** Nobody waits for it any more. */
   deserted(): void {
     if (!this.#over || this.#fetch === null) return // this client still does
-    this.#fetch.abort()
-    this.#fetch = null
+    this.#abort()
     this.#growing?.fail()
     this.#growing = null
   }
@@ -185,8 +187,22 @@ class Fetching implements OriginHandler, GrowingSource {
     this.#writer = null
     this.#growing?.fail()
     this.#growing = null
+    this.#abort()
+  }
+
+  #abort(): void {
+    this.#answered()
     this.#fetch?.abort()
     this.#fetch = null
+  }
+
+  /** Nothing is asked for any more. True: what was asked for has changed meanwhile. */
+  #answered(): boolean {
+    const asking = this.#asking
+    if (asking === null) return false
+    this.#asking = null
+    this.#t.client.deps.collapse.answered(asking)
+    return asking.outdated
   }
 
   // ---- from the origin
@@ -210,7 +226,8 @@ class Fetching implements OriginHandler, GrowingSource {
     const t = this.#t
     const fields = Fields.from(pairs)
     const now = t.client.deps.clock.wall()
-    const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: now }
+    const outdated = this.#answered()
+    const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: now, outdated }
     t.outcome.serverStatus = status
     t.outcome.attempts = this.#fetch?.attempts ?? 1
     const coding = undecodable(fields)
@@ -234,7 +251,7 @@ class Fetching implements OriginHandler, GrowingSource {
       return
     }
     const admission = admitArrival(t, arrival)
-    if (admission?.kind === 'store') this.#open(admission)
+    if (admission?.kind === 'store') this.#open(admission.response, arrival)
     else if (this.#growing !== null && t.key !== null) this.#dissolve()
     if (this.#over) {
       // its client is gone: only others could want it
@@ -248,19 +265,17 @@ class Fetching implements OriginHandler, GrowingSource {
     } else t.onDrained = () => this.resume()
   }
 
-  #open(admission: Extract<Admission, { kind: 'store' }>): void {
+  #open(response: StoredResponse, arrival: Arrival): void {
     const t = this.#t
-    const opened = t.client.deps.store.open(admission.response, t.fields)
-    if (opened.ok) {
-      this.#writer = opened.writer
-      if (this.#growing === null) return
+    const opened = openFor(t, response, arrival)
+    if (opened.ok) this.#writer = opened.writer
+    else t.outcome.storeReason = opened.reason
+    if (this.#growing === null) return
+    // too old to be stored is not too old for those who asked before the change
+    if (opened.ok || arrival.outdated) {
       this.#shared = true
-      this.#growing.respond(admission.response, opened.writer)
-      return
-    }
-    t.outcome.storeReason = opened.reason
-    supersede(t, admission.response.status)
-    if (this.#growing !== null) this.#dissolve()
+      this.#growing.respond(response, this.#writer)
+    } else this.#dissolve()
   }
 
   #dissolve(): void {
@@ -348,6 +363,7 @@ class Fetching implements OriginHandler, GrowingSource {
     const t = this.#t
     if (this.#fetch !== null) t.outcome.attempts = this.#fetch.attempts
     this.#fetch = null
+    this.#answered()
     this.#timed()
     this.#writer?.abandon()
     this.#writer = null

@@ -1,7 +1,7 @@
 import type { WallMs } from '../../base/index.ts'
 import {
-  type Admission, admit, afterHead, freshened, invalidatedKeys, keepFreshened, namedBy304, type StoredResponse,
-  supersedesStored, type Update, type Validation,
+  type Admission, admit, afterHead, type Asking, freshened, invalidatedKeys, keepFreshened, namedBy304, type Opened,
+  type StoredResponse, supersedesStored, type Update, type Validation,
 } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { keyOf } from './lookup.ts'
@@ -15,7 +15,13 @@ export interface Arrival {
   readonly fields: Fields
   readonly requestTime: WallMs
   readonly responseTime: WallMs
+  /** Its URI was changed after this was asked for: it may be older than the change. */
+  readonly outdated: boolean
 }
+
+/** A request whose response may be stored is about to be sent; null = it may not. */
+export const askingFor = (t: Transaction): Asking | null =>
+  t.mayCache ? t.client.deps.collapse.asking(keyOf(t, t.head.method === 'HEAD' ? 'HEAD' : 'GET')) : null
 
 /** Whether it is to be stored; null = that was not even asked. What is stored already is brought up to date. */
 export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null => {
@@ -23,7 +29,7 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   const { status, fields } = arrival
   if (t.target === null) return null
   invalidate(t, status, fields)
-  if (method === 'HEAD' && status === 200) updateAfterHead(t, arrival)
+  if (method === 'HEAD' && status === 200 && !arrival.outdated) updateAfterHead(t, arrival)
   if (!t.mayCache) {
     t.outcome.storeReason = 'bypass'
     return null
@@ -40,9 +46,19 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
     t.policy.cache,
   )
   t.outcome.storeReason = admission.reason
-  if (admission.kind === 'no') supersede(t, status)
+  if (admission.kind === 'no' && !arrival.outdated) supersede(t, status)
   return admission
 }
+
+/** A place in the store for the content; where there is none, what is stored is over all the same. */
+export const openFor = (t: Transaction, response: StoredResponse, arrival: Arrival): Opened => {
+  if (arrival.outdated) return tooLate
+  const opened = t.client.deps.store.open(response, t.fields)
+  if (!opened.ok) supersede(t, arrival.status)
+  return opened
+}
+
+const tooLate: Opened = { ok: false, reason: 'invalidated' }
 
 /** RFC 9111 4.4: what a changed resource makes of stored responses. */
 const invalidate = (t: Transaction, status: number, fields: Fields): void => {

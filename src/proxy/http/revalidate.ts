@@ -1,6 +1,6 @@
 import { ProxyError, type WallMs } from '../../base/index.ts'
 import {
-  addConditions, type CacheKey, isConditional, isOriginFailure, type StoredResponse, type Validation, validationOf,
+  addConditions, type Asking, type CacheKey, isConditional, isOriginFailure, type StoredResponse, type Validation, validationOf,
   type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler } from '../../chainer/chainer.ts'
@@ -8,7 +8,7 @@ import { Fields } from '../../http/index.ts'
 import type { Route } from '../../router/router.ts'
 import { CountHttp } from './counters.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
-import { admitArrival, confirmedBy, supersede } from './keep.ts'
+import { admitArrival, askingFor, confirmedBy, openFor, supersede } from './keep.ts'
 import { undecodable } from './response.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -57,6 +57,7 @@ class Revalidating implements OriginHandler {
   #requestTime: WallMs
   #routes: readonly [Route, ...Route[]] | null = null
   #fetch: OriginFetch | null = null
+  #asking: Asking | null = null
   #writer: Writer | null = null
   #status = 0
   /** A 304 was about nothing we have: asked once more, without conditions. */
@@ -93,6 +94,7 @@ class Revalidating implements OriginHandler {
     if (this.#validation !== null) addConditions(fields, this.#validation)
     else addConditions(fields, unconditional)
     this.#requestTime = t.client.deps.clock.wall()
+    this.#asking = askingFor(t)
     const { session } = t.client
     this.#fetch = session.service.chainer.fetch(
       session,
@@ -106,7 +108,16 @@ class Revalidating implements OriginHandler {
   }
 
   #over(): void {
+    this.#answered()
     this.#t.client.deps.revalidations.end(this.#key)
+  }
+
+  #answered(): boolean {
+    const asking = this.#asking
+    if (asking === null) return false
+    this.#asking = null
+    this.#t.client.deps.collapse.answered(asking)
+    return asking.outdated
   }
 
   #giveUp(): void {
@@ -125,7 +136,9 @@ class Revalidating implements OriginHandler {
     const t = this.#t
     const fields = Fields.from(pairs)
     this.#status = status
-    const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: t.client.deps.clock.wall() }
+    const responseTime = t.client.deps.clock.wall()
+    const outdated = this.#answered()
+    const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime, outdated }
     if (this.#validation !== null && status === 304) {
       this.#again = confirmedBy(t, this.#validation, arrival) === null
       return
@@ -136,13 +149,9 @@ class Revalidating implements OriginHandler {
       return
     }
     const admission = admitArrival(t, arrival)
-    const opened = admission?.kind === 'store' ? t.client.deps.store.open(admission.response, t.fields) : null
-    if (opened?.ok === true) {
-      this.#writer = opened.writer
-      return
-    }
-    if (opened !== null) supersede(t, status)
-    this.#giveUp()
+    const opened = admission?.kind === 'store' ? openFor(t, admission.response, arrival) : null
+    if (opened?.ok === true) this.#writer = opened.writer
+    else this.#giveUp()
   }
 
   onData(chunk: Buffer): boolean {
