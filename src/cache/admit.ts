@@ -181,7 +181,8 @@ const namesForOne = (control: Readonly<ResponseCacheControl>, setCookie: SetCook
   return noCacheFields === null && privateFields === null ? cookies : [...cookies, ...(noCacheFields ?? none), ...(privateFields ?? none)]
 }
 
-const cookieFields: readonly string[] = ['set-cookie', 'set-cookie2']
+// Set-Cookie2 is none any more: nobody has read it since RFC 6265
+const cookieFields: readonly string[] = ['set-cookie']
 const none: readonly string[] = []
 
 // Half a million responses have a dozen different Vary and Content-Type fields: equal ones are one object.

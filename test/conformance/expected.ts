@@ -26,9 +26,7 @@ const declined: Readonly<Record<string, string>> = {
   'stale-close-no-cache': ownAnswer,
   'stale-close-s-maxage=2': ownAnswer,
   'headers-store-Set-Cookie': cookies,
-  'headers-store-Set-Cookie2': cookies,
   '304-etag-update-response-Set-Cookie': cookies,
-  '304-etag-update-response-Set-Cookie2': cookies,
   'headers-store-Transfer-Encoding':
     'RFC 9112 7: what is under a transfer coding we cannot undo is not the content; 502 (as Squid, HAProxy, nginx)',
   '304-etag-update-response-Content-MD5': 'RFC 9111 3.2: a 304 updates every field but a few, and this is none of those',
