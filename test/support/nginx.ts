@@ -16,7 +16,9 @@ export interface NginxSight {
   readonly via: string
 }
 
+// root is the only user an ordinary user's lab has: nginx would give its folders to another, and fail
 const conf = `
+user root;
 daemon off;
 master_process off;
 pid /run/nginx/pid;
