@@ -5,7 +5,7 @@ import { Collapse, MemoryStore, type StoreLimits } from '../cache/index.ts'
 import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool, usualOriginLimits } from '../chainer/index.ts'
 import type { Config, PortConfig } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
-import { createHttpProxy, type HttpDeps, Revalidations } from '../proxy/index.ts'
+import { createHttpProxy, type HttpDeps, ValidationsBehind } from '../proxy/index.ts'
 import { createInbandRouter, createTransparentRouter, type Router } from '../router/index.ts'
 import { createService, type NamedService } from '../service/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
@@ -36,7 +36,7 @@ export interface Machine {
   readonly ports: readonly ListeningPort[]
   readonly sessions: number
   /** Validations under way that no client waits for. */
-  readonly revalidations: number
+  readonly validationsBehind: number
   /** The new conf from here on; throws ListenFailed when a port cannot be opened, and then nothing has changed. */
   reload(loaded: LoadedConf): void
   rotate(): void
@@ -68,7 +68,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     policy: { current: loaded.policy.http },
     store,
     collapse,
-    revalidations: new Revalidations(),
+    validationsBehind: new ValidationsBehind(),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
     accessNames: accessNames(() => resolver),
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
@@ -97,8 +97,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     get sessions() {
       return listening.sessions
     },
-    get revalidations() {
-      return deps.revalidations.count
+    get validationsBehind() {
+      return deps.validationsBehind.count
     },
     reload(next) {
       listening.use(next.config)

@@ -136,6 +136,22 @@ describe('fields', () => {
   })
 })
 
+describe('Vary', () => {
+  test.each(['x-kind', 'X-KIND', 'X-Other, x-Kind', ', X-Kind ,'])('%j names a field in any case and any place of the list', async vary => {
+    const proxy = await stage()
+    const server = await site(({ headers }) => ({ fields: [fresh, `Vary: ${vary}`], content: String(headers['x-kind']) }))
+    for (const line of ['X-Kind: a', 'x-kind: b', 'X-KIND: a', 'X-Kind:  b ']) {
+      expect((await proxy.ask(get(server.port, '/', line))).body).toBe(line.slice(7).trim())
+    }
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test.each(['*', '*, *', ', *', 'X-Kind, *', '*, X-Kind'])('%j fits nothing', async vary => {
+    expect((await twice({ fields: [fresh, `Vary: ${vary}`] })).reason).toBe('vary-star')
+    expect((await twice({ fields: [fresh, ...vary.split(', ').map(member => `Vary: ${member}`)] })).reason).toBe('vary-star')
+  })
+})
+
 describe('an answer to POST', () => {
   const post = (port: number, path = '/form', ...lines: readonly string[]) => request('POST', port, path, ['Content-Length: 3', ...lines], 'a=b')
 

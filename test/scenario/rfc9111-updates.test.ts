@@ -209,7 +209,7 @@ describe('a change', () => {
     await until(() => server.requests.length === 2, 'the validation')
     await post()
     go.open()
-    await until(() => proxy.machine.revalidations === 0, 'its end')
+    await until(() => proxy.machine.validationsBehind === 0, 'its end')
     expect((await proxy.ask(get(server.port))).body).toBe('content 2')
   })
 

@@ -21,7 +21,7 @@ const staleNow = async (second: Reply, conf = '', first: Reply = { fields: [with
 
 /** Behind the clients' backs it is quiet, and the origin has had so many requests in all. */
 const asked = (proxy: Stage, server: Site, count: number): Promise<void> =>
-  until(() => server.requests.length === count && proxy.machine.revalidations === 0, `request ${count} and its end`)
+  until(() => server.requests.length === count && proxy.machine.validationsBehind === 0, `request ${count} and its end`)
 
 describe('a stale response within its window', () => {
   it('is given at once, with its age, while the origin is still being asked', async () => {
@@ -38,9 +38,9 @@ describe('a stale response within its window', () => {
     expect([stale.body, stale.fields.get('age'), stale.fields.get('cache-status')]).toEqual(['1', '15', 'proxy.test; hit; ttl=-5'])
     expect(proxy.records[1]).toMatchObject({ result: 'TCP_MEM_HIT', reuseReason: 'while-revalidate', server: null })
     await until(() => server.requests.length === 2, 'the question at the origin')
-    expect(proxy.machine.revalidations).toBe(1)
+    expect(proxy.machine.validationsBehind).toBe(1)
     answer.open()
-    await until(() => proxy.machine.revalidations === 0, 'the answer')
+    await until(() => proxy.machine.validationsBehind === 0, 'the answer')
     expect((await proxy.ask(get(server.port))).body).toBe('2')
   })
 
@@ -179,13 +179,13 @@ describe('the question behind the clients', () => {
 
   it('is put once, however many want the response', async () => {
     const { proxy, server, answer } = await slow()
-    const begun = CountHttp.revalidations
+    const begun = CountHttp.validationsBehind
     for (let i = 0; i < 20; i++) expect((await proxy.ask(get(server.port))).body).toBe('1')
     await until(() => server.requests.length === 2, 'the question')
     answer.open()
-    await until(() => proxy.machine.revalidations === 0, 'the answer')
+    await until(() => proxy.machine.validationsBehind === 0, 'the answer')
     expect((await proxy.ask(get(server.port))).body).toBe('2')
-    expect([server.requests.length, CountHttp.revalidations - begun]).toEqual([2, 1])
+    expect([server.requests.length, CountHttp.validationsBehind - begun]).toEqual([2, 1])
   })
 
   it('outlives its client', async () => {
@@ -196,7 +196,7 @@ describe('the question behind the clients', () => {
     wire.close()
     await until(() => proxy.machine.sessions === 0, 'the end of the session')
     answer.open()
-    await until(() => proxy.machine.revalidations === 0, 'the answer')
+    await until(() => proxy.machine.validationsBehind === 0, 'the answer')
     expect((await proxy.ask(get(server.port))).body).toBe('2')
   })
 
@@ -206,7 +206,7 @@ describe('the question behind the clients', () => {
     wire.send(get(server.port) + get(server.port) + request('HEAD', server.port))
     for (const method of ['GET', 'GET', 'HEAD']) expect((await wire.response(method)).fields.get('age')).toBe('15')
     answer.open()
-    await until(() => proxy.machine.revalidations === 0, 'the answer')
+    await until(() => proxy.machine.validationsBehind === 0, 'the answer')
     expect((await wire.send(get(server.port)).response()).body).toBe('2')
   })
 
@@ -235,7 +235,7 @@ describe('the question behind the clients', () => {
     await wire.send(get(server.port)).response()
     proxy.clock.advance(15_000)
     await wire.send(get(server.port)).response()
-    await until(() => server.heads.length === 2 && proxy.machine.revalidations === 0, 'the answer')
+    await until(() => server.heads.length === 2 && proxy.machine.validationsBehind === 0, 'the answer')
     const next = await wire.send(get(server.port)).response()
     expect([next.interim, next.body]).toEqual([[], 'two'])
   })
@@ -243,7 +243,7 @@ describe('the question behind the clients', () => {
   it('by HEAD is not put: its answer has no content to keep', async () => {
     const { proxy, server } = await staleNow({ fields: [within], content: 'two' })
     const head = await proxy.ask(request('HEAD', server.port), 'HEAD')
-    expect([head.status, head.fields.get('age'), proxy.machine.revalidations]).toEqual([200, '15', 0])
+    expect([head.status, head.fields.get('age'), proxy.machine.validationsBehind]).toEqual([200, '15', 0])
     expect((await proxy.ask(get(server.port))).body).toBe('one')
     await asked(proxy, server, 2)
     expect(server.requests[1]?.method).toBe('GET')
@@ -260,12 +260,12 @@ describe('when the origin does not say', () => {
       else if (how === 'breaks off') socket.end(`HTTP/1.1 200 OK\r\n${within}\r\nContent-Length: 9\r\n\r\ntwo`)
       else socket.end(`HTTP/1.1 ${how} Sick\r\nContent-Length: 4\r\n\r\nsick`)
     })
-    const failed = CountHttp.revalidationsFailed
+    const failed = CountHttp.validationsBehindFailed
     await proxy.ask(get(server.port))
     proxy.clock.advance(15_000)
     for (let i = 1; i < 3; i++) {
       expect((await proxy.ask(get(server.port))).body).toBe('one')
-      await until(() => CountHttp.revalidationsFailed === failed + i && proxy.machine.revalidations === 0, 'the failure')
+      await until(() => CountHttp.validationsBehindFailed === failed + i && proxy.machine.validationsBehind === 0, 'the failure')
     }
     proxy.clock.advance(15_000)
     expect((await proxy.results(3)).slice(1)).toEqual(['TCP_MEM_HIT/200', 'TCP_MEM_HIT/200'])
@@ -282,8 +282,8 @@ describe('when the origin does not say', () => {
     await proxy.ask(get(server.port))
     proxy.clock.advance(15_000)
     await proxy.ask(get(server.port))
-    await until(() => server.connections === 2 && proxy.machine.revalidations === 1, 'the question')
-    await until(() => (proxy.clock.advance(1000), proxy.machine.revalidations === 0), 'the end of patience')
+    await until(() => server.connections === 2 && proxy.machine.validationsBehind === 1, 'the question')
+    await until(() => (proxy.clock.advance(1000), proxy.machine.validationsBehind === 0), 'the end of patience')
   })
 
   it('too much of it makes the stale response go, and is not read to its end', async () => {
@@ -300,7 +300,7 @@ describe('when the origin does not say', () => {
     await proxy.ask(get(server.port))
     proxy.clock.advance(15_000)
     expect((await proxy.ask(get(server.port))).body).toBe('one')
-    await until(() => server.connections === 2 && proxy.machine.revalidations === 0, 'the end of it')
+    await until(() => server.connections === 2 && proxy.machine.validationsBehind === 0, 'the end of it')
     expect((await proxy.ask(get(server.port))).body).toBe('small')
   })
 })

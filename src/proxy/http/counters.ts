@@ -6,8 +6,8 @@ export const CountHttp = declareCounters({
   hits: { doc: 'requests answered from the store without asking the origin' },
   misses: { doc: 'requests the origin was asked for' },
   validations: { doc: 'stored responses the origin was asked about' },
-  revalidations: { doc: 'stale responses given at once and validated behind the client (stale-while-revalidate)' },
-  revalidationsFailed: { doc: 'of these, those whose origin could not say: the stale response stays within its window' },
+  validationsBehind: { doc: 'stale responses given at once and validated behind the client (stale-while-revalidate)' },
+  validationsBehindFailed: { doc: 'of these, those whose origin could not say: the stale response stays within its window' },
   tunnels: { doc: 'CONNECT and Upgrade requests that became a relay' },
   denied: { doc: 'requests an access list refused' },
   broken: {

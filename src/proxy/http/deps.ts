@@ -3,7 +3,7 @@ import type { Clock, Deadlines, Endpoint, Outcome, ProxyError } from '../../base
 import type { AccessNames } from '../../acl/index.ts'
 import type { Collapse, Store } from '../../cache/index.ts'
 import type { HttpPolicy } from './policy.ts'
-import type { Revalidations } from './revalidate.ts'
+import type { ValidationsBehind } from './validate-behind.ts'
 
 /** Everything the http proxy is handed by assemble; it opens nothing by itself. */
 export interface HttpDeps {
@@ -13,7 +13,8 @@ export interface HttpDeps {
   readonly policy: { current: HttpPolicy }
   readonly store: Store
   readonly collapse: Collapse
-  readonly revalidations: Revalidations
+  /** stale-while-revalidate. */
+  readonly validationsBehind: ValidationsBehind
   readonly names: NameService
   /** The same for access lists. */
   readonly accessNames: AccessNames | null

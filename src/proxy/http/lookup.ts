@@ -1,9 +1,9 @@
 import { cacheKey, chooseVariant, missed, requestFacts, reuse, unverifiedKey, type Variants } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
-import { revalidateBehind } from './revalidate.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
+import { validateBehind } from './validate-behind.ts'
 
 /** Is it stored, and may the stored response be used. */
 export const lookup = (t: Transaction): Next | Promise<Next> => {
@@ -43,7 +43,7 @@ const judge = (t: Transaction, variants: Variants | null): Next => {
   switch (answer.kind) {
     case 'fresh':
     case 'stale':
-      if (answer.reason === 'while-revalidate' && stored !== null) revalidateBehind(t, stored)
+      if (answer.reason === 'while-revalidate' && stored !== null) validateBehind(t, stored)
       CountHttp.hits++
       return 'deliver'
     case 'validate':

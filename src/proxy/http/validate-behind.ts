@@ -1,7 +1,7 @@
 import { ProxyError, type WallMs } from '../../base/index.ts'
 import {
-  addConditions, type Asking, type CacheKey, isConditional, isOriginFailure, type StoredResponse, type Validation, validationOf,
-  type Writer,
+  addConditions, type Asking, type CacheKey, isConditional, isOriginFailure, type StoredResponse, type Validation,
+  validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler } from '../../chainer/chainer.ts'
 import { Fields } from '../../http/index.ts'
@@ -20,7 +20,7 @@ import type { Transaction } from './transaction.ts'
 //   200 ──► in its place           what may not be stored ──► the stale one goes, its content is not even read
 
 /** Keys whose stored responses are being validated behind their clients' backs: one fetch each. */
-export class Revalidations {
+export class ValidationsBehind {
   readonly #keys = new Set<CacheKey>()
 
   get count(): number {
@@ -28,7 +28,7 @@ export class Revalidations {
   }
 
   begin(key: CacheKey): boolean {
-    if (this.#keys.size >= revalidationsMax || this.#keys.has(key)) return false
+    if (this.#keys.size >= validationsBehindMax || this.#keys.has(key)) return false
     this.#keys.add(key)
     return true
   }
@@ -39,17 +39,17 @@ export class Revalidations {
 }
 
 /** At once; beyond that stale responses wait for a later request. As many connections to origins may come of it. */
-const revalidationsMax = 256
+const validationsBehindMax = 256
 
 /** `stored` is about to be given to the client of `t` although it is stale. */
-export const revalidateBehind = (t: Transaction, stored: StoredResponse): void => {
+export const validateBehind = (t: Transaction, stored: StoredResponse): void => {
   // a HEAD would bring no content to put in its place
-  if (t.key === null || t.head.method !== 'GET' || !t.client.deps.revalidations.begin(t.key)) return
-  CountHttp.revalidations++
-  new Revalidating(t.behind(), t.key, stored).start()
+  if (t.key === null || t.head.method !== 'GET' || !t.client.deps.validationsBehind.begin(t.key)) return
+  CountHttp.validationsBehind++
+  new ValidatingBehind(t.behind(), t.key, stored).start()
 }
 
-class Revalidating implements OriginHandler {
+class ValidatingBehind implements OriginHandler {
   /** A request without a client: only what it asks for counts, and what the conf said then. */
   readonly #t: Transaction
   readonly #key: CacheKey
@@ -80,7 +80,7 @@ class Revalidating implements OriginHandler {
 
   #go(routes: readonly [Route, ...Route[]] | null): void {
     if (routes === null) {
-      CountHttp.revalidationsFailed++
+      CountHttp.validationsBehindFailed++
       this.#over()
       return
     }
@@ -109,7 +109,7 @@ class Revalidating implements OriginHandler {
 
   #over(): void {
     this.#answered()
-    this.#t.client.deps.revalidations.end(this.#key)
+    this.#t.client.deps.validationsBehind.end(this.#key)
   }
 
   #answered(): boolean {
@@ -144,7 +144,7 @@ class Revalidating implements OriginHandler {
       return
     }
     if (isOriginFailure(status) || undecodable(fields) !== null) {
-      CountHttp.revalidationsFailed++
+      CountHttp.validationsBehindFailed++
       this.#giveUp()
       return
     }
@@ -172,7 +172,7 @@ class Revalidating implements OriginHandler {
   }
 
   onError(error: ProxyError): void {
-    CountHttp.revalidationsFailed++
+    CountHttp.validationsBehindFailed++
     this.#writer?.abandon()
     this.#t.client.deps.notices.serverFailure(this.#t.outcome.uri, error)
     this.#over()
