@@ -4,7 +4,7 @@ import {
   type StoredResponse, supersedesStored, type Update, type Validation,
 } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
-import { keyOf } from './lookup.ts'
+import { keyOf } from './key-of.ts'
 import type { Transaction } from './transaction.ts'
 
 // What the head of a response does to the store, whoever it was fetched for: a client, or nobody.

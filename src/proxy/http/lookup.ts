@@ -1,6 +1,7 @@
-import { cacheKey, chooseVariant, missed, requestFacts, reuse, unverifiedKey, type Variants } from '../../cache/index.ts'
+import { chooseVariant, missed, requestFacts, reuse, type Variants } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
+import { keyOf } from './key-of.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
 import { validateBehind } from './validate-behind.ts'
@@ -53,9 +54,3 @@ const judge = (t: Transaction, variants: Variants | null): Next => {
       return 'fetch'
   }
 }
-
-/** Unverified: a key of its own, so that what a forged Host brings is only ever given to the same address. */
-export const keyOf = (t: Transaction, method: 'GET' | 'HEAD') =>
-  t.unverified
-    ? unverifiedKey(method, t.outcome.uri, t.client.session.destination)
-    : cacheKey(method, t.outcome.uri)
