@@ -22,6 +22,7 @@ import { createNodeEngine } from './engine/node.ts'
 import { CommError, commError } from './error.ts'
 import { FdBudget } from './fd-budget.ts'
 import { natDoubt } from './nat-proof.ts'
+import { OwnConnections } from './own-connections.ts'
 import { OwnEndpoints } from './own-endpoints.ts'
 import { copyRelay } from './relay.ts'
 
@@ -60,6 +61,8 @@ export interface Comm {
   relay(a: Connection, b: Connection, options: RelayOptions): Relay
   /** Whether an endpoint is one of our listeners at an address of this machine. */
   isOwnEndpoint(e: Endpoint): boolean
+  /** Whether a connection with these ends is one that we made: a rule has brought it back to us. */
+  isOwnConnection(from: Endpoint, to: Endpoint): boolean
   readonly fdTable: () => readonly FdEntry[]
   /** Bare descriptors, Lusca's way. Throws CommError ENOTSUP where the engine has none. */
   readonly descriptors: Descriptors
@@ -95,6 +98,7 @@ export const createComm = (options: CommOptions): Comm => {
       }
     },
   }
+  const ownConnections = new OwnConnections(host.ownEndpoints.isLocal)
   const { engine, note } = createEngine(options.engine ?? 'auto', host)
   let closed = false
   return {
@@ -111,9 +115,9 @@ export const createComm = (options: CommOptions): Comm => {
       return listener
     },
     connect: (wanted, timeoutMs, signal) =>
-      closed ? Promise.reject(canceled(wanted)) : connect(engine, wanted, timeoutMs, signal),
+      closed ? Promise.reject(canceled(wanted)) : connect(engine, ownConnections, wanted, timeoutMs, signal),
     dial(wanted, timeoutMs, done) {
-      if (!closed) return engine.connect(wanted, timeoutMs, done)
+      if (!closed) return engine.connect(wanted, timeoutMs, ownConnections.watching(wanted, done))
       process.nextTick(done, canceled(wanted), null)
       return { cancel() {} }
     },
@@ -124,6 +128,7 @@ export const createComm = (options: CommOptions): Comm => {
     },
     relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: host.ownEndpoints.isOwn,
+    isOwnConnection: (from, to) => ownConnections.has(from, to),
     fdTable: () => engine.fdTable(),
     get descriptors() {
       if (engine.descriptors === null) throw new CommError('ENOTSUP', 'open', `the ${engine.name} engine has no bare descriptors`)
@@ -158,6 +163,7 @@ const reportFailure = (error: unknown, where: string): void => {
 
 const connect = (
   engine: Engine,
+  ownConnections: OwnConnections,
   options: ConnectOptions,
   timeoutMs: number,
   signal: AbortSignal | undefined,
@@ -171,10 +177,11 @@ const connect = (
       attempt.cancel()
       reject(canceled(options))
     }
-    const attempt = engine.connect(options, timeoutMs, (error, connection) => {
+    const done = ownConnections.watching(options, (error, connection) => {
       signal?.removeEventListener('abort', onAbort)
       if (connection !== null) resolve(connection)
       else reject(error ?? canceled(options))
     })
+    const attempt = engine.connect(options, timeoutMs, done)
     signal?.addEventListener('abort', onAbort, { once: true })
   })

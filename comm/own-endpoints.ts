@@ -35,9 +35,10 @@ export class OwnEndpoints {
   }
 
   /** A field, not a method: it is handed to the nat look-up as it is. */
-  readonly isOwn = (e: Endpoint): boolean => this.hasPort(e.port) && this.#isLocal(e.address)
+  readonly isOwn = (e: Endpoint): boolean => this.hasPort(e.port) && this.isLocal(e.address)
 
-  #isLocal(address: string): boolean {
+  /** An address of this machine. */
+  readonly isLocal = (address: string): boolean => {
     if (address.startsWith('127.') || address === '::1' || address === '0.0.0.0' || address === '::') return true
     const now = this.#clock.mono()
     if (this.#readAt === null || now - this.#readAt >= rememberMs) {

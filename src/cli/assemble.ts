@@ -73,6 +73,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     accessNames: accessNames(() => resolver),
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
     isOwnEndpoint: comm.isOwnEndpoint,
+    isOwnConnection: comm.isOwnConnection,
     record: outcome => accessLogs.record(outcome),
     notices,
   }

@@ -32,13 +32,20 @@ const loopFound = (t: Transaction): Next | null => {
     t.keepAlive = false
     return t.refuse('direct-hit', 'a browser reaches it by the firewall rule of the gateway, not by its address')
   }
+  if (intercepted && client.deps.isOwnConnection(client.connection.peer, client.session.destination)) {
+    return loop(t, 'a rule brings the connections of this proxy back to it')
+  }
   // an accelerator may stand before another of the same name (Squid: accel ports do not look)
   if (client.port.mode !== 'accel' && t.fields.has('via') && t.policy.ownNames.some(name => viaNames(t.fields, name))) {
-    CountHttp.loops++
-    client.deps.notices.loop(client.session.client.peer, t.outcome.uri)
-    return t.refuse('loop', 'Via names this proxy')
+    return loop(t, 'Via names this proxy')
   }
   return null
+}
+
+const loop = (t: Transaction, why: string): Next => {
+  CountHttp.loops++
+  t.client.deps.notices.loop(t.client.connection.peer, t.outcome.uri)
+  return t.refuse('loop', why)
 }
 
 /** `false`: not confirmed. The request goes on to where the client was going, unless the policy is strict. */

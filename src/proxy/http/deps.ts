@@ -21,6 +21,8 @@ export interface HttpDeps {
   readonly relay: Relay
   /** Is this one of our own listening endpoints? Loops end here. */
   readonly isOwnEndpoint: (endpoint: Endpoint) => boolean
+  /** Is a connection with these ends one that we made? A rule without an exemption for us brought it back. */
+  readonly isOwnConnection: (from: Endpoint, to: Endpoint) => boolean
   readonly record: (outcome: Outcome) => void
   readonly notices: HttpNotices
 }
