@@ -188,7 +188,7 @@ backend b
       on(
         gateway,
         'varnishd', '-F', '-j', 'none', '-n', join(directory, 'varnish'), '-a', ':3151', '-b', `${origin}:80`, '-s', 'malloc,512m',
-        '-p', 'thread_pool_max=2000', '-p', 'timeout_idle=600', '-p', 'vsl_mask=-all',
+        '-p', 'thread_pool_max=2000', '-p', 'timeout_idle=600',
       ),
   },
 ]
