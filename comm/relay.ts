@@ -27,6 +27,8 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
   bytesToB = 0
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   readonly #a: Connection
   readonly #b: Connection
   readonly #options: RelayOptions

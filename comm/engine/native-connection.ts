@@ -41,6 +41,8 @@ export class NativeConnection implements Connection, Watched {
   note: string
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   /** Seconds of the engine's clock: a small integer, for the fd table. */
   readonly openedAt: number
   readonly engine: NativeEngine

@@ -19,6 +19,8 @@ class PlainDescriptor implements Watched {
   readonly closeHandlers: Ready[] = []
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
 
   constructor(owner: NativeDescriptors, fd: number, options: OpenOptions, openedAt: number) {
     this.#owner = owner

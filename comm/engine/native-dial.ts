@@ -12,6 +12,8 @@ export abstract class Dial implements Attempt, Watched {
   fd = -1
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   readonly options: ConnectOptions
   protected readonly engine: NativeEngine
   readonly #openedAt: number

@@ -22,6 +22,8 @@ const closeReasonOf: Readonly<Record<RelayEnd, CloseReason>> = {
 export class NativeRelay implements Relay, ConnectionReader, Watched {
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   readonly #engine: NativeEngine
   readonly #a: NativeConnection
   readonly #b: NativeConnection

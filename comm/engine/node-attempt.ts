@@ -22,6 +22,8 @@ export class NodeAttempt implements Attempt, Watched {
   readonly bornAt: MonoMs
   deadlineAt = 0 as MonoMs // no deadline
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   readonly #host: EngineHost
   readonly #plan: AttemptPlan
   #socket: net.Socket | null = null

@@ -30,6 +30,8 @@ export class NodeConnection implements Connection, Watched {
   ended = false
   deadlineAt = 0 as MonoMs // no deadline
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   readonly bornAt: MonoMs
 
   readonly #host: EngineHost

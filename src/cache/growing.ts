@@ -77,6 +77,8 @@ type State = 'waiting' | 'flowing' | 'over'
 export class Growing implements Watched {
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   readonly #source: GrowingSource
   readonly #limits: GrowingLimits
   readonly #deadlines: Deadlines
@@ -362,6 +364,8 @@ const giveUp = (follower: Follower, why: FollowFailure): void => {
 export class Follower implements Watched {
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
   readonly reader: FollowReader
   /** Number of the next piece, counted from the first of the content. Kept by Growing, as are the next three. */
   at = 0

@@ -14,6 +14,10 @@ export class ClientSession implements Session {
   server: Endpoint | null = null
   serverLocal: Endpoint | null = null
   speaker: Speaker | null = null
+  /** Links of the service's list; kept by it. */
+  before: ClientSession | null = null
+  behind: ClientSession | null = null
+  listed = false
 
   constructor(service: Service, number: number, client: Connection, portName: string, startedMono: MonoMs) {
     this.service = service

@@ -14,13 +14,13 @@ import type { Proxy } from '../proxy/proxy.ts'
 import type { Router } from '../router/router.ts'
 import { ClientSession } from './client-session.ts'
 import type { Service } from './service.ts'
+import { SessionList } from './session-list.ts'
 import type { Session, Verdict } from './session.ts'
 
 // A service with its sessions.
 //
 //   connection ──► limit ──► session ──► proxy.run ──► ... ──► the client connection closes ──► end record
 //
-// One close handler serves all sessions of a service: it finds the session by the connection's serial number.
 
 export interface ServiceOptions {
   readonly name: string
@@ -85,8 +85,7 @@ export class NamedService implements Service {
   readonly #clock: Clock
   readonly #onEnd: ((record: SessionRecord) => void) | null
   readonly #failed: (error: unknown, where: string) => void
-  /** By the serial number of the client connection. */
-  readonly #sessions = new Map<number, ClientSession>()
+  readonly #sessions = new SessionList()
   #serial = 0
 
   constructor(options: ServiceOptions) {
@@ -105,8 +104,8 @@ export class NamedService implements Service {
   }
 
   /** In the order they began. */
-  sessions(): IterableIterator<Session> {
-    return this.#sessions.values()
+  sessions(): Iterable<Session> {
+    return this.#sessions.list()
   }
 
   start(connection: Connection, portName: string): Session | Refused {
@@ -117,16 +116,16 @@ export class NamedService implements Service {
     }
     if (connection.closed) return { refused: 'DENIED_BY_UNKNOWN_FAIL', detail: 'the connection is closed already' }
     const session = new ClientSession(this, ++this.#serial, connection, portName, this.#clock.mono())
-    this.#sessions.set(connection.id, session)
+    this.#sessions.add(session)
     this.counters.started++
-    connection.addCloseHandler(this.#closed)
+    connection.addCloseHandler((_connection, why) => this.#closed(session, why))
     this.#run(session)
     return session
   }
 
   /** By the operator. The record of the session says so. */
   stop(session: Session): void {
-    if (this.#sessions.get(session.client.id) !== session) return
+    if (!(session instanceof ClientSession && session.service === this && session.listed)) return
     this.counters.stopped++
     session.verdict = 'ABORTED_BY_POLICY_ACTION'
     session.client.resetClose('aborted')
@@ -134,11 +133,11 @@ export class NamedService implements Service {
 
   /** No more requests from anybody. Sessions that wait for one end now, the others when they are done. */
   windUp(): void {
-    for (const session of this.#sessions.values()) session.speaker?.windUp()
+    for (const session of this.#sessions.list()) session.speaker?.windUp()
   }
 
   stopAll(): void {
-    for (const session of this.#sessions.values()) this.stop(session)
+    for (const session of this.#sessions.list()) this.stop(session)
   }
 
   #run(session: ClientSession): void {
@@ -152,10 +151,8 @@ export class NamedService implements Service {
     }
   }
 
-  readonly #closed = (connection: Connection, why: CloseReason): void => {
-    const session = this.#sessions.get(connection.id)
-    if (session === undefined) return
-    this.#sessions.delete(connection.id)
+  #closed(session: ClientSession, why: CloseReason): void {
+    if (!this.#sessions.remove(session)) return
     this.counters.ended++
     if (why === 'handler-failed') session.verdict = 'DENIED_BY_UNKNOWN_FAIL'
     this.#onEnd?.(this.#recordOf(session, why))

@@ -39,6 +39,8 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   // kept by the wheel
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
 
   readonly #pool: OriginPool
   readonly #session: Session
