@@ -14,7 +14,7 @@ import {
   breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
 } from './response.ts'
 import type { Next } from './steps.ts'
-import type { Transaction } from './transaction.ts'
+import type { ServerSide, Transaction } from './transaction.ts'
 
 // The response from the origin: to the client piece by piece, and into the store beside it.
 //
@@ -82,7 +82,7 @@ const useStale = (t: Transaction, validated: StoredResponse, why: string): boole
   return use.kind === 'stale'
 }
 
-class Fetching implements OriginHandler, GrowingSource {
+class Fetching implements OriginHandler, GrowingSource, ServerSide {
   readonly #t: Transaction
   readonly #validated: StoredResponse | null
   readonly #validation: Validation | null
@@ -127,7 +127,7 @@ class Fetching implements OriginHandler, GrowingSource {
     if (t.mayCache && t.key !== null && deps.collapse.on && this.#worthSharing()) {
       this.#growing = deps.collapse.begin(t.key, this)
     }
-    t.onClientGone = () => this.#clientGone()
+    t.serverSide = this
     t.outcome.hierarchy = this.#routes[0].hierarchy
     t.outcome.server = this.#routes[0].target // until another one is reached
     t.outcome.serverContentBytes = 0
@@ -180,7 +180,11 @@ class Fetching implements OriginHandler, GrowingSource {
     this.#growing = null
   }
 
-  #clientGone(): void {
+  drained(): void {
+    this.resume()
+  }
+
+  clientGone(): void {
     this.#over = true
     if (this.#growing !== null && this.#growing.followers > 0) return // it goes on for them
     this.#writer?.abandon()
@@ -262,7 +266,7 @@ class Fetching implements OriginHandler, GrowingSource {
     if (this.#shared && this.#growing !== null) {
       this.#over = true
       followOwn(t, this.#growing, this.#resolve)
-    } else t.onDrained = () => this.resume()
+    }
   }
 
   #open(response: StoredResponse, arrival: Arrival): void {
@@ -404,8 +408,7 @@ class Fetching implements OriginHandler, GrowingSource {
   /** What happens to the client is no longer this fetch's business. */
   #leave(): void {
     this.#over = true
-    this.#t.onClientGone = null
-    this.#t.onDrained = null
+    if (this.#t.serverSide === this) this.#t.serverSide = null
     this.#t.waitsForServer = false
   }
 

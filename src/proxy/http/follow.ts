@@ -1,9 +1,9 @@
-import type { FollowFailure, FollowReader, Growing, ReleaseReason, StoredResponse } from '../../cache/index.ts'
+import type { FollowFailure, Follower, FollowReader, Growing, ReleaseReason, StoredResponse } from '../../cache/index.ts'
 import type { FieldView } from '../../base/index.ts'
 import { fetchFrom } from './fetch.ts'
 import { breakOff, connectionLine, contentFraming, sendHead, writeContent, endContent } from './response.ts'
 import type { Next } from './steps.ts'
-import type { Transaction } from './transaction.ts'
+import type { ServerSide, Transaction } from './transaction.ts'
 
 /** A request that lives on the fetch of another (collapsed_forwarding): the same content, at this client's own pace. */
 export const follow = (t: Transaction, growing: Growing): Promise<Next> =>
@@ -13,10 +13,11 @@ export const follow = (t: Transaction, growing: Growing): Promise<Next> =>
 export const followOwn = (t: Transaction, growing: Growing, resolve: (next: Next) => void): void =>
   new Following(t, resolve, true).begin(growing)
 
-class Following implements FollowReader {
+class Following implements FollowReader, ServerSide {
   readonly #t: Transaction
   readonly #resolve: (next: Next) => void
   readonly #own: boolean
+  #follower: Follower | null = null
 
   constructor(t: Transaction, resolve: (next: Next) => void, own: boolean) {
     this.#t = t
@@ -28,10 +29,18 @@ class Following implements FollowReader {
     const t = this.#t
     const follower = growing.follow(this)
     t.waitsForServer = true
-    t.onDrained = () => follower.resume()
-    t.onClientGone = () => follower.leave()
+    this.#follower = follower
+    t.serverSide = this
     // a response that is here whole ends within this call; nobody waits for what has ended
     follower.resume()
+  }
+
+  drained(): void {
+    this.#follower?.resume()
+  }
+
+  clientGone(): void {
+    this.#follower?.leave()
   }
 
   get requestFields(): FieldView {
@@ -94,8 +103,8 @@ class Following implements FollowReader {
 
   #detach(): void {
     this.#t.waitsForServer = false
-    this.#t.onDrained = null
-    this.#t.onClientGone = null
+    if (this.#t.serverSide === this) this.#t.serverSide = null
+    this.#follower = null
   }
 
   #end(next: Next): void {

@@ -19,6 +19,17 @@ import { type Step, runSteps } from './steps.ts'
 
 const nowhere: Endpoint = { family: 4, address: '0.0.0.0', port: 0 }
 
+/**
+ * What the server side of a transaction hears of its client. An object, not two closures: closures in these fields kept
+ * every finished transaction alive through the young collections (docs/benchmarks.md).
+ */
+export interface ServerSide {
+  /** Output that had been waiting is gone. */
+  drained(): void
+  /** Nobody waits for the response any more. */
+  clientGone(): void
+}
+
 /** One request with its response. Steps write here what they find; `outcome` is what is left of it afterwards. */
 export class Transaction {
   readonly client: HttpClient
@@ -53,8 +64,8 @@ export class Transaction {
   waitsForServer = false
   /** Ends a connect that is under way when the client leaves. */
   cancel: AbortController | null = null
-  /** Told when output that had been waiting is gone. */
-  onDrained: (() => void) | null = null
+  /** Whoever is at work for it at the server side. */
+  serverSide: ServerSide | null = null
 
   // response
   /** Lines that a validation brought for this client alone: they are not in what is stored. */
@@ -112,7 +123,7 @@ export class Transaction {
   end(): void {
     if (this.#over) return
     this.#over = true
-    this.onDrained = null
+    this.serverSide = null
     this.client.next(this)
   }
 
@@ -155,7 +166,7 @@ export class Transaction {
 
   drained(): void {
     this.limit(this.policy.timeouts.read)
-    this.onDrained?.()
+    this.serverSide?.drained()
   }
 
   /** No progress on the client side within its time. */
@@ -204,14 +215,11 @@ export class Transaction {
     runSteps(this, 'finish')
   }
 
-  /** Set by a step that has more to undo than the server side. */
-  onClientGone: (() => void) | null = null
-
   /** Ends what is done for this client at the server side. */
   stopServer(): void {
-    this.onClientGone?.()
-    this.onClientGone = null
-    this.onDrained = null
+    const { serverSide } = this
+    this.serverSide = null
+    serverSide?.clientGone()
     this.waitsForServer = false
     this.cancel?.abort()
     this.cancel = null

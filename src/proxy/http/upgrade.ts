@@ -6,7 +6,7 @@ import {
 import { originPairs, passedFields } from './forward-request.ts'
 import { connectionLine, headText, sendHead } from './response.ts'
 import type { Next } from './steps.ts'
-import type { Transaction } from './transaction.ts'
+import type { ServerSide, Transaction } from './transaction.ts'
 import { relay, tunnelFailed } from './tunnel.ts'
 
 // A request with Upgrade (RFC 9110 7.8), WebSocket above all. It goes to the server on a connection of its own, with
@@ -17,12 +17,12 @@ export const upgrade = (t: Transaction, server: Connection): Promise<Next> =>
     const exchange = new Exchange(t, server, resolve)
     server.setReader(exchange)
     server.setTimeout(t.policy.timeouts.read)
-    t.onClientGone = () => server.close('aborted')
+    t.serverSide = exchange
     const pairs = [...originPairs(t, passedFields(t)), 'Connection', 'Upgrade', 'Upgrade', t.head.upgrade ?? '']
     server.write(requestHeadText(t.head.method, t.target?.path ?? '/', pairs))
   })
 
-class Exchange implements ConnectionReader {
+class Exchange implements ConnectionReader, ServerSide {
   readonly #t: Transaction
   readonly #server: Connection
   readonly #resolve: (next: Next) => void
@@ -84,7 +84,7 @@ class Exchange implements ConnectionReader {
   #switch(head: ResponseHead, early: Buffer | null): void {
     const t = this.#t
     this.#over = true
-    t.onClientGone = null
+    t.serverSide = null
     t.outcome.serverStatus = 101
     t.outcome.status = 101
     const pairs = [...endToEndFields(head.fields).pairs, 'Connection', 'Upgrade', 'Upgrade', head.fields.joined('upgrade') ?? '']
@@ -106,10 +106,6 @@ class Exchange implements ConnectionReader {
     if (head.framing.kind === 'chunked') pairs.push('Transfer-Encoding', 'chunked')
     sendHead(t, `${headText(head.status, head.reason, pairs)}${connectionLine(t)}\r\n`)
     this.#body = new BodyReader(head.framing)
-    t.onDrained = () => {
-      this.#server.setTimeout(t.policy.timeouts.read)
-      this.#server.resumeRead()
-    }
     this.#pass(bytes, at, end)
   }
 
@@ -132,7 +128,7 @@ class Exchange implements ConnectionReader {
   #done(): void {
     if (this.#over) return
     this.#over = true
-    this.#t.onClientGone = null
+    this.#t.serverSide = null
     this.#server.close('done')
     this.#resolve(this.#t.over ? 'done' : 'finish')
   }
@@ -140,9 +136,19 @@ class Exchange implements ConnectionReader {
   #fail(failure: ProxyError): void {
     if (this.#over) return
     this.#over = true
-    this.#t.onClientGone = null
+    this.#t.serverSide = null
     this.#server.close('aborted')
     this.#resolve(tunnelFailed(this.#t, failure))
+  }
+
+  drained(): void {
+    if (this.#body === null || this.#over) return
+    this.#server.setTimeout(this.#t.policy.timeouts.read)
+    this.#server.resumeRead()
+  }
+
+  clientGone(): void {
+    this.#server.close('aborted')
   }
 
   onEnd(): void {
