@@ -4,6 +4,7 @@ import {
   responseCacheControl, varyMembers,
 } from '../http/index.ts'
 import { bornAt } from './age.ts'
+import type { ContentSource } from './content-source.ts'
 import { explicitLifetime, judge, staleWhileRevalidateOf } from './freshness.ts'
 import type { CacheKey } from './key.ts'
 import type { CachePolicy, SetCookiePolicy } from './policy.ts'
@@ -92,6 +93,7 @@ export const fromFields = (
   facts: HeadFacts,
   control: Readonly<ResponseCacheControl>,
   body: readonly Buffer[],
+  content: ContentSource | null = null,
 ): StoredResponse => {
   const { fields, responseTime } = facts
   const date = settledDate(fields, responseTime)
@@ -120,6 +122,7 @@ export const fromFields = (
       selecting: facts.selecting,
     },
     body,
+    content,
   )
 }
 
@@ -205,7 +208,8 @@ export const sharedNames = (names: readonly string[]): readonly string[] => {
   return kept
 }
 
-const sharedText = (text: string): string => {
+/** One string for all responses with an equal short text. */
+export const sharedText = (text: string): string => {
   if (text.length > sharedLengthMax) return detached(text)
   const known = sharedTexts.get(text)
   if (known !== undefined) return known
@@ -215,9 +219,14 @@ const sharedText = (text: string): string => {
   return kept
 }
 
-/** The same response once its content is there: with its length, and its content. */
-export const completed = (response: StoredResponse, body: readonly Buffer[], length: number): StoredResponse => {
-  if (response.has(flag.headOnly) || response.contentLength === length) return new StoredResponse(response, body)
+/** The same response once its content is there: with its length, and its content or where to read it. */
+export const completed = (
+  response: StoredResponse,
+  body: readonly Buffer[],
+  length: number,
+  content: ContentSource | null = null,
+): StoredResponse => {
+  if (response.has(flag.headOnly) || response.contentLength === length) return new StoredResponse(response, body, content)
   const head = response.status === 204 ? response.head : `${response.head}Content-Length: ${length}\r\n`
-  return new StoredResponse({ ...response, head: detached(head), contentLength: length }, body)
+  return new StoredResponse({ ...response, head: detached(head), contentLength: length }, body, content)
 }

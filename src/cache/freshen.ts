@@ -93,6 +93,7 @@ export const freshened = (
     },
     control,
     stored.body,
+    stored.content,
   )
   judge(updated, policy) // it may be given to its client before it is looked up again
   return updated
@@ -173,6 +174,7 @@ export const outdated = (stored: StoredResponse, now: WallMs): StoredResponse =>
       lifetime: (stored.lifetime >= 0 ? Math.min(stored.lifetime, lifetime) : lifetime) as DurationMs,
     },
     stored.body,
+    stored.content,
   )
 }
 

@@ -18,6 +18,7 @@ export { type Admission, admit, fieldsForOne } from './admit.ts'
 export * from './cache-status.ts'
 export * from './collapse.ts'
 export * from './conditional.ts'
+export type { ContentReader, ContentSource } from './content-source.ts'
 export {
   afterHead, type Freshened, freshened, freshenReasons, keepFreshened, mayStayStored, namedBy304, outdated, type Update,
 } from './freshen.ts'
@@ -36,6 +37,9 @@ export {
 export * from './stale-on-error.ts'
 export { type Exchange, type StoreReason, storeReasons } from './storable.ts'
 export { fieldsOfHead, flag, type FreshnessSource, freshnessSources, StoredResponse } from './stored-response.ts'
+export { diskCounters, type DiskLimits, type DiskOptions, DiskStore } from './store/disk/disk-store.ts'
+export { prepareFolder } from './store/disk/folder.ts'
+export { type DiskOpened, openDisk } from './store/disk/open-disk.ts'
 export { memoryCounters, MemoryStore } from './store/memory.ts'
 export * from './store/store.ts'
 export { addConditions, isConditional, type Validation, validationOf } from './validation.ts'

@@ -1,6 +1,7 @@
 import { type DurationMs, type Seconds, type WallMs, wallMs } from '../base/index.ts'
 import { Fields } from '../http/index.ts'
 import { ageField, currentAge } from './age.ts'
+import type { ContentSource } from './content-source.ts'
 import { defaultRefreshRule, type RefreshRule } from './refresh-pattern.ts'
 import type { CacheKey } from './key.ts'
 import type { Selecting } from './vary.ts'
@@ -9,7 +10,8 @@ import type { Selecting } from './vary.ts'
 // still sending the old one is not disturbed. Everything a hit needs was worked out when it was made:
 //
 //   head     'HTTP/1.1 200 OK\r\nDate: …\r\n…'     the proxy writes head + its own lines (Age, Connection, Via, …)
-//   body     buffers of our own, to be written as they are
+//   body     buffers of our own, to be written as they are; or, where the content is not in memory,
+//   content  where to read it
 //   hitUntil a plain request at a time before this is a hit; one comparison
 //
 // What has been left out of `head`: hop-by-hop fields and those Connection names, Age, the fields that no-cache="…" and
@@ -87,8 +89,13 @@ export class StoredResponse {
   readonly etag: string | null
   readonly lastModified: WallMs
   readonly selecting: Selecting | null
-  /** Empty while the content is still coming. */
+  /** Empty while the content is still coming, and where it is read from `content`. */
   readonly body: readonly Buffer[]
+  /** Null: all content is in `body`. */
+  readonly content: ContentSource | null
+
+  /** Just read from disk: the first who delivers it says so in the log and resets this. */
+  fromDisk = false
 
   // What refresh_pattern makes of it: written by `judge` only, once per generation of the patterns.
   generation = 0
@@ -101,7 +108,7 @@ export class StoredResponse {
   /** Before this a request without Cache-Control, Pragma or conditions is a hit. */
   hitUntil: WallMs = wallMs(0)
 
-  constructor(facts: StoredFacts, body: readonly Buffer[]) {
+  constructor(facts: StoredFacts, body: readonly Buffer[], content: ContentSource | null = null) {
     this.key = facts.key
     this.uri = facts.uri
     this.status = facts.status
@@ -120,6 +127,7 @@ export class StoredResponse {
     this.lastModified = facts.lastModified
     this.selecting = facts.selecting
     this.body = body
+    this.content = content
   }
 
   has(bit: number): boolean {

@@ -19,6 +19,10 @@ export class MemoryWriter implements Writer {
   /** Bytes of the limit it holds. */
   charged: number
   refusal: StoreRefusal | null = null
+  readonly pressed = false
+  onRelieved: (() => void) | null = null
+  readonly source = null
+  readonly readable = 0
   readonly #content: Content
   readonly #contentBytesMax: number
   readonly #room: Room
@@ -45,7 +49,7 @@ export class MemoryWriter implements Writer {
     if (length > this.#contentBytesMax) return this.#end('too-large')
     const more = this.#content.needs(chunk.length)
     if (more > 0) {
-      if (!this.#room.charge(more)) return this.#end('memory-busy')
+      if (!this.#room.charge(more)) return this.#end('busy')
       this.charged += more
     }
     this.#content.append(chunk, kept)

@@ -87,6 +87,7 @@ export class MemoryStore implements Store {
   }
 
   put(response: StoredResponse, request: FieldView): boolean {
+    if (response.content !== null) return false // it is not in memory, and should not be
     let content = 0
     for (const buffer of response.body) content += buffer.length
     if (content > this.#contentBytesMax(response)) {
@@ -158,7 +159,7 @@ export class MemoryStore implements Store {
       others?.delete(writer)
       if (others?.size === 0) this.#writers.delete(writer.response.key)
       if (whole === null) {
-        if (writer.refusal === 'too-large' || writer.refusal === 'memory-busy') this.counters.refused++
+        if (writer.refusal === 'too-large' || writer.refusal === 'busy') this.counters.refused++
         return false
       }
       return this.put(whole, writer.request)
@@ -169,7 +170,7 @@ export class MemoryStore implements Store {
     if (this.#limits.bytesMax <= 0) return 'switched-off'
     const content = response.has(flag.headOnly) ? 0 : Math.max(0, response.contentLength)
     if (content > this.#contentBytesMax(response)) return 'too-large'
-    return this.#writing + bytesOf(response) > this.#limits.bytesMax / 2 ? 'memory-busy' : null
+    return this.#writing + bytesOf(response) > this.#limits.bytesMax / 2 ? 'busy' : null
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Bytes, FieldView } from '../../base/index.ts'
+import type { ContentSource } from '../content-source.ts'
 import type { CacheKey } from '../key.ts'
 import type { StoredResponse } from '../stored-response.ts'
 
@@ -8,20 +9,25 @@ import type { StoredResponse } from '../stored-response.ts'
 //   key ──► variants, newest Date first ──► StoredResponse (head, facts, content)
 //
 // - Stored responses never change. `replace` puts another in the place of one; whoever still sends the old one keeps
-//   its buffers, also after it was removed.
+//   its buffers, or reads on in what he has opened, also after it was removed.
 // - A response is found only when it is whole: a writer that is abandoned, outgrows its limit or comes up short
-//   leaves nothing, and until its end what was stored before stays.
+//   leaves nothing, and until its end what was stored before stays. Whoever looks for what a disk is just finishing
+//   gets a promise, not a no.
 // - What was opened before its key was invalidated is never stored (RFC 9111 4.4: it may be older than the change).
 // - Bytes count as they are: content, head, keys and what the objects themselves take, writers included. `bytes` never
-//   exceeds `bytesMax`.
+//   exceeds `bytesMax`, but for a while after `resize` has lowered it by much: nothing is removed in large steps.
+// - A store whose disk fails says no to what is new and goes on with the rest. No call throws for it.
 
 /** Newest Date first; never empty. Read only. */
 export type Variants = readonly StoredResponse[]
 
 export const storeRefusals = {
   'switched-off': 'the store has no room at all (cache_mem 0)',
-  'too-large': 'larger than one object may be (maximum_object_size_in_memory, or half the store)',
-  'memory-busy': 'responses being written take all the room they may: half the store',
+  'too-large': 'larger than one object may be (maximum_object_size, maximum_object_size_in_memory, or half the store)',
+  'too-small': 'smaller than what is written to disk (minimum_object_size)',
+  'busy': 'responses being written take all the room they may: half the store',
+  'disk-failed': 'the disk said no: full, broken, or no descriptor left. Storing pauses for a while',
+  'disk-slow': 'the disk took too long to write it',
   'incomplete': 'less or more content came than Content-Length says',
   'invalidated': 'its key was invalidated, or the store cleared, while it was being written',
   'abandoned': 'whoever wrote it gave it up',
@@ -45,14 +51,14 @@ export interface Store {
   open(response: StoredResponse, request: FieldView): Opened
   /** A response whose content is there already. It takes the place of all variants that fit the request. */
   put(response: StoredResponse, request: FieldView): boolean
-  /** False if `old` is not stored any more: nothing changes then. */
+  /** The same content with other fields. False if `old` is not stored any more: nothing changes then. */
   replace(old: StoredResponse, by: StoredResponse): boolean
   /** One variant; false if it is not stored any more. */
   remove(stored: StoredResponse): boolean
   /** All variants of the key, and all that is being written under it. Answers how many variants there were. */
   invalidate(key: CacheKey): number
   clear(): void
-  /** New limits (reload of the conf); removes at once what is too much. */
+  /** New limits (reload of the conf); removes what is too much: memory at once, a disk in small steps. */
   resize(limits: StoreLimits): void
   readonly bytes: Bytes
   readonly bytesMax: Bytes
@@ -82,6 +88,13 @@ export interface Writer {
    * becomes of the writer. False: it is over (see `refusal`), nothing of the chunk was kept.
    */
   append(chunk: Uint8Array, kept?: Buffer[]): boolean
+  /** More waits for the disk than should: give no more until `onRelieved`. Never in memory. */
+  readonly pressed: boolean
+  /** Set by whoever gives. Called once the press is over, be it that the writer is. */
+  onRelieved: (() => void) | null
+  /** Where content [0, readable) can be read meanwhile, by those who could not keep up; null: only what was kept is. */
+  readonly source: ContentSource | null
+  readonly readable: number
   /** Makes it findable. Null if it is over, or is not whole (`refusal` says why). */
   complete(): StoredResponse | null
   abandon(): void

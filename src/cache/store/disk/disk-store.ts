@@ -1,0 +1,759 @@
+import fs from 'node:fs'
+import { dirname } from 'node:path'
+import { crc32 } from 'node:zlib'
+import { type Bytes, bytes, type Clock, declareCounters, type FieldView, ms, sleep, type Timer } from '../../../base/index.ts'
+import type { ContentSource } from '../../content-source.ts'
+import type { CacheKey } from '../../key.ts'
+import { flag, StoredResponse } from '../../stored-response.ts'
+import { selects } from '../../vary.ts'
+import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from '../store.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { ContentFile, contentPath, FileOutput, type OutputOwner } from './content-file.ts'
+import { type DiskRoom, DiskWriter } from './disk-writer.ts'
+import { dropContents, indexPath, messageOf, ownerLives, setAside } from './folder.ts'
+import { type Ailment, ailmentOf, Health } from './health.ts'
+import { fileState, hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
+import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
+
+// Stored responses in a folder. What is small lies in the ledger with its record; what is large lies in a file of its
+// own, and the ledger says which. A response is there from the moment the ledger says so, and gone from the moment it
+// does not: files follow it, never the other way round.
+//
+//   lookup ─► ledger ─► record, content │ ContentFile          a few microseconds; large content is read when delivered
+//   open ─► DiskWriter ─► storeSmall │ FileOutput … storeLarge
+//
+// Removal is in the order of use, in steps of a fraction of a millisecond: a few with each response stored when there is
+// no room left, and in the background from `high` down to `low` so that there usually is.
+
+export const diskCounters = {
+  stored: { doc: 'responses written to disk' },
+  replaced: { doc: 'stored responses whose fields a 304 or HEAD has updated' },
+  removed: { doc: 'responses removed because the disk store was full', whenItGrows: 'cache_dir is small for the traffic' },
+  variantsRemoved: { doc: 'variants removed because their key had too many' },
+  invalidated: { doc: 'stored responses invalidated by unsafe requests or purges' },
+  refused: { doc: 'responses that were storable and did not fit, or were too small or too large' },
+  damaged: {
+    doc: 'stored responses that were not what had been written, and were removed',
+    whenItGrows: 'the disk changes what it is given: look at its health',
+  },
+  failed: { doc: 'errors of the disk', whenItGrows: 'it is full or broken; cache.log names the error' },
+} as const
+
+export interface DiskLimits extends StoreLimits {
+  readonly objectBytesMin: Bytes
+  /** Shares of bytesMax: beyond `high` the background removes what was used longest ago, down to `low`. */
+  readonly low: number
+  readonly high: number
+}
+
+export interface DiskOptions {
+  readonly folder: string
+  readonly limits: DiskLimits
+  readonly clock: Clock
+  /** One line for the operator. */
+  readonly notice: (text: string) => void
+}
+
+/** How the ledger is opened, the first time and after it was set aside. Throws what keeps it from being one. */
+export type OpenLedger = () => Ledger
+
+/** Content of up to so many bytes lies in the ledger: from there it is read in a fraction of the time a file takes. */
+const inlineBytesMax = 16 * 1024
+/** What a row takes in its tables beside record and content. */
+const rowOverhead = 120
+const blockBytes = 4096
+/** Rows removed in one transaction. */
+const stepRows = 32
+/** Between two steps others have their turn. */
+const stepPauseMs = 1
+const upkeepMs = 2000
+/** A file is on the disk after that time anyway, so that making sure of it costs little. */
+const settledMs = 60_000
+const syncsPerUpkeep = 32
+const usedMax = 4096
+/** For the last bytes of what is complete. */
+const closeMsMax = 3000
+/** Of what the index takes, free pages may be so many before they are given back. */
+const freeShareMax = 0.01
+const shrinkPages = 128
+/** Of the write-ahead log. */
+const logBytesUsual = 4 * 1024 * 1024
+const logBytesMax = 128 * 1024 * 1024
+const logShareMax = 1 / 16
+/** Given up when the disk is full, so that the ledger can be changed at all. */
+const reserveBytes = 1024 * 1024
+
+export class DiskStore implements Store {
+  readonly name = 'disk'
+  readonly counters = declareCounters(diskCounters)
+  /** Told by a tier above: its uses do not come here. Such a response is spared when its turn to go has come. */
+  isHot: (key: CacheKey) => boolean = () => false
+  readonly #folder: string
+  readonly #clock: Clock
+  readonly #notice: (text: string) => void
+  readonly #openLedger: OpenLedger
+  readonly #owner: string
+  readonly #boot: string
+  readonly #health: Health
+  /** What writers may do to the store. */
+  readonly #room: DiskRoom
+  #limits: DiskLimits
+  /** Null: it cannot be used, and a new one could not be made. */
+  #ledger: Ledger | null
+  #checkpoints: Checkpoints
+  /** Bytes that open writers hold. */
+  #writing = 0
+  /** What the index takes on disk beyond the sum of its rows. */
+  #overhead = 0
+  #changes = 0
+  /** The oldest place in the order of use, or a little less. */
+  #frontId = 0
+  readonly #writers = new Map<CacheKey, Set<DiskWriter>>()
+  /** Complete, but their last bytes are on the way. */
+  readonly #finishing = new Map<CacheKey, number>()
+  readonly #waiting = new Map<CacheKey, (() => void)[]>()
+  /** Which response of the ledger an object in memory is. */
+  readonly #serials = new WeakMap<StoredResponse, number>()
+  /** Used lately, and so old that this should be written down. */
+  readonly #used = new Set<CacheKey>()
+  /** Files removed within the present transaction, and files that are gone: their rows may go, too. */
+  #doomed: number[] = []
+  #unlinked: number[] = []
+  /** Content that may have been lost when the machine went down. */
+  readonly #suspects = new Set<number>()
+  #sweep: Timer | null = null
+  #upkeep: Timer | null = null
+  #closed = false
+
+  constructor(options: DiskOptions, openLedger: OpenLedger, owner: string, boot: string) {
+    this.#folder = options.folder
+    this.#limits = options.limits
+    this.#clock = options.clock
+    this.#notice = options.notice
+    this.#openLedger = openLedger
+    this.#owner = owner
+    this.#boot = boot
+    this.#health = new Health(options.clock)
+    this.#room = {
+      clock: options.clock,
+      inlineBytesMax,
+      charge: more => this.#charge(more),
+      newOutput: to => this.#newOutput(to),
+      contentOf: (writer, file, length) => this.#contentFile(file, length, () => writer.stored),
+      storeSmall: (stored, request) => this.#storeSmall(stored, request),
+      storeLarge: (stored, request, file, length) => this.#store(stored, request, file, null, length),
+      finishing: writer => this.#toFinish(writer.response.key),
+      ended: writer => this.#ended(writer),
+      remove: file => this.#unlink(file),
+      failed: error => this.#fail(error),
+    }
+    this.#ledger = openLedger()
+    this.#checkpoints = this.#newCheckpoints(this.#ledger)
+    this.#begin(this.#ledger)
+  }
+
+  // ---- what is there
+
+  get bytes(): Bytes {
+    return bytes((this.#ledger?.bytes ?? 0) + this.#writing)
+  }
+
+  get bytesMax(): Bytes {
+    return this.#limits.bytesMax
+  }
+
+  get count(): number {
+    return this.#ledger?.count ?? 0
+  }
+
+  lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
+    return this.#finishing.size > 0 && this.#finishing.has(key)
+      ? this.#afterFinishing(key).then(() => this.#load(key, true))
+      : this.#load(key, true)
+  }
+
+  peek(key: CacheKey): Variants | null | Promise<Variants | null> {
+    return this.#finishing.size > 0 && this.#finishing.has(key)
+      ? this.#afterFinishing(key).then(() => this.#load(key, false))
+      : this.#load(key, false)
+  }
+
+  touch(key: CacheKey): void {
+    if (this.#used.size < usedMax) this.#used.add(key)
+  }
+
+  #load(key: CacheKey, used: boolean): Variants | null {
+    const found: StoredResponse[] = []
+    const damaged: Row[] = []
+    let oldest = Number.MAX_SAFE_INTEGER
+    try {
+      for (const row of this.#ledger?.findWhole(hashOf(key)) ?? none) {
+        if (keyOfRecord(row.record) !== key) continue
+        const stored = this.#storedOf(row)
+        if (stored === null) damaged.push(row)
+        else found.push(stored)
+        oldest = Math.min(oldest, row.id)
+      }
+    } catch (error) {
+      this.#fail(error)
+      return null
+    }
+    if (damaged.length > 0) this.#removeDamaged(damaged)
+    if (found.length === 0) return null
+    if (used && this.#isOld(oldest)) this.touch(key)
+    return found.length === 1 ? found : found.sort((a, b) => b.date - a.date)
+  }
+
+  /** Null: it is not what had been written. */
+  #storedOf(row: WholeRow): StoredResponse | null {
+    const record = decodeRecord(row.record)
+    if (record === null) return null
+    let stored: StoredResponse
+    if (row.file !== null) {
+      if (this.#suspects.has(row.file)) return null
+      stored = new StoredResponse(record.facts, [], this.#contentFile(row.file, record.bytes, () => stored))
+    } else {
+      const body = row.body ?? nothing
+      if (body.length !== record.bytes || crc32(body) !== record.crc) return null
+      stored = new StoredResponse(record.facts, body.length === 0 ? [] : [body])
+    }
+    stored.fromDisk = true
+    this.#serials.set(stored, record.serial)
+    return stored
+  }
+
+  /** In the older half of the order of use: a use of the others would not change what goes next. */
+  #isOld(id: number): boolean {
+    return this.#ledger !== null && id - this.#frontId < (this.#ledger.next - this.#frontId) / 2
+  }
+
+  #contentFile(file: number, length: number, stored: () => StoredResponse | null): ContentFile {
+    return new ContentFile(contentPath(this.#folder, file), length, error => {
+      if ('code' in error && error.code !== 'ENOENT') {
+        this.#fail(error)
+        return
+      }
+      // gone, or cut: somebody has been there; what is in use otherwise was removed by the ledger before
+      const known = stored()
+      if (known !== null && this.remove(known)) this.counters.damaged++
+    })
+  }
+
+  #afterFinishing(key: CacheKey): Promise<void> {
+    return new Promise(resolve => {
+      const waiting = this.#waiting.get(key)
+      if (waiting === undefined) this.#waiting.set(key, [resolve])
+      else waiting.push(resolve)
+    })
+  }
+
+  // ---- what comes in
+
+  open(response: StoredResponse, request: FieldView): Opened {
+    const refusal = this.#refusalOf(response)
+    if (refusal !== null) {
+      this.counters.refused++
+      return { ok: false, reason: refusal }
+    }
+    return { ok: true, writer: this.#newWriter(response, request) }
+  }
+
+  put(response: StoredResponse, request: FieldView): boolean {
+    if (this.#refusalOf(response) !== null) {
+      this.counters.refused++
+      return false
+    }
+    if (response.content !== null) return this.#link(response, request, response.content)
+    const writer = this.#newWriter(response, request)
+    for (const buffer of response.body) if (!writer.give(buffer)) return false
+    return writer.completeAs(response) !== null
+  }
+
+  #newWriter(response: StoredResponse, request: FieldView): DiskWriter {
+    const writer = new DiskWriter(response, request, this.#objectBytesMax, this.#room)
+    const others = this.#writers.get(response.key)
+    if (others === undefined) this.#writers.set(response.key, new Set([writer]))
+    else others.add(writer)
+    return writer
+  }
+
+  get #objectBytesMax(): number {
+    return Math.min(this.#limits.objectBytesMax, Math.floor(this.#limits.bytesMax / 2))
+  }
+
+  #refusalOf(response: StoredResponse): StoreRefusal | null {
+    if (this.#limits.bytesMax <= 0) return 'switched-off'
+    if (this.#ledger === null || this.#closed || !this.#health.mayWrite) return 'disk-failed'
+    const expected = response.has(flag.headOnly) ? 0 : response.contentLength
+    if (expected >= 0 && expected < this.#limits.objectBytesMin) return 'too-small'
+    if (expected > this.#objectBytesMax) return 'too-large'
+    if (this.#checkpoints.behind) return 'busy'
+    return this.#writing + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
+  }
+
+  #charge(more: number): boolean {
+    if (this.#writing + more > this.#limits.bytesMax / 2) return false
+    if (this.#taken + more > this.#limits.bytesMax) this.#change(() => this.#removeOldest(this.#limits.bytesMax - more), 0)
+    if (this.#taken + more > this.#limits.bytesMax) return false
+    this.#writing += more
+    this.#sweepIfFull()
+    return true
+  }
+
+  #newOutput(owner: OutputOwner): { readonly file: number; readonly output: FileOutput } | null {
+    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall()), 0)
+    return file === 0 ? null : { file, output: new FileOutput(contentPath(this.#folder, file), owner) }
+  }
+
+  #toFinish(key: CacheKey): void {
+    this.#finishing.set(key, (this.#finishing.get(key) ?? 0) + 1)
+  }
+
+  #ended(writer: DiskWriter): void {
+    const key = writer.response.key
+    this.#writing -= writer.charged
+    const others = this.#writers.get(key)
+    others?.delete(writer)
+    if (others?.size === 0) this.#writers.delete(key)
+    if (writer.refusal !== null && writer.refusal !== 'abandoned') this.counters.refused++
+    if (writer.stored === null) return
+    const count = (this.#finishing.get(key) ?? 1) - 1
+    if (count > 0) this.#finishing.set(key, count)
+    else {
+      this.#finishing.delete(key)
+      const waiting = this.#waiting.get(key) ?? []
+      this.#waiting.delete(key)
+      for (const resolve of waiting) resolve()
+    }
+  }
+
+  #storeSmall(stored: StoredResponse, request: FieldView): StoreRefusal | null {
+    const body = stored.body.length === 1 ? (stored.body[0] ?? nothing) : Buffer.concat(stored.body)
+    if (body.length < this.#limits.objectBytesMin) return 'too-small'
+    return this.#store(stored, request, null, body, body.length) ? null : 'disk-failed'
+  }
+
+  #store(stored: StoredResponse, request: FieldView, file: number | null, body: Buffer | null, length: number): boolean {
+    const hashed = hashOf(stored.key)
+    const kept = this.#change(ledger => {
+      this.#removeFitting(stored.key, hashed, request)
+      const serial = ledger.take()
+      const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
+      const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
+      // a file has been counted while it was written
+      const room = this.#limits.bytesMax - size + (file === null ? 0 : length)
+      if (this.#taken > room) this.#removeOldest(room)
+      if (this.#taken > room) return false
+      ledger.insert(serial, hashed, file, size, record, body)
+      if (file !== null) ledger.setFile(file, fileState.unsynced, this.#owner, this.#boot, this.#clock.wall())
+      this.#serials.set(stored, serial)
+      return true
+    }, false)
+    if (kept) {
+      this.counters.stored++
+      this.#health.succeed()
+    }
+    return kept
+  }
+
+  /** What the new one takes the place of, and what is too many. */
+  #removeFitting(key: CacheKey, hashed: number, request: FieldView): void {
+    const others: { row: Row; date: number }[] = []
+    for (const row of this.#ledger?.find(hashed) ?? none) {
+      if (keyOfRecord(row.record) !== key) continue
+      const record = decodeRecord(row.record)
+      if (record === null || selects(record.facts.selecting, request)) this.#removeRow(row)
+      else others.push({ row, date: record.facts.date })
+    }
+    if (others.length < this.#limits.variantsMax) return
+    others.sort((a, b) => a.date - b.date)
+    for (const { row } of others.slice(0, others.length - this.#limits.variantsMax + 1)) {
+      this.#removeRow(row)
+      this.counters.variantsRemoved++
+    }
+  }
+
+  /** The content of another response of ours, for this one, too: a second name of the same file. */
+  #link(response: StoredResponse, request: FieldView, content: ContentSource): boolean {
+    if (!(content instanceof ContentFile)) return false
+    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall()), 0)
+    if (file === 0) return false
+    try {
+      const path = contentPath(this.#folder, file)
+      fs.mkdirSync(dirname(path), { recursive: true })
+      fs.linkSync(content.path, path)
+    } catch {
+      this.#unlink(file)
+      return false
+    }
+    const stored = this.#store(response, request, file, null, response.contentLength)
+    if (!stored) this.#unlink(file)
+    return stored
+  }
+
+  // ---- changes
+
+  replace(old: StoredResponse, by: StoredResponse): boolean {
+    for (const writer of this.#writers.get(old.key) ?? none) {
+      if (writer.stored !== old) continue
+      writer.stored = by
+      return true
+    }
+    const serial = this.#serials.get(old)
+    if (serial === undefined) return false
+    const replaced = this.#change(ledger => {
+      const found = this.#rowOf(old, serial)
+      if (found === null) return false
+      const { row, record } = found
+      const update = encodeRecord(by, record)
+      ledger.update(row, update, row.bytes - rowBytes(row.record, 0) + rowBytes(update, 0))
+      return true
+    }, false)
+    if (replaced) {
+      this.#serials.set(by, serial)
+      this.counters.replaced++
+    }
+    return replaced
+  }
+
+  remove(stored: StoredResponse): boolean {
+    for (const writer of this.#writers.get(stored.key) ?? none) {
+      if (writer.stored !== stored) continue
+      writer.invalidate()
+      return true
+    }
+    const serial = this.#serials.get(stored)
+    if (serial === undefined) return false
+    return this.#change(() => {
+      const found = this.#rowOf(stored, serial)
+      if (found === null) return false
+      this.#removeRow(found.row)
+      return true
+    }, false)
+  }
+
+  invalidate(key: CacheKey): number {
+    for (const writer of this.#writers.get(key) ?? none) writer.invalidate()
+    const hashed = hashOf(key)
+    const rows = this.#rowsOf(key, hashed)
+    if (rows.length === 0) return 0
+    const count = this.#change(() => {
+      const now = this.#rowsOf(key, hashed)
+      for (const row of now) this.#removeRow(row)
+      return now.length
+    }, 0)
+    this.counters.invalidated += count
+    return count
+  }
+
+  clear(): void {
+    for (const writers of this.#writers.values()) for (const writer of writers) writer.invalidate()
+    this.#used.clear()
+    this.#unlinked = []
+    this.#suspects.clear()
+    try {
+      this.#ledger?.empty()
+      dropContents(this.#folder)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  resize(limits: StoreLimits): void {
+    this.#limits = { ...this.#limits, ...limits }
+    // the first steps at once: a small change is done, a large one begun
+    for (let i = 0; i < 8 && this.#taken > this.#limits.bytesMax; i++) {
+      this.#change(() => this.#removeOldest(this.#limits.bytesMax), 0)
+    }
+    this.#sweepIfFull()
+  }
+
+  /** Waits for what is on its way, and leaves the folder as after a rest. */
+  async close(): Promise<void> {
+    this.#closed = true
+    for (const writers of this.#writers.values()) for (const writer of writers) writer.abandon()
+    const finishing = [...this.#finishing.keys()].map(key => this.#afterFinishing(key))
+    await Promise.race([Promise.all(finishing), sleep(this.#clock, ms(closeMsMax))])
+    this.#sweep?.cancel()
+    this.#upkeep?.cancel()
+    this.#change(() => 0, 0) // what is still to be noted
+    while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0);
+    await this.#checkpoints.close()
+    try {
+      this.#ledger?.close()
+    } catch {
+      // it has been of no use for a while, then
+    }
+    this.#ledger = null
+  }
+
+  #rowsOf(key: CacheKey, hashed: number): Row[] {
+    try {
+      return (this.#ledger?.find(hashed) ?? []).filter(row => keyOfRecord(row.record) === key)
+    } catch (error) {
+      this.#fail(error)
+      return []
+    }
+  }
+
+  /** Null: it is not stored any more, or another has taken its place since. */
+  #rowOf(stored: StoredResponse, serial: number): { readonly row: Row; readonly record: DiskRecord } | null {
+    for (const row of this.#ledger?.find(hashOf(stored.key)) ?? none) {
+      const record = decodeRecord(row.record)
+      if (record?.serial !== serial) continue
+      const { head, responseTime } = record.facts
+      return head === stored.head && responseTime === stored.responseTime ? { row, record } : null
+    }
+    return null
+  }
+
+  #removeRow(row: Row): void {
+    this.#ledger?.remove(row)
+    if (row.file === null) return
+    this.#ledger?.setFile(row.file, fileState.doomed, this.#owner, this.#boot, this.#clock.wall())
+    this.#doomed.push(row.file)
+  }
+
+  #removeDamaged(rows: readonly Row[]): void {
+    this.counters.damaged += rows.length
+    this.#change(() => {
+      for (const row of rows) this.#removeRow(row)
+    }, undefined)
+  }
+
+  // ---- one transaction
+
+  /** `otherwise`: the answer where the disk says no. */
+  #change<T>(work: (ledger: Ledger) => T, otherwise: T): T {
+    const ledger = this.#ledger
+    if (ledger === null) return otherwise
+    this.#doomed = []
+    const noted = this.#unlinked
+    try {
+      const answer = ledger.write(() => {
+        for (const file of noted) ledger.forgetFile(file)
+        if (this.#used.size > 0) this.#renewUsed(ledger)
+        return work(ledger)
+      })
+      if (noted.length > 0) this.#unlinked = []
+      if (!this.#closed) this.#checkpoints.changed()
+      if (++this.#changes % 128 === 0) this.#measure(ledger)
+      for (const file of this.#doomed) this.#unlink(file)
+      this.#sweepIfFull()
+      this.#planUpkeep()
+      return answer
+    } catch (error) {
+      this.#fail(error)
+      return otherwise
+    }
+  }
+
+  #renewUsed(ledger: Ledger): void {
+    for (const key of this.#used) {
+      for (const row of ledger.find(hashOf(key))) {
+        if (this.#isOld(row.id) && keyOfRecord(row.record) === key) ledger.renew(row)
+      }
+    }
+    this.#used.clear()
+  }
+
+  #unlink(file: number): void {
+    fs.unlink(contentPath(this.#folder, file), error => {
+      if (error !== null && error.code !== 'ENOENT') return // tried again at the next start
+      this.#unlinked.push(file)
+      this.#suspects.delete(file)
+      this.#planUpkeep()
+    })
+  }
+
+  // ---- removal
+
+  /** What counts against bytesMax. */
+  get #taken(): number {
+    const log = Math.min(this.#checkpoints.logBytes, this.#limits.bytesMax * logShareMax)
+    return (this.#ledger?.bytes ?? 0) + this.#overhead + log + this.#writing
+  }
+
+  #measure(ledger: Ledger): void {
+    const space = ledger.space()
+    this.#overhead = Math.max(0, space.bytes - space.free - ledger.totals.small)
+  }
+
+  /** One step, within a transaction; answers how many went. */
+  #removeOldest(downTo: number): number {
+    const ledger = this.#ledger
+    if (ledger === null) return 0
+    let removed = 0
+    let spared = 0
+    for (const row of ledger.front(stepRows)) {
+      if (this.#taken <= downTo) break
+      this.#frontId = row.id
+      if (spared < stepRows / 2 && this.isHot(keyOfRecord(row.record) as CacheKey)) {
+        ledger.renew(row)
+        spared++
+        continue
+      }
+      this.#removeRow(row)
+      removed++
+    }
+    this.counters.removed += removed
+    return removed
+  }
+
+  #sweepIfFull(): void {
+    const { bytesMax, high } = this.#limits
+    if (this.#sweep !== null || this.#closed || this.#taken <= bytesMax * high) return
+    this.#sweep = this.#clock.after(ms(stepPauseMs), () => this.#sweepStep(), { unref: true })
+  }
+
+  #sweepStep(): void {
+    this.#sweep = null
+    const { bytesMax, low } = this.#limits
+    if (this.#closed || this.#ledger === null) return
+    const removed = this.#change(() => this.#removeOldest(bytesMax * low), 0)
+    if (removed === 0 || this.#taken <= bytesMax * low) return
+    this.#sweep ??= this.#clock.after(ms(stepPauseMs), () => this.#sweepStep(), { unref: true })
+  }
+
+  // ---- what can wait
+
+  #planUpkeep(): void {
+    if (this.#closed) return
+    this.#upkeep ??= this.#clock.after(ms(upkeepMs), () => this.#keepUp(), { unref: true })
+  }
+
+  #keepUp(): void {
+    this.#upkeep = null
+    const ledger = this.#ledger
+    if (ledger === null || this.#closed) return
+    if (this.#unlinked.length > 0 || this.#used.size > 0) this.#change(() => 0, 0)
+    try {
+      this.#measure(ledger)
+      const space = ledger.space()
+      if (space.free > Math.max(freeShareMax * this.#limits.bytesMax, shrinkPages * blockBytes)) {
+        ledger.shrink(shrinkPages)
+        this.#planUpkeep()
+      }
+    } catch (error) {
+      this.#fail(error)
+    }
+    this.#keepReserve()
+    void this.#syncFiles(this.#clock.wall() - settledMs)
+  }
+
+  /** Makes sure that files are on the disk, and notes it. Answers how many it was sure of. */
+  async #syncFiles(before: number): Promise<number> {
+    const files: number[] = []
+    try {
+      const all = this.#ledger?.unsynced(this.#boot, syncsPerUpkeep) ?? none
+      if (all.length > 0) this.#planUpkeep()
+      for (const { id, since } of all) if (since <= before) files.push(id)
+    } catch (error) {
+      this.#fail(error)
+    }
+    if (files.length === 0) return 0
+    for (const file of files) await synced(contentPath(this.#folder, file))
+    return this.#change(ledger => {
+      for (const file of files) ledger.forgetFile(file)
+      return files.length
+    }, 0)
+  }
+
+  // ---- failures
+
+  #fail(error: unknown): void {
+    this.counters.failed++
+    const ailment: Ailment = ailmentOf(error)
+    if (ailment === 'contended') return
+    if (ailment === 'damaged') {
+      this.#startAnew(error)
+      return
+    }
+    if (ailment === 'full') this.#makeSpace()
+    const pause = this.#health.fail()
+    if (pause > 0) {
+      this.#notice(`cache_dir ${this.#folder}: ${messageOf(error)}; nothing is written to it for ${pause} seconds`)
+    }
+  }
+
+  #startAnew(error: unknown): void {
+    this.#notice(`cache_dir ${this.#folder}: its index is damaged (${messageOf(error)}); it is set aside, and the store starts empty`)
+    for (const writers of this.#writers.values()) for (const writer of writers) writer.invalidate()
+    const former = this.#ledger
+    this.#ledger = null
+    void this.#checkpoints.close()
+    try {
+      former?.close()
+    } catch {
+      // it is going anyway
+    }
+    try {
+      setAside(this.#folder, this.#limits.bytesMax / 50)
+      this.#ledger = this.#openLedger()
+      this.#checkpoints = this.#newCheckpoints(this.#ledger)
+      this.#begin(this.#ledger)
+    } catch (failure) {
+      this.#notice(`cache_dir ${this.#folder}: ${messageOf(failure)}; it is not used any more`)
+    }
+  }
+
+  get #reservePath(): string {
+    return `${this.#folder}/reserve`
+  }
+
+  #makeSpace(): void {
+    fs.rmSync(this.#reservePath, { force: true })
+    const low = this.#taken * 0.98
+    this.#clock.after(ms(stepPauseMs), () => this.#change(() => this.#removeOldest(low), 0), { unref: true })
+  }
+
+  /** Only where it is a small part, and when all is well. */
+  #keepReserve(): void {
+    if (this.#limits.bytesMax < 64 * reserveBytes || !this.#health.mayWrite || fs.existsSync(this.#reservePath)) return
+    fs.writeFile(this.#reservePath, Buffer.alloc(reserveBytes), error => {
+      if (error === null) this.#health.succeed()
+      else fs.rm(this.#reservePath, { force: true }, () => {}) // then without
+    })
+  }
+
+  // ---- the beginning
+
+  #newCheckpoints(ledger: Ledger): Checkpoints {
+    const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, this.#limits.bytesMax / 64))
+    // a burst may pass; what comes faster than the disk for long is not written
+    const most = Math.min(logBytesMax, Math.max(4 * logBytesUsual, this.#limits.bytesMax * logShareMax))
+    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => ledger.checkpointItself())
+  }
+
+  /** Takes up what a former process has left: files nobody will finish, and files it had not quite removed. */
+  #begin(ledger: Ledger): void {
+    this.#frontId = ledger.front(1)[0]?.id ?? 0
+    this.#measure(ledger)
+    for (const { id, state, owner, boot } of ledger.files()) {
+      if (state === fileState.unsynced) {
+        if (boot !== this.#boot) this.#suspects.add(id)
+      } else if (owner === this.#owner || !ownerLives(owner)) this.#unlink(id)
+    }
+    this.#sweepIfFull()
+    this.#planUpkeep()
+  }
+}
+
+const none: readonly never[] = []
+const nothing = Buffer.alloc(0)
+
+const rowBytes = (record: Buffer, body: number): number => record.length + body + rowOverhead
+
+const onDisk = (length: number): number => Math.ceil(length / blockBytes) * blockBytes
+
+/** Resolves when the file is on the disk, or is not there. */
+const synced = (path: string): Promise<void> =>
+  new Promise(resolve => {
+    fs.open(path, 'r', (error, fd) => {
+      if (error !== null) {
+        resolve()
+        return
+      }
+      fs.fdatasync(fd, () => fs.close(fd, () => resolve()))
+    })
+  })

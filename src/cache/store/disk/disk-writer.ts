@@ -1,0 +1,231 @@
+import { type Clock, type FieldView, ms, type Timer } from '../../../base/index.ts'
+import { completed } from '../../admit.ts'
+import type { ContentSource } from '../../content-source.ts'
+import { flag, type StoredResponse } from '../../stored-response.ts'
+import { Content } from '../content.ts'
+import type { StoreRefusal, Writer } from '../store.ts'
+import type { FileOutput, OutputOwner } from './content-file.ts'
+
+// Content on its way to the disk. Up to `inlineBytesMax` it is collected, and goes into the index in one transaction; as
+// soon as it is more, into a file, block by block:
+//
+//   append ─► Content ─┬─ complete ─► storeSmall
+//                      └─ more than inlineBytesMax ─► file: append ─► block ─► FileOutput … complete ─► storeLarge
+
+/** What a writer needs of its store. */
+export interface DiskRoom {
+  readonly clock: Clock
+  readonly inlineBytesMax: number
+  /** Takes so many bytes more from the limit; false if there are none to be had. */
+  charge(more: number): boolean
+  /** A new file, known to the ledger. Null: the disk says no. */
+  newOutput(owner: OutputOwner): { readonly file: number; readonly output: FileOutput } | null
+  /** Where the content of a complete file is read. */
+  contentOf(writer: DiskWriter, file: number, length: number): ContentSource
+  storeSmall(stored: StoredResponse, request: FieldView): StoreRefusal | null
+  storeLarge(stored: StoredResponse, request: FieldView, file: number, length: number): boolean
+  /** Content is complete, and its last bytes are on their way. */
+  finishing(writer: DiskWriter): void
+  /** The writer is over: gives back what it was charged. */
+  ended(writer: DiskWriter): void
+  /** A file that was begun and is not in use. */
+  remove(file: number): void
+  /** The disk failed under it. */
+  failed(error: Error): void
+}
+
+const blockBytes = 64 * 1024
+/** A disk that has not taken a megabyte for so long holds up those who wait for the response. */
+const pressMsMax = 5000
+
+export class DiskWriter implements Writer, OutputOwner {
+  readonly response: StoredResponse
+  readonly request: FieldView
+  /** Bytes of the limit it holds. */
+  charged = 0
+  refusal: StoreRefusal | null = null
+  onRelieved: (() => void) | null = null
+  /** What will be found when the last bytes are written; null before `complete`. */
+  stored: StoredResponse | null = null
+  #bytes = 0
+  readonly #bytesMax: number
+  readonly #room: DiskRoom
+  readonly #content: Content
+  #output: FileOutput | null = null
+  #file = 0
+  #block: Buffer | null = null
+  #filled = 0
+  #patience: Timer | null = null
+  /** No more is taken. */
+  #closed = false
+  /** Nothing more happens. */
+  #over = false
+
+  constructor(response: StoredResponse, request: FieldView, bytesMax: number, room: DiskRoom) {
+    this.response = response
+    this.request = request
+    this.#bytesMax = bytesMax
+    this.#room = room
+    this.#content = new Content(response.contentLength)
+  }
+
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  get pressed(): boolean {
+    return this.#output?.pressed === true
+  }
+
+  get source(): ContentSource | null {
+    return this.#output
+  }
+
+  get readable(): number {
+    return this.#output?.readable ?? 0
+  }
+
+  append(chunk: Uint8Array, kept?: Buffer[]): boolean {
+    if (!this.#admit(chunk.length)) return false
+    if (this.#output === null) {
+      this.#content.append(chunk, kept)
+      return true
+    }
+    this.#fill(this.#output, chunk, kept)
+    this.#beginPatience()
+    return true
+  }
+
+  /** The same for a buffer that will not change: it is not copied. */
+  give(buffer: Buffer): boolean {
+    if (!this.#admit(buffer.length)) return false
+    if (this.#output === null) this.#content.append(buffer, undefined)
+    else this.#output.add(buffer)
+    return true
+  }
+
+  complete(): StoredResponse | null {
+    return this.completeAs(null)
+  }
+
+  /** `whole`: the response as others have it, with its content in memory. */
+  completeAs(whole: StoredResponse | null): StoredResponse | null {
+    if (this.#closed) return null
+    const expected = this.response.has(flag.headOnly) ? 0 : this.response.contentLength
+    if (expected >= 0 && expected !== this.#bytes) {
+      this.#end('incomplete')
+      return null
+    }
+    this.#closed = true
+    return this.#output === null ? this.#completeSmall(whole) : this.#completeLarge(this.#output, whole)
+  }
+
+  abandon(): void {
+    if (!this.#closed) this.#end('abandoned')
+  }
+
+  /** What is being written may be older than a change its store has just been told of. */
+  invalidate(): void {
+    if (!this.#over) this.#end('invalidated')
+  }
+
+  // ---- from the file
+
+  relieved(): void {
+    this.#patience?.cancel()
+    this.#patience = null
+    this.onRelieved?.()
+  }
+
+  finished(): void {
+    if (this.#over || this.stored === null) return
+    this.#over = true
+    const inUse = this.#room.storeLarge(this.stored, this.request, this.#file, this.#bytes)
+    this.#room.ended(this)
+    if (!inUse) this.#room.remove(this.#file)
+  }
+
+  failed(error: Error): void {
+    if (this.#over) return
+    this.#room.failed(error)
+    this.#end('disk-failed')
+  }
+
+  // ----
+
+  /** Whether so many bytes more may come; makes the file when they need one. */
+  #admit(more: number): boolean {
+    if (this.#closed) return false
+    const length = this.#bytes + more
+    const expected = this.response.contentLength
+    if (expected >= 0 && length > expected) return this.#end('incomplete')
+    if (length > this.#bytesMax) return this.#end('too-large')
+    if (!this.#room.charge(more)) return this.#end('busy')
+    this.charged += more
+    this.#bytes = length
+    return this.#output !== null || Math.max(length, expected) <= this.#room.inlineBytesMax || this.#toFile()
+  }
+
+  #toFile(): boolean {
+    const made = this.#room.newOutput(this)
+    if (made === null) return this.#end('disk-failed')
+    this.#output = made.output
+    this.#file = made.file
+    for (const buffer of this.#content.finish()) made.output.add(buffer)
+    return true
+  }
+
+  #fill(output: FileOutput, chunk: Uint8Array, kept: Buffer[] | undefined): void {
+    let at = 0
+    while (at < chunk.length) {
+      this.#block ??= Buffer.allocUnsafeSlow(blockBytes)
+      const block = this.#block
+      const size = Math.min(chunk.length - at, block.length - this.#filled)
+      block.set(size === chunk.length ? chunk : chunk.subarray(at, at + size), this.#filled)
+      kept?.push(block.subarray(this.#filled, this.#filled + size))
+      this.#filled += size
+      at += size
+      if (this.#filled === block.length) this.#handOver(output, block)
+    }
+  }
+
+  #handOver(output: FileOutput, block: Buffer): void {
+    output.add(this.#filled === block.length ? block : block.subarray(0, this.#filled))
+    this.#block = null
+    this.#filled = 0
+  }
+
+  #beginPatience(): void {
+    if (!this.pressed || this.#patience !== null) return
+    this.#patience = this.#room.clock.after(ms(pressMsMax), () => this.#end('disk-slow'), { unref: true })
+  }
+
+  #completeSmall(whole: StoredResponse | null): StoredResponse | null {
+    this.#over = true
+    const stored = whole ?? completed(this.response, this.#content.finish(), this.#bytes)
+    this.refusal = this.#room.storeSmall(stored, this.request)
+    this.#room.ended(this)
+    return this.refusal === null ? stored : null
+  }
+
+  #completeLarge(output: FileOutput, whole: StoredResponse | null): StoredResponse {
+    if (this.#block !== null) this.#handOver(output, this.#block)
+    this.stored = whole ?? completed(this.response, [], this.#bytes, this.#room.contentOf(this, this.#file, this.#bytes))
+    this.#room.finishing(this)
+    output.finish()
+    return this.stored
+  }
+
+  #end(why: StoreRefusal): false {
+    if (this.#over) return false
+    this.#closed = true
+    this.#over = true
+    this.refusal = why
+    this.#patience?.cancel()
+    this.#patience = null
+    this.#output?.drop(() => this.#room.remove(this.#file))
+    this.#room.ended(this)
+    this.onRelieved?.()
+    return false
+  }
+}

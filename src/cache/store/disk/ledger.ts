@@ -1,0 +1,315 @@
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
+import { hash } from 'node:crypto'
+import { recordFormat } from './record.ts'
+
+// The index of a disk store, and the content of small responses: one SQLite file, which several processes may share.
+// It is the only truth there is; nothing of it is kept in memory beyond one call but the sums of the last write.
+//
+//   response   a row each: its place in the order of use (lowest goes first), a hash of its key, its record, its content
+//              or the number of the file that holds it
+//   file       files that are not simply in use: being written, not yet known to be on the platters, to be removed.
+//              A row is written before a file is made and before one is removed, so none is ever forgotten
+//   total      the sums, and the next number nobody has used
+//
+// Every change is one transaction of some dozen microseconds: a process that is killed has made all of it or nothing.
+// With the write-ahead log in mode NORMAL that holds for the machine, too; what was written in its last seconds is gone.
+
+export interface Row {
+  readonly id: number
+  readonly file: number | null
+  /** What it counts for in the sums. */
+  readonly bytes: number
+  readonly record: Buffer
+}
+
+export interface WholeRow extends Row {
+  readonly body: Buffer | null
+}
+
+export const fileState = {
+  writing: 0,
+  /** In use, and perhaps only in the system's memory yet: not to be trusted after the machine broke down. */
+  unsynced: 1,
+  doomed: 2,
+} as const
+
+export interface FileRow {
+  readonly id: number
+  readonly state: number
+  readonly owner: string
+  readonly boot: string
+}
+
+export interface Totals {
+  readonly count: number
+  /** Records and content in the index. */
+  readonly small: number
+  /** Content in files. */
+  readonly large: number
+}
+
+const pageBytes = 4096
+/** Of one hash; more are variants beyond any limit, or made to collide. */
+const rowsMax = 64
+
+const schema = `
+  CREATE TABLE response(
+    id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, file INTEGER, bytes INTEGER NOT NULL, record BLOB NOT NULL, body BLOB);
+  CREATE INDEX by_hash ON response(hash);
+  CREATE TABLE file(
+    id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, owner TEXT NOT NULL, boot TEXT NOT NULL,
+    since INTEGER NOT NULL);
+  CREATE TABLE total(
+    one INTEGER PRIMARY KEY CHECK(one = 1), next INTEGER NOT NULL, count INTEGER NOT NULL, small INTEGER NOT NULL,
+    large INTEGER NOT NULL);
+  INSERT INTO total VALUES(1, 1, 0, 0, 0);
+  PRAGMA user_version = ${recordFormat};
+`
+
+type Cell = number | string | Uint8Array | null
+
+/** Why a ledger cannot be used as it is. */
+export class LedgerDamaged extends Error {}
+
+/** 48 bits of SHA-1. Whoever finds two keys with one of them has two responses in one row's neighbourhood, no more. */
+export const hashOf = (key: string): number => {
+  const digest = hash('sha1', Buffer.from(key, 'latin1'), 'latin1')
+  let high = 0
+  let low = 0
+  for (let i = 0; i < 3; i++) {
+    high = high * 256 + digest.charCodeAt(i)
+    low = low * 256 + digest.charCodeAt(i + 3)
+  }
+  return high * 0x1000000 + low
+}
+
+export class Ledger {
+  readonly #db: DatabaseSync
+  readonly #begin: StatementSync
+  readonly #commit: StatementSync
+  readonly #rollback: StatementSync
+  readonly #find: StatementSync
+  readonly #findWhole: StatementSync
+  readonly #insert: StatementSync
+  readonly #update: StatementSync
+  readonly #move: StatementSync
+  readonly #remove: StatementSync
+  readonly #front: StatementSync
+  readonly #readTotal: StatementSync
+  readonly #writeTotal: StatementSync
+  readonly #newFile: StatementSync
+  readonly #setFile: StatementSync
+  readonly #forgetFile: StatementSync
+  readonly #usedPages: StatementSync
+  readonly #freePages: StatementSync
+  #next = 1
+  #count = 0
+  #small = 0
+  #large = 0
+
+  /** Throws LedgerDamaged, or what SQLite says. */
+  constructor(db: DatabaseSync) {
+    this.#db = db
+    prepareFile(db)
+    const rows = (sql: string): StatementSync => {
+      const statement = db.prepare(sql)
+      statement.setReturnArrays(true)
+      return statement
+    }
+    this.#begin = db.prepare('BEGIN IMMEDIATE')
+    this.#commit = db.prepare('COMMIT')
+    this.#rollback = db.prepare('ROLLBACK')
+    this.#find = rows(`SELECT id, file, bytes, record FROM response WHERE hash = ? LIMIT ${rowsMax}`)
+    this.#findWhole = rows(`SELECT id, file, bytes, record, body FROM response WHERE hash = ? LIMIT ${rowsMax}`)
+    this.#insert = db.prepare('INSERT INTO response VALUES(?, ?, ?, ?, ?, ?)')
+    this.#update = db.prepare('UPDATE response SET record = ?, bytes = ? WHERE id = ?')
+    this.#move = db.prepare('UPDATE response SET id = ? WHERE id = ?')
+    this.#remove = db.prepare('DELETE FROM response WHERE id = ?')
+    this.#front = rows('SELECT id, file, bytes, record FROM response ORDER BY id LIMIT ?')
+    this.#readTotal = rows('SELECT next, count, small, large FROM total')
+    this.#writeTotal = db.prepare('UPDATE total SET next = ?, count = ?, small = ?, large = ?')
+    this.#newFile = db.prepare('INSERT INTO file(state, owner, boot, since) VALUES(?, ?, ?, ?)')
+    this.#setFile = db.prepare('INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?)')
+    this.#forgetFile = db.prepare('DELETE FROM file WHERE id = ?')
+    this.#usedPages = rows('PRAGMA page_count')
+    this.#freePages = rows('PRAGMA freelist_count')
+    this.look()
+  }
+
+  /** As of the last look or write of this process. */
+  get totals(): Totals {
+    return { count: this.#count, small: this.#small, large: this.#large }
+  }
+
+  get bytes(): number {
+    return this.#small + this.#large
+  }
+
+  get large(): number {
+    return this.#large
+  }
+
+  get count(): number {
+    return this.#count
+  }
+
+  /** Beyond the newest place in the order of use. */
+  get next(): number {
+    return this.#next
+  }
+
+  look(): void {
+    const row = this.#readTotal.get() as unknown as [number, number, number, number] // the columns of `total`
+    ;[this.#next, this.#count, this.#small, this.#large] = row
+  }
+
+  /** All or nothing. What it throws has been undone. */
+  write<T>(work: () => T): T {
+    this.#begin.run()
+    try {
+      this.look()
+      const before = [this.#next, this.#count, this.#small, this.#large] as const
+      const answer = work()
+      const [next, count, small, large] = before
+      if (next !== this.#next || count !== this.#count || small !== this.#small || large !== this.#large) {
+        this.#writeTotal.run(this.#next, this.#count, this.#small, this.#large)
+      }
+      this.#commit.run()
+      return answer
+    } catch (error) {
+      try {
+        if (this.#db.isTransaction) this.#rollback.run()
+        this.look()
+      } catch {
+        // the first error says more; who calls closes what is damaged
+      }
+      throw error
+    }
+  }
+
+  // ---- responses
+
+  find(hashed: number): Row[] {
+    return this.#find.all(hashed).map(row => rowOf(row))
+  }
+
+  findWhole(hashed: number): WholeRow[] {
+    return this.#findWhole.all(hashed).map(row => {
+      const cells = row as unknown as Cell[] // setReturnArrays
+      return { ...rowOf(row), body: cells[4] instanceof Uint8Array ? bufferOf(cells[4]) : null }
+    })
+  }
+
+  /** Those used longest ago. */
+  front(count: number): Row[] {
+    return this.#front.all(count).map(row => rowOf(row))
+  }
+
+  /** A number that was never used before. Inside `write`, as all that changes something. */
+  take(): number {
+    return this.#next++
+  }
+
+  insert(id: number, hashed: number, file: number | null, bytes: number, record: Buffer, body: Buffer | null): void {
+    this.#insert.run(id, hashed, file, bytes, record, body)
+    this.#sum(1, file, bytes)
+  }
+
+  update(row: Row, record: Buffer, bytes: number): void {
+    this.#update.run(record, bytes, row.id)
+    if (bytes !== row.bytes) this.#sum(0, row.file, bytes - row.bytes)
+  }
+
+  /** To the end of the order of use. */
+  renew(row: Row): void {
+    this.#move.run(this.take(), row.id)
+  }
+
+  remove(row: Row): void {
+    this.#remove.run(row.id)
+    this.#sum(-1, row.file, -row.bytes)
+  }
+
+  #sum(count: number, file: number | null, bytes: number): void {
+    this.#count += count
+    if (file === null) this.#small += bytes
+    else this.#large += bytes
+  }
+
+  // ---- files
+
+  newFile(owner: string, boot: string, since: number): number {
+    return Number(this.#newFile.run(fileState.writing, owner, boot, since).lastInsertRowid)
+  }
+
+  setFile(id: number, state: number, owner: string, boot: string, since: number): void {
+    this.#setFile.run(id, state, owner, boot, since)
+  }
+
+  forgetFile(id: number): void {
+    this.#forgetFile.run(id)
+  }
+
+  files(): FileRow[] {
+    return this.#db.prepare('SELECT id, state, owner, boot FROM file').all() as unknown as FileRow[] // its columns
+  }
+
+  /** In use, written since the machine was started, and not yet known to be on the disk; the oldest first. */
+  unsynced(boot: string, count: number): { readonly id: number; readonly since: number }[] {
+    const sql = `SELECT id, since FROM file WHERE state = ${fileState.unsynced} AND boot = ? ORDER BY id LIMIT ?`
+    return this.#db.prepare(sql).all(boot, count) as unknown as { id: number; since: number }[] // its columns
+  }
+
+  // ---- the file of the index
+
+  /** What the index takes on disk, and how much of that is free for reuse. */
+  space(): { readonly bytes: number; readonly free: number } {
+    const [pages] = this.#usedPages.get() as unknown as [number]
+    const [free] = this.#freePages.get() as unknown as [number]
+    return { bytes: pages * pageBytes, free: free * pageBytes }
+  }
+
+  /** Gives so many free pages back to the file system. */
+  shrink(pages: number): void {
+    this.#db.exec(`PRAGMA incremental_vacuum(${pages})`)
+  }
+
+  /** From now on every thousandth page written moves the write-ahead log into the file, here and now. */
+  checkpointItself(): void {
+    this.#db.exec('PRAGMA wal_autocheckpoint = 1000')
+  }
+
+  /** Everything but the numbers already used. */
+  empty(): void {
+    this.write(() => {
+      this.#db.exec('DELETE FROM response; DELETE FROM file')
+      this.#count = this.#small = this.#large = 0
+    })
+  }
+
+  close(): void {
+    this.#db.close()
+  }
+}
+
+const prepareFile = (db: DatabaseSync): void => {
+  db.exec(`PRAGMA busy_timeout = 200; PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = INCREMENTAL;
+    PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;
+    PRAGMA journal_size_limit = 0;
+    PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF`)
+  const version = (): unknown => db.prepare('PRAGMA user_version').get()?.['user_version']
+  if (version() === 0) {
+    db.exec('BEGIN IMMEDIATE')
+    // another process may have been quicker
+    if (version() === 0) db.exec(schema)
+    db.exec('COMMIT')
+  }
+  if (version() !== recordFormat) throw new LedgerDamaged(`it is of format ${String(version())}, not ${recordFormat}`)
+}
+
+const rowOf = (row: unknown): Row => {
+  const [id, file, bytes, record] = row as [number, number | null, number, Uint8Array] // the columns asked for
+  return { id, file, bytes, record: bufferOf(record) }
+}
+
+const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

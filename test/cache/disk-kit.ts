@@ -1,0 +1,60 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { bytes, type Clock, systemClock } from '../../src/base/index.ts'
+import type { DiskLimits, DiskStore } from '../../src/cache/store/disk/disk-store.ts'
+import { openDisk } from '../../src/cache/store/disk/open-disk.ts'
+
+// Disk stores for tests: each in a folder of its own, all closed and taken away by `closeDisks`.
+
+export const diskLimits = (change: Partial<DiskLimits> = {}): DiskLimits => ({
+  bytesMax: bytes(4_000_000),
+  objectBytesMax: bytes(1_000_000),
+  objectBytesMin: bytes(0),
+  variantsMax: 4,
+  low: 1,
+  high: 1,
+  ...change,
+})
+
+const stores = new Set<DiskStore>()
+const folders: string[] = []
+
+export const newFolder = (): string => {
+  const folder = mkdtempSync(join(tmpdir(), 'glassquid-disk-'))
+  folders.push(folder)
+  return folder
+}
+
+export interface DiskOfTest {
+  readonly folder?: string
+  readonly limits?: Partial<DiskLimits>
+  readonly clock?: Clock
+  /** Collects what the store says; without it, it must say nothing. */
+  readonly said?: string[]
+}
+
+export const newDisk = ({ folder = newFolder(), limits = {}, clock = systemClock, said }: DiskOfTest = {}): DiskStore => {
+  const opened = openDisk({
+    folder,
+    limits: diskLimits(limits),
+    clock,
+    notice: text => {
+      if (said === undefined) throw new Error(`a store that is well said: ${text}`)
+      said.push(text)
+    },
+  })
+  if (!opened.ok) throw new Error(opened.message)
+  stores.add(opened.store)
+  return opened.store
+}
+
+export const closeDisk = async (store: DiskStore): Promise<void> => {
+  stores.delete(store)
+  await store.close()
+}
+
+export const closeDisks = async (): Promise<void> => {
+  for (const store of stores) await closeDisk(store)
+  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+}
