@@ -114,7 +114,8 @@ const isRunning = (pid: number, path: string): boolean => {
   } catch {
     return true // no /proc here: it lives, and that is all we know
   }
-  return /glassquid|cli\/main\.[jt]s/.test(command) && !startedAfter(pid, path)
+  // a word of its command line is our program; that a stranger lives in a folder of that name says nothing
+  return /(?:^|[\0/])(?:cli\/main\.[jt]s|bin\/glassquid|glassquid)(?:\0|$)/.test(command) && !startedAfter(pid, path)
 }
 
 /** Process start times are told in hundredths of a second since boot. */

@@ -131,7 +131,6 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     t.outcome.hierarchy = this.#routes[0].hierarchy
     t.outcome.server = this.#routes[0].target // until another one is reached
     t.outcome.serverContentBytes = 0
-    t.waitsForServer = true
     this.#asking = askingFor(t)
     this.#fetch = session.service.chainer.fetch(session, this.#routes, this.#request(), this)
   }
@@ -409,7 +408,6 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #leave(): void {
     this.#over = true
     if (this.#t.serverSide === this) this.#t.serverSide = null
-    this.#t.waitsForServer = false
   }
 
   #end(next: Next): void {

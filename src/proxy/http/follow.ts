@@ -28,7 +28,6 @@ class Following implements FollowReader, ServerSide {
   begin(growing: Growing): void {
     const t = this.#t
     const follower = growing.follow(this)
-    t.waitsForServer = true
     this.#follower = follower
     t.serverSide = this
     // a response that is here whole ends within this call; nobody waits for what has ended
@@ -102,7 +101,6 @@ class Following implements FollowReader, ServerSide {
   }
 
   #detach(): void {
-    this.#t.waitsForServer = false
     if (this.#t.serverSide === this) this.#t.serverSide = null
     this.#follower = null
   }

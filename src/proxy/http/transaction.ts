@@ -60,8 +60,6 @@ export class Transaction {
   reuse: Reuse | null = null
 
   // fetch, tunnel
-  /** A fetch is under way; it has time limits of its own. */
-  waitsForServer = false
   /** Ends a connect that is under way when the client leaves. */
   cancel: AbortController | null = null
   /** Whoever is at work for it at the server side. */
@@ -176,8 +174,9 @@ export class Transaction {
       this.contentFailed(failure)
       this.content.fail(failure)
     } else if (this.client.connection.pending > 0) this.abort('client-stalled')
-    else if (this.waitsForServer || this.cancel !== null) this.limit(this.policy.timeouts.read) // the server side has its own clock
-    else this.abort('client-stalled')
+    // it is not the client that is waited for: resolver, router and server side have clocks of their own, and what they
+    // said in this very turn may be still on its way to the next step
+    else this.limit(this.policy.timeouts.read)
   }
 
   /** The content cannot be read on: answered if nothing has been answered yet. */
@@ -220,7 +219,6 @@ export class Transaction {
     const { serverSide } = this
     this.serverSide = null
     serverSide?.clientGone()
-    this.waitsForServer = false
     this.cancel?.abort()
     this.cancel = null
   }
