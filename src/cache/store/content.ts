@@ -60,6 +60,12 @@ export class Content {
     }
   }
 
+  /** What has been appended so far, in pieces. */
+  pieces(): readonly Buffer[] {
+    const last = this.#blocks.length - 1
+    return this.#blocks.map((block, i) => (i === last ? block.subarray(0, this.#filled) : block))
+  }
+
   /** Buffers that are full to the last byte. No more appending. */
   finish(): readonly Buffer[] {
     if (this.#length === 0) return none

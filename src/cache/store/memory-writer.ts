@@ -7,8 +7,10 @@ import type { StoreRefusal, Writer } from './store.ts'
 
 /** What a writer needs of its store. */
 export interface Room {
-  /** Takes so many bytes more from the limit; false if the writers have all they may. */
-  charge(more: number): boolean
+  /** Whether so many bytes more may be charged: the writers have not all they may. */
+  mayCharge(more: number): boolean
+  /** Takes so many bytes more from the limit. */
+  charge(more: number): void
   /** The writer is over: gives back what it was charged, and stores `whole`. */
   finish(writer: MemoryWriter, whole: StoredResponse | null): boolean
 }
@@ -43,17 +45,30 @@ export class MemoryWriter implements Writer {
 
   append(chunk: Uint8Array, kept?: Buffer[]): boolean {
     if (this.#over) return false
-    const length = this.#content.length + chunk.length
-    const expected = this.response.contentLength
-    if (expected >= 0 && length > expected) return this.#end('incomplete')
-    if (length > this.#contentBytesMax) return this.#end('too-large')
+    const refusal = this.refusalOf(chunk.length)
+    if (refusal !== null) return this.#end(refusal)
     const more = this.#content.needs(chunk.length)
     if (more > 0) {
-      if (!this.#room.charge(more)) return this.#end('busy')
+      this.#room.charge(more)
       this.charged += more
     }
     this.#content.append(chunk, kept)
     return true
+  }
+
+  /** Why so many bytes more would end it; null: they would not. */
+  refusalOf(more: number): StoreRefusal | null {
+    const length = this.#content.length + more
+    const expected = this.response.contentLength
+    if (expected >= 0 && length > expected) return 'incomplete'
+    if (length > this.#contentBytesMax) return 'too-large'
+    const needed = this.#content.needs(more)
+    return needed > 0 && !this.#room.mayCharge(needed) ? 'busy' : null
+  }
+
+  /** What has come so far, for a store that has room for the rest. */
+  pieces(): readonly Buffer[] {
+    return this.#content.pieces()
   }
 
   complete(): StoredResponse | null {

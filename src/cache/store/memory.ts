@@ -5,7 +5,7 @@ import { flag, type StoredResponse } from '../stored-response.ts'
 import { selects } from '../vary.ts'
 import { MemoryWriter } from './memory-writer.ts'
 import { bytesOf, bytesWithoutContent } from './size.ts'
-import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from './store.ts'
+import type { Store, StoreLimits, StoreRefusal, Variants } from './store.ts'
 
 // Stored responses in this process, the least recently used key going first. One entry of the LRU is a key with all
 // its variants; a lookup is one look into a Map. Writers take their bytes from the same limit while they write:
@@ -26,6 +26,10 @@ export const memoryCounters = {
     whenItGrows: 'maximum_object_size_in_memory or cache_mem is small for the traffic',
   },
 } as const
+
+type MemoryOpened =
+  | { readonly ok: true; readonly writer: MemoryWriter }
+  | { readonly ok: false; readonly reason: StoreRefusal }
 
 export class MemoryStore implements Store {
   readonly name = 'memory'
@@ -50,6 +54,11 @@ export class MemoryStore implements Store {
     return this.#limits.bytesMax
   }
 
+  /** Content of more than this is not kept. */
+  get objectBytesMax(): number {
+    return Math.min(this.#limits.objectBytesMax, this.#limits.bytesMax / 2)
+  }
+
   get count(): number {
     return this.#count
   }
@@ -71,7 +80,7 @@ export class MemoryStore implements Store {
     this.#entries.get(key)
   }
 
-  open(response: StoredResponse, request: FieldView): Opened {
+  open(response: StoredResponse, request: FieldView): MemoryOpened {
     const refusal = this.#refusalOf(response)
     if (refusal !== null) {
       this.counters.refused++
@@ -127,6 +136,23 @@ export class MemoryStore implements Store {
     return count
   }
 
+  /** All variants of a key as a store below has them. False: they are too large. */
+  adopt(key: CacheKey, variants: Variants): boolean {
+    let sum = 0
+    for (const stored of variants) {
+      if (stored.content !== null || stored.contentLength > this.#contentBytesMax(stored)) return false
+      sum += bytesOf(stored)
+    }
+    if (sum > this.#limits.bytesMax / 2) return false
+    this.#set(key, variants)
+    return true
+  }
+
+  /** Not here any more, but elsewhere. */
+  drop(key: CacheKey): void {
+    this.#entries.delete(key)
+  }
+
   clear(): void {
     for (const writers of this.#writers.values()) for (const writer of writers) writer.invalidate()
     this.#entries.clear()
@@ -146,12 +172,10 @@ export class MemoryStore implements Store {
 
   /** What writers may do to the store. */
   readonly #room = {
-    /** False: the writers together have all they may. */
-    charge: (more: number): boolean => {
-      if (this.#writing + more > this.#limits.bytesMax / 2) return false
+    mayCharge: (more: number): boolean => this.#writing + more <= this.#limits.bytesMax / 2,
+    charge: (more: number): void => {
       this.#writing += more
       this.#makeRoom()
-      return true
     },
     finish: (writer: MemoryWriter, whole: StoredResponse | null): boolean => {
       this.#writing -= writer.charged

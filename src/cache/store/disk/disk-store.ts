@@ -141,8 +141,8 @@ export class DiskStore implements Store {
       newOutput: to => this.#newOutput(to),
       contentOf: (writer, file, length) => this.#contentFile(file, length, () => writer.stored),
       storeSmall: (stored, request) => this.#storeSmall(stored, request),
-      storeLarge: (stored, request, file, length) => this.#store(stored, request, file, null, length),
-      finishing: writer => this.#toFinish(writer.response.key),
+      storeLarge: (writer, stored, length) => this.#store(stored, writer.request, writer.file, null, length, writer.completedAt),
+      finishing: writer => this.#toFinish(writer),
       ended: writer => this.#ended(writer),
       remove: file => this.#unlink(file),
       failed: error => this.#fail(error),
@@ -180,6 +180,31 @@ export class DiskStore implements Store {
 
   touch(key: CacheKey): void {
     if (this.#used.size < usedMax) this.#used.add(key)
+  }
+
+  /** The same response with its content in memory; null: it is gone, or cannot be read now. */
+  async inMemory(stored: StoredResponse): Promise<StoredResponse | null> {
+    const reader = await stored.content?.open()
+    if (reader === undefined || reader === null) return null
+    const body = Buffer.allocUnsafeSlow(stored.contentLength)
+    let at = 0
+    while (at < body.length) {
+      const count = await reader.read(at, at === 0 ? body : body.subarray(at))
+      if (count <= 0) break
+      at += count
+    }
+    reader.close()
+    if (at < body.length) return null
+    const risen = new StoredResponse(stored, [body])
+    risen.fromDisk = true
+    const serial = this.#serials.get(stored)
+    if (serial !== undefined) this.#serials.set(risen, serial)
+    return risen
+  }
+
+  /** Whether something is stored under the key. */
+  has(key: CacheKey): boolean {
+    return this.#finishing.has(key) || this.#rowsOf(key, hashOf(key)).length > 0
   }
 
   #load(key: CacheKey, used: boolean): Variants | null {
@@ -305,8 +330,19 @@ export class DiskStore implements Store {
     return file === 0 ? null : { file, output: new FileOutput(contentPath(this.#folder, file), owner) }
   }
 
-  #toFinish(key: CacheKey): void {
+  #toFinish(writer: DiskWriter): void {
+    const { key } = writer.response
+    this.#supersede(key, writer.request)
+    writer.completedAt = this.#ledger?.next ?? 0
     this.#finishing.set(key, (this.#finishing.get(key) ?? 0) + 1)
+  }
+
+  /** What is being finished was complete before this, and would take its place now. */
+  #supersede(key: CacheKey, request: FieldView): void {
+    if (!this.#finishing.has(key)) return
+    for (const writer of this.#writers.get(key) ?? none) {
+      if (writer.completedAt > 0 && writer.stored !== null && selects(writer.stored.selecting, request)) writer.invalidate()
+    }
   }
 
   #ended(writer: DiskWriter): void {
@@ -330,13 +366,22 @@ export class DiskStore implements Store {
   #storeSmall(stored: StoredResponse, request: FieldView): StoreRefusal | null {
     const body = stored.body.length === 1 ? (stored.body[0] ?? nothing) : Buffer.concat(stored.body)
     if (body.length < this.#limits.objectBytesMin) return 'too-small'
-    return this.#store(stored, request, null, body, body.length) ? null : 'disk-failed'
+    this.#supersede(stored.key, request)
+    return this.#store(stored, request, null, body, body.length, Number.MAX_SAFE_INTEGER) ? null : 'disk-failed'
   }
 
-  #store(stored: StoredResponse, request: FieldView, file: number | null, body: Buffer | null, length: number): boolean {
+  /** `before`: what was stored later than that is newer. */
+  #store(
+    stored: StoredResponse,
+    request: FieldView,
+    file: number | null,
+    body: Buffer | null,
+    length: number,
+    before: number,
+  ): boolean {
     const hashed = hashOf(stored.key)
     const kept = this.#change(ledger => {
-      this.#removeFitting(stored.key, hashed, request)
+      this.#removeFitting(stored.key, hashed, request, before)
       const serial = ledger.take()
       const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
       const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
@@ -357,12 +402,12 @@ export class DiskStore implements Store {
   }
 
   /** What the new one takes the place of, and what is too many. */
-  #removeFitting(key: CacheKey, hashed: number, request: FieldView): void {
+  #removeFitting(key: CacheKey, hashed: number, request: FieldView, before: number): void {
     const others: { row: Row; date: number }[] = []
     for (const row of this.#ledger?.find(hashed) ?? none) {
       if (keyOfRecord(row.record) !== key) continue
       const record = decodeRecord(row.record)
-      if (record === null || selects(record.facts.selecting, request)) this.#removeRow(row)
+      if (record === null || (record.serial < before && selects(record.facts.selecting, request))) this.#removeRow(row)
       else others.push({ row, date: record.facts.date })
     }
     if (others.length < this.#limits.variantsMax) return
@@ -386,7 +431,8 @@ export class DiskStore implements Store {
       this.#unlink(file)
       return false
     }
-    const stored = this.#store(response, request, file, null, response.contentLength)
+    this.#supersede(response.key, request)
+    const stored = this.#store(response, request, file, null, response.contentLength, Number.MAX_SAFE_INTEGER)
     if (!stored) this.#unlink(file)
     return stored
   }
@@ -468,12 +514,16 @@ export class DiskStore implements Store {
     this.#sweepIfFull()
   }
 
+  /** Resolves when all that is complete is stored. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#finishing.keys()].map(key => this.#afterFinishing(key)))
+  }
+
   /** Waits for what is on its way, and leaves the folder as after a rest. */
   async close(): Promise<void> {
     this.#closed = true
     for (const writers of this.#writers.values()) for (const writer of writers) writer.abandon()
-    const finishing = [...this.#finishing.keys()].map(key => this.#afterFinishing(key))
-    await Promise.race([Promise.all(finishing), sleep(this.#clock, ms(closeMsMax))])
+    await Promise.race([this.settled(), sleep(this.#clock, ms(closeMsMax))])
     this.#sweep?.cancel()
     this.#upkeep?.cancel()
     this.#change(() => 0, 0) // what is still to be noted

@@ -23,7 +23,7 @@ export interface DiskRoom {
   /** Where the content of a complete file is read. */
   contentOf(writer: DiskWriter, file: number, length: number): ContentSource
   storeSmall(stored: StoredResponse, request: FieldView): StoreRefusal | null
-  storeLarge(stored: StoredResponse, request: FieldView, file: number, length: number): boolean
+  storeLarge(writer: DiskWriter, stored: StoredResponse, length: number): boolean
   /** Content is complete, and its last bytes are on their way. */
   finishing(writer: DiskWriter): void
   /** The writer is over: gives back what it was charged. */
@@ -47,6 +47,8 @@ export class DiskWriter implements Writer, OutputOwner {
   onRelieved: (() => void) | null = null
   /** What will be found when the last bytes are written; null before `complete`. */
   stored: StoredResponse | null = null
+  /** Its place among all that was stored; 0 = it is not complete. Kept by the store. */
+  completedAt = 0
   #bytes = 0
   readonly #bytesMax: number
   readonly #room: DiskRoom
@@ -71,6 +73,11 @@ export class DiskWriter implements Writer, OutputOwner {
 
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** The number of its file; 0 = it has none. */
+  get file(): number {
+    return this.#file
   }
 
   get pressed(): boolean {
@@ -140,7 +147,7 @@ export class DiskWriter implements Writer, OutputOwner {
   finished(): void {
     if (this.#over || this.stored === null) return
     this.#over = true
-    const inUse = this.#room.storeLarge(this.stored, this.request, this.#file, this.#bytes)
+    const inUse = this.#room.storeLarge(this, this.stored, this.#bytes)
     this.#room.ended(this)
     if (!inUse) this.#room.remove(this.#file)
   }

@@ -1,0 +1,194 @@
+import { type Bytes, bytes, type FieldView } from '../../base/index.ts'
+import type { CacheKey } from '../key.ts'
+import type { StoredResponse } from '../stored-response.ts'
+import type { DiskStore } from './disk/disk-store.ts'
+import type { MemoryStore } from './memory.ts'
+import type { Opened, Store, StoreLimits, Variants } from './store.ts'
+import { TieredWriter } from './tiered-writer.ts'
+
+// Memory over a disk. What fits memory is in both, what does not is on disk alone; what is read from disk rises.
+//
+//   lookup ─► memory ─ found ─► (no more is done, and no promise made)
+//                └─ no ─► disk ─ small, or a file that fits ─► memory, too
+//                            └─ larger ─► as it is: it is read while it is delivered
+//
+// Memory has all variants of a key or none: otherwise those it lacks would not be found while it has the others.
+// So where it could only have some, it has none.
+//
+// The disk does not hear of hits in memory. When it is the turn of a response to leave the disk, it asks whether memory
+// has it, and then spares it.
+
+export interface TierRules {
+  /** memory_cache_mode: what is fetched goes into memory (always, network), and what is read from disk (always, disk). */
+  readonly fetched: boolean
+  readonly risen: boolean
+}
+
+/** Several variants in files rise together only up to so many bytes: only one of them has been asked for. */
+const riseTogetherBytesMax = 256 * 1024
+/** Memory has not all variants, and must have none. */
+const incomplete = -1
+
+interface Rising {
+  readonly variants: Promise<Variants | null>
+  /** Changed meanwhile: what was read is not what is stored. */
+  outdated: boolean
+}
+
+export class TieredStore implements Store {
+  readonly name = 'tiers'
+  readonly memory: MemoryStore
+  readonly disk: DiskStore
+  rules: TierRules
+  readonly #rising = new Map<CacheKey, Rising>()
+
+  constructor(memory: MemoryStore, disk: DiskStore, rules: TierRules = { fetched: true, risen: true }) {
+    this.memory = memory
+    this.disk = disk
+    this.rules = rules
+    disk.isHot = key => memory.peek(key) !== null
+  }
+
+  lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
+    const found = this.memory.lookup(key)
+    if (found !== null) return found
+    const rising = this.#rising.get(key)
+    if (rising !== undefined && !rising.outdated) return rising.variants
+    const below = this.disk.lookup(key)
+    return below instanceof Promise ? below.then(variants => this.#rise(key, variants)) : this.#rise(key, below)
+  }
+
+  peek(key: CacheKey): Variants | null | Promise<Variants | null> {
+    return this.memory.peek(key) ?? this.disk.peek(key)
+  }
+
+  touch(key: CacheKey): void {
+    this.memory.touch(key)
+    this.disk.touch(key)
+  }
+
+  #rise(key: CacheKey, variants: Variants | null): Variants | null | Promise<Variants | null> {
+    if (variants === null || !this.rules.risen) return variants
+    let inFiles = 0
+    for (const stored of variants) if (stored.content !== null) inFiles += stored.contentLength
+    if (inFiles === 0) {
+      this.memory.adopt(key, variants)
+      return variants
+    }
+    const max = variants.length === 1 ? this.memory.objectBytesMax : Math.min(riseTogetherBytesMax, this.memory.objectBytesMax)
+    if (inFiles > max) return variants
+    const rising: Rising = { variants: this.#readAll(variants).then(read => this.#risen(key, read, rising)), outdated: false }
+    this.#rising.set(key, rising)
+    return rising.variants
+  }
+
+  async #readAll(variants: Variants): Promise<StoredResponse[]> {
+    const read = await Promise.all(variants.map(stored => (stored.content === null ? stored : this.disk.inMemory(stored))))
+    return read.filter(stored => stored !== null)
+  }
+
+  #risen(key: CacheKey, read: StoredResponse[], rising: Rising): Variants | null | Promise<Variants | null> {
+    if (this.#rising.get(key) === rising) this.#rising.delete(key)
+    if (rising.outdated) return this.peek(key)
+    if (read.length === 0) return null
+    this.memory.adopt(key, read)
+    return read
+  }
+
+  #changed(key: CacheKey): void {
+    if (this.#rising.size === 0) return
+    const rising = this.#rising.get(key)
+    if (rising !== undefined) rising.outdated = true
+  }
+
+  // ---- what comes in
+
+  open(response: StoredResponse, request: FieldView): Opened {
+    const opened = this.rules.fetched ? this.memory.open(response, request) : null
+    if (opened?.ok === true) return { ok: true, writer: new TieredWriter(this, response, request, opened.writer, null) }
+    const below = this.disk.open(response, request)
+    // that it is too large for memory says less than why it is not on disk
+    return below.ok ? { ok: true, writer: new TieredWriter(this, response, request, null, below.writer) } : below
+  }
+
+  put(response: StoredResponse, request: FieldView): boolean {
+    const before = this.completeness(response.key)
+    const kept = this.rules.fetched && this.memory.put(response, request)
+    const written = this.alsoOnDisk(response, request, kept ? before : incomplete)
+    return kept || written
+  }
+
+  /** Of memory, once it has stored something under the key; to be told to `alsoOnDisk`. */
+  completeness(key: CacheKey): number {
+    const has = this.memory.peek(key) !== null || !this.disk.has(key)
+    return has ? this.memory.counters.variantsRemoved : incomplete
+  }
+
+  /** What memory has just stored, or has refused. */
+  alsoOnDisk(stored: StoredResponse, request: FieldView, before: number): boolean {
+    this.#changed(stored.key)
+    const written = this.disk.put(stored, request)
+    // what the disk still has is older, and would be found when memory has let go of this one
+    if (!written) this.disk.invalidate(stored.key)
+    // it lacked variants, or has let some go now to make room
+    else if (before !== this.memory.counters.variantsRemoved) this.memory.drop(stored.key)
+    return written
+  }
+
+  /** The disk has it, and memory could not. */
+  onlyOnDisk(key: CacheKey): void {
+    this.#changed(key)
+    this.memory.drop(key)
+  }
+
+  // ---- changes
+
+  replace(old: StoredResponse, by: StoredResponse): boolean {
+    this.#changed(old.key)
+    const above = this.memory.replace(old, by)
+    const below = this.disk.replace(old, by)
+    // memory may have read it from disk anew meanwhile
+    if (below && !above) this.memory.drop(old.key)
+    return above || below
+  }
+
+  remove(stored: StoredResponse): boolean {
+    this.#changed(stored.key)
+    const above = this.memory.remove(stored)
+    const below = this.disk.remove(stored)
+    if (below && !above) this.memory.drop(stored.key)
+    return above || below
+  }
+
+  invalidate(key: CacheKey): number {
+    this.#changed(key)
+    return Math.max(this.memory.invalidate(key), this.disk.invalidate(key))
+  }
+
+  clear(): void {
+    for (const rising of this.#rising.values()) rising.outdated = true
+    this.memory.clear()
+    this.disk.clear()
+  }
+
+  /** Of both together. Memory stays as it is; whoever has it may resize it first. */
+  resize(limits: StoreLimits): void {
+    this.disk.resize({ ...limits, bytesMax: bytes(Math.max(0, limits.bytesMax - this.memory.bytesMax)) })
+  }
+
+  get bytes(): Bytes {
+    return bytes(this.memory.bytes + this.disk.bytes)
+  }
+
+  get bytesMax(): Bytes {
+    return bytes(this.memory.bytesMax + this.disk.bytesMax)
+  }
+
+  /** At least so many: either may have some that the other has let go. */
+  get count(): number {
+    return Math.max(this.memory.count, this.disk.count)
+  }
+
+  /** Each tier has its own. */
+  readonly counters = {}
+}
