@@ -1,6 +1,7 @@
 import {
   assert, type Bytes, type Deadlines, type DurationMs, type FieldView, type MonoMs, type Watched,
 } from '../base/index.ts'
+import type { ContentReader, ContentSource } from './content-source.ts'
 import type { Writer } from './store/store.ts'
 import type { StoredResponse } from './stored-response.ts'
 import { selects } from './vary.ts'
@@ -13,10 +14,15 @@ import { selects } from './vary.ts'
 //
 //   waiting ──respond──► flowing ──end──► over          dissolve, settle, fail: over from wherever it was
 //
-// While the writer takes the content, all of it is kept (the store's limit bounds it), so everybody may be as slow as
-// he likes and newcomers start from the first byte. When the content turns out too large to be stored, only the window
-// between the slowest and the fastest follower is kept; a full window pauses the source. Somebody who makes all others
-// wait is cut off after a while.
+// While the writer takes the content, all of it is here, so everybody may be as slow as he likes and newcomers start from
+// the first byte: in memory, where the writer keeps it there (the store's limit bounds it); else in the writer's file,
+// and in memory only the last of it. Who lags behind that reads the file until he has caught up.
+//
+//   content  |···· readable at the writer ····|······|
+//                                  |···· in memory ··|        dropped │ pieces
+//
+// When the content turns out too large to be stored, only the window between the slowest and the fastest follower is
+// kept; a full window pauses the source. Somebody who makes all others wait is cut off after a while.
 //
 // Callbacks only; no promise, no timer of its own. A reader may call leave, pause and resume in any callback.
 
@@ -63,7 +69,7 @@ export interface GrowingSource {
 }
 
 export interface GrowingLimits {
-  /** Bytes kept between slowest and fastest follower once the content is not stored. */
+  /** Bytes kept between slowest and fastest follower once the content is not stored, or can be read elsewhere. */
   readonly windowBytesMax: Bytes
   readonly followersMax: number
   /** How long a request waits for the head at most. */
@@ -73,6 +79,9 @@ export interface GrowingLimits {
 }
 
 type State = 'waiting' | 'flowing' | 'over'
+
+/** What is read at once for somebody who lags behind. */
+const behindBytes = 64 * 1024
 
 export class Growing implements Watched {
   deadlineAt = 0 as MonoMs
@@ -87,15 +96,16 @@ export class Growing implements Watched {
   #state: State = 'waiting'
   #response: StoredResponse | null = null
   #writer: Writer | null = null
-  /** All content since the first byte is here, and will stay until the end. */
+  /** All content since the first byte is here or at the writer, and will stay until the end. */
   #whole = true
-  /** Some content is here no more. */
+  /** Some content is gone. */
   #lost = false
   #open = true
   #ended = false
   readonly #pieces: Buffer[] = []
-  /** How many pieces were dropped in front of pieces[0]. */
+  /** How many pieces were dropped in front of pieces[0], and their bytes. */
   #dropped = 0
+  #droppedBytes = 0
   #windowBytes = 0
   #sourcePaused = false
 
@@ -124,6 +134,11 @@ export class Growing implements Watched {
     return this.#state === 'over'
   }
 
+  /** Content in memory. */
+  get bytesInMemory(): number {
+    return this.#windowBytes
+  }
+
   // --- for requests ---
 
   /** The request may wait for the head, or begin reading now. */
@@ -140,6 +155,7 @@ export class Growing implements Watched {
     assert(this.#state !== 'over' && !this.#lost, 'what is followed is here from its first byte on')
     const follower = new Follower(this, reader)
     this.#followers.add(follower)
+    if (this.#dropped > 0) this.#fallBehind(follower, 0)
     if (this.#state === 'waiting') this.#deadlines.set(follower, this.#limits.waitMax)
     return follower
   }
@@ -158,6 +174,7 @@ export class Growing implements Watched {
     this.#response = response
     this.#writer = writer
     this.#whole = writer !== null
+    if (writer !== null) writer.onRelieved = () => this.#steer()
     for (const follower of [...this.#followers]) {
       this.#deadlines.forget(follower)
       if (!selects(response.selecting, follower.reader.requestFields)) this.#release(follower, 'other-variant')
@@ -184,6 +201,7 @@ export class Growing implements Watched {
       this.#windowBytes += piece.length
     }
     for (const follower of [...this.#followers]) this.#deliver(follower)
+    this.#dropRead()
     this.#steer()
   }
 
@@ -239,6 +257,7 @@ export class Growing implements Watched {
   left(follower: Follower): void {
     if (!this.#followers.delete(follower)) return
     this.#deadlines.forget(follower)
+    follower.closeReader()
     if (this.#followers.size === 0) {
       if (this.#ended) this.#finish()
       else if (this.#state !== 'over') this.#source.deserted()
@@ -254,11 +273,12 @@ export class Growing implements Watched {
 
   /** Somebody has held the others for too long. */
   deadlinePassed(): void {
-    if (!this.#sourcePaused || this.#state === 'over') return
-    const slowest = this.#slowestAt()
+    if (!this.#sourcePaused || this.#state === 'over' || this.#writer?.pressed === true) return
+    const slowest = this.#slowestAt(false)
     for (const follower of [...this.#followers]) {
-      if (follower.at !== slowest) continue
+      if ((follower.behindAt < 0 ? follower.at : this.#dropped) !== slowest) continue
       this.#followers.delete(follower)
+      follower.closeReader()
       giveUp(follower, 'too-slow')
     }
     this.#dropRead()
@@ -272,53 +292,129 @@ export class Growing implements Watched {
       follower.hasHead = true
       follower.reader.onHead(this.#response)
     }
-    while (!follower.paused && this.#followers.has(follower) && follower.at < this.#dropped + this.#pieces.length) {
+    if (follower.behindAt === this.#droppedBytes) this.#caughtUp(follower)
+    while (!follower.paused && follower.behindAt < 0 && this.#followers.has(follower) && this.#hasMore(follower)) {
       const piece = this.#pieces[follower.at - this.#dropped] as Buffer // within by the loop
       follower.at++
       if (!follower.reader.onPiece(piece)) follower.paused = true
     }
     follower.delivering = false
+    if (follower.behindAt >= 0) {
+      if (!follower.reading && !follower.paused && this.#followers.has(follower)) this.#readBehind(follower)
+      return
+    }
     this.#dropRead()
-    if (!this.#ended || !this.#followers.has(follower) || follower.at < this.#dropped + this.#pieces.length) return
+    if (!this.#ended || !this.#followers.has(follower) || this.#hasMore(follower)) return
     // the last piece has been taken: nothing more will come, whether it wants more or not
     this.#followers.delete(follower)
     follower.reader.onEnd()
     if (this.#followers.size === 0) this.#finish()
   }
 
-  /** Lets go of what everybody has read, unless newcomers may still want it. */
+  #hasMore(follower: Follower): boolean {
+    return follower.at < this.#dropped + this.#pieces.length
+  }
+
+  /** What it wants next has left memory, or will in a moment. */
+  #fallBehind(follower: Follower, at: number): void {
+    follower.behindAt = at
+    follower.openReader(this.#writer?.source ?? null)
+  }
+
+  #caughtUp(follower: Follower): void {
+    follower.behindAt = -1
+    follower.at = this.#dropped
+    follower.closeReader()
+  }
+
+  /** A piece from where it was written, for one who lags behind. */
+  #readBehind(follower: Follower): void {
+    const at = follower.behindAt
+    const piece = Buffer.allocUnsafeSlow(Math.min(behindBytes, this.#droppedBytes - at))
+    follower.reading = true
+    void follower.read(at, piece).then(count => {
+      follower.reading = false
+      if (!this.#followers.has(follower)) return
+      if (count <= 0) {
+        this.#followers.delete(follower)
+        follower.closeReader()
+        giveUp(follower, 'source-failed')
+        if (this.#followers.size === 0 && this.#ended) this.#finish()
+        this.#dropRead()
+        this.#steer()
+        return
+      }
+      // paused meanwhile: read once more when it goes on
+      if (!follower.paused) {
+        follower.behindAt = at + count
+        if (!follower.reader.onPiece(piece.subarray(0, count))) follower.paused = true
+      }
+      this.#deliver(follower)
+      this.#steer()
+    })
+  }
+
+  /**
+   * Lets go of what everybody has read, unless newcomers may still want it; and of what is more than a window, where it
+   * can be read at the writer.
+   */
   #dropRead(): void {
-    if (this.#whole && !this.#ended) return
-    const slowest = this.#slowestAt()
+    const readable = this.#writer?.source === null ? 0 : (this.#writer?.readable ?? 0)
+    const elsewhere = readable > 0
+    if (this.#whole && !this.#ended && !elsewhere) return
+    const slowest = this.#slowestAt(elsewhere)
     let count = 0
-    while (count < this.#pieces.length && this.#dropped + count < slowest) {
-      this.#windowBytes -= (this.#pieces[count] as Buffer).length // within by the loop
+    let bytes = 0
+    while (count < this.#pieces.length) {
+      const length = (this.#pieces[count] as Buffer).length // within by the loop
+      const readByAll = this.#dropped + count < slowest
+      if (elsewhere && this.#droppedBytes + bytes + length > readable) break
+      if (!readByAll && (!elsewhere || this.#windowBytes - bytes <= this.#limits.windowBytesMax)) break
+      bytes += length
       count++
     }
     if (count === 0) return
+    if (elsewhere) this.#leaveBehind(this.#dropped + count)
+    else this.#lost = true
     this.#pieces.splice(0, count)
     this.#dropped += count
-    this.#lost = true
+    this.#droppedBytes += bytes
+    this.#windowBytes -= bytes
   }
 
-  #slowestAt(): number {
+  /** Those who have not come as far as piece `to` read elsewhere from now on. */
+  #leaveBehind(to: number): void {
+    for (const follower of this.#followers) {
+      if (follower.behindAt >= 0 || follower.at >= to) continue
+      let at = this.#droppedBytes
+      for (let i = 0; i < follower.at - this.#dropped; i++) at += (this.#pieces[i] as Buffer).length // before `to`
+      this.#fallBehind(follower, at)
+    }
+  }
+
+  /** `elsewhere`: those who lag behind read there, and hold nothing here. */
+  #slowestAt(elsewhere: boolean): number {
     let slowest = this.#dropped + this.#pieces.length
-    for (const follower of this.#followers) slowest = Math.min(slowest, follower.at)
+    for (const follower of this.#followers) {
+      if (follower.behindAt < 0) slowest = Math.min(slowest, follower.at)
+      else if (!elsewhere) slowest = this.#dropped
+    }
     return slowest
   }
 
   #steer(): void {
     if (this.#state !== 'flowing' || this.#ended) return
+    const pressed = this.#writer?.pressed === true
     const full = !this.#whole && this.#windowBytes >= this.#limits.windowBytesMax
-    if (full && !this.#sourcePaused) {
+    if ((full || pressed) && !this.#sourcePaused) {
       this.#sourcePaused = true
       this.#source.pause()
-    } else if (this.#sourcePaused && (this.#whole || this.#windowBytes <= this.#limits.windowBytesMax / 2)) {
+    } else if (this.#sourcePaused && !pressed && (this.#whole || this.#windowBytes <= this.#limits.windowBytesMax / 2)) {
       this.#sourcePaused = false
       this.#deadlines.forget(this)
       this.#source.resume()
     }
-    if (this.#sourcePaused && this.deadlineTurn === 0 && this.#somebodyWaits()) {
+    if (this.#sourcePaused && !pressed && this.deadlineTurn === 0 && this.#somebodyWaits()) {
       this.#deadlines.set(this, this.#limits.holdMax)
     }
   }
@@ -326,7 +422,7 @@ export class Growing implements Watched {
   /** Has read everything and wants more, while another holds the source. */
   #somebodyWaits(): boolean {
     const end = this.#dropped + this.#pieces.length
-    for (const follower of this.#followers) if (!follower.paused && follower.at === end) return true
+    for (const { paused, behindAt, at } of this.#followers) if (!paused && behindAt < 0 && at === end) return true
     return false
   }
 
@@ -340,7 +436,10 @@ export class Growing implements Watched {
   #takeAll(): Follower[] {
     const followers = [...this.#followers]
     this.#followers.clear()
-    for (const follower of followers) this.#deadlines.forget(follower)
+    for (const follower of followers) {
+      this.#deadlines.forget(follower)
+      follower.closeReader()
+    }
     return followers
   }
 
@@ -367,12 +466,16 @@ export class Follower implements Watched {
   deadlineBefore: Watched | null = null
   deadlineBehind: Watched | null = null
   readonly reader: FollowReader
-  /** Number of the next piece, counted from the first of the content. Kept by Growing, as are the next three. */
+  /** Number of the next piece, counted from the first of the content. Kept by Growing, as are those below. */
   at = 0
+  /** The next byte, where what it wants is not in memory any more; else -1, and `at` counts. */
+  behindAt = -1
+  reading = false
   paused = true
   hasHead = false
   delivering = false
   readonly #growing: Growing
+  #opened: Promise<ContentReader | null> | null = null
 
   constructor(growing: Growing, reader: FollowReader) {
     this.#growing = growing
@@ -397,5 +500,22 @@ export class Follower implements Watched {
 
   deadlinePassed(): void {
     this.#growing.waitedTooLong(this)
+  }
+
+  // --- for Growing: content that is read where it was written
+
+  openReader(source: ContentSource | null): void {
+    this.#opened ??= source?.open() ?? null
+  }
+
+  async read(at: number, into: Buffer): Promise<number> {
+    const reader = await this.#opened
+    return reader === null ? -1 : reader.read(at, into)
+  }
+
+  closeReader(): void {
+    const opened = this.#opened
+    this.#opened = null
+    void opened?.then(reader => reader?.close())
   }
 }

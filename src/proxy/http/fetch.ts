@@ -99,6 +99,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   /** Its response is being shared: the growing one has the content and the say. */
   #shared = false
   #paused = false
+  /** The client has to take more first. */
+  #clientFull = false
   /** A 304 has come that is about this. */
   #confirmed: StoredResponse | null = null
   /** A 304 has come that is about nothing we have. */
@@ -180,7 +182,13 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   }
 
   drained(): void {
-    this.resume()
+    this.#clientFull = false
+    this.#goOn()
+  }
+
+  /** When neither the client nor the disk is behind. */
+  #goOn(): void {
+    if (!this.#clientFull && this.#writer?.pressed !== true) this.resume()
   }
 
   clientGone(): void {
@@ -323,7 +331,10 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       t.outcome.storeReason = this.#writer.refusal ?? ''
       this.#writer = null
     }
-    return writeContent(t, chunk)
+    this.#clientFull = !writeContent(t, chunk)
+    if (this.#writer?.pressed !== true) return !this.#clientFull
+    this.#writer.onRelieved = () => this.#goOn()
+    return false
   }
 
   onEnd(trailers: readonly string[]): void {

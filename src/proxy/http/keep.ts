@@ -1,7 +1,7 @@
 import type { WallMs } from '../../base/index.ts'
 import {
   type Admission, admit, afterHead, type Asking, freshened, invalidatedKeys, keepFreshened, namedBy304, type Opened,
-  type StoredResponse, supersedesStored, type Update, type Validation,
+  type StoredResponse, supersedesStored, type Update, type Validation, type Variants,
 } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { keyOf } from './key-of.ts'
@@ -82,12 +82,17 @@ export const supersede = (t: Transaction, status: number): void => {
 const updateAfterHead = (t: Transaction, update: Update): void => {
   const { store } = t.client.deps
   const variants = store.peek(keyOf(t, 'GET'))
-  if (variants === null || variants instanceof Promise) return
-  for (const stored of variants) {
-    const after = afterHead(stored, t.fields, update, t.policy.cache)
-    if (after !== stored) store.replace(stored, after)
+  const updateAll = (stored: Variants | null): void => {
+    for (const one of stored ?? none) {
+      const after = afterHead(one, t.fields, update, t.policy.cache)
+      if (after !== one) store.replace(one, after)
+    }
   }
+  if (variants instanceof Promise) void variants.then(updateAll)
+  else updateAll(variants)
 }
+
+const none: Variants = []
 
 /** RFC 9111 4.3.4: the stored response that a 304 confirms, as it is now; null = it is about nothing we have. */
 export const confirmedBy = (t: Transaction, validation: Validation, update: Update): StoredResponse | null => {

@@ -155,7 +155,12 @@ class ValidatingBehind implements OriginHandler {
   }
 
   onData(chunk: Buffer): boolean {
-    if (this.#writer === null || this.#writer.append(chunk)) return true
+    if (this.#writer === null) return true
+    if (this.#writer.append(chunk)) {
+      if (!this.#writer.pressed) return true
+      this.#writer.onRelieved = () => this.#fetch?.resume()
+      return false
+    }
     // too large after all: without the old one nobody asks for it behind a client's back again
     supersede(this.#t, this.#status)
     this.#giveUp()
