@@ -89,7 +89,8 @@ export const ownerLives = (owner: string): boolean => {
   try {
     process.kill(pid, 0)
   } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+    // somebody else's process lives too; whether it is the one meant, its start tells
+    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
   }
   return owner === `${pid}.${startOf(pid)}`
 }
