@@ -17,7 +17,7 @@ describe.skipIf(!mayMount)(`a disk store on a full file system ${cannot}`, () =>
     const folder = mkdtempSync(join(tmpdir(), 'glassquid-full-'))
     try {
       const script = `mount -t tmpfs -o size=${size}m none ${folder} && exec "$0" "$1" ${folder}`
-      const run = spawnSync('unshare', ['-Urm', 'sh', '-c', script, process.execPath, program], { encoding: 'utf8' })
+      const run = spawnSync('unshare', ['-Urm', 'sh', '-c', script, process.execPath, program], { encoding: 'utf8', timeout: 60_000 })
       expect(run.stderr).toBe('')
       expect(run.signal).toBe(null)
       const result = JSON.parse(run.stdout) as Record<string, number> & { wrong: string[]; right: number[]; notices: string[] }

@@ -71,8 +71,10 @@ const upkeepMs = 2000
 const settledMs = 60_000
 const syncsPerUpkeep = 32
 const usedMax = 4096
-/** For the last bytes of what is complete. */
+/** For the last bytes of what is complete, and then for making sure of files. */
 const closeMsMax = 3000
+/** After a full disk, until room is made, and between tries. */
+const spaceMakingMs = 500
 /** Of what the index takes, free pages may be so many before they are given back. */
 const freeShareMax = 0.01
 const shrinkPages = 128
@@ -122,6 +124,7 @@ export class DiskStore implements Store {
   /** Content that may have been lost when the machine went down. */
   readonly #suspects = new Set<number>()
   #sweep: Timer | null = null
+  #spaceMaking: Timer | null = null
   #upkeep: Timer | null = null
   #closed = false
 
@@ -525,9 +528,12 @@ export class DiskStore implements Store {
     for (const writers of this.#writers.values()) for (const writer of writers) writer.abandon()
     await Promise.race([this.settled(), sleep(this.#clock, ms(closeMsMax))])
     this.#sweep?.cancel()
+    this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
     this.#change(() => 0, 0) // what is still to be noted
-    while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0);
+    // what is not made sure of in time is believed all the same, unless the machine goes down in the next minute
+    const enough = this.#clock.mono() + closeMsMax
+    while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
     await this.#checkpoints.close()
     try {
       this.#ledger?.close()
@@ -752,9 +758,18 @@ export class DiskStore implements Store {
   }
 
   #makeSpace(): void {
+    // removing writes too, and a full disk may refuse that as well: not again at once
+    if (this.#spaceMaking !== null) return
     fs.rmSync(this.#reservePath, { force: true })
     const low = this.#taken * 0.98
-    this.#clock.after(ms(stepPauseMs), () => this.#change(() => this.#removeOldest(low), 0), { unref: true })
+    this.#spaceMaking = this.#clock.after(
+      ms(spaceMakingMs),
+      () => {
+        this.#spaceMaking = null
+        this.#change(() => this.#removeOldest(low), 0)
+      },
+      { unref: true },
+    )
   }
 
   /** Only where it is a small part, and when all is well. */
