@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
 import { type Clock, Deadlines, type Endpoint, secondsToMs } from '../base/index.ts'
-import { Collapse, MemoryStore, type StoreLimits } from '../cache/index.ts'
+import { Collapse } from '../cache/index.ts'
 import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool, usualOriginLimits } from '../chainer/index.ts'
 import type { Config, PortConfig } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
@@ -14,6 +14,7 @@ import { httpPortOf } from './http-port.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { accessNames } from './names.ts'
+import { openStores } from './stores.ts'
 
 // The whole machine from a conf. Rooms know each other by type only; here they are handed to one another:
 //
@@ -44,10 +45,11 @@ export interface Machine {
   stop(graceMs: number): Promise<void>
 }
 
-/** Throws ListenFailed when a port cannot be opened. */
+/** Throws ListenFailed when a port cannot be opened, CacheDirRefused when a cache_dir is another program's. */
 export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine => {
   const { clock, log } = options
   const { config } = loaded
+  const stores = openStores(config, clock, log)
   const comm = createComm({
     clock,
     engine: options.engine ?? 'auto',
@@ -58,7 +60,6 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   })
   const notices = httpNotices(log)
   let resolver = newResolver(config, clock, log)
-  const store = new MemoryStore(storeLimits(config))
   const collapse = new Collapse(config.collapsed_forwarding, clock)
   const pool = createOriginPool({ comm, clock, limits: originLimits(config, comm), failed: (e, where) => notices.bug(where, e) })
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
@@ -66,7 +67,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     clock,
     deadlines: new Deadlines(clock),
     policy: { current: loaded.policy.http },
-    store,
+    store: stores.store,
     collapse,
     validationsBehind: new ValidationsBehind(),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
@@ -88,7 +89,12 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     })
   const listening = new Listening(comm, (error, where) => notices.bug(where, error), serviceOf)
   resolveAclHosts(loaded, resolver, log)
-  listening.use(config)
+  try {
+    listening.use(config)
+  } catch (error) {
+    void stores.close()
+    throw error
+  }
 
   return {
     comm,
@@ -108,7 +114,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       resolver = newResolver(next.config, clock, log)
       former.close()
       resolveAclHosts(next, resolver, log)
-      store.resize(storeLimits(next.config))
+      stores.reload(next.config)
       collapse.on = next.config.collapsed_forwarding
       pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)
@@ -122,6 +128,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       collapse.stop()
       resolver.close()
       comm.close()
+      await stores.close()
       await accessLogs.close()
     },
   }
@@ -156,15 +163,6 @@ const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
     timeoutMs: config.dns_timeout,
     warn: text => log.limited(text, 'dns', 1, `WARNING: ${text}`),
   })
-
-/** Variants of one URI; what varies more is not worth keeping (Vary: User-Agent). */
-const variantsMax = 32
-
-const storeLimits = (config: Config): StoreLimits => ({
-  bytesMax: config.cache_mem,
-  objectBytesMax: config.maximum_object_size_in_memory,
-  variantsMax,
-})
 
 /** What Node and the logs hold now, and a few for what comes later: name servers, the logs of a reload. */
 const descriptorsHeld = (): number => {

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs'
+import { prepareFolder } from '../cache/index.ts'
 import {
   doRules,
   parsePorts,
@@ -23,11 +24,19 @@ export const checkConf = (common: Common): number => {
   return loaded === null ? 1 : 0
 }
 
-/** `-z`: makes what cache_dir names. There is nothing to make yet: the cache is in memory. */
+/** `-z`: makes the folders that cache_dir names. The start makes them, too: this is for who wants to see that it works. */
 export const createFolders = (common: Common): number => {
-  if (loadConf(common, tellOnStderr) === null) return 1
-  process.stderr.write('the cache is kept in memory: there are no folders to make\n')
-  return 0
+  const loaded = loadConf(common, tellOnStderr)
+  if (loaded === null) return 1
+  const dirs = loaded.config.cache_dir
+  if (dirs.length === 0) process.stderr.write('no cache_dir: the cache is kept in memory, there are no folders to make\n')
+  let code = 0
+  for (const { folder } of dirs) {
+    const prepared = prepareFolder(folder)
+    process.stderr.write(prepared.ok ? `cache_dir ${folder} is ready\n` : `FATAL: cache_dir: ${prepared.message}\n`)
+    if (!prepared.ok) code = 1
+  }
+  return code
 }
 
 /** A signal to the proxy that runs with this conf. What it is asked to read again is read here first. */

@@ -10,6 +10,7 @@ import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
 import { withPortAddresses } from './port-hosts.ts'
 import { listenToSignals } from './signals.ts'
+import { CacheDirRefused } from './stores.ts'
 import { version } from './version.ts'
 
 // The daemon from its first word to its last: conf, pid file, log, machine, `ready`, signals, stop.
@@ -33,7 +34,7 @@ export const serve = async (common: Common): Promise<number> => {
   try {
     return await run(common, loaded, log)
   } catch (error) {
-    if (!(error instanceof ListenFailed)) throw error
+    if (!(error instanceof ListenFailed || error instanceof CacheDirRefused)) throw error
     process.stderr.write(`FATAL: ${error.message}\n`)
     log.write('main', 0, `FATAL: ${error.message}`)
     return 1

@@ -144,6 +144,20 @@ export interface RefreshOptions {
   readonly negativeTtl: Seconds | null
 }
 
+/** A folder of stored responses. */
+export interface CacheDir {
+  /** As written. */
+  readonly folder: string
+  readonly bytesMax: Bytes
+  readonly objectBytesMin: Bytes
+  /** null = maximum_object_size. */
+  readonly objectBytesMax: Bytes | null
+  /** What is there is used, nothing new is put there. */
+  readonly readOnly: boolean
+  readonly text: string
+  readonly at: Location
+}
+
 // --- logs ---
 
 export type LogModule = 'stdio' | 'daemon' | 'syslog' | 'udp' | 'tcp' | 'none'

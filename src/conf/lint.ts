@@ -10,6 +10,7 @@ export const lint = (config: Config, acls: AclTable, findings: Findings, start: 
   access(config, findings, start)
   for (const name of ['http_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], findings)
   patterns(config, findings)
+  folders(config, findings)
   unused(acls, findings)
 }
 
@@ -136,6 +137,12 @@ const patterns = (config: Config, findings: Findings): void => {
     `${behind.length} refresh_pattern line(s) can never match: line ${everything.line} matches everything before them (lines ${behind.map(b => b.line).join(', ')})`,
     'order them from the particular to the general',
   )
+}
+
+const folders = (config: Config, findings: Findings): void => {
+  const second = config.cache_dir[1]
+  if (second === undefined) return
+  findings.warning(second.at, 'only the first cache_dir is used yet', 'give the first one the size of all')
 }
 
 const matchesAll = /^(\.|\.\*|\^|\^\.\*)$/

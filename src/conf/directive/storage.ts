@@ -1,5 +1,6 @@
 import { bytes, kib } from '../../base/index.ts'
 import { valueList } from './access.ts'
+import { cacheDirs } from './cache-dir.ts'
 import { later, works } from './directive.ts'
 import { choice, count, kept, onOff, percent, size, word } from './kinds.ts'
 
@@ -13,12 +14,16 @@ the memory cache off.`,
   maximum_object_size_in_memory: works(size(), 'Larger responses are not kept in memory.', { default: '512 KB' }),
   maximum_object_size: works(
     size({ unlimited: ['none'] }),
-    'Larger responses are not stored at all. It holds wherever in the file it stands.',
+    `Larger responses are not written to disk, unless the cache_dir has a max-size= of its own. It holds wherever in the
+file it stands.`,
     { default: '4 MB' },
   ),
-  memory_cache_mode: later(choice(['always', 'disk', 'network', 'never']), 'Which responses are kept in memory.', {
-    default: 'always',
-  }),
+  memory_cache_mode: works(
+    choice(['always', 'disk', 'network', 'never']),
+    `Which responses are kept in memory where there is a cache_dir: those read from it ("disk"), those fetched ("network"),
+both, or none. Without a cache_dir memory is all there is.`,
+    { default: 'always' },
+  ),
   memory_cache_shared: later(onOff(), 'Workers share one memory cache.', { default: 'on' }),
   memory_replacement_policy: later(kept('lru|heap LRU|heap GDSF|heap LFUDA'), 'Which response leaves memory first.', {
     default: 'lru',
@@ -28,16 +33,33 @@ the memory cache off.`,
     'Which response leaves the disk first.',
     { default: 'lru' },
   ),
-  minimum_object_size: later(size(), 'Smaller responses are not written to disk.', { default: '0 KB' }),
-  cache_dir: later(
-    kept('TYPE DIRECTORY MBYTES [L1 L2] [options]'),
-    'A directory of stored responses. There is no disk cache yet: responses live in memory.',
+  minimum_object_size: works(size(), 'Smaller responses are not written to disk.', { default: '0 KB' }),
+  cache_dir: works(
+    cacheDirs,
+    `A directory of stored responses, and how much it may take on disk in all. Without one (or with "cache_dir null")
+responses live in memory alone. It is made where it is missing, at the start and by -z. Squid's types all mean our one
+way of storing (ufs, aufs, diskd, rock), which reads no cache of Squid's: a directory that holds one is refused. L1, L2
+and options of Squid's layouts count for nothing; min-size=BYTES, max-size=BYTES and read-only (nothing new is stored)
+do.
+
+What fits memory is in both; what is read from disk often rises into memory. Whatever happens to the process or the
+disk, a response is there whole or not at all: a damaged index is set aside with a line in cache.log, and while the disk
+is full or fails nothing is written to it and everything else goes on.
+
+Sizes can be changed by a reload, another directory counts after a restart. Of several directories the first is used.`,
+    { example: 'cache_dir ufs /var/cache/glassquid 10000', reload: 'restart' },
   ),
   store_dir_select_algorithm: later(choice(['least-load', 'round-robin']), 'Which cache_dir takes a response.', {
     default: 'least-load',
   }),
-  cache_swap_low: later(percent(), 'Below this share of cache_dir nothing is evicted.', { default: '90' }),
-  cache_swap_high: later(percent(), 'Above this share of cache_dir eviction hurries.', { default: '95' }),
+  cache_swap_low: works(percent(), 'Removal from a cache_dir that is nearly full stops at this share of its size.', {
+    default: '90',
+  }),
+  cache_swap_high: works(
+    percent(),
+    'From this share of its size on, what was used longest ago is removed from a cache_dir, in small steps.',
+    { default: '95' },
+  ),
   cache_swap_state: later(word('PATH'), 'Where the index of the disk cache lies.', { aliases: ['cache_swap_log'] }),
   paranoid_hit_validation: later(kept('TIME'), 'Checks stored responses before serving them.', { default: '0' }),
   shared_transient_entries_limit: later(count(), 'How many fetches workers may share.', {

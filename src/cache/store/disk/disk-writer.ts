@@ -81,7 +81,8 @@ export class DiskWriter implements Writer, OutputOwner {
   }
 
   get pressed(): boolean {
-    return this.#output?.pressed === true
+    // nothing is kept from coming when all has come; its end must not wait
+    return this.#output?.pressed === true && this.#bytes !== this.response.contentLength
   }
 
   get source(): ContentSource | null {
