@@ -1,0 +1,16 @@
+import { startProxy } from '../support/proxy.ts'
+
+// proxy-program.ts FOLDER: a whole proxy with its cache on disk, until it is killed. Says the number of its port.
+
+const [, , folder] = process.argv
+if (folder !== undefined) {
+  const proxy = await startProxy(`
+http_port 127.0.0.1:0 name=web
+http_access allow all
+collapsed_forwarding on
+cache_dir ufs ${folder} 8
+cache_mem 1 MB
+maximum_object_size_in_memory 32 KB
+`)
+  console.log(proxy.port('web'))
+}
