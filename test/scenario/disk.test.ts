@@ -150,6 +150,8 @@ describe('large content from disk', () => {
   test('to a client that leaves: nothing stays open', async () => {
     const { proxy, server, folder } = await onDisk()
     const open = () => readdirSync('/proc/self/fd').length
+    await proxy.ask(get(server.port, '/large')) // what is read often stays open
+    await until(() => proxy.machine.sessions === 0, 'the first client to leave')
     const before = open()
     const wire = await proxy.client()
     wire.socket.pause()

@@ -1,9 +1,9 @@
-import { conditionOf, fieldsOfHead, notModifiedHead, type StoredResponse } from '../../cache/index.ts'
+import { conditionOf, notModifiedHead, type StoredResponse } from '../../cache/index.ts'
 import { contentRangeText, fieldLines, parseRange, satisfiable, statusLine, strongMatch, parseHttpDate } from '../../http/index.ts'
-import type { FieldView, ResultCode } from '../../base/index.ts'
+import type { ResultCode } from '../../base/index.ts'
 import { ReadStored } from './read-stored.ts'
-import { connectionLine } from './response.ts'
 import type { Next } from './steps.ts'
+import { tailOf } from './stored-head.ts'
 import type { Transaction } from './transaction.ts'
 
 /**
@@ -35,33 +35,6 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
 
 const none: readonly Buffer[] = []
 
-/** The fields of a serialised head, read only if a log line asks for one. */
-class HeadView implements FieldView {
-  readonly #head: string
-  #fields: FieldView | null = null
-
-  constructor(head: string) {
-    this.#head = head
-  }
-
-  get #read(): FieldView {
-    this.#fields ??= fieldsOfHead(this.#head)
-    return this.#fields
-  }
-
-  get pairs(): readonly string[] {
-    return this.#read.pairs
-  }
-
-  get(lowerName: string): string | undefined {
-    return this.#read.get(lowerName)
-  }
-
-  joined(lowerName: string): string | undefined {
-    return this.#read.joined(lowerName)
-  }
-}
-
 /** A validation has set a code already, which says more. */
 const hitCode = (t: Transaction, code: ResultCode): ResultCode =>
   t.outcome.result === 'NONE_NONE' ? code : t.outcome.result
@@ -74,7 +47,7 @@ const send = (
   body: readonly Buffer[],
   bodyBytes: number,
 ): Next => {
-  const tail = beginWith(t, stored, status, head, bodyBytes)
+  const tail = tailOf(t, stored, status, head, bodyBytes)
   const { client } = t
   let taken: boolean
   if (body.length <= 1) taken = client.write(head, tail, body[0] ?? null)
@@ -84,21 +57,6 @@ const send = (
   }
   if (!taken) t.limit(t.policy.timeouts.write)
   return 'finish'
-}
-
-/** The lines of this response alone, and what the record says of it. Its head leaves now. */
-const beginWith = (t: Transaction, stored: StoredResponse, status: number, head: string, bodyBytes: number): string => {
-  const now = t.outcome.startedAt
-  const o = t.outcome
-  const tail =
-    `${t.linesForOne}Age: ${stored.ageField(now)}\r\n${t.policy.responseViaLine}${t.cacheStatusLine(stored, now)}${connectionLine(t)}\r\n`
-  t.headSent = true
-  o.status = status
-  o.contentType = stored.contentType
-  o.responseFields = new HeadView(head)
-  o.responseHeadBytes = head.length + tail.length
-  o.responseBytes = o.responseHeadBytes + bodyBytes
-  return tail
 }
 
 /** Content [from, to), from where it lies. */
@@ -116,10 +74,10 @@ const read = async (
     return t.over ? 'done' : 'finish'
   }
   if (reader === null) return gone(t)
-  const tail = beginWith(t, stored, status, head, 0)
-  if (!t.client.write(head, tail)) t.limit(t.policy.timeouts.write)
-  t.framing = 'length'
-  return new Promise(resolve => new ReadStored(t, reader, from, to, t.outcome.responseHeadBytes, resolve).begin())
+  const end = await new Promise<Next | 'unread'>(resolve => {
+    new ReadStored(t, stored, status, head, reader, from, to, resolve).begin()
+  })
+  return end === 'unread' ? gone(t) : end
 }
 
 /** The store has let go of it between the look and the reading: as if it had not been there. */

@@ -1,25 +1,31 @@
-import type { ContentReader } from '../../cache/index.ts'
+import type { ContentReader, StoredResponse } from '../../cache/index.ts'
 import { breakOff } from './response.ts'
 import type { Next } from './steps.ts'
+import { tailOf } from './stored-head.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
 
 // Stored content that is not in memory, on its way to one client: read piece by piece, no faster than the client takes
 // it. Two buffers at most: while one is with the client, the other is read into.
 //
-//   read ─► write ─► read ─► write …      a write that has to wait ─► drained ─► read
+//   read ─► head + write ─► read ─► write …      a write that has to wait ─► drained ─► read
+//
+// Nothing is said to the client before the first piece is here: until then it can still be fetched instead.
 
-/** The first piece is small: many a client wants no more, or is slow. One that takes all at once is given more. */
-const pieceBytesMin = 64 * 1024
+/** Most want no more than this; one that takes it all at once is given more at a time. */
+const pieceBytesMin = 128 * 1024
 const pieceBytesMax = 256 * 1024
 
 export class ReadStored implements ServerSide {
   readonly #t: Transaction
+  readonly #stored: StoredResponse
+  readonly #status: number
+  readonly #head: string
   readonly #reader: ContentReader
-  readonly #resolve: (next: Next) => void
+  readonly #resolve: (end: Next | 'unread') => void
   #at: number
   readonly #end: number
-  /** Bytes of the last write; what waits beyond them is of the buffer before. */
-  #lastBytes: number
+  /** Bytes of the last write; what waits beyond them is of the buffer before. 0 = nothing has been written. */
+  #lastBytes = 0
   #pieceBytes = pieceBytesMin
   #free: Buffer | null = null
   #sent: Buffer | null = null
@@ -27,19 +33,31 @@ export class ReadStored implements ServerSide {
   #waits = false
   #over = false
 
-  /** Content [from, to). `headBytes` have just been written. */
-  constructor(t: Transaction, reader: ContentReader, from: number, to: number, headBytes: number, resolve: (next: Next) => void) {
+  /** Content [from, to). `resolve` is told 'unread' when not even the first of it could be read. */
+  constructor(
+    t: Transaction,
+    stored: StoredResponse,
+    status: number,
+    head: string,
+    reader: ContentReader,
+    from: number,
+    to: number,
+    resolve: (end: Next | 'unread') => void,
+  ) {
     this.#t = t
+    this.#stored = stored
+    this.#status = status
+    this.#head = head
     this.#reader = reader
     this.#at = from
     this.#end = to
-    this.#lastBytes = headBytes
     this.#resolve = resolve
   }
 
   begin(): void {
     this.#t.serverSide = this
-    this.#goOn()
+    this.#t.framing = 'length'
+    this.#read()
   }
 
   drained(): void {
@@ -57,13 +75,11 @@ export class ReadStored implements ServerSide {
     if (this.#at === this.#end) {
       this.#leave()
       this.#resolve('finish')
-      return
-    }
-    const { client } = this.#t
-    if (client.connection.pending > this.#lastBytes) {
-      this.#waits = true
-      return
-    }
+    } else if (this.#t.client.connection.pending > this.#lastBytes) this.#waits = true
+    else this.#read()
+  }
+
+  #read(): void {
     const into = this.#buffer()
     this.#reader.read(this.#at, into).then(
       count => this.#give(into, count),
@@ -82,24 +98,40 @@ export class ReadStored implements ServerSide {
 
   #give(into: Buffer, count: number): void {
     if (this.#over) return
-    const t = this.#t
     if (count <= 0) {
-      t.outcome.error = 'internal'
-      t.outcome.errorDetail = 'the stored content could not be read to its end'
-      this.#leave()
-      breakOff(t)
-      this.#resolve(t.over ? 'done' : 'finish')
+      this.#failed()
       return
     }
-    this.#at += count
-    t.outcome.responseBytes += count
+    const t = this.#t
+    const piece = count === into.length ? into : into.subarray(0, count)
     t.limit(t.policy.timeouts.write)
-    const taken = t.client.write(count === into.length ? into : into.subarray(0, count))
-    if (taken && t.client.connection.pending <= count) this.#pieceBytes = Math.min(2 * this.#pieceBytes, pieceBytesMax)
-    this.#lastBytes = count
+    let bytes = count
+    let taken: boolean
+    if (this.#lastBytes === 0) {
+      const tail = tailOf(t, this.#stored, this.#status, this.#head, 0)
+      bytes += t.outcome.responseHeadBytes
+      taken = t.client.write(this.#head, tail, piece)
+    } else taken = t.client.write(piece)
+    t.outcome.responseBytes += count
+    if (taken && t.client.connection.pending <= bytes) this.#pieceBytes = Math.min(2 * this.#pieceBytes, pieceBytesMax)
+    this.#at += count
+    this.#lastBytes = bytes
     this.#free = this.#sent
     this.#sent = into
     this.#goOn()
+  }
+
+  #failed(): void {
+    const t = this.#t
+    this.#leave()
+    if (this.#lastBytes === 0) {
+      this.#resolve('unread')
+      return
+    }
+    t.outcome.error = 'internal'
+    t.outcome.errorDetail = 'the stored content could not be read to its end'
+    breakOff(t)
+    this.#resolve(t.over ? 'done' : 'finish')
   }
 
   #leave(): void {

@@ -1,5 +1,5 @@
-import fs from 'node:fs'
 import type { ContentReader, ContentSource } from '../../content-source.ts'
+import type { OpenFiles } from './open-files.ts'
 
 // One file per large content. Its name is its number; it lies in one of 256 folders, so that none grows long.
 
@@ -10,245 +10,27 @@ export const contentFolder = (folder: string): string => `${folder}/content`
 export const contentPath = (folder: string, file: number): string =>
   `${contentFolder(folder)}/${(file & folderMask).toString(16).padStart(2, '0')}/${file}`
 
-const foldersOf = (path: string): string => path.slice(0, path.lastIndexOf('/'))
-
 /** A complete one. */
 export class ContentFile implements ContentSource {
-  readonly #path: string
+  readonly file: number
+  readonly path: string
   readonly #length: number
+  readonly #opened: OpenFiles
   readonly #lost: (error: Error) => void
 
-  /** `lost`: told when the file is not there, or not as long as it was. */
-  constructor(path: string, length: number, lost: (error: Error) => void) {
-    this.#path = path
+  /** `lost`: told when the file cannot be opened, or is not as long as it was. */
+  constructor(file: number, path: string, length: number, opened: OpenFiles, lost: (error: Error) => void) {
+    this.file = file
+    this.path = path
     this.#length = length
+    this.#opened = opened
     this.#lost = lost
   }
 
-  get path(): string {
-    return this.#path
+  async open(): Promise<ContentReader | null> {
+    const reader = await this.#opened.open(this.file, this.path, this.#length)
+    if (!(reader instanceof Error)) return reader
+    this.#lost(reader)
+    return null
   }
-
-  open(): Promise<ContentReader | null> {
-    return new Promise(resolve => {
-      fs.open(this.#path, 'r', (error, fd) => {
-        if (error !== null) {
-          this.#lost(error)
-          resolve(null)
-        } else this.#check(fd, resolve)
-      })
-    })
-  }
-
-  #check(fd: number, resolve: (reader: ContentReader | null) => void): void {
-    fs.fstat(fd, (error, stat) => {
-      if (error === null && stat.size === this.#length) {
-        resolve(new FileReader(fd, () => close(fd)))
-        return
-      }
-      close(fd)
-      this.#lost(error ?? new Error(`${this.#path} has ${stat.size} bytes instead of ${this.#length}`))
-      resolve(null)
-    })
-  }
-}
-
-class FileReader implements ContentReader {
-  readonly #fd: number
-  readonly #done: () => void
-  #reading = false
-  #closed = false
-
-  constructor(fd: number, done: () => void) {
-    this.#fd = fd
-    this.#done = done
-  }
-
-  read(at: number, into: Buffer): Promise<number> {
-    if (this.#closed) return Promise.resolve(-1)
-    this.#reading = true
-    return new Promise(resolve => {
-      fs.read(this.#fd, into, 0, into.length, at, (error, bytes) => {
-        this.#reading = false
-        if (this.#closed) this.#done()
-        resolve(error === null && !this.#closed ? bytes : -1)
-      })
-    })
-  }
-
-  /** A descriptor is not closed under a read that is under way: its number could be somebody else's by then. */
-  close(): void {
-    if (this.#closed) return
-    this.#closed = true
-    if (!this.#reading) this.#done()
-  }
-}
-
-/** Nothing can be done about it, and the descriptor is gone either way. */
-const close = (fd: number): void => fs.close(fd, () => {})
-
-/** Bytes that wait for the disk; beyond, whoever gives is asked to stop. */
-const waitingBytesMax = 1024 * 1024
-/** Buffers of one writev. */
-const batchMax = 64
-
-export interface OutputOwner {
-  /** No more waits than should. */
-  relieved(): void
-  /** Everything given before `finish` is in the file. */
-  finished(): void
-  /** It cannot be written to the end, and has been given up. */
-  failed(error: Error): void
-}
-
-/**
- * One that is being written. What has been written can be read at the same time.
- *
- *   add ─► waiting ─► writev … ─► readable          one write at a time, in order
- */
-export class FileOutput implements ContentSource {
-  readonly path: string
-  readonly #owner: OutputOwner
-  #fd = -1
-  #waiting: Buffer[] = []
-  #waitingBytes = 0
-  #written = 0
-  #busy = true
-  #opening = true
-  #onOpened: (() => void) | null = null
-  #finishing = false
-  #whole = false
-  #over = false
-  /** Whoever holds the descriptor: we while writing, and each reader. */
-  #holders = 1
-
-  constructor(path: string, owner: OutputOwner) {
-    this.path = path
-    this.#owner = owner
-    this.#open(true)
-  }
-
-  /** Bytes from the beginning that can be read. */
-  get readable(): number {
-    return this.#written
-  }
-
-  get pressed(): boolean {
-    return !this.#over && this.#waitingBytes > waitingBytesMax
-  }
-
-  /** The buffer is not copied and must not change. */
-  add(piece: Buffer): void {
-    if (this.#over || piece.length === 0) return
-    this.#waiting.push(piece)
-    this.#waitingBytes += piece.length
-    this.#write()
-  }
-
-  /** No more is added. */
-  finish(): void {
-    this.#finishing = true
-    this.#write()
-  }
-
-  /** It is given up; readers read on. `then`: nothing makes the file any more, it can be taken away. */
-  drop(then: () => void): void {
-    if (!this.#over) this.#end()
-    if (this.#opening) this.#onOpened = then
-    else then()
-  }
-
-  open(): Promise<ContentReader | null> {
-    if (this.#holders === 0) {
-      return this.#whole ? new ContentFile(this.path, this.#written, () => {}).open() : Promise.resolve(null)
-    }
-    if (this.#fd < 0) return Promise.resolve(null)
-    this.#holders++
-    return Promise.resolve(new FileReader(this.#fd, () => this.#letGo()))
-  }
-
-  #open(mayMakeFolder: boolean): void {
-    fs.open(this.path, 'w+', (error, fd) => {
-      if (error === null) this.#opened(fd)
-      else if (error.code === 'ENOENT' && mayMakeFolder) {
-        fs.mkdir(foldersOf(this.path), { recursive: true }, failure => {
-          if (failure === null) this.#open(false)
-          else this.#failed(failure)
-        })
-      } else this.#failed(error)
-    })
-  }
-
-  #opened(fd: number): void {
-    this.#busy = false
-    this.#opening = false
-    this.#fd = fd
-    if (this.#over) this.#letGo() // dropped meanwhile
-    else this.#write()
-    this.#onOpened?.()
-  }
-
-  #write(): void {
-    if (this.#busy || this.#over) return
-    if (this.#waiting.length === 0) {
-      if (!this.#finishing) return
-      this.#whole = true
-      this.#end()
-      this.#owner.finished()
-      return
-    }
-    this.#busy = true
-    const batch = this.#waiting.length > batchMax ? this.#waiting.splice(0, batchMax) : this.#waiting
-    if (batch === this.#waiting) this.#waiting = []
-    fs.writev(this.#fd, batch, this.#written, (error, bytes) => this.#wrote(error, bytes, batch))
-  }
-
-  #wrote(error: NodeJS.ErrnoException | null, bytes: number, batch: Buffer[]): void {
-    this.#busy = false
-    if (this.#over) {
-      this.#letGo()
-      return
-    }
-    if (error !== null) {
-      this.#failed(error)
-      return
-    }
-    const before = this.#waitingBytes
-    this.#written += bytes
-    this.#waitingBytes -= bytes
-    const rest = behind(batch, bytes)
-    if (rest.length > 0) this.#waiting.unshift(...rest) // a short write; the next one says why
-    if (before > waitingBytesMax && this.#waitingBytes <= waitingBytesMax) this.#owner.relieved()
-    this.#write()
-  }
-
-  #failed(error: Error): void {
-    this.#opening = false
-    this.#onOpened?.()
-    if (this.#over) return
-    this.#busy = false
-    this.#end()
-    this.#owner.failed(error)
-  }
-
-  #end(): void {
-    this.#over = true
-    this.#waiting = []
-    this.#waitingBytes = 0
-    if (!this.#busy) this.#letGo()
-  }
-
-  #letGo(): void {
-    if (--this.#holders === 0 && this.#fd >= 0) close(this.#fd)
-  }
-}
-
-/** What is left of the buffers behind so many bytes. */
-const behind = (buffers: readonly Buffer[], bytes: number): Buffer[] => {
-  let skip = bytes
-  for (const [i, buffer] of buffers.entries()) {
-    if (skip < buffer.length) return [buffer.subarray(skip), ...buffers.slice(i + 1)]
-    skip -= buffer.length
-  }
-  return []
 }

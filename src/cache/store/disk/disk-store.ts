@@ -8,11 +8,13 @@ import { flag, StoredResponse } from '../../stored-response.ts'
 import { selects } from '../../vary.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from '../store.ts'
 import { Checkpoints } from './checkpoints.ts'
-import { ContentFile, contentPath, FileOutput, type OutputOwner } from './content-file.ts'
+import { ContentFile, contentPath } from './content-file.ts'
 import { type DiskRoom, DiskWriter } from './disk-writer.ts'
+import { FileOutput, type OutputOwner } from './file-output.ts'
 import { dropContents, indexPath, messageOf, ownerLives, setAside } from './folder.ts'
 import { type Ailment, ailmentOf, Health } from './health.ts'
 import { fileState, hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
+import { OpenFiles } from './open-files.ts'
 import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
 
 // Stored responses in a folder. What is small lies in the ledger with its record; what is large lies in a file of its
@@ -70,7 +72,9 @@ const upkeepMs = 2000
 /** A file is on the disk after that time anyway, so that making sure of it costs little. */
 const settledMs = 60_000
 const syncsPerUpkeep = 32
+const syncPauseMs = 50
 const usedMax = 4096
+const openFilesMax = 64
 /** For the last bytes of what is complete, and then for making sure of files. */
 const closeMsMax = 3000
 /** After a full disk, until room is made, and between tries. */
@@ -78,6 +82,7 @@ const spaceMakingMs = 500
 /** Of what the index takes, free pages may be so many before they are given back. */
 const freeShareMax = 0.01
 const shrinkPages = 128
+const shrinkPauseMs = 20
 /** Of the write-ahead log. */
 const logBytesUsual = 4 * 1024 * 1024
 const logBytesMax = 128 * 1024 * 1024
@@ -110,6 +115,7 @@ export class DiskStore implements Store {
   #changes = 0
   /** The oldest place in the order of use, or a little less. */
   #frontId = 0
+  readonly #opened = new OpenFiles(openFilesMax)
   readonly #writers = new Map<CacheKey, Set<DiskWriter>>()
   /** Complete, but their last bytes are on the way. */
   readonly #finishing = new Map<CacheKey, number>()
@@ -126,6 +132,8 @@ export class DiskStore implements Store {
   #sweep: Timer | null = null
   #spaceMaking: Timer | null = null
   #upkeep: Timer | null = null
+  #shrinking: Timer | null = null
+  #syncing = false
   #closed = false
 
   constructor(options: DiskOptions, openLedger: OpenLedger, owner: string, boot: string) {
@@ -256,7 +264,7 @@ export class DiskStore implements Store {
   }
 
   #contentFile(file: number, length: number, stored: () => StoredResponse | null): ContentFile {
-    return new ContentFile(contentPath(this.#folder, file), length, error => {
+    return new ContentFile(file, contentPath(this.#folder, file), length, this.#opened, error => {
       if ('code' in error && error.code !== 'ENOENT') {
         this.#fail(error)
         return
@@ -502,6 +510,7 @@ export class DiskStore implements Store {
     this.#suspects.clear()
     try {
       this.#ledger?.empty()
+      this.#opened.close()
       dropContents(this.#folder)
     } catch (error) {
       this.#fail(error)
@@ -530,10 +539,12 @@ export class DiskStore implements Store {
     this.#sweep?.cancel()
     this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
+    this.#shrinking?.cancel()
     this.#change(() => 0, 0) // what is still to be noted
     // what is not made sure of in time is believed all the same, unless the machine goes down in the next minute
     const enough = this.#clock.mono() + closeMsMax
     while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
+    this.#opened.close()
     await this.#checkpoints.close()
     try {
       this.#ledger?.close()
@@ -614,6 +625,7 @@ export class DiskStore implements Store {
   }
 
   #unlink(file: number): void {
+    this.#opened.drop(file)
     fs.unlink(contentPath(this.#folder, file), error => {
       if (error !== null && error.code !== 'ENOENT') return // tried again at the next start
       this.#unlinked.push(file)
@@ -683,18 +695,41 @@ export class DiskStore implements Store {
     const ledger = this.#ledger
     if (ledger === null || this.#closed) return
     if (this.#unlinked.length > 0 || this.#used.size > 0) this.#change(() => 0, 0)
+    this.#shrink()
+    this.#keepReserve()
+    if (!this.#syncing) void this.#syncSettled()
+  }
+
+  /** Gives free pages of the index back to the file system, as long as there are many. */
+  #shrink(): void {
+    const ledger = this.#ledger
+    if (ledger === null || this.#closed || this.#shrinking !== null) return
     try {
       this.#measure(ledger)
-      const space = ledger.space()
-      if (space.free > Math.max(freeShareMax * this.#limits.bytesMax, shrinkPages * blockBytes)) {
-        ledger.shrink(shrinkPages)
-        this.#planUpkeep()
-      }
+      if (ledger.space().free <= Math.max(freeShareMax * this.#limits.bytesMax, shrinkPages * blockBytes)) return
+      ledger.shrink(shrinkPages)
+      this.#checkpoints.changed()
     } catch (error) {
       this.#fail(error)
+      return
     }
-    this.#keepReserve()
-    void this.#syncFiles(this.#clock.wall() - settledMs)
+    this.#shrinking = this.#clock.after(
+      ms(shrinkPauseMs),
+      () => {
+        this.#shrinking = null
+        this.#shrink()
+      },
+      { unref: true },
+    )
+  }
+
+  /** As many as there are, without keeping the disk from other work. */
+  async #syncSettled(): Promise<void> {
+    this.#syncing = true
+    while (!this.#closed && (await this.#syncFiles(this.#clock.wall() - settledMs)) === syncsPerUpkeep) {
+      await sleep(this.#clock, ms(syncPauseMs))
+    }
+    this.#syncing = false
   }
 
   /** Makes sure that files are on the disk, and notes it. Answers how many it was sure of. */
@@ -744,6 +779,7 @@ export class DiskStore implements Store {
       // it is going anyway
     }
     try {
+      this.#opened.close()
       setAside(this.#folder, this.#limits.bytesMax / 50)
       this.#ledger = this.#openLedger()
       this.#checkpoints = this.#newCheckpoints(this.#ledger)
@@ -786,7 +822,7 @@ export class DiskStore implements Store {
   #newCheckpoints(ledger: Ledger): Checkpoints {
     const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, this.#limits.bytesMax / 64))
     // a burst may pass; what comes faster than the disk for long is not written
-    const most = Math.min(logBytesMax, Math.max(4 * logBytesUsual, this.#limits.bytesMax * logShareMax))
+    const most = Math.min(logBytesMax, Math.max(2 * logBytesUsual, this.#limits.bytesMax * logShareMax))
     return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => ledger.checkpointItself())
   }
 

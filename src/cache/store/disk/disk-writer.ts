@@ -4,7 +4,7 @@ import type { ContentSource } from '../../content-source.ts'
 import { flag, type StoredResponse } from '../../stored-response.ts'
 import { Content } from '../content.ts'
 import type { StoreRefusal, Writer } from '../store.ts'
-import type { FileOutput, OutputOwner } from './content-file.ts'
+import type { FileOutput, OutputOwner } from './file-output.ts'
 
 // Content on its way to the disk. Up to `inlineBytesMax` it is collected, and goes into the index in one transaction; as
 // soon as it is more, into a file, block by block:
@@ -35,6 +35,7 @@ export interface DiskRoom {
 }
 
 const blockBytes = 64 * 1024
+const sparesMax = 8
 /** A disk that has not taken a megabyte for so long holds up those who wait for the response. */
 const pressMsMax = 5000
 
@@ -57,6 +58,11 @@ export class DiskWriter implements Writer, OutputOwner {
   #file = 0
   #block: Buffer | null = null
   #filled = 0
+  /** Somebody reads along in the present block: it is not ours to fill again. */
+  #shared = false
+  /** Blocks on their way that nobody else reads, and those that have arrived and can be filled again. */
+  readonly #ours = new Set<Buffer>()
+  readonly #spare: Buffer[] = []
   #patience: Timer | null = null
   /** No more is taken. */
   #closed = false
@@ -139,6 +145,10 @@ export class DiskWriter implements Writer, OutputOwner {
 
   // ---- from the file
 
+  written(buffer: Buffer): void {
+    if (this.#ours.delete(buffer) && !this.#closed && this.#spare.length < sparesMax) this.#spare.push(buffer)
+  }
+
   relieved(): void {
     this.#patience?.cancel()
     this.#patience = null
@@ -186,8 +196,9 @@ export class DiskWriter implements Writer, OutputOwner {
   #fill(output: FileOutput, chunk: Uint8Array, kept: Buffer[] | undefined): void {
     let at = 0
     while (at < chunk.length) {
-      this.#block ??= Buffer.allocUnsafeSlow(blockBytes)
+      this.#block ??= this.#spare.pop() ?? Buffer.allocUnsafeSlow(blockBytes)
       const block = this.#block
+      if (kept !== undefined) this.#shared = true
       const size = Math.min(chunk.length - at, block.length - this.#filled)
       block.set(size === chunk.length ? chunk : chunk.subarray(at, at + size), this.#filled)
       kept?.push(block.subarray(this.#filled, this.#filled + size))
@@ -199,8 +210,10 @@ export class DiskWriter implements Writer, OutputOwner {
 
   #handOver(output: FileOutput, block: Buffer): void {
     output.add(this.#filled === block.length ? block : block.subarray(0, this.#filled))
+    if (!this.#shared) this.#ours.add(block)
     this.#block = null
     this.#filled = 0
+    this.#shared = false
   }
 
   #beginPatience(): void {

@@ -1,0 +1,116 @@
+import fs from 'node:fs'
+import type { ContentReader } from '../../content-source.ts'
+
+/** One descriptor, and who uses it. */
+interface OpenFile {
+  readonly fd: number
+  readers: number
+  /** It is not kept for others any more: who uses it last closes it. */
+  dropped: boolean
+}
+
+/** Files that were read lately stay open for the next reader: opening one costs more than reading from it. */
+export class OpenFiles {
+  /** Those used longest ago first. */
+  readonly #files = new Map<number, OpenFile>()
+  readonly #max: number
+
+  constructor(max: number) {
+    this.#max = max
+  }
+
+  open(file: number, path: string, length: number): Promise<ContentReader | Error> {
+    const known = this.#files.get(file)
+    if (known !== undefined) {
+      this.#files.delete(file)
+      this.#files.set(file, known)
+      return Promise.resolve(this.#readerOf(known))
+    }
+    return new Promise(resolve => {
+      fs.open(path, 'r', (error, fd) => {
+        if (error === null) this.#check(fd, file, path, length, resolve)
+        else {
+          if (error.code === 'EMFILE' || error.code === 'ENFILE') this.close() // others need them more
+          resolve(error)
+        }
+      })
+    })
+  }
+
+  /** The file is not to be found any more. Who reads it reads on. */
+  drop(file: number): void {
+    const known = this.#files.get(file)
+    if (known === undefined) return
+    this.#files.delete(file)
+    known.dropped = true
+    if (known.readers === 0) close(known.fd)
+  }
+
+  close(): void {
+    for (const file of [...this.#files.keys()]) this.drop(file)
+  }
+
+  #check(fd: number, file: number, path: string, length: number, resolve: (answer: ContentReader | Error) => void): void {
+    fs.fstat(fd, (error, stat) => {
+      if (error !== null || stat.size !== length) {
+        close(fd)
+        resolve(error ?? new Error(`${path} has ${stat.size} bytes instead of ${length}`))
+        return
+      }
+      const opened: OpenFile = { fd, readers: 0, dropped: false }
+      const reader = this.#readerOf(opened)
+      // two may have opened it at the same time
+      if (this.#files.has(file)) opened.dropped = true
+      else {
+        this.#files.set(file, opened)
+        for (const oldest of this.#files.keys()) {
+          if (this.#files.size <= this.#max) break
+          this.drop(oldest)
+        }
+      }
+      resolve(reader)
+    })
+  }
+
+  #readerOf(opened: OpenFile): ContentReader {
+    opened.readers++
+    return new FileReader(opened.fd, () => {
+      if (--opened.readers === 0 && opened.dropped) close(opened.fd)
+    })
+  }
+}
+
+/** Reads from a descriptor that others may read from, too. */
+export class FileReader implements ContentReader {
+  readonly #fd: number
+  readonly #done: () => void
+  #reading = false
+  #closed = false
+
+  constructor(fd: number, done: () => void) {
+    this.#fd = fd
+    this.#done = done
+  }
+
+  read(at: number, into: Buffer): Promise<number> {
+    if (this.#closed) return Promise.resolve(-1)
+    this.#reading = true
+    return new Promise(resolve => {
+      fs.read(this.#fd, into, 0, into.length, at, (error, bytes) => {
+        this.#reading = false
+        if (this.#closed) this.#done()
+        resolve(error === null && !this.#closed ? bytes : -1)
+      })
+    })
+  }
+
+  /** A descriptor is not closed under a read that is under way: its number could be somebody else's by then. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    if (!this.#reading) this.#done()
+  }
+}
+
+/** Nothing can be done about it, and the descriptor is gone either way. */
+export const close = (fd: number): void => fs.close(fd, () => {})
