@@ -63,6 +63,24 @@ export interface PortOption {
   readonly at: Location
 }
 
+/** Where a listener or a receiver is bound. */
+export interface BindConfig {
+  readonly place: BindPlace
+  /** Ports, both ends included; the same for one port. */
+  readonly first: number
+  readonly last: number
+  /** As written. */
+  readonly text: string
+}
+
+export type BindPlace =
+  /** null: every address; `dualStack`: by one socket for IPv4 and IPv6. */
+  | { readonly kind: 'address'; readonly address: string | null; readonly dualStack: boolean }
+  /** Every address the interface has, as they come and go. */
+  | { readonly kind: 'interface'; readonly name: string }
+  /** Those of every interface in the group: a name of /etc/iproute2/group, or a number. */
+  | { readonly kind: 'group'; readonly name: string }
+
 // --- access control ---
 
 export interface AclValue {
