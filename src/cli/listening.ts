@@ -34,7 +34,7 @@ export class Listening {
     serviceOf: (port: PortConfig, config: Config) => NamedService,
   ) {
     this.dispatcher = createDispatcher({ comm, failed })
-    this.#listeners = createListeners(this.dispatcher, startSession)
+    this.#listeners = createListeners(this.dispatcher, startSession, failed)
     this.#serviceOf = serviceOf
   }
 

@@ -37,6 +37,8 @@ export interface DispatcherOptions {
   readonly comm: Pick<Comm, 'listen'>
   /** An entry threw: a bug of ours. Its connection has been closed. */
   readonly failed?: (error: unknown, where: string) => void
+  /** Nobody took it: told before it is closed. A stranger can make this happen as often as he likes. */
+  readonly unclaimed?: (connection: Connection, bind: Endpoint) => void
 }
 
 const table = {
@@ -62,11 +64,13 @@ export class Dispatcher {
   readonly counters = declareCounters(table)
   readonly #comm: Pick<Comm, 'listen'>
   readonly #failed: (error: unknown, where: string) => void
+  readonly #unclaimed: (connection: Connection, bind: Endpoint) => void
   readonly #binds = new Map<string, Bind>()
 
   constructor(options: DispatcherOptions) {
     this.#comm = options.comm
     this.#failed = options.failed ?? (() => {})
+    this.#unclaimed = options.unclaimed ?? (() => {})
   }
 
   /** Binds in the table. */
@@ -75,22 +79,31 @@ export class Dispatcher {
   }
 
   /** Entries on a bind. */
-  entriesOn(bind: Endpoint): number {
-    return this.#binds.get(keyOf(bind))?.chain.size ?? 0
+  entriesOn(bind: Endpoint, device?: string): number {
+    return this.#binds.get(keyOf(bind, device))?.chain.size ?? 0
   }
 
   add(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
     // port 0 asks for a port of its own and never meets another entry
-    const present = bind.port === 0 ? undefined : this.#binds.get(keyOf(bind))
+    const present = bind.port === 0 ? undefined : this.#binds.get(keyOf(bind, parameters.device))
     if (present === undefined) return this.#open(bind, parameters, entry, priority)
     const differs = difference(present.parameters, parameters)
-    if (differs === null) return registered(this, present, entry, priority)
+    if (differs === null) return { ok: true, registered: registered(this, present, entry, priority) }
     return {
       ok: false,
       reason: 'conflict',
-      detail: `${endpointText(bind)} is listened on already, with another ${differs}`,
+      detail: `${endpointText(bind)} is listened on already, with another ${parameterWords[differs]}`,
       errno: '',
     }
+  }
+
+  /**
+   * On the bind that takes connections to `to` by now, as it is: this very one, or one for every address. The entry
+   * looks at the connection's local end then. null: there is none.
+   */
+  join(to: Endpoint, entry: Entry, priority: number): Registered | null {
+    const present = this.#binds.get(keyOf(to)) ?? this.#wildcardFor(to)
+    return present === undefined ? null : registered(this, present, entry, priority)
   }
 
   /** Every listener. Connections that were taken stay with those who took them. */
@@ -106,23 +119,29 @@ export class Dispatcher {
     bind.listener.close()
   }
 
+  #wildcardFor({ family, port }: Endpoint): Bind | undefined {
+    const six = this.#binds.get(keyOf({ family: 6, address: '::', port }))
+    if (family === 6) return six
+    return this.#binds.get(keyOf({ family: 4, address: '0.0.0.0', port })) ?? (six?.parameters.dualStack ? six : undefined)
+  }
+
   #open(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
     const chain = new Chain()
     const options: ListenOptions = { ...parameters, endpoint: bind, note: `listener ${endpointText(bind)}` }
     let listener: Listener
     try {
-      listener = this.#comm.listen(options, connection => this.#offer(chain, connection))
+      listener = this.#comm.listen(options, connection => this.#offer(listener.endpoint, chain, connection))
     } catch (error) {
       // comm's sentence is for the user already
       const detail = error instanceof Error ? error.message : String(error)
       return { ok: false, reason: 'listen-failed', detail, errno: errnoOf(error) }
     }
-    const opened: Bind = { key: keyOf(listener.endpoint), parameters, chain, listener }
+    const opened: Bind = { key: keyOf(listener.endpoint, parameters.device), parameters, chain, listener }
     this.#binds.set(opened.key, opened)
-    return registered(this, opened, entry, priority)
+    return { ok: true, registered: registered(this, opened, entry, priority) }
   }
 
-  #offer(chain: Chain, connection: Connection): void {
+  #offer(bind: Endpoint, chain: Chain, connection: Connection): void {
     try {
       if (chain.offer(connection) === 'taken') {
         this.counters.taken++
@@ -135,14 +154,13 @@ export class Dispatcher {
       return
     }
     this.counters.declined++
+    this.#unclaimed(connection, bind)
     connection.close('refused')
   }
 }
 
-const registered = (dispatcher: Dispatcher, bind: Bind, entry: Entry, priority: number): Added => ({
-  ok: true,
-  registered: new ChainEntry(dispatcher, bind, bind.chain.add(entry, priority)),
-})
+const registered = (dispatcher: Dispatcher, bind: Bind, entry: Entry, priority: number): Registered =>
+  new ChainEntry(dispatcher, bind, bind.chain.add(entry, priority))
 
 class ChainEntry implements Registered {
   readonly #dispatcher: Dispatcher
@@ -170,11 +188,24 @@ class ChainEntry implements Registered {
   }
 }
 
-/** Protocol and address: a UDP receiver on the same port is another bind. */
-const keyOf = (bind: Endpoint): string => `tcp ${endpointText(bind)}`
+/** Protocol, address, and device: one port may be another one on each device. A UDP receiver is another bind, too. */
+const keyOf = (bind: Endpoint, device?: string): string =>
+  device === undefined ? `tcp ${endpointText(bind)}` : `tcp ${endpointText(bind)} ${device}`
 
-const compared = ['flags', 'dualStack', 'backlog', 'natBackend', 'mark', 'device'] as const
+/** What entries of one bind must agree on, in the words of whoever wrote the conf. */
+export const parameterWords = {
+  flags: 'way of being taken (tproxy or not)',
+  dualStack: 'choice of IPv4 and IPv6',
+  backlog: 'backlog',
+  natBackend: 'way of being taken (intercept, tproxy, direct)',
+  mark: 'mark',
+  device: 'device',
+} as const satisfies Readonly<Record<Parameter, string>>
+
+type Parameter = keyof ListenParameters
+
+const parameters: readonly Parameter[] = ['natBackend', 'flags', 'dualStack', 'backlog', 'mark', 'device']
 
 /** The first parameter in which two differ. Zorp let the first registration win, silently. */
-export const difference = (one: ListenParameters, other: ListenParameters): (typeof compared)[number] | null =>
-  compared.find(name => one[name] !== other[name]) ?? null
+export const difference = (one: ListenParameters, other: ListenParameters): Parameter | null =>
+  parameters.find(name => one[name] !== other[name]) ?? null

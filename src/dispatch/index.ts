@@ -9,6 +9,5 @@ export { type Answer, type Entry, priority } from './chain.ts'
 export {
   type Added, createDispatcher, type Dispatcher, type DispatcherOptions, type ListenParameters, type Registered,
 } from './dispatcher.ts'
-export {
-  createListeners, type ListenerOptions, type ListenerProblem, type Listeners, type StartSession,
-} from './listener.ts'
+export type { ListenerOptions, StartHere, StartSession } from './listener.ts'
+export { createListeners, type ListenerProblem, type Listeners } from './listeners.ts'

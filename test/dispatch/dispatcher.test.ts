@@ -19,7 +19,12 @@ const table = () => {
   const comm = new FakeComm()
   const asked: string[] = []
   const bugs: unknown[] = []
-  const dispatcher = createDispatcher({ comm, failed: error => bugs.push(error) })
+  const unclaimed: string[] = []
+  const dispatcher = createDispatcher({
+    comm,
+    failed: error => bugs.push(error),
+    unclaimed: (connection, bind) => unclaimed.push(`${endpointText(connection.peer)} at ${endpointText(bind)}`),
+  })
   const entry = (name: string, answer: Answer | (() => Answer) = 'declined'): Entry => ({
     accept() {
       asked.push(name)
@@ -31,7 +36,7 @@ const table = () => {
     if (!added.ok) throw new Error(added.detail)
     return added.registered
   }
-  return { comm, asked, bugs, dispatcher, add, entry }
+  return { comm, asked, bugs, unclaimed, dispatcher, add, entry }
 }
 
 describe('a connection', () => {
@@ -57,11 +62,12 @@ describe('a connection', () => {
     expect(dispatcher.counters).toMatchObject({ taken: 1, declined: 0 })
   })
 
-  it('that nobody takes is closed, with a reason, and counted', () => {
-    const { comm, add, dispatcher } = table()
+  it('that nobody takes is closed, with a reason, told of, and counted', () => {
+    const { comm, add, dispatcher, unclaimed } = table()
     add('related', priority.related)
     expect(comm.arrive(text).closedFor).toBe('refused')
     expect(dispatcher.counters).toMatchObject({ taken: 0, declined: 1 })
+    expect(unclaimed).toEqual([`192.0.2.10:51234 at ${text}`])
   })
 
   it('on which an entry throws is closed; the next one is offered as ever', () => {
@@ -134,18 +140,47 @@ describe('a bind', () => {
   })
 
   it.each([
-    ['flags', { flags: 16 }],
-    ['dualStack', { dualStack: true }],
+    ['way of being taken (tproxy or not)', { flags: 16 }],
+    ['choice of IPv4 and IPv6', { dualStack: true }],
     ['backlog', { backlog: 1 }],
-    ['natBackend', { natBackend: 'netfilter' }],
+    ['way of being taken (intercept, tproxy, direct)', { natBackend: 'netfilter' }],
     ['mark', { mark: 1 }],
-    ['device', { device: 'lan0' }],
   ] as const)('with another %s is a conflict, and said so', (name, other) => {
     const { comm, add, dispatcher, entry } = table()
     add('first', priority.listen)
     const added = dispatcher.add(at, { ...usual, ...other }, entry('second'), priority.related)
     expect(added).toMatchObject({ ok: false, reason: 'conflict', detail: expect.stringContaining(name) })
     expect(dispatcher.entriesOn(at)).toBe(1)
+    expect(comm.log).toHaveLength(1)
+  })
+
+  it('on another device is another bind', () => {
+    const { comm, dispatcher, entry } = table()
+    for (const device of ['lan0', 'lan1']) {
+      expect(dispatcher.add(at, { ...usual, device }, entry(device, 'taken'), priority.listen)).toMatchObject({ ok: true })
+    }
+    expect([dispatcher.binds, dispatcher.entriesOn(at), dispatcher.entriesOn(at, 'lan0')]).toEqual([2, 0, 1])
+    expect(comm.log).toEqual([`+${text} lan0`, `+${text} lan1`])
+  })
+
+  it.each<[wildcard: string, dualStack: boolean, joins: boolean, to: string]>([
+    ['10.0.0.1', false, true, '10.0.0.1'],
+    ['0.0.0.0', false, true, '10.0.0.1'],
+    ['::', true, true, '10.0.0.1'],
+    ['::', false, false, '10.0.0.1'],
+    ['::', false, true, '2001:db8::1'],
+    ['0.0.0.0', false, false, '2001:db8::1'],
+    ['10.0.0.2', false, false, '10.0.0.1'],
+  ])('at %s (both families: %s) is joined: %s, by who waits at %s', (wildcard, dualStack, joins, to) => {
+    const { comm, asked, dispatcher, entry } = table()
+    const bind = endpoint(wildcard, 20_021)
+    dispatcher.add(bind, { ...usual, dualStack }, entry('listener', 'taken'), priority.listen)
+    const joined = dispatcher.join(endpoint(to, 20_021), entry('related', 'taken'), priority.related)
+    expect(joined !== null).toBe(joins)
+    comm.arrive(endpointText(bind))
+    expect(asked).toEqual([joins ? 'related' : 'listener'])
+    expect(dispatcher.join(endpoint(to, 20_022), entry('other port'), priority.related)).toBeNull()
+    joined?.remove()
     expect(comm.log).toHaveLength(1)
   })
 

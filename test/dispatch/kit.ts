@@ -16,7 +16,7 @@ export class FakeComm implements Pick<Comm, 'listen'> {
   listen(options: ListenOptions, call: (connection: Connection) => void): Listener {
     const { address, port } = options.endpoint
     const at = endpoint(address, port === 0 ? this.#port++ : port)
-    const key = endpointText(at)
+    const key = options.device === undefined ? endpointText(at) : `${endpointText(at)} ${options.device}`
     if (this.taken.has(key) || this.open.has(key)) throw new CommError('EADDRINUSE', 'bind', `cannot listen on ${key}: it is in use`)
     this.open.set(key, { options, call })
     this.log.push(`+${key}`)
@@ -69,6 +69,13 @@ export class FakeConnection {
     if (this.closed) return
     this.closedFor = why
     for (const handler of this.#handlers.splice(0).reverse()) handler(this as unknown as Connection, why)
+  }
+
+  /** Those set, in order. */
+  readonly deadlines: number[] = []
+
+  setTimeout(delayMs: number): void {
+    this.deadlines.push(delayMs)
   }
 
   resetClose(why: CloseReason = 'aborted'): void {
