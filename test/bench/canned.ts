@@ -1,4 +1,6 @@
 import net from 'node:net'
+import { COMM_DOBIND, COMM_REUSEADDR, COMM_TPROXY_LCL, createComm } from '../../comm/index.ts'
+import { endpoint, systemClock } from '../../src/base/index.ts'
 
 // The yardstick: what Node's own `net` gives with nothing behind it. It looks for the end of a head and answers the same
 // bytes each time; the last digits of the path choose the size.
@@ -16,8 +18,8 @@ const answers = new Map([1, 16, 100].map(kib => [`/${kib}k`, body(kib * 1024)]))
 /** Goes right behind the status line of 15 characters. */
 const closing = Buffer.from('\r\nConnection: close')
 
-net
-  .createServer({ noDelay: true }, socket => {
+const serve = (): net.Server =>
+  net.createServer({ noDelay: true }, socket => {
     let rest = ''
     socket.on('error', () => socket.destroy())
     socket.on('data', (chunk: Buffer) => {
@@ -34,4 +36,15 @@ net
       rest = text
     })
   })
-  .listen(Number(process.argv[2]), '::', 4096, () => console.log('ready'))
+
+/** What TPROXY brings needs a socket Node cannot make; it can listen on one that was made for it. */
+const listenTransparent = (port: number): void => {
+  const { descriptors } = createComm({ clock: systemClock, engine: 'native' })
+  const flags = COMM_DOBIND | COMM_REUSEADDR | COMM_TPROXY_LCL
+  const fd = descriptors.open({ type: 'tcp', endpoint: endpoint('0.0.0.0', port), flags, note: 'bench' })
+  serve().listen({ fd, backlog: 4096 }, () => console.log('ready for TPROXY'))
+}
+
+const [, , port, tproxyPort] = process.argv
+serve().listen(Number(port), '::', 4096, () => console.log('ready'))
+if (tproxyPort !== undefined) listenTransparent(Number(tproxyPort))

@@ -1,8 +1,7 @@
-import { readFileSync } from 'node:fs'
 import type { Namespace } from '../../src/intercept/index.ts'
+import { cpuSeconds } from './measure.ts'
 
-// The load is wrk from Debian, on the other core than the proxy. CPU time is the kernel's own account of the proxy's
-// process (and its children), so it does not depend on how busy the machine was.
+// As many requests as the subject answers: wrk from Debian, on the other core than the proxy.
 
 export interface Measured {
   readonly perSecond: number
@@ -46,40 +45,4 @@ export const load = async (client: Namespace, directory: string, what: Load, pid
     failures: broken + status,
     cpuPerThousand: (cpu / Math.max(1, requests)) * 1000,
   }
-}
-
-/** User and system time of a process, its threads and the children it still has. */
-export const cpuSeconds = (pid: number): number => {
-  let ticks = 0
-  for (const each of family(pid)) {
-    const stat = read(`/proc/${each}/stat`)
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    ticks += Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
-  }
-  return ticks / 100
-}
-
-/** Resident memory without what is shared with files, of the process and its children. */
-export const residentBytes = (pid: number): number => {
-  let kib = 0
-  for (const each of family(pid)) kib += Number(/^RssAnon:\s+(\d+)/m.exec(read(`/proc/${each}/status`))?.[1] ?? 0)
-  return kib * 1024
-}
-
-export const family = (pid: number): readonly number[] => {
-  const children = read(`/proc/${pid}/task/${pid}/children`).trim().split(' ').filter(Boolean).map(Number)
-  return [pid, ...children.flatMap(family)]
-}
-
-const read = (file: string): string => {
-  try {
-    return readFileSync(file, 'latin1')
-  } catch {
-    return ''
-  }
-}
-
-export const median = (values: readonly number[]): number => {
-  const sorted = values.toSorted((a, b) => a - b)
-  return sorted[sorted.length >> 1] ?? Number.NaN
 }
