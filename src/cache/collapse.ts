@@ -1,5 +1,6 @@
 import { type Clock, Deadlines, declareCounters, type DurationMs, elapsed, kib, type MonoMs, ms } from '../base/index.ts'
 import type { Fields } from '../http/index.ts'
+import { ByKey, type Keyed } from './by-key.ts'
 import { Growing, type GrowingLimits, type GrowingSource } from './growing.ts'
 import type { CacheKey } from './key.ts'
 import type { RequestFacts } from './request-facts.ts'
@@ -47,8 +48,10 @@ export const mayCollapse = (method: string, request: RequestFacts | null): boole
 }
 
 /** Fetches of one key whose heads are still to come, and whose responses may be stored then. */
-export class Asking {
+export class Asking implements Keyed<Asking> {
   readonly key: CacheKey
+  nextByKey: Asking | null = null
+  formerByKey: Asking | null = null
   /** Kept by Collapse. */
   count = 0
   /** The key was invalidated meanwhile: the responses may be older than the change, however late they come. */
@@ -68,7 +71,7 @@ export class Collapse {
   readonly #deadlines: Deadlines
   readonly #growing = new Map<CacheKey, Growing[]>()
   #count = 0
-  readonly #asking = new Map<CacheKey, Asking>()
+  readonly #asking = new ByKey<Asking>()
   /** Oldest first. */
   readonly #unshareable = new Map<CacheKey, MonoMs>()
 
@@ -125,15 +128,15 @@ export class Collapse {
 
   /** Keys of which a response is on its way that may be stored. */
   get askingCount(): number {
-    return this.#asking.size
+    return this.#asking.count
   }
 
   /** A fetch begins whose response may be stored, be it shared or not. `answered` ends this. */
   asking(key: CacheKey): Asking {
-    let asking = this.#asking.get(key)
-    if (asking === undefined) {
+    let asking = this.#asking.first(key)
+    if (asking === null) {
       asking = new Asking(key)
-      this.#asking.set(key, asking)
+      this.#asking.add(asking)
     }
     asking.count++
     return asking
@@ -141,16 +144,16 @@ export class Collapse {
 
   /** Its head has come, or never will. From the head on the store sees to what invalidates it. */
   answered(asking: Asking): void {
-    if (--asking.count === 0 && this.#asking.get(asking.key) === asking) this.#asking.delete(asking.key)
+    if (--asking.count === 0 && !asking.outdated) this.#asking.delete(asking)
   }
 
   /** What is under way may be older than a change: nobody joins it any more, and it is not stored (RFC 9111 4.4). */
   invalidate(key: CacheKey): void {
     for (const growing of this.#growing.get(key) ?? none) growing.close()
-    const asking = this.#asking.get(key)
-    if (asking === undefined) return
+    const asking = this.#asking.first(key)
+    if (asking === null) return
     asking.outdated = true
-    this.#asking.delete(key)
+    this.#asking.delete(asking)
   }
 
   stop(): void {

@@ -17,7 +17,7 @@ export interface Stores {
 
 /** Throws CacheDirRefused. */
 export const openStores = (config: Config, clock: Clock, log: DebugLog): Stores => {
-  const memory = new MemoryStore(memoryLimits(config))
+  const memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy)
   const dir = config.cache_dir[0]
   const disk = dir === undefined ? null : diskOf(dir, config, clock, log)
   const tiers = disk === null ? null : new TieredStore(memory, disk, tierRules(config))
@@ -25,6 +25,7 @@ export const openStores = (config: Config, clock: Clock, log: DebugLog): Stores 
     store: tiers ?? memory,
     reload(next) {
       memory.resize(memoryLimits(next))
+      memory.usePolicy(next.memory_replacement_policy)
       const later = next.cache_dir[0]
       if (later?.folder !== dir?.folder) {
         log.warning('disk', `cache_dir ${later?.folder ?? 'none'} counts after a restart; until then it is ${dir?.folder ?? 'none'}`)

@@ -1,5 +1,7 @@
 import type { FieldView } from '../../base/index.ts'
 import { completed } from '../admit.ts'
+import type { Keyed } from '../by-key.ts'
+import type { CacheKey } from '../key.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
 import { Content } from './content.ts'
 import { bytesWithoutContent } from './size.ts'
@@ -15,9 +17,11 @@ export interface Room {
   finish(writer: MemoryWriter, whole: StoredResponse | null): boolean
 }
 
-export class MemoryWriter implements Writer {
+export class MemoryWriter implements Writer, Keyed<MemoryWriter> {
   readonly response: StoredResponse
   readonly request: FieldView
+  nextByKey: MemoryWriter | null = null
+  formerByKey: MemoryWriter | null = null
   /** Bytes of the limit it holds. */
   charged: number
   refusal: StoreRefusal | null = null
@@ -37,6 +41,10 @@ export class MemoryWriter implements Writer {
     this.#room = room
     this.charged = bytesWithoutContent(response)
     this.#content = new Content(response.contentLength)
+  }
+
+  get key(): CacheKey {
+    return this.response.key
   }
 
   get bytes(): number {

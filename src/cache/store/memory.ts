@@ -1,16 +1,19 @@
-import { LRUCache } from 'lru-cache'
 import { type Bytes, bytes, declareCounters, type FieldView } from '../../base/index.ts'
+import { ByKey } from '../by-key.ts'
 import type { CacheKey } from '../key.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
 import { selects } from '../vary.ts'
+import { Entries } from './entries.ts'
 import { MemoryWriter } from './memory-writer.ts'
+import type { RemovalPolicy } from './removal-policy.ts'
 import { bytesOf, bytesWithoutContent } from './size.ts'
 import type { Store, StoreLimits, StoreRefusal, Variants } from './store.ts'
 
-// Stored responses in this process, the least recently used key going first. One entry of the LRU is a key with all
-// its variants; a lookup is one look into a Map. Writers take their bytes from the same limit while they write:
+// Stored responses in this process. One entry is a key with all its variants; a lookup is one look into a Map, and which
+// key goes first when there is no room is the removal policy's to say. Writers take their bytes from the same limit while
+// they write:
 //
-//   bytesMax = entries (LRU) + writers (at most half)
+//   bytesMax = entries + writers (at most half)
 
 export const memoryCounters = {
   stored: { doc: 'responses stored in memory' },
@@ -34,20 +37,20 @@ type MemoryOpened =
 export class MemoryStore implements Store {
   readonly name = 'memory'
   readonly counters = declareCounters(memoryCounters)
-  #entries: LRUCache<CacheKey, Variants>
+  readonly #entries: Entries
   #limits: StoreLimits
   #writing = 0
   #count = 0
-  /** Open writers by key, so that an invalidation reaches them. */
-  readonly #writers = new Map<CacheKey, Set<MemoryWriter>>()
+  /** Open ones, so that an invalidation reaches them. */
+  readonly #writers = new ByKey<MemoryWriter>()
 
-  constructor(limits: StoreLimits) {
+  constructor(limits: StoreLimits, policy: RemovalPolicy = 'lru') {
     this.#limits = limits
-    this.#entries = this.#newEntries(limits.bytesMax)
+    this.#entries = new Entries(policy)
   }
 
   get bytes(): Bytes {
-    return bytes(this.#entries.calculatedSize + this.#writing)
+    return bytes(this.#entries.bytes + this.#writing)
   }
 
   get bytesMax(): Bytes {
@@ -65,19 +68,24 @@ export class MemoryStore implements Store {
 
   /** Keys in use, for the manager. */
   get keyCount(): number {
-    return this.#entries.size
+    return this.#entries.count
   }
 
   lookup(key: CacheKey): Variants | null {
-    return this.#entries.get(key) ?? null
+    return this.#entries.use(key)
   }
 
   peek(key: CacheKey): Variants | null {
-    return this.#entries.peek(key) ?? null
+    return this.#entries.peek(key)
   }
 
   touch(key: CacheKey): void {
-    this.#entries.get(key)
+    this.#entries.use(key)
+  }
+
+  /** Since it came here, that included; 0 = it is not here. */
+  usesOf(key: CacheKey): number {
+    return this.#entries.usesOf(key)
   }
 
   open(response: StoredResponse, request: FieldView): MemoryOpened {
@@ -88,10 +96,8 @@ export class MemoryStore implements Store {
     }
     const writer = new MemoryWriter(response, request, this.#contentBytesMax(response), this.#room)
     this.#writing += writer.charged
-    const others = this.#writers.get(response.key)
-    if (others === undefined) this.#writers.set(response.key, new Set([writer]))
-    else others.add(writer)
-    this.#makeRoom()
+    this.#writers.add(writer)
+    this.#makeRoom(0)
     return { ok: true, writer }
   }
 
@@ -129,9 +135,12 @@ export class MemoryStore implements Store {
   }
 
   invalidate(key: CacheKey): number {
-    for (const writer of this.#writers.get(key) ?? noWriters) writer.invalidate()
-    const count = this.#entries.peek(key)?.length ?? 0
-    if (count > 0) this.#entries.delete(key)
+    for (let writer = this.#writers.first(key); writer !== null; ) {
+      const next = this.#writers.next(writer)
+      writer.invalidate()
+      writer = next
+    }
+    const count = this.#forget(key)
     this.counters.invalidated += count
     return count
   }
@@ -150,24 +159,34 @@ export class MemoryStore implements Store {
 
   /** Not here any more, but elsewhere. */
   drop(key: CacheKey): void {
-    this.#entries.delete(key)
+    this.#forget(key)
   }
 
   clear(): void {
-    for (const writers of this.#writers.values()) for (const writer of writers) writer.invalidate()
+    for (const writer of this.#writers.all()) writer.invalidate()
+    this.dropAll()
+  }
+
+  /** As `drop`, of all; what is being written goes on. */
+  dropAll(): void {
     this.#entries.clear()
+    this.#count = 0
   }
 
   resize(limits: StoreLimits): void {
-    const before = this.#entries
     this.#limits = limits
-    this.#count = 0
-    this.#entries = this.#newEntries(limits.bytesMax)
-    // oldest first, so that the order of use stays
-    for (const [key, variants] of [...before.entries()].reverse()) {
+    for (const key of this.#entries.keys()) {
+      const variants = this.#entries.peek(key) ?? none
       const [newest] = variants
-      if (newest !== undefined) this.#set(key, this.#withinLimits(variants, newest))
+      if (newest === undefined) continue
+      const within = this.#withinLimits(variants, newest)
+      if (within.length < variants.length) this.#set(key, within)
     }
+    this.#makeRoom(0)
+  }
+
+  usePolicy(policy: RemovalPolicy): void {
+    this.#entries.changePolicy(policy)
   }
 
   /** What writers may do to the store. */
@@ -175,13 +194,11 @@ export class MemoryStore implements Store {
     mayCharge: (more: number): boolean => this.#writing + more <= this.#limits.bytesMax / 2,
     charge: (more: number): void => {
       this.#writing += more
-      this.#makeRoom()
+      this.#makeRoom(0)
     },
     finish: (writer: MemoryWriter, whole: StoredResponse | null): boolean => {
       this.#writing -= writer.charged
-      const others = this.#writers.get(writer.response.key)
-      others?.delete(writer)
-      if (others?.size === 0) this.#writers.delete(writer.response.key)
+      this.#writers.delete(writer)
       if (whole === null) {
         if (writer.refusal === 'too-large' || writer.refusal === 'busy') this.counters.refused++
         return false
@@ -221,37 +238,33 @@ export class MemoryStore implements Store {
   }
 
   #set(key: CacheKey, variants: Variants): void {
-    if (variants.length === 0) {
-      this.#entries.delete(key)
-      return
-    }
+    const uses = this.#entries.usesOf(key)
+    this.#forget(key)
+    if (variants.length === 0) return
     let size = 0
     for (const stored of variants) size += bytesOf(stored)
+    if (size > this.#limits.bytesMax) return
+    this.#makeRoom(size) // before it is there: it must not be the one that goes
+    this.#entries.add(key, variants, size, uses)
     this.#count += variants.length
-    this.#entries.set(key, variants, { size })
-    if (this.#entries.peek(key) === undefined) this.#count -= variants.length // larger than the whole store
-    this.#makeRoom()
   }
 
-  #makeRoom(): void {
-    while (this.#entries.calculatedSize + this.#writing > this.#limits.bytesMax && this.#entries.size > 0) {
-      this.#entries.pop()
+  /** Answers how many variants there were. */
+  #forget(key: CacheKey): number {
+    const count = this.#entries.delete(key)?.length ?? 0
+    this.#count -= count
+    return count
+  }
+
+  #makeRoom(more: number): void {
+    while (this.#entries.bytes + this.#writing + more > this.#limits.bytesMax && this.#entries.count > 0) {
+      this.#count -= this.#entries.deleteFirst().length
+      this.counters.removed++
     }
-  }
-
-  #newEntries(bytesMax: Bytes): LRUCache<CacheKey, Variants> {
-    return new LRUCache<CacheKey, Variants>({
-      maxSize: Math.max(1, Math.floor(Number.isFinite(bytesMax) ? bytesMax : Number.MAX_SAFE_INTEGER)),
-      dispose: (variants, _key, why) => {
-        this.#count -= variants.length
-        if (why === 'evict') this.counters.removed++
-      },
-    })
   }
 }
 
 const none: Variants = []
-const noWriters: ReadonlySet<MemoryWriter> = new Set()
 
 /** RFC 9111 4: of several that fit, the most recent by Date. Stable: of equal ones the first stays first. */
 const byDate = (variants: readonly StoredResponse[]): Variants => {

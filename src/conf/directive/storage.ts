@@ -3,6 +3,7 @@ import { valueList } from './access.ts'
 import { cacheDirs } from './cache-dir.ts'
 import { later, works } from './directive.ts'
 import { choice, count, kept, onOff, percent, size, word } from './kinds.ts'
+import { removalPolicy } from './removal-policy.ts'
 
 export const storageDirectives = {
   cache_mem: works(
@@ -25,9 +26,15 @@ both, or none. Without a cache_dir memory is all there is.`,
     { default: 'always' },
   ),
   memory_cache_shared: later(onOff(), 'Workers share one memory cache.', { default: 'on' }),
-  memory_replacement_policy: later(kept('lru|heap LRU|heap GDSF|heap LFUDA'), 'Which response leaves memory first.', {
-    default: 'lru',
-  }),
+  memory_replacement_policy: works(
+    removalPolicy,
+    `Which response leaves memory first when there is no room. "lru": the one used longest ago; "heap LRU" is the same
+order. "heap LFUDA": the one used least often, whatever its size, which serves the most bytes from memory. "heap GDSF":
+the one used least often for its size, which serves the most requests. Both let what was popular once grow old. They are
+kept exactly, not by samples, and a use costs no more than with lru. A change by a reload starts from the order and the
+numbers of uses there are.`,
+    { default: 'lru', example: 'memory_replacement_policy heap GDSF' },
+  ),
   cache_replacement_policy: later(
     kept('lru|heap LRU|heap GDSF|heap LFUDA'),
     'Which response leaves the disk first.',
