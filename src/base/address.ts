@@ -23,6 +23,9 @@ export const endpointText = (e: Endpoint): string =>
 
 export const sameEndpoint = (a: Endpoint, b: Endpoint): boolean => a.port === b.port && a.address === b.address
 
+/** Of this machine alone: 127.0.0.0/8 and ::1, in canonical text. */
+export const isLoopback = (address: string): boolean => address.startsWith('127.') || address === '::1'
+
 /** An IPv4 address as an unsigned 32-bit number, or -1 if `text` is not four decimal octets (no leading zeros). */
 export const parseIPv4 = (text: string): number => {
   let value = 0

@@ -48,23 +48,34 @@ export interface RulesWish {
   readonly table: string | null
 }
 
+export interface ManagerWish {
+  readonly page: string
+  /** `name=value` as written. */
+  readonly args: readonly string[]
+  readonly json: boolean
+  /** A page that changes something is asked for with POST. */
+  readonly post: boolean
+}
+
 export type Wish =
   | ({ readonly kind: 'serve' } & Common)
   | ({ readonly kind: 'parse' } & Common)
   | ({ readonly kind: 'create' } & Common)
   | ({ readonly kind: 'control'; readonly control: Control } & Common)
   | ({ readonly kind: 'rules' } & RulesWish & Common)
+  | ({ readonly kind: 'manager' } & ManagerWish & Common)
   | { readonly kind: 'lab'; readonly check: boolean }
   | { readonly kind: 'version' }
   | { readonly kind: 'help'; readonly topic: Command | null }
   | { readonly kind: 'wrong'; readonly message: string }
 
-export type Command = 'rules' | 'lab'
+export type Command = 'rules' | 'manager' | 'lab'
 
 export const readArguments = (words: readonly string[]): Wish => {
   try {
     const [first = '', ...rest] = words
     if (first === 'rules') return readRules(rest)
+    if (first === 'manager') return readManager(rest)
     if (first === 'lab') return readLab(rest)
     return readSwitches(words)
   } catch (error) {
@@ -202,6 +213,24 @@ const readRules = (words: readonly string[]): Wish => {
   }
 }
 
+// --- manager ---
+
+const managerOptions = {
+  ...commonOptions,
+  help: { type: 'boolean', short: 'h' },
+  json: { type: 'boolean' },
+  post: { type: 'boolean' },
+} as const satisfies ParseArgsOptionsConfig
+
+const readManager = (words: readonly string[]): Wish => {
+  const { values, positionals } = parseArgs({ args: [...words], options: managerOptions, allowPositionals: true, strict: true })
+  if (values.help) return { kind: 'help', topic: 'manager' }
+  const common = readCommon(values, [])
+  if (typeof common === 'string') return wrong(common)
+  const [page = 'menu', ...args] = positionals
+  return { kind: 'manager', ...common, page, args, json: values.json === true, post: values.post === true }
+}
+
 // --- lab ---
 
 const labOptions = {
@@ -216,13 +245,14 @@ const readLab = (words: readonly string[]): Wish => {
 
 // --- words for people ---
 
-const commands: readonly Command[] = ['rules', 'lab']
+const commands: readonly Command[] = ['rules', 'manager', 'lab']
 
 export const usage = (topic: Command | null): string => usages[topic ?? 'all']
 
 const usages: Readonly<Record<Command | 'all', string>> = {
   all: `usage: glassquid [-N] [-f FILE] [-k COMMAND] [-d LEVEL] [-z] [-v] [-h]
        glassquid rules [nft|iptables] [options]    kernel rules for the conf's ports
+       glassquid manager [PAGE] [name=value ...]   pages of the running proxy
        glassquid lab [--check]                     see it work: three machines, real traffic, no root
 
   -f FILE     the conf (${defaultConfFile})
@@ -248,6 +278,14 @@ Prints a shell script that sends connections to the conf's interception ports, o
   --local                this machine's own connections too, except those of --user (cache_effective_user)
   --mark TAKEN/OWN       the two bits of the packet mark (0x100/0x200)
   --table NUMBER         the routing table and the place of its rule (100)
+`,
+  manager: `usage: glassquid manager [PAGE] [name=value ...] [-f FILE] [--json] [--post]
+
+Asks the proxy that runs with this conf for a page of the cache manager, over its control socket; without a PAGE for the
+menu of those there are.
+
+  --json     the page as JSON
+  --post     for pages that change something
 `,
   lab: `usage: glassquid lab [--check]
 

@@ -1,10 +1,12 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
 import { type Clock, Deadlines, type Endpoint, secondsToMs } from '../base/index.ts'
+import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse } from '../cache/index.ts'
 import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool, usualOriginLimits } from '../chainer/index.ts'
 import type { Config, PortConfig } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
+import { Manager, Traffic } from '../manager/index.ts'
 import { createHttpProxy, type HttpDeps, ValidationsBehind } from '../proxy/index.ts'
 import { createInbandRouter, createTransparentRouter, type Router } from '../router/index.ts'
 import { createService, type NamedService } from '../service/index.ts'
@@ -13,6 +15,7 @@ import { httpNotices } from './http-notices.ts'
 import { httpPortOf } from './http-port.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
+import { registerPages } from './manager-pages.ts'
 import { accessNames } from './names.ts'
 import { openStores } from './stores.ts'
 
@@ -34,6 +37,8 @@ export interface MachineOptions {
 
 export interface Machine {
   readonly comm: Comm
+  /** Whoever has something to show or to do registers it here. */
+  readonly manager: Manager
   readonly ports: readonly ListeningPort[]
   readonly sessions: number
   /** Validations under way that no client waits for. */
@@ -63,6 +68,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const collapse = new Collapse(config.collapsed_forwarding, clock)
   const pool = createOriginPool({ comm, clock, limits: originLimits(config, comm), failed: (e, where) => notices.bug(where, e) })
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
+  const manager = new Manager()
+  const traffic = new Traffic()
+  let passwords = config.cachemgr_passwd
   const deps: HttpDeps = {
     clock,
     deadlines: new Deadlines(clock),
@@ -75,7 +83,11 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
     isOwnEndpoint: comm.isOwnEndpoint,
     isOwnConnection: comm.isOwnConnection,
-    record: outcome => accessLogs.record(outcome),
+    record: outcome => {
+      traffic.count(outcome)
+      accessLogs.record(outcome)
+    },
+    ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => passwords }, request) },
     notices,
   }
   const serviceOf = (port: PortConfig, conf: Config): NamedService =>
@@ -96,8 +108,15 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     throw error
   }
 
+  registerPages(manager, {
+    clock, startedAt: clock.wall(), traffic, stores, comm, collapse,
+    passwords: () => passwords,
+    hostname: () => deps.policy.current.hostname,
+    sessions: () => listening.sessions,
+  })
   return {
     comm,
+    manager,
     get ports() {
       return listening.ports
     },
@@ -110,6 +129,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     reload(next) {
       listening.use(next.config)
       deps.policy.current = next.policy.http
+      passwords = next.config.cachemgr_passwd
       const former = resolver
       resolver = newResolver(next.config, clock, log)
       former.close()

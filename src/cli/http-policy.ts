@@ -40,6 +40,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     version: shownVersion,
     administrator: config.cache_mgr,
     ownNames: config.unique_hostname === null ? [name] : [name, config.unique_hostname],
+    pageHosts: ['localhost', name, config.unique_hostname ?? name, ...config.hostname_aliases].map(host => host.toLowerCase()),
+    managerNamed: config.http_access.some(line => line.acls.some(use => use.name.toLowerCase() === 'manager')),
     via: config.via,
     viaComment,
     responseViaLine: config.via ? `Via: ${viaText(1, name, viaComment)}\r\n` : '',

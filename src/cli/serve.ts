@@ -5,6 +5,7 @@ import type { Config } from '../conf/index.ts'
 import { createDebugLog, type DebugLog, type DebugLogConf } from '../log/index.ts'
 import type { Common } from './arguments.ts'
 import { assemble, type Machine } from './assemble.ts'
+import { openControl, registerDeeds } from './control.ts'
 import { ListenFailed } from './listening.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
@@ -50,33 +51,42 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
   if (!armRegexGuard().armed) log.warning('acl', 'this Node has no linear-time regular expressions: patterns are matched step by step, which is slower')
   for (const switchWithoutEffect of common.ignored) log.write('main', 1, `${switchWithoutEffect} has no effect here`)
+  const control = await openControl(loaded.config, machine.manager, log)
   return await new Promise<number>(resolve => {
     let { config } = loaded
     /** One after the other, however fast they are asked for. */
     let reloads: Promise<void> = Promise.resolve()
     const stop = (graceMs: number, why: string) => {
       log.write('main', 1, `${why}: open transactions have ${Math.round(graceMs / 1000)} seconds`)
-      void machine.stop(graceMs).then(() => {
+      void machine.stop(graceMs).then(() => control?.close()).then(() => {
         log.write('main', 1, `glassquid ${version} ends`)
         stopListening()
         resolve(0)
       })
     }
+    const reconfigure = (): Promise<boolean> => {
+      const done = reloads.then(async () => {
+        const next = await reload(common, machine, log)
+        config = next ?? config
+        return next !== null
+      })
+      reloads = done.then(() => {})
+      return done
+    }
+    const rotate = () => {
+      log.rotate()
+      machine.rotate()
+      log.write('main', 1, 'logs rotated')
+    }
     const stopListening = listenToSignals({
-      reconfigure: () => {
-        reloads = reloads.then(async () => {
-          config = (await reload(common, machine, log)) ?? config
-        })
-      },
-      rotate: () => {
-        log.rotate()
-        machine.rotate()
-        log.write('main', 1, 'logs rotated')
-      },
+      reconfigure: () => void reconfigure(),
+      rotate,
       debug: () => toggleDebug(config, log, machine),
       shutdown: () => stop(config.shutdown_lifetime, 'Preparing for shutdown'),
       interrupt: () => stop(0, 'Stopping at once'),
     })
+    // as a signal: who asks twice has waited long enough
+    registerDeeds(machine.manager, { reconfigure, rotate, shutdown: () => process.kill(process.pid, 'SIGTERM') })
     say(machine, log) // whoever waits for the word may signal at once
   })
 }

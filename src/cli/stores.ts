@@ -11,6 +11,8 @@ export class CacheDirRefused extends Error {}
 
 export interface Stores {
   readonly store: Store
+  readonly memory: MemoryStore
+  readonly disk: DiskStore | null
   reload(config: Config): void
   close(): Promise<void>
 }
@@ -23,6 +25,8 @@ export const openStores = (config: Config, clock: Clock, log: DebugLog): Stores 
   const tiers = disk === null ? null : new TieredStore(memory, disk, tierRules(config))
   return {
     store: tiers ?? memory,
+    memory,
+    disk,
     reload(next) {
       memory.resize(memoryLimits(next))
       memory.usePolicy(next.memory_replacement_policy)

@@ -209,6 +209,16 @@ export interface DebugOptions {
   readonly rotate: number | null
 }
 
+/** A line of cachemgr_passwd. */
+export interface ManagerPassword {
+  /** Also `none` and `disable`. */
+  readonly password: string
+  /** Lower case. */
+  readonly actions: readonly string[]
+  readonly text: string
+  readonly at: Location
+}
+
 export type ForwardedFor = 'on' | 'off' | 'transparent' | 'delete' | 'truncate'
 
 /** A line of a directive that is read but has no effect yet. */

@@ -1,8 +1,8 @@
 import { writtenAcls } from '../acl-table.ts'
-import type { AclDefinition } from '../config.ts'
+import type { AclDefinition, ManagerPassword } from '../config.ts'
 import { accessList, namedAccessList, valueList } from './access.ts'
 import { type Kind, later, works } from './directive.ts'
-import { age, count, kept, needWord, onOff, size, words } from './kinds.ts'
+import { age, count, kept, lines, needWord, onOff, size, words } from './kinds.ts'
 
 const aclLines: Kind<readonly AclDefinition[]> = {
   grammar: 'NAME TYPE [options] VALUE|"FILE" ...',
@@ -14,6 +14,17 @@ const aclLines: Kind<readonly AclDefinition[]> = {
   },
   write: value => writtenAcls(value),
 }
+
+const managerPasswords: Kind<readonly ManagerPassword[]> = lines('PASSWORD|none|disable ACTION ...|all', line => {
+  const at = line.at()
+  const password = needWord(line, 'PASSWORD|none|disable and at least one ACTION')
+  if (password === undefined) return undefined
+  const actions: string[] = []
+  for (let next = line.next(); next !== null; next = line.next()) actions.push(next.text.toLowerCase())
+  if (actions.length > 0) return { password: password.text, actions, text: line.read, at }
+  line.fatal(`${line.name} needs at least one ACTION`, password, "'all' is every page")
+  return undefined
+})
 
 export const accessDirectives = {
   acl: works(
@@ -78,7 +89,15 @@ Without any line everything is denied.`,
     restricts: true,
   }),
   note: later(kept('NAME VALUE [[!]ACL ...]'), 'Annotates transactions, for the log and for helpers.'),
-  cachemgr_passwd: later(kept('PASSWORD|none|disable ACTION ...'), 'Passwords of cache manager pages.'),
+  cachemgr_passwd: works(
+    managerPasswords,
+    `The password of cache manager pages, asked for by HTTP Basic with any user name. The first line that names the page, or
+"all", counts; "none": no password is needed, "disable": the page is shown to nobody. Without a line, pages that show
+something need none, and pages that change something or show the conf are refused over the network. Who may ask at all is
+for http_access and its ACL "manager"; where no line of it names that ACL, only this machine may. The control socket
+needs no password.`,
+    { example: 'cachemgr_passwd secret shutdown reconfigure rotate purge\ncachemgr_passwd disable objects' },
+  ),
   broken_posts: later(accessList('fast'), 'To which servers an extra CRLF is sent after a request body.'),
   force_request_body_continuation: later(
     accessList('fast'),
@@ -133,7 +152,7 @@ Without any line everything is denied.`,
   rewrite_access: later(namedAccessList('NAME', 'fast'), 'Lusca: which requests a rewrite rule applies to.', {
     restricts: true,
   }),
-  hostname_aliases: later(words('NAME ...'), 'Further names by which this proxy is known.'),
+  hostname_aliases: works(words('NAME ...'), 'Further names by which clients may ask for pages of this proxy (cache manager).'),
   snmp_access: later(accessList('fast'), 'Who may ask by SNMP.', { default: 'deny all' }),
   external_acl_type: later(
     kept('NAME [options] FORMAT ... PROGRAM [ARGUMENT ...]'),

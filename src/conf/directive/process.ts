@@ -31,6 +31,26 @@ const workers: Kind<number> = {
   },
 }
 
+/** A path, `auto` or `none` (null). */
+const controlSocket: Kind<'auto' | string | null> = {
+  grammar: 'PATH|auto|none',
+  limits: 'at most 103 bytes',
+  initial: 'auto',
+  read(line) {
+    const word = needWord(line, 'a path, auto or none')
+    if (word === undefined) return undefined
+    if (Buffer.byteLength(word.text) > socketPathBytesMax) {
+      line.fatal(`${line.name}: the path is longer than ${socketPathBytesMax} bytes, which no Unix socket may be`, word)
+      return undefined
+    }
+    return word.text === 'none' ? null : word.text
+  },
+  write: value => [value ?? 'none'],
+}
+
+/** 104 with the zero byte on the BSDs, 108 on Linux. */
+const socketPathBytesMax = 103
+
 /** Its line counts for the lines below it. */
 const quotedValues: Kind<boolean> = {
   ...onOff(),
@@ -49,6 +69,14 @@ export const processDirectives = {
     default: '/run/glassquid.pid',
     reload: 'restart',
   }),
+  control_socket: works(
+    controlSocket,
+    `Where the running proxy answers the command line (glassquid purge, explain, manager): a Unix socket of mode 0600, whose
+owner needs no password. "auto" puts it beside the pid file (/run/glassquid.sock), and opens none where there is no pid
+file. It speaks HTTP: curl --unix-socket /run/glassquid.sock http://localhost/squid-internal-mgr/menu. Not a directive of
+Squid.`,
+    { default: 'auto', reload: 'restart', example: 'control_socket /run/glassquid/control.sock' },
+  ),
   cache_effective_user: works(wordOrNone('USER'), 'The user to become when started as root.', { reload: 'restart' }),
   cache_effective_group: works(
     wordOrNone('GROUP'),

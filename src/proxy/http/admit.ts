@@ -1,4 +1,5 @@
 import type { Decision } from '../../acl/index.ts'
+import { isLoopback } from '../../base/index.ts'
 import { hostText, splitList, viaNames } from '../../http/index.ts'
 import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
@@ -97,7 +98,16 @@ const afterAccess = (t: Transaction, decision: Decision): Next => {
     t.outcome.result = 'TCP_DENIED'
     return t.refuse('denied', '')
   }
+  if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
   return wayOf(t)
+}
+
+/** Without a word of the conf about `manager`, which its default has, a line that lets clients browse is not meant for it. */
+const mayManage = (t: Transaction): boolean => {
+  if (t.policy.managerNamed || isLoopback(t.client.connection.peer.address)) return true
+  CountHttp.denied++
+  t.outcome.result = 'TCP_DENIED'
+  return false
 }
 
 const wayOf = (t: Transaction): Next => {

@@ -1,5 +1,5 @@
 import type { Connection } from '../../../comm/connection.ts'
-import type { Clock, Deadlines, Endpoint, Outcome, ProxyError } from '../../base/index.ts'
+import type { Clock, Deadlines, Endpoint, FieldView, Outcome, ProxyError } from '../../base/index.ts'
 import type { AccessNames } from '../../acl/index.ts'
 import type { Collapse, Store } from '../../cache/index.ts'
 import type { HttpPolicy } from './policy.ts'
@@ -24,7 +24,23 @@ export interface HttpDeps {
   /** Is a connection with these ends one that we made? A rule without an exemption for us brought it back. */
   readonly isOwnConnection: (from: Endpoint, to: Endpoint) => boolean
   readonly record: (outcome: Outcome) => void
+  /** The cache manager; null = there is none, and its path is a path like others. */
+  readonly ownPages: OwnPages | null
   readonly notices: HttpNotices
+}
+
+/** Pages of our own, asked for like any URI on our own name and port. */
+export interface OwnPages {
+  /** What their paths begin with. */
+  readonly path: string
+  readonly answer: (request: {
+    readonly method: string
+    /** Path and query. */
+    readonly path: string
+    readonly fields: FieldView
+    /** The content of a POST, as a form writes it. */
+    readonly form: string
+  }) => Promise<{ readonly status: number; readonly pairs: readonly string[]; readonly content: Buffer }>
 }
 
 /** Names to addresses, with what was seen lately (for Host verification). */

@@ -7,7 +7,7 @@
 // calls          base, http, acl, cache; what it needs of comm, router and chainer is handed in
 
 export { CountHttp } from './counters.ts'
-export type { HttpDeps, HttpNotices, NameService, Relay, Resolved } from './deps.ts'
+export type { HttpDeps, HttpNotices, NameService, OwnPages, Relay, Resolved } from './deps.ts'
 export { createHttpProxy } from './http-proxy.ts'
 export type { Guarded, HttpPolicy, HttpPort } from './policy.ts'
 export { type Step, stepNames } from './steps.ts'

@@ -13,6 +13,10 @@ export interface HttpPolicy {
   readonly administrator: string
   /** visible_hostname and unique_hostname: names by which we know ourselves in a Via. */
   readonly ownNames: readonly string[]
+  /** These names, hostname_aliases and localhost, in lower case: by which clients may ask for our own pages. */
+  readonly pageHosts: readonly string[]
+  /** A line of http_access names the ACL `manager`; if none does, only this machine may see our own pages. */
+  readonly managerNamed: boolean
   readonly via: boolean
   /** The comment in our Via: the product; '' when the version is suppressed. */
   readonly viaComment: string

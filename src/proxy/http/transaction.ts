@@ -44,6 +44,8 @@ export class Transaction {
 
   // receive
   target: TargetUri | null = null
+  /** It is a page of our own that is asked for. */
+  ownPage = false
 
   // admit
   /** The Host field was not confirmed by DNS to belong to the address the client went to. */

@@ -1,0 +1,11 @@
+// admin: the manager's pages on the wire.
+//
+// holds          from a request for a page to its answer: name, method, arguments, password, text or JSON; the control
+//                socket, on which our own command line asks
+// does not hold  the pages (manager and the rooms), http_access, how a client's request is read (proxy)
+// called by      cli, which hands the answering to the http proxy and opens the socket; the command line
+// calls          base, http, manager
+
+export { type AdminAnswer, type AdminRequest, answerPage, managerPath, type PageDoor } from './answer.ts'
+export { askControlSocket, type ControlAnswer } from './control-client.ts'
+export { type ControlOpened, type ControlSocket, openControlSocket } from './control-socket.ts'

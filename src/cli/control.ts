@@ -1,0 +1,113 @@
+import { askControlSocket, type ControlSocket, openControlSocket } from '../admin/index.ts'
+import type { Config } from '../conf/index.ts'
+import type { DebugLog } from '../log/index.ts'
+import type { Manager, Page } from '../manager/index.ts'
+import type { Common, ManagerWish } from './arguments.ts'
+import { loadConf, tellOnStderr } from './load-conf.ts'
+
+// Our command line and the running proxy, over the control socket: both ends of it.
+
+/** Null: there is none. */
+export const controlSocketPath = (config: Config): string | null => {
+  const { control_socket: said, pid_filename: pidFile } = config
+  if (said !== 'auto') return said
+  return pidFile === null ? null : `${pidFile.replace(/\.pid$/, '')}.sock`
+}
+
+/** A proxy without its socket still serves: that it has none is said, and no more. */
+export const openControl = async (config: Config, manager: Manager, log: DebugLog): Promise<ControlSocket | null> => {
+  const path = controlSocketPath(config)
+  if (path === null) return null
+  const opened = await openControlSocket({
+    path,
+    manager,
+    failed: (error, where) => log.error('manager', `${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+  })
+  if (opened.ok) return opened.socket
+  log.warning('manager', `control_socket: ${opened.reason}; the command line cannot ask this proxy`)
+  return null
+}
+
+export interface Deeds {
+  /** Resolves with what came of it. */
+  reconfigure(): Promise<boolean>
+  rotate(): void
+  shutdown(): void
+}
+
+/** What Squid's manager does on request; the signals do the same. */
+export const registerDeeds = (manager: Manager, deeds: Deeds): void => {
+  const deed = (name: string, doc: string, run: () => string | Promise<string>): Page<string> => ({
+    name, doc,
+    protection: 'protected',
+    effect: 'either',
+    answer: async () => ({ ok: true, value: await run() }),
+    text: said => `${said}\n`,
+  })
+  manager.register(
+    deed('reconfigure', 'Reconfigure', async () =>
+      (await deeds.reconfigure()) ? 'reconfigured' : 'the new conf was refused: the former one stays in force; cache.log says why',
+    ),
+  )
+  manager.register(
+    deed('rotate', 'Rotate the logs', () => {
+      deeds.rotate()
+      return 'logs rotated'
+    }),
+  )
+  manager.register(
+    deed('shutdown', 'Shut down', () => {
+      deeds.shutdown()
+      return 'shutting down'
+    }),
+  )
+}
+
+/** A purge of a large disk cache takes its time, and says nothing until it is done. */
+const patienceMs = 10 * 60_000
+
+/** `glassquid manager PAGE [name=value ...]`: the page on standard output. 0, 1 = it could not be had. */
+export const showPage = async (wish: ManagerWish & Common): Promise<number> => {
+  const args = new URLSearchParams()
+  for (const word of wish.args) {
+    const equals = word.indexOf('=')
+    if (equals < 1) return complain(`'${word}': write name=value`)
+    args.append(word.slice(0, equals), word.slice(equals + 1))
+  }
+  if (wish.json) args.set('format', 'json')
+  return tellPage(wish, wish.page, args, wish.post ? 'POST' : 'GET')
+}
+
+export const tellPage = async (common: Common, page: string, args: URLSearchParams, method: 'GET' | 'POST'): Promise<number> => {
+  const answer = await askRunning(common, page, args, method)
+  if (!answer.ok) return complain(answer.reason)
+  process.stdout.write(answer.text)
+  return 0
+}
+
+export type Asked =
+  | { readonly ok: true; readonly text: string }
+  /** `absent`: no proxy runs, or none that could be asked; otherwise it has said no. */
+  | { readonly ok: false; readonly absent: boolean; readonly reason: string }
+
+export const askRunning = async (common: Common, page: string, args: URLSearchParams, method: 'GET' | 'POST'): Promise<Asked> => {
+  const loaded = loadConf(common, text => {
+    if (/^(?:FATAL|ERROR)/.test(text)) tellOnStderr(text)
+  })
+  if (loaded === null) return { ok: false, absent: false, reason: 'the conf that names the socket cannot be read' }
+  const path = controlSocketPath(loaded.config)
+  if (path === null) return { ok: false, absent: true, reason: 'the conf has no control_socket (nor a pid_filename it could lie beside)' }
+  const answer = await askControlSocket(path, page, args, method, patienceMs)
+  if (!answer.ok) {
+    const why = answer.absent ? `no proxy answers at ${path}` : `${path}: ${answer.reason}`
+    return { ok: false, absent: answer.absent, reason: why }
+  }
+  return answer.status === 200
+    ? { ok: true, text: answer.text }
+    : { ok: false, absent: false, reason: answer.text.trimEnd() || `the proxy answered ${answer.status}` }
+}
+
+const complain = (reason: string): number => {
+  process.stderr.write(`glassquid: ${reason}\n`)
+  return 1
+}

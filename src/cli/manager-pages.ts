@@ -1,0 +1,110 @@
+import type { Comm } from '../../comm/index.ts'
+import type { Clock, WallMs } from '../base/index.ts'
+import { type Collapse, collapseCounters, diskCounters, memoryCounters } from '../cache/index.ts'
+import { countLog } from '../log/index.ts'
+import { docs } from '../base/index.ts'
+import {
+  type CounterGroup, countersPage, infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, type Traffic,
+} from '../manager/index.ts'
+import { CountHttp } from '../proxy/index.ts'
+import type { Stores } from './stores.ts'
+import { version } from './version.ts'
+
+// The pages that need several rooms at once. A page about one room is made there and registered where the room is opened.
+
+export interface PageSources {
+  readonly clock: Clock
+  readonly startedAt: WallMs
+  readonly traffic: Traffic
+  readonly stores: Stores
+  readonly comm: Comm
+  readonly collapse: Collapse
+  readonly passwords: () => readonly ManagerPassword[]
+  readonly hostname: () => string
+  readonly sessions: () => number
+}
+
+export const registerPages = (manager: Manager, sources: PageSources): void => {
+  const { clock, startedAt, traffic, stores, comm } = sources
+  manager.register(menuPage(manager, sources.passwords))
+  manager.register(
+    infoPage({
+      clock, startedAt, traffic, version,
+      gauges: () => ({
+        hostname: sources.hostname(),
+        engine: comm.engine,
+        sessions: sources.sessions(),
+        memory: tierOf(stores.memory),
+        disk: stores.disk === null ? null : tierOf(stores.disk),
+        descriptors: { max: comm.budget.fdMax, used: comm.fdTable().length },
+      }),
+    }),
+  )
+  manager.register(
+    countersPage({
+      clock, startedAt, traffic,
+      disk: () => ({ stored: stores.disk?.counters.stored ?? 0, read: 0, removed: stores.disk?.counters.removed ?? 0 }),
+    }),
+  )
+  manager.register(roomCountersPage(() => counterGroups(sources)))
+  manager.register(storeDirPage(stores))
+}
+
+const tierOf = ({ bytes, bytesMax, count }: { readonly bytes: number; readonly bytesMax: number; readonly count: number }) => ({
+  bytes, bytesMax, count,
+})
+
+const counterGroups = ({ stores, collapse }: PageSources): readonly CounterGroup[] => [
+  { room: 'http', counters: CountHttp, docs: CountHttp[docs] },
+  { room: 'memory', counters: stores.memory.counters, docs: memoryCounters },
+  ...(stores.disk === null ? [] : [{ room: 'disk', counters: stores.disk.counters, docs: diskCounters }]),
+  { room: 'collapse', counters: collapse.counters, docs: collapseCounters },
+  { room: 'log', counters: countLog, docs: countLog[docs] },
+]
+
+interface StoreDir {
+  readonly name: string
+  readonly bytes: number
+  readonly bytesMax: number
+  readonly count: number
+}
+
+/** Where responses are kept, and how full it is. */
+const storeDirPage = (stores: Stores): Page<readonly StoreDir[]> => ({
+  name: 'storedir',
+  doc: 'Store Directory Stats',
+  protection: 'public',
+  effect: 'shows',
+  answer: () => ({
+    ok: true,
+    value: [stores.memory, ...(stores.disk === null ? [] : [stores.disk])].map(store => ({ name: store.name, ...tierOf(store) })),
+  }),
+  text: storeDirText,
+})
+
+const storeDirText = (dirs: readonly StoreDir[]): string => {
+  const below = dirs.filter(dir => dir.name !== 'memory')
+  const sum = (of: (dir: StoreDir) => number): number => below.reduce((total, dir) => total + of(dir), 0)
+  const kb = (size: number): string => (size / 1024).toFixed(2)
+  const lines = [
+    'Store Directory Statistics:',
+    `Store Entries          : ${Math.max(...dirs.map(dir => dir.count))}`,
+    `Maximum Swap Size      : ${Math.floor(sum(dir => dir.bytesMax) / 1024)} KB`,
+    `Current Store Swap Size: ${kb(sum(dir => dir.bytes))} KB`,
+    `Current Capacity       : ${percentOf(sum(dir => dir.bytes), sum(dir => dir.bytesMax))}% used, ${percentOf(sum(dir => dir.bytesMax - dir.bytes), sum(dir => dir.bytesMax))}% free`,
+    '',
+  ]
+  for (const [i, dir] of dirs.entries()) {
+    lines.push(
+      `Store Directory #${i} (${dir.name})`,
+      `Maximum Size: ${Math.floor(dir.bytesMax / 1024)} KB`,
+      `Current Size: ${kb(dir.bytes)} KB`,
+      `Percent Used: ${percentOf(dir.bytes, dir.bytesMax)}%`,
+      `Entries: ${dir.count}`,
+      '',
+    )
+  }
+  return `${lines.join('\n')}\n`
+}
+
+const percentOf = (part: number, whole: number): string => (whole > 0 ? ((100 * part) / whole).toFixed(2) : '0.00')

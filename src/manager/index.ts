@@ -1,0 +1,20 @@
+// manager: the pages and actions that rooms show to the operator.
+//
+// holds          the registry of pages; who may see which (cachemgr_passwd); the menu; sums of the traffic and the pages
+//                made of them
+// does not hold  how pages travel (admin), what other rooms know: each makes its own page and registers it
+// called by      admin, which serves the pages; cli, which registers those of all rooms
+// calls          base
+//
+// A page is a snapshot and two ways to write it down:
+//
+//   answer(args) ─► a plain value ─┬─► text(value)   as Squid's cache manager writes it: an interface to other programs
+//                                  └─► JSON
+
+export { countersPage, roomCountersPage, type CounterGroup } from './counters-pages.ts'
+export { type InfoSource, infoPage } from './info-page.ts'
+export { menuPage } from './menu.ts'
+export { type Arguments, type Page, type PageAnswer, type PageRefusal, refusedPage } from './page.ts'
+export { mayRead, type ManagerPassword, protectionOf, type Protection, samePassword } from './passwords.ts'
+export { Manager, type RegisteredPage, type Rendered } from './registry.ts'
+export { Traffic, type TrafficSums } from './traffic.ts'

@@ -1,0 +1,34 @@
+// What a room hands in. Rooms below this one write these objects with the types alone.
+
+/** `?name=value&name=value` of the request: names may repeat. What is not known is not looked at. */
+export type Arguments = URLSearchParams
+
+export interface Page<Value> {
+  /** As in the menu and in the path: lower-case letters, digits, `_`. */
+  readonly name: string
+  /** For the menu; a few words. */
+  readonly doc: string
+  /**
+   * 'protected': over the network not without a password (cachemgr_passwd), since it changes something or shows what not
+   * everybody should see. The control socket needs none.
+   */
+  readonly protection: 'public' | 'protected'
+  /** 'changes': asked for with POST, so that no prefetching browser sets it off. 'either': Squid has it on GET. */
+  readonly effect: 'shows' | 'changes' | 'either'
+  /** A value that JSON can hold, taken now and never changed afterwards. */
+  answer(args: Arguments): PageAnswer<Value> | Promise<PageAnswer<Value>>
+  /** Pure. With its last newline. */
+  text(value: Value): string
+}
+
+export type PageAnswer<Value> = { readonly ok: true; readonly value: Value } | PageRefusal
+
+export interface PageRefusal {
+  readonly ok: false
+  /** 400 the arguments are wrong, 404 there is none of that name, 409 not now, 503 it cannot be told. */
+  readonly status: 400 | 404 | 409 | 503
+  /** One sentence. */
+  readonly reason: string
+}
+
+export const refusedPage = (status: PageRefusal['status'], reason: string): PageRefusal => ({ ok: false, status, reason })

@@ -1,0 +1,47 @@
+import { assert } from '../base/index.ts'
+import type { Arguments, Page, PageRefusal } from './page.ts'
+
+/** A page after its snapshot was taken: written as often and in what way is wished. */
+export interface Rendered {
+  readonly ok: true
+  text(): string
+  json(): string
+}
+
+export interface RegisteredPage {
+  readonly name: string
+  readonly doc: string
+  readonly protection: 'public' | 'protected'
+  readonly effect: 'shows' | 'changes' | 'either'
+  render(args: Arguments): Promise<Rendered | PageRefusal>
+}
+
+/** All pages of one running proxy. Rooms come and go with a reload; the page that is registered last has the name. */
+export class Manager {
+  readonly #pages = new Map<string, RegisteredPage>()
+
+  register<Value>(page: Page<Value>): void {
+    assert(/^[a-z0-9_]{1,40}$/.test(page.name), `a page of the manager is named '${page.name}'`)
+    this.#pages.set(page.name, {
+      name: page.name,
+      doc: page.doc,
+      protection: page.protection,
+      effect: page.effect,
+      async render(args) {
+        const answer = await page.answer(args)
+        if (!answer.ok) return answer
+        const { value } = answer
+        return { ok: true, text: () => page.text(value), json: () => `${JSON.stringify(value)}\n` }
+      },
+    })
+  }
+
+  find(name: string): RegisteredPage | null {
+    return this.#pages.get(name) ?? null
+  }
+
+  /** By name. */
+  get pages(): readonly RegisteredPage[] {
+    return [...this.#pages.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
+  }
+}
