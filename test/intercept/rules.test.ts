@@ -66,7 +66,7 @@ describe('what is taken', () => {
   it('leaves out the family this machine does not speak', () => {
     const text = ruleText('nft', 'apply', planned([tproxy], { families: [4] }))
     expect(text).not.toContain('ip -6')
-    expect(text).toContain('meta nfproto ipv4 tcp dport { 80 } tproxy to :3130')
+    expect(text).toContain('meta nfproto ipv4 tcp dport { 80 } tproxy ip to :3130')
   })
 
   it('says what gets nothing, and which family goes round the proxy', () => {

@@ -144,7 +144,8 @@ const familyMatch = (taken: Taken): string =>
 const tproxyTarget = (taken: Taken): string => {
   const address = boundAddress(taken.listener)
   const { port } = taken.listener
-  if (address === null) return `tproxy to :${port}`
+  // nft wants the family said as soon as the rule is for one of them
+  if (address === null) return taken.families.length === 2 ? `tproxy to :${port}` : `tproxy ${taken.families[0] === 4 ? 'ip' : 'ip6'} to :${port}`
   return familyOf(address) === 4 ? `tproxy ip to ${address}:${port}` : `tproxy ip6 to [${address}]:${port}`
 }
 
