@@ -1,11 +1,12 @@
 // router: where to, and from which address.
 //
-// holds          the transparent router (where the client was going) and the in-band router (where the protocol says);
-//                which source address goes with a target; the guard against routing to ourselves
+// holds          the routers: transparent (where the client was going), directed (where the conf says), in-band (where the
+//                protocol says); which source address goes with a target; the guard against routing to ourselves
 // does not hold  names (handed in), policy about who may go where (proxy asks acl), connecting (chainer)
 // called by      proxy, through the Router contract; cli builds it
 // calls          base
 
+export { createDirectedRouter, type DirectedRouterOptions } from './directed.ts'
 export { createInbandRouter, type InbandRouterOptions } from './inband.ts'
 export type { Lookup } from './resolve.ts'
 export type { Route, RouteAnswer, RouteHint, Router } from './router.ts'

@@ -67,6 +67,27 @@ export const routesTo = (
   return refuse('no-route', otherFamily ? familyText(options, session) : `${options.name}: the name has no addresses`)
 }
 
+/** Servers each of its own, in their order; those that cannot be reached with the client's address are left out. */
+export const routesToServers = (
+  options: RouterOptions,
+  session: Session,
+  hint: RouteHint,
+  targets: readonly Endpoint[],
+): RouteAnswer => {
+  const forged = options.forgeAddress && hint.forge
+  const routes: Route[] = []
+  for (const target of targets) {
+    if (options.isOwn(target)) return refuse('loop', loopText(options, target))
+    if (forged && target.family !== session.client.peer.family) continue
+    routes.push(route(session, hint, target, forged, 'HIER_DIRECT'))
+  }
+  const [first, ...others] = routes
+  return first === undefined ? refuse('no-route', familyText(options, session)) : { ok: true, routes: [first, ...others] }
+}
+
+/** What the protocol named. */
+export const hintText = (hint: RouteHint): string => (hint.port === 0 ? `${hint.host}` : `${hint.host}:${hint.port}`)
+
 const route = (
   session: Session,
   hint: RouteHint,

@@ -3,7 +3,7 @@ import type { Session } from '../service/session.ts'
 import { routeByHost } from './inband.ts'
 import type { Lookup } from './resolve.ts'
 import type { RouteAnswer, RouteHint, Router } from './router.ts'
-import { type RouterOptions, refuse, routeTo } from './routes.ts'
+import { hintText, type RouterOptions, refuse, routeTo } from './routes.ts'
 
 // To where the client was going (Zorp's TransparentRouter). What the protocol says about the server counts only if
 // `overridable`; otherwise a hint that names another server is refused: Zorp ignored it and connected elsewhere than
@@ -34,7 +34,7 @@ class TransparentRouter implements Router {
       const lookup = options.overridable ?? null
       if (lookup !== null) return routeByHost(options, session, hint, hint.host, lookup)
       const server = endpointText(destination)
-      return refuse('no-route', `${this.name}: the protocol may not choose ${hostText(hint)} instead of ${server}`)
+      return refuse('no-route', `${this.name}: the protocol may not choose ${hintText(hint)} instead of ${server}`)
     }
     // nobody redirected it: its destination is our own endpoint
     if (session.taken === 'direct') return refuse('loop', `${this.name}: the client connected to this proxy itself`)
@@ -47,5 +47,3 @@ class TransparentRouter implements Router {
 /** The hint says the same as the original destination. */
 const names = (hint: RouteHint, destination: Endpoint): boolean =>
   (hint.port === 0 || hint.port === destination.port) && canonicalAddress(hint.host ?? '') === destination.address
-
-const hostText = (hint: RouteHint): string => (hint.port === 0 ? `${hint.host}` : `${hint.host}:${hint.port}`)
