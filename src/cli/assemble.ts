@@ -1,28 +1,27 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
-import { type Clock, Deadlines, type Endpoint, secondsToMs } from '../base/index.ts'
+import { type Clock, Deadlines, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse } from '../cache/index.ts'
-import { createConnectChainer, createOriginPool, type OriginLimits, type OriginPool, usualOriginLimits } from '../chainer/index.ts'
-import type { Config, PortConfig } from '../conf/index.ts'
+import { createOriginPool, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
+import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { Manager, Traffic } from '../manager/index.ts'
-import { createHttpProxy, type HttpDeps, ValidationsBehind } from '../proxy/index.ts'
-import { createInbandRouter, createTransparentRouter, type Router } from '../router/index.ts'
-import { createService, type NamedService } from '../service/index.ts'
+import { type HttpDeps, ValidationsBehind } from '../proxy/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
 import { httpNotices } from './http-notices.ts'
-import { httpPortOf } from './http-port.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { registerPages } from './manager-pages.ts'
 import { accessNames } from './names.ts'
+import { plugHint } from './plug-hint.ts'
+import { type ServiceParts, servicesOf } from './services.ts'
 import { openStores } from './stores.ts'
 
 // The whole machine from a conf. Rooms know each other by type only; here they are handed to one another:
 //
-//   comm ◄── dispatcher ──► service ──► http proxy ──► router ──► chainer ──► origin pool ──► comm
-//                                           └──► store, collapse, access lists, access log
+//   comm ◄── dispatcher ──► service ──► proxy ──► router ──► chainer ──► origin pool ──► comm
+//                                        └──► store, collapse, access lists, access log
 //
 // A reload puts new values and new services into the standing machine; nothing that lives is closed for it.
 
@@ -90,16 +89,23 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => passwords }, request) },
     notices,
   }
-  const serviceOf = (port: PortConfig, conf: Config): NamedService =>
-    createService({
-      name: port.name,
-      proxy: createHttpProxy(deps, httpPortOf(port)),
-      router: routerOf(port, comm, name => resolver.lookup(name)),
-      chainer: chainerOf(conf, comm, clock, pool),
+  const parts: ServiceParts = {
+    comm,
+    clock,
+    pool,
+    http: deps,
+    plug: {
       clock,
-      failed: (error, where) => notices.bug(where, error),
-    })
-  const listening = new Listening(comm, (error, where) => notices.bug(where, error), serviceOf)
+      relay: deps.relay,
+      hint: plugHint,
+      isOwnConnection: comm.isOwnConnection,
+      record: deps.record,
+      bug: notices.bug,
+    },
+    lookup: name => resolver.lookup(name),
+    failed: (error, where) => notices.bug(where, error),
+  }
+  const listening = new Listening(comm, parts.failed, config => servicesOf(config, parts))
   resolveAclHosts(loaded, resolver, log)
   try {
     listening.use(config)
@@ -153,25 +159,6 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
   }
 }
-
-type Lookup = Resolver['lookup']
-
-/** Intercepted: where the client was going, with its own address for tproxy. Else: where the request says. */
-const routerOf = (port: PortConfig, comm: Comm, lookup: Lookup): Router => {
-  const isOwn = (target: Endpoint) => comm.isOwnEndpoint(target)
-  return port.mode === 'intercept' || port.mode === 'tproxy'
-    ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy', isOwn, overridable: lookup })
-    : createInbandRouter({ name: 'inband', forgeAddress: false, isOwn, lookup })
-}
-
-const chainerOf = (config: Config, comm: Comm, clock: Clock, pool: OriginPool) =>
-  createConnectChainer({
-    comm,
-    clock,
-    pool,
-    connectTimeout: config.connect_timeout,
-    forwardTimeout: config.forward_timeout,
-  })
 
 const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
   createResolver({

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs'
 import { prepareFolder } from '../cache/index.ts'
+import type { Config } from '../conf/index.ts'
 import {
   doRules,
+  type ListeningPort,
   parsePorts,
   planRules,
   planUndo,
@@ -74,9 +76,19 @@ export const rules = (wish: RulesWish & Common): number => {
   const { config } = loaded
   const options = ruleOptions(wish, config.cache_effective_user)
   if (typeof options === 'string') return refuse(options)
-  const answer = planRules(config.http_port, options)
+  const answer = planRules(interceptionPorts(config), options)
   return answer.ok ? doOrShow(wish, answer.plan) : refuse(answer.reason)
 }
+
+/** Whatever line of the conf takes connections; binds that are no address have no rule of their own. */
+const interceptionPorts = (config: Config): readonly ListeningPort[] => [
+  ...config.http_port,
+  ...config.listener.flatMap(({ bind: { place, first, last }, taken, name }): ListeningPort[] =>
+    place.kind === 'address' && first === last && taken !== 'direct'
+      ? [{ mode: taken, address: place.address, port: first, name }]
+      : [],
+  ),
+]
 
 const doOrShow = ({ form, deed, show }: RulesWish, plan: RulePlan): number => {
   if (show) {

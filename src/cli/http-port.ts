@@ -1,11 +1,11 @@
-import type { PortConfig } from '../conf/index.ts'
+import type { PortConfig, PortMode } from '../conf/index.ts'
 import { parseHostField } from '../http/index.ts'
 import type { HttpPort } from '../proxy/index.ts'
 
 /** A listening port as the http proxy sees it. */
 export const httpPortOf = (port: PortConfig): HttpPort => ({
-  name: port.name,
   mode: port.mode,
+  pinned: false,
   accel:
     port.mode !== 'accel'
       ? null
@@ -17,4 +17,14 @@ export const httpPortOf = (port: PortConfig): HttpPort => ({
           allowDirect: port.allowDirect,
           ignoreControl: port.ignoreCacheControl,
         },
+})
+
+/** What a service line with the http proxy sees of its listeners; accel: its router has servers of its own. */
+export const servicePort = (mode: PortMode, pinned: boolean): HttpPort => ({
+  mode,
+  pinned,
+  accel:
+    mode !== 'accel'
+      ? null
+      : { defaultSite: null, vhost: true, vport: null, scheme: 'http', allowDirect: true, ignoreControl: false },
 })

@@ -1,4 +1,4 @@
-import type { Bytes, Seconds } from '../base/index.ts'
+import type { Bytes, DurationMs, Endpoint, Seconds } from '../base/index.ts'
 import type { DirectiveName, directives } from './directive/index.ts'
 
 // What the other rooms see of a conf: plain readonly values, each line with the place it was read from. The interface
@@ -80,6 +80,116 @@ export type BindPlace =
   | { readonly kind: 'interface'; readonly name: string }
   /** Those of every interface in the group: a name of /etc/iproute2/group, or a number. */
   | { readonly kind: 'group'; readonly name: string }
+
+// --- services ---
+
+/** What has a name that other lines use. */
+export type NamedKind = 'service' | 'router' | 'chainer' | 'stack' | 'zone' | 'nat_policy' | 'detector'
+
+/** A name in a line, which some other line, perhaps below, must define. Names know no case. */
+export interface NameUse {
+  readonly kind: NamedKind
+  readonly name: string
+  readonly at: Location
+}
+
+/** A line that defines a name. */
+export interface NamedLine {
+  /** As written. */
+  readonly name: string
+  /** The names its words use. */
+  readonly uses: readonly NameUse[]
+  readonly text: string
+  readonly at: Location
+}
+
+/** any: the kernel's choice; group, exact, random: from the client's port; a number: that port. */
+export type ForgePort = 'any' | 'group' | 'exact' | 'random' | number
+
+export interface RouterConfig extends NamedLine {
+  readonly kind: 'transparent' | 'directed' | 'inband'
+  /** directed: in the order to try. */
+  readonly targets: readonly Endpoint[]
+  /** transparent: replaces the port of the original destination; 0 = as it was. */
+  readonly forcedPort: number
+  readonly forgeAddr: boolean
+  readonly forgePort: ForgePort
+  readonly overridable: boolean
+}
+
+export type ChainerKind = 'connect' | 'multi_target' | 'failover' | 'round_robin' | 'availability' | 'side_stack'
+
+export interface ChainerConfig extends NamedLine {
+  readonly kind: ChainerKind
+  readonly protocol: 'auto' | 'tcp' | 'udp'
+  readonly framing: 'none' | 'dns'
+  /** One try; null = connect_timeout. */
+  readonly timeoutConnect: DurationMs | null
+  /** failover, round_robin: how long a target that failed is passed over. */
+  readonly timeoutState: DurationMs
+  /** availability. */
+  readonly checks: readonly CheckConfig[]
+  readonly checkInterval: DurationMs
+  readonly checkTimeout: DurationMs
+  /** side_stack: the proxy on the server's side, and how it goes on; null for other kinds. */
+  readonly rightProxy: ProxyKind | null
+  readonly rightChainer: string
+}
+
+/** How a target is looked after. */
+export type CheckConfig =
+  | { readonly kind: 'tcp' }
+  | { readonly kind: 'http'; readonly path: string }
+  | { readonly kind: 'program'; readonly path: string }
+
+export type ProxyKind = 'http' | 'plug' | 'deny'
+
+/** reset: RST; close: FIN. */
+export type DenyKind = 'reset' | 'close'
+
+export interface ServiceConfig extends NamedLine {
+  readonly proxy: ProxyKind
+  readonly router: string
+  readonly chainer: string
+  /** Names of NAT policies; null = none. */
+  readonly snat: string | null
+  readonly dnat: string | null
+  /** Servers must be in one of these zones, or below it; empty = anywhere. */
+  readonly limitTargetZones: readonly string[]
+  /** Sessions at once; 0 = no limit. */
+  readonly sessionsMax: number
+  readonly sessionsPerClientMax: number
+  readonly sessionsPerZoneMax: number
+  readonly keepalive: 'none' | 'client' | 'server' | 'both'
+  /** deny. */
+  readonly denyKind: DenyKind
+  /** plug: nothing moved for so long. Infinity = for ever. */
+  readonly idleTimeout: DurationMs
+  /** plug: what its bytes go through; null = nothing. */
+  readonly stack: string | null
+}
+
+export interface StackConfig extends NamedLine {
+  readonly proxy: ProxyKind | null
+  /** For /bin/sh; null where a proxy is stacked. */
+  readonly program: string | null
+  /** program: whose bytes go through it. */
+  readonly direction: 'both' | 'to_server' | 'to_client'
+  /** How long a program may be silent, until its first byte and later. */
+  readonly timeout: DurationMs
+}
+
+/** `listener` and `receiver`. */
+export interface ListenerConfig extends NamedLine {
+  readonly bind: BindConfig
+  /** How connections come: by a TPROXY rule, a REDIRECT or DNAT rule, or to the port itself. */
+  readonly taken: 'tproxy' | 'intercept' | 'direct'
+  /** null: the rules say. */
+  readonly service: string | null
+  /** Zorp's: lower is asked first. */
+  readonly priority: number
+  readonly backlog: number
+}
 
 // --- access control ---
 

@@ -73,6 +73,21 @@ export class Line {
     return { text: text.slice(start, end), offset: start, quoted: false, isFile: false }
   }
 
+  /** The next word, in which `name="..."` may hold blanks; the quotes are taken off. `\"` is a quote inside them. */
+  option(): Word | null {
+    const start = this.#start()
+    if (start < 0) return null
+    const found = /^[A-Za-z0-9_]+="((?:[^"\\]|\\.)*)"(?=[ \t]|$)/.exec(this.#line.text.slice(start))
+    if (found === null || found[1] === undefined) {
+      const word = this.next()
+      if (word !== null && /^[A-Za-z0-9_]+="/.test(word.text)) this.fatal('the closing quote of the value is missing', word)
+      return word
+    }
+    this.#offset = start + found[0].length
+    const value = found[1].replace(/\\(["\\])/g, '$1')
+    return { text: `${found[0].slice(0, found[0].indexOf('=') + 1)}${value}`, offset: start, quoted: true, isFile: false }
+  }
+
   peek(): Word | null {
     const offset = this.#offset
     // looking must not report a bad word twice

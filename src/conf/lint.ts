@@ -17,7 +17,8 @@ export const lint = (config: Config, acls: AclTable, findings: Findings, start: 
 const ports = (list: readonly PortConfig[], config: Config, findings: Findings, start: Location): void => {
   if (list.length === 0) {
     // http_port lines that were refused have been told of
-    if (!config.given.has('http_port'))
+    const others = ['http_port', 'listener', 'receiver'] as const
+    if (!others.some(name => config.given.has(name)))
       findings.fatal(start, 'No HTTP, HTTPS, or FTP ports configured', 'write: http_port 3128')
     return
   }
@@ -53,6 +54,7 @@ const ports = (list: readonly PortConfig[], config: Config, findings: Findings, 
 }
 
 const access = (config: Config, findings: Findings, start: Location): void => {
+  if (!speaksHttp(config)) return
   if (config.http_access.every(l => l.at.line === 0)) {
     findings.warning(
       start,
@@ -78,6 +80,10 @@ const access = (config: Config, findings: Findings, start: Location): void => {
     )
   }
 }
+
+/** Somebody asks http_access. */
+const speaksHttp = (config: Config): boolean =>
+  config.http_port.length > 0 || config.given.has('http_access') || !config.given.has('service') || config.service.some(s => s.proxy === 'http')
 
 const isForAll = (line: AccessLine): boolean => line.acls.every(a => a.name === 'all' && !a.negated)
 

@@ -14,6 +14,7 @@ import { Findings } from './findings.ts'
 import { LogicalLine } from './lexer.ts'
 import { Line, type Scope } from './line.ts'
 import { lint } from './lint.ts'
+import { checkNames } from './name-uses.ts'
 import { nearest } from './nearest.ts'
 import { type ConfSource, Reader } from './reader.ts'
 import type { ConfWorld } from './world.ts'
@@ -60,6 +61,7 @@ class Parsing {
     const start: Location = { file: source.file, line: 1, column: 1, from: null }
     if (this.#unknown > 0) this.#findings.fatal(start, `Found ${this.#unknown} unrecognized directive(s)`)
     const config = this.#config()
+    checkNames(config, this.#findings)
     if (this.#files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
     this.#summarise(config)
     return { config: this.#findings.refusals > 0 ? null : config, draft: config, diagnostics: this.#findings.list }

@@ -8,6 +8,7 @@ import { portDirectives } from './ports.ts'
 import { processDirectives } from './process.ts'
 import { refreshDirectives } from './refresh.ts'
 import { retired } from './retired.ts'
+import { serviceDirectives } from './services.ts'
 import { storageDirectives } from './storage.ts'
 import { timeoutDirectives } from './timeouts.ts'
 
@@ -15,6 +16,7 @@ import { timeoutDirectives } from './timeouts.ts'
 
 export const sections = {
   'Listening': portDirectives,
+  'Services': serviceDirectives,
   'Access control': accessDirectives,
   'Interception and origins': interceptionDirectives,
   'Stored responses': storageDirectives,
@@ -31,6 +33,7 @@ export const sections = {
 
 export const directives = {
   ...portDirectives,
+  ...serviceDirectives,
   ...accessDirectives,
   ...interceptionDirectives,
   ...storageDirectives,

@@ -29,7 +29,7 @@ const loopFound = (t: Transaction): Next | null => {
   const intercepted = client.port.mode === 'intercept' || client.port.mode === 'tproxy'
   if (intercepted && client.session.taken === 'direct') {
     CountHttp.directHits++
-    client.deps.notices.directHit(client.session.client.peer, client.port.name)
+    client.deps.notices.directHit(client.session.client.peer, client.session.portName)
     t.keepAlive = false
     return t.refuse('direct-hit', 'a browser reaches it by the firewall rule of the gateway, not by its address')
   }

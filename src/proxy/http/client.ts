@@ -75,7 +75,7 @@ export class HttpClient implements ConnectionReader, Speaker {
   /** Filled per request, reused for the connection: the client's address is converted once. */
   get facts(): AccessFacts {
     if (this.#facts === null) {
-      this.#facts = new AccessFacts(this.connection.peer, this.session.destination, this.port.name)
+      this.#facts = new AccessFacts(this.connection.peer, this.session.destination, this.session.portName)
       this.#facts.names = this.deps.accessNames
     }
     return this.#facts

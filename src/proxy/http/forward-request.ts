@@ -79,15 +79,15 @@ const appendVia = (t: Transaction, pairs: string[]): void => {
 
 /** What the router may know: where to, and in whose name. */
 export const routeHint = (t: Transaction): RouteHint => {
-  const mode = t.client.port.mode
+  const { mode, pinned } = t.client.port
   const intercepted = mode === 'intercept' || mode === 'tproxy'
   const policy = t.policy
   const facts = t.client.facts
   return {
     host: t.target?.host ?? null,
     port: t.targetPort,
-    pinned: intercepted && (t.unverified || policy.clientDstPassthru),
-    forge: mode === 'tproxy' && policy.access.spoofClientIp.checkFast(facts).allowed,
+    pinned: pinned || (intercepted && (t.unverified || policy.clientDstPassthru)),
+    forge: policy.access.spoofClientIp.checkFast(facts).allowed,
     sourceIPv4: outgoing(t, 4),
     sourceIPv6: outgoing(t, 6),
     mark: policy.outgoing.marks.find(line => line.when.holds(facts))?.value,

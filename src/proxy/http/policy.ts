@@ -73,8 +73,9 @@ export interface Guarded<T> {
 
 /** What a listening port adds. */
 export interface HttpPort {
-  readonly name: string
   readonly mode: 'forward' | 'intercept' | 'tproxy' | 'accel'
+  /** The router alone says which server: Host is the name of a site there. */
+  readonly pinned: boolean
   readonly accel: {
     /** The site of requests that name none; null = they are refused. */
     readonly defaultSite: HostPort | null

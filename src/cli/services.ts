@@ -1,0 +1,155 @@
+import type { Comm } from '../../comm/index.ts'
+import type { Clock } from '../base/index.ts'
+import { type Chainer, createConnectChainer, type OriginPool } from '../chainer/index.ts'
+import type { ChainerConfig, Config, PortConfig, RouterConfig, ServiceConfig } from '../conf/index.ts'
+import { createDenyProxy, createHttpProxy, createPlugProxy, type HttpDeps, type PlugDeps, type Proxy } from '../proxy/index.ts'
+import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
+import { createService, type NamedService } from '../service/index.ts'
+import { httpPortOf, servicePort } from './http-port.ts'
+
+// From the lines of a conf to services: each service line, and each http_port line, which is one of its own kind.
+
+/** What services are made of, the same for all of them and for every conf. */
+export interface ServiceParts {
+  readonly comm: Comm
+  readonly clock: Clock
+  readonly pool: OriginPool
+  readonly http: HttpDeps
+  readonly plug: PlugDeps
+  readonly lookup: Lookup
+  readonly failed: (error: unknown, where: string) => void
+}
+
+/** The services of one conf. */
+export interface Services {
+  /** That of a service line; names know no case, and the conf has checked that it is there. */
+  named(name: string): NamedService
+  ofPort(port: PortConfig): NamedService
+  readonly all: readonly NamedService[]
+}
+
+export const servicesOf = (config: Config, parts: ServiceParts): Services => {
+  const build = new Build(config, parts)
+  const byName = new Map(config.service.map(line => [line.name.toLowerCase(), build.service(line)]))
+  const byPort = new Map(config.http_port.map(port => [port, build.portService(port)]))
+  return {
+    named(name) {
+      const found = byName.get(name.toLowerCase())
+      if (found === undefined) throw new RangeError(`no service is named ${name}`)
+      return found
+    },
+    ofPort(port) {
+      const found = byPort.get(port)
+      if (found === undefined) throw new RangeError(`${port.text} is no line of this conf`)
+      return found
+    },
+    all: [...byName.values(), ...byPort.values()],
+  }
+}
+
+class Build {
+  readonly #config: Config
+  readonly #parts: ServiceParts
+  readonly #chainers = new Map<string, Chainer>()
+
+  constructor(config: Config, parts: ServiceParts) {
+    this.#config = config
+    this.#parts = parts
+  }
+
+  service(line: ServiceConfig): NamedService {
+    const { clock, failed } = this.#parts
+    return createService({
+      name: line.name,
+      proxy: this.#proxy(line),
+      router: this.#router(line.router),
+      chainer: this.#chainer(line.chainer),
+      sessionsMax: line.sessionsMax,
+      clock,
+      failed,
+    })
+  }
+
+  portService(port: PortConfig): NamedService {
+    const { clock, failed, http } = this.#parts
+    return createService({
+      name: port.name,
+      proxy: createHttpProxy(http, httpPortOf(port)),
+      router: this.#portRouter(port),
+      chainer: this.#chainer('connect'),
+      clock,
+      failed,
+    })
+  }
+
+  #proxy(line: ServiceConfig): Proxy {
+    const { http, plug } = this.#parts
+    switch (line.proxy) {
+      case 'http':
+        return this.#httpProxy(line, http)
+      case 'plug':
+        return createPlugProxy(plug, { idleTimeout: line.idleTimeout })
+      case 'deny':
+        return createDenyProxy(line.denyKind)
+    }
+  }
+
+  /** One service may have listeners of several kinds: how a connection was taken says which way of http it speaks. */
+  #httpProxy(line: ServiceConfig, deps: HttpDeps): Proxy {
+    const directed = this.#routerLine(line.router)?.kind === 'directed'
+    const proxies = {
+      tproxy: createHttpProxy(deps, servicePort('tproxy', directed)),
+      nat: createHttpProxy(deps, servicePort('intercept', directed)),
+      direct: createHttpProxy(deps, servicePort(directed ? 'accel' : 'forward', directed)),
+    }
+    return { name: 'http', run: session => proxies[session.taken].run(session) }
+  }
+
+  /** Intercepted: where the client was going, with its own address for tproxy. Else: where the request says. */
+  #portRouter(port: PortConfig): Router {
+    const { lookup } = this.#parts
+    const isOwn = this.#parts.comm.isOwnEndpoint
+    return port.mode === 'intercept' || port.mode === 'tproxy'
+      ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy', isOwn, overridable: lookup })
+      : createInbandRouter({ name: 'inband', forgeAddress: false, isOwn, lookup })
+  }
+
+  #routerLine(name: string): RouterConfig | undefined {
+    return this.#config.router.find(line => line.name.toLowerCase() === name.toLowerCase())
+  }
+
+  #router(name: string): Router {
+    const line = this.#routerLine(name)
+    const { lookup, comm: { isOwnEndpoint: isOwn } } = this.#parts
+    const common = { name: line?.name ?? name, isOwn, forgeAddress: line?.forgeAddr ?? false }
+    const kind = line?.kind ?? (name.toLowerCase() === 'inband' ? 'inband' : 'transparent')
+    if (kind === 'inband') return createInbandRouter({ ...common, lookup })
+    const overridable = line?.overridable === true ? lookup : null
+    if (kind === 'transparent') return createTransparentRouter({ ...common, overridable, forcedPort: line?.forcedPort ?? 0 })
+    const [first, ...others] = line?.targets ?? []
+    if (first === undefined) throw new RangeError(`${name} has no targets`)
+    return createDirectedRouter({ ...common, overridable, targets: [first, ...others] })
+  }
+
+  /** Services share their chainers: who is down is known to all. */
+  #chainer(name: string): Chainer {
+    const key = name.toLowerCase()
+    const known = this.#chainers.get(key)
+    if (known !== undefined) return known
+    const made = this.#newChainer(name, this.#config.chainer.find(line => line.name.toLowerCase() === key))
+    this.#chainers.set(key, made)
+    return made
+  }
+
+  #newChainer(name: string, line: ChainerConfig | undefined): Chainer {
+    const { comm, clock, pool } = this.#parts
+    return createConnectChainer({
+      name: line?.name ?? name,
+      comm,
+      clock,
+      pool,
+      connectTimeout: line?.timeoutConnect ?? this.#config.connect_timeout,
+      forwardTimeout: this.#config.forward_timeout,
+    })
+  }
+}

@@ -1,0 +1,353 @@
+import { type DurationMs, type Endpoint, ms } from '../../base/index.ts'
+import type {
+  ChainerConfig, CheckConfig, ForgePort, ListenerConfig, NamedLine, NameUse, ProxyKind, RouterConfig, ServiceConfig,
+  StackConfig,
+} from '../config.ts'
+import type { Line, Word } from '../line.ts'
+import { nearest } from '../nearest.ts'
+import { portNumber, readServer } from '../values.ts'
+import { bindGrammar, bindLimits, readBind } from './bind.ts'
+import { later, works } from './directive.ts'
+import { lines } from './kinds.ts'
+import {
+  choiceOption, nameOption, namesOption, numberOption, onOffOption, type OptionReader, readOptions,
+  textOption, timeOption,
+} from './options.ts'
+
+// What takes connections, and what becomes of them: listener, service, router, chainer, stack. A service is a proxy, a
+// router and a chainer under one name; a listener (or a rule) says which service a connection gets. Names know no case,
+// and may be used above the line that defines them.
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
+
+const refused = (line: Line, word: Word | null, message: string, hint = ''): undefined => {
+  line.fatal(`${line.name}: ${message}`, word, hint)
+  return undefined
+}
+
+/** Everything a log line, a command or another line can hold as one word. */
+const properName = /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$/
+
+const readName = (line: Line, grammar: string): string | undefined => {
+  const word = line.next()
+  if (word === null) return refused(line, null, `needs ${grammar}`)
+  if (properName.test(word.text)) return word.text
+  return refused(line, word, `'${word.text}' is no proper name`, 'letters, digits, _ . : and -, at most 64 of them')
+}
+
+/** One of the words a line goes on with. */
+const readChoice = <W extends string>(line: Line, what: string, words: readonly W[]): W | undefined => {
+  const word = line.next()
+  const known = words.join(', ')
+  if (word === null) return refused(line, null, `needs ${what}: ${known}`)
+  const found = words.find(w => w === word.text)
+  if (found !== undefined) return found
+  const like = nearest(word.text, words)
+  return refused(line, word, `'${word.text}' is no ${what}`, like === null ? `there are ${known}` : `did you mean ${like}?`)
+}
+
+const named = (line: Line, name: string, uses: readonly NameUse[]): NamedLine => ({ name, uses, text: line.read, at: line.at() })
+
+const proxies: readonly ProxyKind[] = ['http', 'plug', 'deny']
+
+// --- router ---
+
+const forgePort: OptionReader<ForgePort> = (line, { name, value, word }) => {
+  if (value === 'any' || value === 'group' || value === 'exact' || value === 'random') return value
+  const port = portNumber(value)
+  if (port !== null && port > 0) return port
+  return refused(line, word, `${name} is any, group, exact, random or a port, got '${value}'`)
+}
+
+const forcedPort = numberOption(1, 65535)
+
+const routerLine = (line: Line): RouterConfig | undefined => {
+  const name = readName(line, 'NAME KIND')
+  const kind = name === undefined ? undefined : readChoice(line, 'kind of router', ['transparent', 'directed', 'inband'] as const)
+  if (name === undefined || kind === undefined) return undefined
+  const targets = kind === 'directed' ? readTargets(line) : []
+  const into = { forcedPort: 0, forgeAddr: false, forgePort: 'any' as ForgePort, overridable: kind === 'inband' }
+  const common = {
+    forgeAddr: { name: 'forge_addr', read: onOffOption },
+    forgePort: { name: 'forge_port', read: forgePort },
+  }
+  if (kind === 'inband') readOptions(line, into, common)
+  else {
+    readOptions(line, into, {
+      ...common,
+      overridable: { name: 'overridable', read: onOffOption },
+      ...(kind === 'transparent' ? { forcedPort: { name: 'forced_port', read: forcedPort } } : undefined),
+    })
+  }
+  if (targets === undefined) return undefined
+  return { ...named(line, name, []), kind, targets, ...into }
+}
+
+/** More than can be tried are a slip. */
+const targetsMax = 64
+
+const readTargets = (line: Line): readonly Endpoint[] | undefined => {
+  const targets: Endpoint[] = []
+  for (let word = line.peek(); word !== null && !word.text.includes('='); word = line.peek()) {
+    line.next()
+    const target = readServer(word.text, 0)
+    if (!target.ok) return refused(line, word, target.message, 'write ADDRESS:PORT')
+    if (target.value.port === 0) return refused(line, word, `a port is missing: ${word.text}`, `write ${word.text}:PORT`)
+    targets.push(target.value)
+  }
+  if (targets.length === 0) return refused(line, null, 'directed needs ADDRESS:PORT ...')
+  if (targets.length > targetsMax) return refused(line, null, `${targets.length} targets are too many, at most ${targetsMax}`)
+  return targets
+}
+
+// --- chainer ---
+
+const checks: OptionReader<readonly CheckConfig[]> = (line, { name, value, word }) => {
+  const found: CheckConfig[] = []
+  for (const text of value.split(',')) {
+    if (text === 'tcp') found.push({ kind: 'tcp' })
+    else if (text.startsWith('http:/')) found.push({ kind: 'http', path: text.slice('http:'.length) })
+    else if (text.startsWith('program:/')) found.push({ kind: 'program', path: text.slice('program:'.length) })
+    else return refused(line, word, `${name} is tcp, http:/PATH or program:/PATH, with commas between several, got '${text}'`)
+  }
+  return found
+}
+
+const chainerKinds = ['connect', 'multi_target', 'failover', 'round_robin', 'availability', 'side_stack'] as const
+
+const chainerLine = (line: Line): ChainerConfig | undefined => {
+  const name = readName(line, 'NAME KIND')
+  const kind = name === undefined ? undefined : readChoice(line, 'kind of chainer', chainerKinds)
+  if (name === undefined || kind === undefined) return undefined
+  const uses: NameUse[] = []
+  const into: Writable<Omit<ChainerConfig, keyof NamedLine | 'kind'>> = {
+    protocol: 'auto',
+    framing: 'none',
+    timeoutConnect: null,
+    timeoutState: ms(60_000),
+    checks: [{ kind: 'tcp' }],
+    checkInterval: ms(10_000),
+    checkTimeout: ms(5000),
+    rightProxy: null,
+    rightChainer: 'connect',
+  }
+  const stateful = kind === 'failover' || kind === 'round_robin'
+  readOptions(line, into, {
+    protocol: { name: 'protocol', read: choiceOption('auto', 'tcp', 'udp') },
+    framing: { name: 'framing', read: choiceOption('none', 'dns') },
+    timeoutConnect: { name: 'timeout_connect', read: timeOption('refused') },
+    ...(stateful ? { timeoutState: { name: 'timeout_state', read: timeOption('refused') } } : undefined),
+    ...(kind === 'availability'
+      ? {
+          checks: { name: 'check', read: checks },
+          checkInterval: { name: 'interval', read: timeOption('refused') },
+          checkTimeout: { name: 'timeout', read: timeOption('refused') },
+        }
+      : undefined),
+    ...(kind === 'side_stack'
+      ? {
+          rightProxy: { name: 'right', read: choiceOption('http', 'plug', 'deny') },
+          rightChainer: { name: 'right_chainer', read: nameOption('chainer', uses) },
+        }
+      : undefined),
+  })
+  if (kind === 'side_stack' && into.rightProxy === null) return refused(line, null, 'side_stack needs right=PROXY')
+  return { ...named(line, name, uses), kind, ...into }
+}
+
+// --- service ---
+
+const denyKinds = choiceOption('reset', 'close')
+const sessionsMax = numberOption(0, 0x7fffffff)
+
+const serviceLine = (line: Line): ServiceConfig | undefined => {
+  const name = readName(line, 'NAME PROXY')
+  const proxy = name === undefined ? undefined : readChoice(line, 'proxy', proxies)
+  if (name === undefined || proxy === undefined) return undefined
+  const uses: NameUse[] = []
+  const into: Writable<Omit<ServiceConfig, keyof NamedLine | 'proxy'>> = {
+    router: 'transparent',
+    chainer: 'connect',
+    snat: null,
+    dnat: null,
+    limitTargetZones: [],
+    sessionsMax: 0,
+    sessionsPerClientMax: 0,
+    sessionsPerZoneMax: 0,
+    keepalive: 'none',
+    denyKind: 'reset',
+    idleTimeout: ms(15 * 60_000),
+    stack: null,
+  }
+  readOptions(line, into, {
+    router: { name: 'router', read: nameOption('router', uses) },
+    chainer: { name: 'chainer', read: nameOption('chainer', uses) },
+    snat: { name: 'snat', read: nameOption('nat_policy', uses) },
+    dnat: { name: 'dnat', read: nameOption('nat_policy', uses) },
+    limitTargetZones: { name: 'limit_target_zones', read: namesOption('zone', uses) },
+    sessionsMax: { name: 'max_sessions', read: sessionsMax },
+    sessionsPerClientMax: { name: 'max_sessions_per_client', read: sessionsMax },
+    sessionsPerZoneMax: { name: 'max_sessions_per_zone', read: sessionsMax },
+    keepalive: { name: 'keepalive', read: choiceOption('none', 'client', 'server', 'both') },
+    ...(proxy === 'deny' ? { denyKind: { name: 'kind', read: denyKinds } } : undefined),
+    ...(proxy === 'plug'
+      ? {
+          idleTimeout: { name: 'idle_timeout', read: timeOption('forever') },
+          stack: { name: 'stack', read: nameOption('stack', uses) },
+        }
+      : undefined),
+  })
+  return { ...named(line, name, uses), proxy, ...into }
+}
+
+// --- stack ---
+
+const stackLine = (line: Line): StackConfig | undefined => {
+  const name = readName(line, 'NAME proxy=PROXY|program="COMMAND"')
+  if (name === undefined) return undefined
+  const into: Writable<Omit<StackConfig, keyof NamedLine>> = {
+    proxy: null,
+    program: null,
+    direction: 'both',
+    timeout: ms(60_000) as DurationMs,
+  }
+  readOptions(line, into, {
+    proxy: { name: 'proxy', read: choiceOption('http', 'plug', 'deny') },
+    program: { name: 'program', read: textOption },
+    direction: { name: 'direction', read: choiceOption('both', 'to_server', 'to_client') },
+    timeout: { name: 'timeout', read: timeOption('forever') },
+  })
+  if ((into.proxy === null) === (into.program === null)) return refused(line, null, 'a stack is either proxy=PROXY or program="COMMAND"')
+  return { ...named(line, name, []), ...into }
+}
+
+// --- listener ---
+
+type Listening = Writable<Omit<ListenerConfig, keyof NamedLine | 'bind' | 'taken'>> & {
+  name: string
+  rules: boolean
+  taken: ListenerConfig['taken'] | null
+}
+
+const takenBy =
+  (taken: ListenerConfig['taken']) =>
+  (into: Listening, line: Line, word: Word): void => {
+    if (into.taken !== null && into.taken !== taken)
+      refused(line, word, `one of ${into.taken} and ${taken}, not both`, 'write one line for each, with a port of its own')
+    into.taken = taken
+  }
+
+const listenerName: OptionReader<string> = (line, { value, word }) =>
+  properName.test(value) ? value : refused(line, word, `'${value}' is no proper name`)
+
+const listenerLine = (line: Line): ListenerConfig | undefined => {
+  const place = line.next()
+  if (place === null) return refused(line, null, `needs ${bindGrammar} service=NAME|rules`)
+  const bind = readBind(place, line)
+  const uses: NameUse[] = []
+  const into: Listening = { taken: null, service: null, rules: false, priority: 100, backlog: 4096, name: place.text }
+  readOptions<Listening>(
+    line,
+    into,
+    {
+      service: { name: 'service', read: nameOption('service', uses) },
+      name: { name: 'name', read: listenerName },
+      priority: { name: 'priority', read: numberOption(-1000, 1000) },
+      backlog: { name: 'backlog', read: numberOption(1, 65535) },
+    },
+    {
+      tproxy: takenBy('tproxy'),
+      intercept: takenBy('intercept'),
+      direct: takenBy('direct'),
+      rules: listening => {
+        listening.rules = true
+      },
+    },
+  )
+  if (bind === null) return undefined
+  if (into.rules === (into.service !== null)) return refused(line, null, 'says either service=NAME or rules')
+  const { rules: _, taken, ...rest } = into
+  return { ...rest, ...named(line, into.name, uses), bind, taken: taken ?? 'direct' }
+}
+
+// --- the table ---
+
+export const serviceDirectives = {
+  listener: works(
+    lines(`${bindGrammar} service=NAME|rules [tproxy|intercept|direct] [options]`, listenerLine, bindLimits),
+    `Where connections of any protocol are taken. What comes gets the service named, or with "rules" the one of the best
+matching rule line. tproxy and intercept say how the kernel brings connections here, as for http_port; whoever connects
+to such a port itself is turned away. Without them the port is for clients that know of it.
+
+name=NAME is its name for the log (the address as written, if not given). priority=N: of several who listen at the same
+place the one with the lowest number is asked first. backlog=N: connections the kernel keeps until they are taken.`,
+    {
+      reload: 'new connections',
+      example: 'service everything plug\nlistener 3130 tproxy service=everything\nlistener 127.0.0.1:2525 service=everything name=local',
+    },
+  ),
+  receiver: later(
+    lines(`${bindGrammar} service=NAME|rules [tproxy|intercept|direct] [options]`, listenerLine, bindLimits),
+    'Where datagrams are taken: as listener, for UDP.',
+    { reload: 'new connections', example: 'service names plug\nreceiver 3153 tproxy service=names' },
+  ),
+  service: works(
+    lines('NAME http|plug|deny [options]', serviceLine),
+    `What is done with connections, under one name: which proxy speaks with the client, which router says where to,
+which chainer goes there.
+
+http is this proxy with its cache; plug passes bytes both ways; deny refuses.
+
+router=NAME, chainer=NAME: lines of that name, or the built-in routers "transparent" and "inband" and the chainer
+"connect". snat=NAME and dnat=NAME: nat_policy lines for the source and the destination of connections to servers.
+limit_target_zones=ZONE,...: servers must be in one of these zones, after dnat. max_sessions=N,
+max_sessions_per_client=N, max_sessions_per_zone=N (the client's): sessions at once; more are refused, 0 is no limit.
+keepalive=none|client|server|both: where the kernel asks whether the other side is still there.
+
+plug: idle_timeout=TIME, stack=NAME. deny: kind=reset|close.`,
+    {
+      reload: 'new connections',
+      example: 'router outside transparent forge_addr=on\nservice everything plug router=outside max_sessions_per_client=100',
+    },
+  ),
+  router: works(
+    lines('NAME transparent|inband [options], or NAME directed ADDRESS:PORT ... [options]', routerLine),
+    `Where a session of a service goes. transparent: to where the client was going, on another port with forced_port=N.
+directed: to these servers. inband: to where the protocol says.
+
+forge_addr=on: servers see the client's address. forge_port: which port they see: any (the kernel's choice), group (the
+client's, or another of its class if it is taken; classes are 1-513, 514-1024 and 1025-65535), exact (the client's; if it
+is taken, the connection fails), random (any of the client's class), or a number.
+
+overridable=on: the protocol may name another server. Otherwise what it names must be the router's target, or the
+session is refused.`,
+    {
+      reload: 'new connections',
+      example: 'router outside transparent forge_addr=on forge_port=group\nrouter mail directed 192.0.2.25:25 192.0.2.26:25',
+    },
+  ),
+  chainer: works(
+    lines('NAME connect|multi_target|failover|round_robin|availability|side_stack [options]', chainerLine),
+    `How the router's targets are reached. connect: the first one. multi_target: all in turn, beginning with another one
+each time. failover: in the order given, passing over those that failed less than timeout_state ago. round_robin: the
+same, beginning with another one each time. availability: those whose checks succeed. side_stack: by way of another
+proxy.
+
+When all have failed, failover and round_robin forget who had failed and try each once more before they give up.
+
+timeout_connect=TIME is for one try. check=tcp|http:/PATH|program:/PATH,..., interval=TIME, timeout=TIME: a target is
+up when every check succeeds within the time; a program gets --timeout SECONDS ADDRESS PORT and answers by its exit
+code. right=PROXY right_chainer=NAME: the proxy on the server's side of a side_stack. protocol=tcp|udp and framing=dns:
+towards servers another protocol than the client's.`,
+    {
+      reload: 'new connections',
+      example: 'chainer both failover timeout_state=30s timeout_connect=5s',
+    },
+  ),
+  stack: later(
+    lines('NAME proxy=PROXY | NAME program="COMMAND" [options]', stackLine),
+    `What the bytes of a plug go through on their way: another proxy, or a program (run by /bin/sh). The program has the
+client's side at descriptor 0 and the server's at 1, and may say its verdict at descriptor 3.`,
+    { reload: 'new connections', example: 'stack scanner program="/usr/local/bin/scan --quick" direction=to_client' },
+  ),
+}

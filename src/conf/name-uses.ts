@@ -1,0 +1,62 @@
+import type { Config, NamedKind, NamedLine } from './config.ts'
+import type { Findings } from './findings.ts'
+import { nearest } from './nearest.ts'
+
+// Names of services, routers, chainers and the like: each defined once, and everything that is used is there.
+
+/** Names that need no line. */
+const builtIn: Partial<Record<NamedKind, readonly string[]>> = {
+  router: ['transparent', 'inband'],
+  chainer: ['connect'],
+}
+
+/** Lines by the kind of name they define. Lines that add to each other may repeat it. */
+const definitions = (config: Config): Record<NamedKind, readonly NamedLine[]> => ({
+  service: config.service,
+  router: config.router,
+  chainer: config.chainer,
+  stack: config.stack,
+  zone: [],
+  nat_policy: [],
+  detector: [],
+})
+
+/** Kinds whose lines of one name add up. */
+const adding: ReadonlySet<NamedKind> = new Set(['zone', 'nat_policy'])
+
+export const checkNames = (config: Config, findings: Findings): void => {
+  const defined = definitions(config)
+  const known = new Map<NamedKind, ReadonlyMap<string, string>>()
+  for (const [kind, lines] of Object.entries(defined) as [NamedKind, readonly NamedLine[]][]) {
+    known.set(kind, namesOf(kind, lines, findings))
+  }
+  const users: readonly NamedLine[] = [...Object.values(defined).flat(), ...config.listener, ...config.receiver]
+  for (const { uses } of users) {
+    for (const use of uses) {
+      const names = known.get(use.kind)
+      if (names === undefined || names.has(use.name.toLowerCase())) continue
+      const like = nearest(use.name, names.values())
+      findings.fatal(
+        use.at,
+        `there is no ${use.kind} '${use.name}'`,
+        like === null ? `define it: ${use.kind} ${use.name} ...` : `did you mean ${like}?`,
+      )
+    }
+  }
+}
+
+const namesOf = (kind: NamedKind, lines: readonly NamedLine[], findings: Findings): ReadonlyMap<string, string> => {
+  const names = new Map<string, string>()
+  for (const name of builtIn[kind] ?? []) names.set(name, name)
+  for (const line of lines) {
+    const key = line.name.toLowerCase()
+    if (!names.has(key)) {
+      names.set(key, line.name)
+    } else if (!adding.has(kind)) {
+      const first = lines.find(other => other.name.toLowerCase() === key)
+      const where = first === undefined || first === line ? 'is built in' : `is defined at line ${first.at.line}`
+      findings.fatal(line.at, `the ${kind} '${line.name}' ${where}`, 'take another name')
+    }
+  }
+  return names
+}
