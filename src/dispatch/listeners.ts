@@ -95,7 +95,7 @@ export class Listeners {
     return [...this.#held.values()].filter(({ options }) => {
       const next = binds.get(bindKey(options))
       // one that goes may be the port of all addresses, where now a few of them are wanted, or the other way round
-      return next === undefined ? fresh.has(options.bind.port) : difference(options.parameters, next) !== null
+      return next === undefined ? options.bind.port !== 0 && fresh.has(options.bind.port) : difference(options.parameters, next) !== null
     })
   }
 

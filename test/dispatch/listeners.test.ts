@@ -246,6 +246,14 @@ describe('a new configuration', () => {
     expect(comm.log.slice(2)).toEqual(['-10.0.0.1:80', '+0.0.0.0:80'])
   })
 
+  it('that fails keeps ports the kernel chose as well', () => {
+    const { comm, listeners } = set()
+    listeners.configure([on('10.0.0.1', 0, { name: 'any' })])
+    comm.taken.add('10.0.0.1:90')
+    expect(listeners.configure([on('10.0.0.1', 0, { name: 'other' }), on('10.0.0.1', 90)])).toHaveLength(1)
+    expect([...comm.open.keys()]).toEqual(['10.0.0.1:40000'])
+  })
+
   it('may change the way of a bind that two listeners share', () => {
     const { comm, started, listeners } = set()
     const pair = (parameters: ListenParameters) => [
