@@ -39,6 +39,17 @@ export {
   type RelayStats,
 } from './engine/engine.ts'
 export { CommError, errnoName } from './error.ts'
+export {
+  createExpectations,
+  type Expectation,
+  type Expectations,
+  type ExpectAnswer,
+  type ExpectHost,
+  type ExpectLimits,
+  type ExpectOptions,
+  type NotExpected,
+  usualExpectLimits,
+} from './expect.ts'
 export * from './nat-lookup/index.ts'
 export {
   type AddressRecord,

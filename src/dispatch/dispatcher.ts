@@ -155,7 +155,7 @@ export class Dispatcher {
     }
     this.counters.declined++
     this.#unclaimed(connection, bind)
-    connection.close('refused')
+    connection.resetClose('refused') // as if nobody listened there
   }
 }
 

@@ -10,7 +10,6 @@ import { Chain } from '../../src/dispatch/chain.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { FakeComm, FakeConnection, usual } from './kit.ts'
 import net from 'node:net'
-import { once } from 'node:events'
 
 const at = endpoint('10.0.0.1', 3129)
 const text = endpointText(at)
@@ -324,7 +323,7 @@ describe('over real sockets', () => {
         heard += chunk.toString()
       })
       socket.on('error', () => {}) // a refusal may come as a reset
-      await once(socket, 'close')
+      await new Promise(closed => socket.once('close', closed))
       return heard
     }
     expect(await said()).toBe('')

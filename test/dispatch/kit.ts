@@ -32,8 +32,8 @@ export class FakeComm implements Pick<Comm, 'listen'> {
   }
 
   /** Somebody connects. */
-  arrive(to: string, original: OriginalDestination = { kind: 'direct' }): FakeConnection {
-    const connection = new FakeConnection(original)
+  arrive(to: string, original: OriginalDestination = { kind: 'direct' }, ends: Partial<Ends> = {}): FakeConnection {
+    const connection = new FakeConnection(original, ends)
     const bind = this.open.get(to)
     if (bind === undefined) throw new Error(`nobody listens on ${to}`)
     bind.call(connection as unknown as Connection)
@@ -41,20 +41,27 @@ export class FakeComm implements Pick<Comm, 'listen'> {
   }
 }
 
+export interface Ends {
+  readonly peer: Endpoint
+  readonly local: Endpoint
+}
+
 /** The members dispatch and service look at. */
 export class FakeConnection {
   static last = 0
   readonly id = ++FakeConnection.last
-  readonly peer: Endpoint = endpoint('192.0.2.10', 51_234)
-  readonly local: Endpoint = endpoint('10.0.0.1', 3129)
+  readonly peer: Endpoint
+  readonly local: Endpoint
   readonly original: OriginalDestination
   bytesRead = 0
   bytesWritten = 0
   closedFor: CloseReason | null = null
   readonly #handlers: ((connection: Connection, why: CloseReason) => void)[] = []
 
-  constructor(original: OriginalDestination = { kind: 'direct' }) {
+  constructor(original: OriginalDestination = { kind: 'direct' }, ends: Partial<Ends> = {}) {
     this.original = original
+    this.peer = ends.peer ?? endpoint('192.0.2.10', 51_234)
+    this.local = ends.local ?? endpoint('10.0.0.1', 3129)
   }
 
   get closed(): boolean {
