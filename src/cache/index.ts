@@ -41,6 +41,7 @@ export { diskCounters, type DiskLimits, type DiskOptions, DiskStore } from './st
 export { prepareFolder } from './store/disk/folder.ts'
 export { type DiskOpened, openDisk } from './store/disk/open-disk.ts'
 export { memoryCounters, MemoryStore } from './store/memory.ts'
+export { removalPolicies, type RemovalPolicy } from './store/removal-policy.ts'
 export * from './store/store.ts'
 export { TieredStore, type TierRules } from './store/tiers.ts'
 export { addConditions, isConditional, type Validation, validationOf } from './validation.ts'

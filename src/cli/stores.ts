@@ -46,6 +46,7 @@ const diskOf = (dir: CacheDir, config: Config, clock: Clock, log: DebugLog): Dis
   const opened = openDisk({
     folder: dir.folder,
     limits: diskLimits(dir, config),
+    policy: config.cache_replacement_policy,
     clock,
     notice: text => log.limited(`store ${dir.folder}`, 'disk', 1, `WARNING: ${text}`),
   })

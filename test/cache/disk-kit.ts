@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { bytes, type Clock, systemClock } from '../../src/base/index.ts'
 import type { DiskLimits, DiskStore } from '../../src/cache/store/disk/disk-store.ts'
+import type { RemovalPolicy } from '../../src/cache/store/removal-policy.ts'
 import { openDisk } from '../../src/cache/store/disk/open-disk.ts'
 
 // Disk stores for tests: each in a folder of its own, all closed and taken away by `closeDisks`.
@@ -30,15 +31,17 @@ export interface DiskOfTest {
   readonly folder?: string
   readonly limits?: Partial<DiskLimits>
   readonly clock?: Clock
+  readonly policy?: RemovalPolicy
   /** Collects what the store says; without it, it must say nothing. */
   readonly said?: string[]
 }
 
-export const newDisk = ({ folder = newFolder(), limits = {}, clock = systemClock, said }: DiskOfTest = {}): DiskStore => {
+export const newDisk = ({ folder = newFolder(), limits = {}, clock = systemClock, policy = 'lru', said }: DiskOfTest = {}): DiskStore => {
   const opened = openDisk({
     folder,
     limits: diskLimits(limits),
     clock,
+    policy,
     notice: text => {
       if (said === undefined) throw new Error(`a store that is well said: ${text}`)
       said.push(text)

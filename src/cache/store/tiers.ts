@@ -46,7 +46,7 @@ export class TieredStore implements Store {
     this.memory = memory
     this.disk = disk
     this.rules = rules
-    disk.isHot = key => memory.peek(key) !== null
+    disk.usesAbove = key => memory.usesOf(key)
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {

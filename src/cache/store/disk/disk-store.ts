@@ -6,6 +6,7 @@ import type { ContentSource } from '../../content-source.ts'
 import type { CacheKey } from '../../key.ts'
 import { flag, StoredResponse } from '../../stored-response.ts'
 import { selects } from '../../vary.ts'
+import type { RemovalPolicy } from '../removal-policy.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from '../store.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { ContentFile, contentPath } from './content-file.ts'
@@ -24,7 +25,7 @@ import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './reco
 //   lookup ─► ledger ─► record, content │ ContentFile          a few microseconds; large content is read when delivered
 //   open ─► DiskWriter ─► storeSmall │ FileOutput … storeLarge
 //
-// Removal is in the order of use, in steps of a fraction of a millisecond: a few with each response stored when there is
+// Removal is in the order of the removal policy, in steps of a fraction of a millisecond: a few with each response stored when there is
 // no room left, and in the background from `high` down to `low` so that there usually is.
 
 export const diskCounters = {
@@ -54,6 +55,8 @@ export interface DiskOptions {
   readonly clock: Clock
   /** One line for the operator. */
   readonly notice: (text: string) => void
+  /** lru unless said otherwise. */
+  readonly policy?: RemovalPolicy
 }
 
 /** How the ledger is opened, the first time and after it was set aside. Throws what keeps it from being one. */
@@ -74,6 +77,9 @@ const settledMs = 60_000
 const syncsPerUpkeep = 32
 const syncPauseMs = 50
 const usedMax = 4096
+/** Uses written down in one transaction, and the time between two that do nothing else. */
+const usesPerStep = 32
+const notePauseMs = 5
 const openFilesMax = 64
 /** For the last bytes of what is complete, and then for making sure of files. */
 const closeMsMax = 3000
@@ -93,8 +99,8 @@ const reserveBytes = 1024 * 1024
 export class DiskStore implements Store {
   readonly name = 'disk'
   readonly counters = declareCounters(diskCounters)
-  /** Told by a tier above: its uses do not come here. Such a response is spared when its turn to go has come. */
-  isHot: (key: CacheKey) => boolean = () => false
+  /** Uses a tier above has seen, which do not come here; 0 = it does not have it. Else it is spared when its turn has come. */
+  usesAbove: (key: CacheKey) => number = () => 0
   readonly #folder: string
   readonly #clock: Clock
   readonly #notice: (text: string) => void
@@ -122,8 +128,8 @@ export class DiskStore implements Store {
   readonly #waiting = new Map<CacheKey, (() => void)[]>()
   /** Which response of the ledger an object in memory is. */
   readonly #serials = new WeakMap<StoredResponse, number>()
-  /** Used lately, and so old that this should be written down. */
-  readonly #used = new Set<CacheKey>()
+  /** Uses that are still to be written down; with lru those of what is so old that they matter. */
+  readonly #used = new Map<CacheKey, number>()
   /** Files removed within the present transaction, and files that are gone: their rows may go, too. */
   #doomed: number[] = []
   #unlinked: number[] = []
@@ -133,6 +139,7 @@ export class DiskStore implements Store {
   #spaceMaking: Timer | null = null
   #upkeep: Timer | null = null
   #shrinking: Timer | null = null
+  #noting: Timer | null = null
   #syncing = false
   #closed = false
 
@@ -190,7 +197,9 @@ export class DiskStore implements Store {
   }
 
   touch(key: CacheKey): void {
-    if (this.#used.size < usedMax) this.#used.add(key)
+    if (this.#used.size >= usedMax && !this.#used.has(key)) return
+    this.#used.set(key, (this.#used.get(key) ?? 0) + 1)
+    this.#planUpkeep()
   }
 
   /** The same response with its content in memory; null: it is gone, or cannot be read now. */
@@ -258,9 +267,10 @@ export class DiskStore implements Store {
     return stored
   }
 
-  /** In the older half of the order of use: a use of the others would not change what goes next. */
+  /** With lru, in the older half of the order of use: a use of the others would not change what goes next. */
   #isOld(id: number): boolean {
-    return this.#ledger !== null && id - this.#frontId < (this.#ledger.next - this.#frontId) / 2
+    const ledger = this.#ledger
+    return ledger !== null && (ledger.policy !== 'lru' || id - this.#frontId < (ledger.next - this.#frontId) / 2)
   }
 
   #contentFile(file: number, length: number, stored: () => StoredResponse | null): ContentFile {
@@ -392,7 +402,7 @@ export class DiskStore implements Store {
   ): boolean {
     const hashed = hashOf(stored.key)
     const kept = this.#change(ledger => {
-      this.#removeFitting(stored.key, hashed, request, before)
+      const uses = this.#removeFitting(stored.key, hashed, request, before)
       const serial = ledger.take()
       const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
       const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
@@ -400,7 +410,7 @@ export class DiskStore implements Store {
       const room = this.#limits.bytesMax - size + (file === null ? 0 : length)
       if (this.#taken > room) this.#removeOldest(room)
       if (this.#taken > room) return false
-      ledger.insert(serial, hashed, file, size, record, body)
+      ledger.insert(serial, hashed, file, size, uses + 1, record, body)
       if (file !== null) ledger.setFile(file, fileState.unsynced, this.#owner, this.#boot, this.#clock.wall())
       this.#serials.set(stored, serial)
       return true
@@ -412,21 +422,25 @@ export class DiskStore implements Store {
     return kept
   }
 
-  /** What the new one takes the place of, and what is too many. */
-  #removeFitting(key: CacheKey, hashed: number, request: FieldView, before: number): void {
+  /** What the new one takes the place of, and what is too many. Answers the uses of the former. */
+  #removeFitting(key: CacheKey, hashed: number, request: FieldView, before: number): number {
+    let uses = 0
     const others: { row: Row; date: number }[] = []
     for (const row of this.#ledger?.find(hashed) ?? none) {
       if (keyOfRecord(row.record) !== key) continue
       const record = decodeRecord(row.record)
-      if (record === null || (record.serial < before && selects(record.facts.selecting, request))) this.#removeRow(row)
-      else others.push({ row, date: record.facts.date })
+      if (record === null || (record.serial < before && selects(record.facts.selecting, request))) {
+        uses = Math.max(uses, row.uses)
+        this.#removeRow(row)
+      } else others.push({ row, date: record.facts.date })
     }
-    if (others.length < this.#limits.variantsMax) return
+    if (others.length < this.#limits.variantsMax) return uses
     others.sort((a, b) => a.date - b.date)
     for (const { row } of others.slice(0, others.length - this.#limits.variantsMax + 1)) {
       this.#removeRow(row)
       this.counters.variantsRemoved++
     }
+    return uses
   }
 
   /** The content of another response of ours, for this one, too: a second name of the same file. */
@@ -540,7 +554,9 @@ export class DiskStore implements Store {
     this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
     this.#shrinking?.cancel()
-    this.#change(() => 0, 0) // what is still to be noted
+    this.#noting?.cancel()
+    // what is still to be noted
+    for (let step = 0; step === 0 || (step < usedMax / usesPerStep && this.#used.size > 0); step++) this.#change(() => 0, 0)
     // what is not made sure of in time is believed all the same, unless the machine goes down in the next minute
     const enough = this.#clock.mono() + closeMsMax
     while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
@@ -576,6 +592,10 @@ export class DiskStore implements Store {
 
   #removeRow(row: Row): void {
     this.#ledger?.remove(row)
+    this.#removeFileOf(row)
+  }
+
+  #removeFileOf(row: Row): void {
     if (row.file === null) return
     this.#ledger?.setFile(row.file, fileState.doomed, this.#owner, this.#boot, this.#clock.wall())
     this.#doomed.push(row.file)
@@ -599,7 +619,7 @@ export class DiskStore implements Store {
     try {
       const answer = ledger.write(() => {
         for (const file of noted) ledger.forgetFile(file)
-        if (this.#used.size > 0) this.#renewUsed(ledger)
+        if (this.#used.size > 0) this.#noteUses(ledger)
         return work(ledger)
       })
       if (noted.length > 0) this.#unlinked = []
@@ -615,13 +635,16 @@ export class DiskStore implements Store {
     }
   }
 
-  #renewUsed(ledger: Ledger): void {
-    for (const key of this.#used) {
+  /** A few of them; the rest has its turn with the next change, or in the background. */
+  #noteUses(ledger: Ledger): void {
+    let left = usesPerStep
+    for (const [key, times] of this.#used) {
+      if (left-- === 0) return
+      this.#used.delete(key)
       for (const row of ledger.find(hashOf(key))) {
-        if (this.#isOld(row.id) && keyOfRecord(row.record) === key) ledger.renew(row)
+        if (this.#isOld(row.id) && keyOfRecord(row.record) === key) ledger.use(row, times)
       }
     }
-    this.#used.clear()
   }
 
   #unlink(file: number): void {
@@ -656,16 +679,27 @@ export class DiskStore implements Store {
     for (const row of ledger.front(stepRows)) {
       if (this.#taken <= downTo) break
       this.#frontId = row.id
-      if (spared < stepRows / 2 && this.isHot(keyOfRecord(row.record) as CacheKey)) {
-        ledger.renew(row)
+      if (spared < stepRows / 2 && this.#isSpared(ledger, row)) {
         spared++
         continue
       }
-      this.#removeRow(row)
+      ledger.makeRoom(row)
+      this.#removeFileOf(row)
       removed++
     }
     this.counters.removed += removed
     return removed
+  }
+
+  /** Used more often than the ledger knows: it gets the place it should have. */
+  #isSpared(ledger: Ledger, row: Row): boolean {
+    const key = keyOfRecord(row.record) as CacheKey // what was written as one
+    const here = this.#used.get(key) ?? 0
+    const above = this.usesAbove(key)
+    if (here === 0 && above === 0) return false
+    this.#used.delete(key)
+    ledger.use(row, Math.max(here + (above > 0 ? 1 : 0), above - row.uses))
+    return true
   }
 
   #sweepIfFull(): void {
@@ -695,9 +729,24 @@ export class DiskStore implements Store {
     const ledger = this.#ledger
     if (ledger === null || this.#closed) return
     if (this.#unlinked.length > 0 || this.#used.size > 0) this.#change(() => 0, 0)
+    this.#noteRest()
     this.#shrink()
     this.#keepReserve()
     if (!this.#syncing) void this.#syncSettled()
+  }
+
+  /** Uses nobody's change has taken along. */
+  #noteRest(): void {
+    if (this.#used.size === 0 || this.#closed || !this.#health.mayWrite || this.#noting !== null) return
+    this.#noting = this.#clock.after(
+      ms(notePauseMs),
+      () => {
+        this.#noting = null
+        this.#change(() => 0, 0)
+        this.#noteRest()
+      },
+      { unref: true },
+    )
   }
 
   /** Gives free pages of the index back to the file system, as long as there are many. */

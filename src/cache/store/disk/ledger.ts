@@ -1,15 +1,19 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { hash } from 'node:crypto'
+import { agedRank, type RemovalPolicy } from '../removal-policy.ts'
 import { recordFormat } from './record.ts'
 
 // The index of a disk store, and the content of small responses: one SQLite file, which several processes may share.
 // It is the only truth there is; nothing of it is kept in memory beyond one call but the sums of the last write.
 //
-//   response   a row each: its place in the order of use (lowest goes first), a hash of its key, its record, its content
-//              or the number of the file that holds it
+//   response   a row each: its place in the order of use, how often it was used, its rank (removal-policy.ts), a hash of
+//              its key, its record, its content or the number of the file that holds it
 //   file       files that are not simply in use: being written, not yet known to be on the platters, to be removed.
 //              A row is written before a file is made and before one is removed, so none is ever forgotten
-//   total      the sums, and the next number nobody has used
+//   total      the sums, the next number nobody has used, and the rank of the last response that was removed
+//
+// With lru the row's number is its place: the lowest goes first, and a use moves the row to the end. With the other
+// policies an index by rank is kept.
 //
 // Every change is one transaction of some dozen microseconds: a process that is killed has made all of it or nothing.
 // With the write-ahead log in mode NORMAL that holds for the machine, too; what was written in its last seconds is gone.
@@ -19,6 +23,9 @@ export interface Row {
   readonly file: number | null
   /** What it counts for in the sums. */
   readonly bytes: number
+  /** As far as they have been written down: with lru none but the first. */
+  readonly uses: number
+  readonly rank: number
   readonly record: Buffer
 }
 
@@ -54,15 +61,16 @@ const rowsMax = 64
 
 const schema = `
   CREATE TABLE response(
-    id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, file INTEGER, bytes INTEGER NOT NULL, record BLOB NOT NULL, body BLOB);
+    id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, file INTEGER, bytes INTEGER NOT NULL, uses INTEGER NOT NULL,
+    rank REAL NOT NULL, record BLOB NOT NULL, body BLOB);
   CREATE INDEX by_hash ON response(hash);
   CREATE TABLE file(
     id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, owner TEXT NOT NULL, boot TEXT NOT NULL,
     since INTEGER NOT NULL);
   CREATE TABLE total(
     one INTEGER PRIMARY KEY CHECK(one = 1), next INTEGER NOT NULL, count INTEGER NOT NULL, small INTEGER NOT NULL,
-    large INTEGER NOT NULL);
-  INSERT INTO total VALUES(1, 1, 0, 0, 0);
+    large INTEGER NOT NULL, age REAL NOT NULL, policy TEXT NOT NULL);
+  INSERT INTO total VALUES(1, 1, 0, 0, 0, 0, 'lru');
   PRAGMA user_version = ${recordFormat};
 `
 
@@ -84,6 +92,7 @@ export const hashOf = (key: string): number => {
 }
 
 export class Ledger {
+  readonly policy: RemovalPolicy
   readonly #db: DatabaseSync
   readonly #begin: StatementSync
   readonly #commit: StatementSync
@@ -93,6 +102,7 @@ export class Ledger {
   readonly #insert: StatementSync
   readonly #update: StatementSync
   readonly #move: StatementSync
+  readonly #raise: StatementSync
   readonly #remove: StatementSync
   readonly #front: StatementSync
   readonly #readTotal: StatementSync
@@ -106,11 +116,14 @@ export class Ledger {
   #count = 0
   #small = 0
   #large = 0
+  #age = 0
 
   /** Throws LedgerDamaged, or what SQLite says. */
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, policy: RemovalPolicy) {
+    this.policy = policy
     this.#db = db
     prepareFile(db)
+    prepareOrder(db, policy)
     const rows = (sql: string): StatementSync => {
       const statement = db.prepare(sql)
       statement.setReturnArrays(true)
@@ -119,15 +132,17 @@ export class Ledger {
     this.#begin = db.prepare('BEGIN IMMEDIATE')
     this.#commit = db.prepare('COMMIT')
     this.#rollback = db.prepare('ROLLBACK')
-    this.#find = rows(`SELECT id, file, bytes, record FROM response WHERE hash = ? LIMIT ${rowsMax}`)
-    this.#findWhole = rows(`SELECT id, file, bytes, record, body FROM response WHERE hash = ? LIMIT ${rowsMax}`)
-    this.#insert = db.prepare('INSERT INTO response VALUES(?, ?, ?, ?, ?, ?)')
+    this.#find = rows(`SELECT id, file, bytes, uses, rank, record FROM response WHERE hash = ? LIMIT ${rowsMax}`)
+    this.#findWhole = rows(`SELECT id, file, bytes, uses, rank, record, body FROM response WHERE hash = ? LIMIT ${rowsMax}`)
+    this.#insert = db.prepare('INSERT INTO response VALUES(?, ?, ?, ?, ?, ?, ?, ?)')
     this.#update = db.prepare('UPDATE response SET record = ?, bytes = ? WHERE id = ?')
     this.#move = db.prepare('UPDATE response SET id = ? WHERE id = ?')
+    this.#raise = db.prepare('UPDATE response SET uses = ?, rank = ? WHERE id = ?')
     this.#remove = db.prepare('DELETE FROM response WHERE id = ?')
-    this.#front = rows('SELECT id, file, bytes, record FROM response ORDER BY id LIMIT ?')
-    this.#readTotal = rows('SELECT next, count, small, large FROM total')
-    this.#writeTotal = db.prepare('UPDATE total SET next = ?, count = ?, small = ?, large = ?')
+    const order = policy === 'lru' ? 'id' : 'rank, id'
+    this.#front = rows(`SELECT id, file, bytes, uses, rank, record FROM response ORDER BY ${order} LIMIT ?`)
+    this.#readTotal = rows('SELECT next, count, small, large, age FROM total')
+    this.#writeTotal = db.prepare('UPDATE total SET next = ?, count = ?, small = ?, large = ?, age = ?')
     this.#newFile = db.prepare('INSERT INTO file(state, owner, boot, since) VALUES(?, ?, ?, ?)')
     this.#setFile = db.prepare('INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?)')
     this.#forgetFile = db.prepare('DELETE FROM file WHERE id = ?')
@@ -159,8 +174,8 @@ export class Ledger {
   }
 
   look(): void {
-    const row = this.#readTotal.get() as unknown as [number, number, number, number] // the columns of `total`
-    ;[this.#next, this.#count, this.#small, this.#large] = row
+    const row = this.#readTotal.get() as unknown as [number, number, number, number, number] // the columns of `total`
+    ;[this.#next, this.#count, this.#small, this.#large, this.#age] = row
   }
 
   /** All or nothing. What it throws has been undone. */
@@ -168,12 +183,10 @@ export class Ledger {
     this.#begin.run()
     try {
       this.look()
-      const before = [this.#next, this.#count, this.#small, this.#large] as const
+      const before = this.#totals()
       const answer = work()
-      const [next, count, small, large] = before
-      if (next !== this.#next || count !== this.#count || small !== this.#small || large !== this.#large) {
-        this.#writeTotal.run(this.#next, this.#count, this.#small, this.#large)
-      }
+      const totals = this.#totals()
+      if (totals.some((value, i) => value !== before[i])) this.#writeTotal.run(...totals)
       this.#commit.run()
       return answer
     } catch (error) {
@@ -187,6 +200,10 @@ export class Ledger {
     }
   }
 
+  #totals(): [number, number, number, number, number] {
+    return [this.#next, this.#count, this.#small, this.#large, this.#age]
+  }
+
   // ---- responses
 
   find(hashed: number): Row[] {
@@ -196,11 +213,11 @@ export class Ledger {
   findWhole(hashed: number): WholeRow[] {
     return this.#findWhole.all(hashed).map(row => {
       const cells = row as unknown as Cell[] // setReturnArrays
-      return { ...rowOf(row), body: cells[4] instanceof Uint8Array ? bufferOf(cells[4]) : null }
+      return { ...rowOf(row), body: cells[6] instanceof Uint8Array ? bufferOf(cells[6]) : null }
     })
   }
 
-  /** Those used longest ago. */
+  /** Those whose turn to go is next. */
   front(count: number): Row[] {
     return this.#front.all(count).map(row => rowOf(row))
   }
@@ -210,8 +227,9 @@ export class Ledger {
     return this.#next++
   }
 
-  insert(id: number, hashed: number, file: number | null, bytes: number, record: Buffer, body: Buffer | null): void {
-    this.#insert.run(id, hashed, file, bytes, record, body)
+  /** `uses`: with this one. */
+  insert(id: number, hashed: number, file: number | null, bytes: number, uses: number, record: Buffer, body: Buffer | null): void {
+    this.#insert.run(id, hashed, file, bytes, uses, this.#rankOf(uses, bytes), record, body)
     this.#sum(1, file, bytes)
   }
 
@@ -220,14 +238,25 @@ export class Ledger {
     if (bytes !== row.bytes) this.#sum(0, row.file, bytes - row.bytes)
   }
 
-  /** To the end of the order of use. */
-  renew(row: Row): void {
-    this.#move.run(this.take(), row.id)
+  /** It has been used so often since it was last told. */
+  use(row: Row, times: number): void {
+    if (this.policy === 'lru') this.#move.run(this.take(), row.id)
+    else this.#raise.run(row.uses + times, this.#rankOf(row.uses + times, row.bytes), row.id)
+  }
+
+  /** It leaves because there is no room: what comes from now on, or is used, starts from its rank. */
+  makeRoom(row: Row): void {
+    if (this.policy !== 'lru') this.#age = Math.max(this.#age, row.rank)
+    this.remove(row)
   }
 
   remove(row: Row): void {
     this.#remove.run(row.id)
     this.#sum(-1, row.file, -row.bytes)
+  }
+
+  #rankOf(uses: number, bytes: number): number {
+    return this.policy === 'lru' ? 0 : agedRank(this.policy, this.#age, uses, bytes)
   }
 
   #sum(count: number, file: number | null, bytes: number): void {
@@ -307,9 +336,25 @@ const prepareFile = (db: DatabaseSync): void => {
   if (version() !== recordFormat) throw new LedgerDamaged(`it is of format ${String(version())}, not ${recordFormat}`)
 }
 
+/** Ranks of two policies cannot be compared: what is there goes before what comes, or is used again. */
+const prepareOrder = (db: DatabaseSync, policy: RemovalPolicy): void => {
+  const ranked = db.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'by_rank'").get()?.['n'] === 1
+  const former = db.prepare('SELECT policy FROM total').get()?.['policy']
+  if (former === policy && ranked === (policy !== 'lru')) return
+  db.exec('BEGIN IMMEDIATE')
+  if (policy === 'lru') db.exec('DROP INDEX IF EXISTS by_rank')
+  else {
+    db.exec('CREATE INDEX IF NOT EXISTS by_rank ON response(rank)')
+    db.exec('UPDATE total SET age = max(age, coalesce((SELECT max(rank) FROM response), 0))')
+  }
+  db.prepare('UPDATE total SET policy = ?').run(policy)
+  db.exec('COMMIT')
+}
+
 const rowOf = (row: unknown): Row => {
-  const [id, file, bytes, record] = row as [number, number | null, number, Uint8Array] // the columns asked for
-  return { id, file, bytes, record: bufferOf(record) }
+  // the columns asked for
+  const [id, file, bytes, uses, rank, record] = row as [number, number | null, number, number, number, Uint8Array]
+  return { id, file, bytes, uses, rank, record: bufferOf(record) }
 }
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

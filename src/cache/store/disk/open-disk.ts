@@ -19,7 +19,7 @@ export const openDisk = (options: DiskOptions): DiskOpened => {
   const openLedger = (): Ledger => {
     const db = new sqlite.DatabaseSync(indexPath(folder))
     try {
-      return new Ledger(db)
+      return new Ledger(db, options.policy ?? 'lru')
     } catch (error) {
       db.close()
       throw error

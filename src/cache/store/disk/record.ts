@@ -10,9 +10,9 @@ import { normalValue, type Selecting } from '../../vary.ts'
 //
 //   crc32 of the rest │ numbers, 8 bytes each │ lengths, 4 bytes each │ key, uri, head, content type, etag, selecting
 //
-// Whoever changes the layout raises `recordFormat`: a store of another format is emptied.
+// Whoever changes the layout, or the ledger's tables, raises `recordFormat`: a store of another format is emptied.
 
-export const recordFormat = 1
+export const recordFormat = 2
 
 /** What the record says of the content, which lies elsewhere. */
 export interface ContentFacts {
