@@ -57,6 +57,13 @@ export interface ManagerWish {
   readonly post: boolean
 }
 
+export interface DoctorWish {
+  readonly interfaces: readonly string[]
+  /** Also what is well. */
+  readonly all: boolean
+  readonly json: boolean
+}
+
 export type Wish =
   | ({ readonly kind: 'serve' } & Common)
   | ({ readonly kind: 'parse' } & Common)
@@ -64,18 +71,20 @@ export type Wish =
   | ({ readonly kind: 'control'; readonly control: Control } & Common)
   | ({ readonly kind: 'rules' } & RulesWish & Common)
   | ({ readonly kind: 'manager' } & ManagerWish & Common)
+  | ({ readonly kind: 'doctor' } & DoctorWish & Common)
   | { readonly kind: 'lab'; readonly check: boolean }
   | { readonly kind: 'version' }
   | { readonly kind: 'help'; readonly topic: Command | null }
   | { readonly kind: 'wrong'; readonly message: string }
 
-export type Command = 'rules' | 'manager' | 'lab'
+export type Command = 'rules' | 'doctor' | 'manager' | 'lab'
 
 export const readArguments = (words: readonly string[]): Wish => {
   try {
     const [first = '', ...rest] = words
     if (first === 'rules') return readRules(rest)
     if (first === 'manager') return readManager(rest)
+    if (first === 'doctor') return readDoctor(rest)
     if (first === 'lab') return readLab(rest)
     return readSwitches(words)
   } catch (error) {
@@ -231,6 +240,25 @@ const readManager = (words: readonly string[]): Wish => {
   return { kind: 'manager', ...common, page, args, json: values.json === true, post: values.post === true }
 }
 
+// --- doctor ---
+
+const doctorOptions = {
+  ...commonOptions,
+  help: { type: 'boolean', short: 'h' },
+  interface: { type: 'string', short: 'i', multiple: true },
+  all: { type: 'boolean', short: 'a' },
+  json: { type: 'boolean' },
+} as const satisfies ParseArgsOptionsConfig
+
+const readDoctor = (words: readonly string[]): Wish => {
+  const { values } = parseArgs({ args: [...words], options: doctorOptions, allowPositionals: false, strict: true })
+  if (values.help) return { kind: 'help', topic: 'doctor' }
+  const common = readCommon(values, [])
+  if (typeof common === 'string') return wrong(common)
+  const interfaces = (values.interface ?? []).flatMap(text => text.split(','))
+  return { kind: 'doctor', ...common, interfaces, all: values.all === true, json: values.json === true }
+}
+
 // --- lab ---
 
 const labOptions = {
@@ -245,7 +273,7 @@ const readLab = (words: readonly string[]): Wish => {
 
 // --- words for people ---
 
-const commands: readonly Command[] = ['rules', 'manager', 'lab']
+const commands: readonly Command[] = ['rules', 'doctor', 'manager', 'lab']
 
 export const usage = (topic: Command | null): string => usages[topic ?? 'all']
 
@@ -253,6 +281,7 @@ const usages: Readonly<Record<Command | 'all', string>> = {
   all: `usage: glassquid [-N] [-f FILE] [-k COMMAND] [-d LEVEL] [-z] [-v] [-h]
        glassquid rules [nft|iptables] [options]    kernel rules for the conf's ports
        glassquid manager [PAGE] [name=value ...]   pages of the running proxy
+       glassquid doctor [options]                  what is wrong with this machine's interception, and its cure
        glassquid lab [--check]                     see it work: three machines, real traffic, no root
 
   -f FILE     the conf (${defaultConfFile})
@@ -286,6 +315,15 @@ menu of those there are.
 
   --json     the page as JSON
   --post     for pages that change something
+`,
+  doctor: `usage: glassquid doctor [-f FILE] [--interface NAME] [--all] [--json]
+
+Looks at capabilities, kernel settings, routing and packet filter rules, and says what is wrong, what it breaks and what
+repairs it. Changes nothing. Ends with 1 when something fatal was found.
+
+  --interface NAME   where clients come from (what the rules say, else all but lo)
+  --all              also what is well, and what does not concern this machine
+  --json             for programs
 `,
   lab: `usage: glassquid lab [--check]
 

@@ -23,6 +23,10 @@ const main = async (words: readonly string[]): Promise<number> => {
       const { showPage } = await import('./control.ts')
       return showPage(wish)
     }
+    case 'doctor': {
+      const { doctor } = await import('./doctor.ts')
+      return doctor(wish)
+    }
     case 'lab': {
       const { runLab } = await import('../intercept/index.ts')
       return runLab(wish)
