@@ -228,7 +228,7 @@ const play = async (row: Row, lab: Network): Promise<void> => {
   for (const one of examined.found) if (one.kind === 'bad') expect(one.repair, one.id).toMatch(/\w/)
 }
 
-describe.skipIf(noRules !== null)(`what the doctor finds when a gateway is broken by ${noRules ?? ''}`, () => {
+describe.skipIf(noRules !== null).concurrent(`what the doctor finds when a gateway is broken by ${noRules ?? ''}`, () => {
   it.each(rows)('$name', row => withLab(lab => play(row, lab)))
 
   it('capabilities that are missing', () =>
