@@ -28,10 +28,12 @@ export const startProxy = async (
   conf: string,
   engine: 'native' | 'node' | 'auto' = 'auto',
   clock: Clock = systemClock,
+  /** Who hears of each transaction instead of the list. */
+  heard: ((record: Outcome) => void) | null = null,
 ): Promise<RunningProxy> => {
   const records: Outcome[] = []
   const said: string[] = []
-  const machine = assemble(loadText(conf), { clock, log: keeping(said), engine, record: o => records.push(o) })
+  const machine = assemble(loadText(conf), { clock, log: keeping(said), engine, record: heard ?? (o => void records.push(o)) })
   return {
     machine,
     port(name) {
