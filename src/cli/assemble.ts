@@ -141,6 +141,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       former.close()
       resolveAclHosts(next, resolver, log)
       stores.reload(next.config)
+      deps.store = stores.store
       collapse.on = next.config.collapsed_forwarding
       pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)

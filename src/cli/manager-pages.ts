@@ -77,7 +77,10 @@ const storeDirPage = (stores: Stores): Page<readonly StoreDir[]> => ({
   effect: 'shows',
   answer: () => ({
     ok: true,
-    value: [stores.memory, ...(stores.disk === null ? [] : [stores.disk])].map(store => ({ name: store.name, ...tierOf(store) })),
+    value: [
+      { name: stores.memory.name, ...tierOf(stores.memory) },
+      ...(stores.disk?.dirs ?? []).map(dir => ({ name: dir.folder, ...tierOf(dir) })),
+    ],
   }),
   text: storeDirText,
 })

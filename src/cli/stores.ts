@@ -1,44 +1,108 @@
 import { bytes, type Clock } from '../base/index.ts'
-import { type DiskLimits, type DiskStore, MemoryStore, openDisk, type Store, type StoreLimits, TieredStore, type TierRules } from '../cache/index.ts'
+import {
+  type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type Store, type StoreLimits, TieredStore, type TierRules,
+} from '../cache/index.ts'
 import type { CacheDir, Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 
-// Where responses are kept, from the conf: memory, and under it the disk if a cache_dir is named. A disk that cannot be
-// used costs its responses, not the start.
+// Where responses are kept, from the conf: memory, and under it the disk if a cache_dir is named. A folder that cannot be
+// used costs its responses, not the start, and is tried again at the next reload.
 
 /** A cache_dir that must not be touched. */
 export class CacheDirRefused extends Error {}
 
 export interface Stores {
+  /** Another one after a reload that names the first cache_dir. */
   readonly store: Store
   readonly memory: MemoryStore
-  readonly disk: DiskStore | null
+  readonly disk: Disks | null
   reload(config: Config): void
   close(): Promise<void>
 }
 
 /** Throws CacheDirRefused. */
-export const openStores = (config: Config, clock: Clock, log: DebugLog): Stores => {
-  const memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy)
-  const dir = config.cache_dir[0]
-  const disk = dir === undefined ? null : diskOf(dir, config, clock, log)
-  const tiers = disk === null ? null : new TieredStore(memory, disk, tierRules(config))
-  return {
-    store: tiers ?? memory,
-    memory,
-    disk,
-    reload(next) {
-      memory.resize(memoryLimits(next))
-      memory.usePolicy(next.memory_replacement_policy)
-      const later = next.cache_dir[0]
-      if (later?.folder !== dir?.folder) {
-        log.warning('disk', `cache_dir ${later?.folder ?? 'none'} counts after a restart; until then it is ${dir?.folder ?? 'none'}`)
-      } else if (tiers !== null && later !== undefined) {
-        tiers.disk.resize(diskLimits(later, next))
-        tiers.rules = tierRules(next)
+export const openStores = (config: Config, clock: Clock, log: DebugLog): Stores => new OpenStores(config, clock, log)
+
+class OpenStores implements Stores {
+  readonly memory: MemoryStore
+  #tiers: TieredStore<Disks> | null = null
+  readonly #clock: Clock
+  readonly #log: DebugLog
+  /** By folder, as the conf names it. */
+  #open = new Map<string, DiskStore>()
+  /** Of folders the conf does not name any more. */
+  readonly #closing = new Map<string, Promise<void>>()
+
+  constructor(config: Config, clock: Clock, log: DebugLog) {
+    this.#clock = clock
+    this.#log = log
+    this.memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy)
+    try {
+      this.#useDirs(config, dir => this.#opened(dir, config))
+    } catch (error) {
+      void this.close()
+      throw error
+    }
+  }
+
+  get store(): Store {
+    return this.#tiers ?? this.memory
+  }
+
+  get disk(): Disks | null {
+    return this.#tiers?.disk ?? null
+  }
+
+  reload(config: Config): void {
+    this.memory.resize(memoryLimits(config))
+    this.memory.usePolicy(config.memory_replacement_policy)
+    this.#useDirs(config, dir => {
+      try {
+        return this.#opened(dir, config)
+      } catch (error) {
+        if (!(error instanceof CacheDirRefused)) throw error
+        this.#log.error('disk', `${error.message}; it is not used`)
+        return null
       }
-    },
-    close: async () => disk?.close(),
+    })
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...[...this.#open.values()].map(store => store.close()), ...this.#closing.values()])
+  }
+
+  #useDirs(config: Config, open: (dir: CacheDir) => DiskStore | null): void {
+    const former = this.#open
+    this.#open = new Map()
+    for (const dir of config.cache_dir) {
+      if (this.#open.has(dir.folder)) continue // named twice; lint says so
+      const known = former.get(dir.folder)
+      known?.resize(diskLimits(dir, config))
+      const store = known ?? open(dir)
+      if (store !== null) this.#open.set(dir.folder, store)
+    }
+    const dirs = [...this.#open.values()]
+    if (this.#tiers !== null) {
+      this.#tiers.disk.use(dirs)
+      this.#tiers.disk.choice = config.store_dir_select_algorithm
+      this.#tiers.rules = tierRules(config)
+    } else if (dirs.length > 0) {
+      this.#tiers = new TieredStore(this.memory, new Disks(dirs, config.store_dir_select_algorithm), tierRules(config))
+    }
+    for (const [folder, store] of former) if (!this.#open.has(folder)) this.#letGo(folder, store)
+  }
+
+  #letGo(folder: string, store: DiskStore): void {
+    this.#log.write('disk', 1, `cache_dir ${folder} is not used any more; what is there stays`)
+    this.#closing.set(folder, store.close().then(() => void this.#closing.delete(folder)))
+  }
+
+  #opened(dir: CacheDir, config: Config): DiskStore | null {
+    if (this.#closing.has(dir.folder)) {
+      this.#log.error('disk', `cache_dir ${dir.folder} is just being closed; it is used from the next reload on`)
+      return null
+    }
+    return diskOf(dir, config, this.#clock, this.#log)
   }
 }
 
@@ -56,7 +120,7 @@ const diskOf = (dir: CacheDir, config: Config, clock: Clock, log: DebugLog): Dis
     return opened.store
   }
   if (opened.reason === 'foreign') throw new CacheDirRefused(`cache_dir: ${opened.message}`)
-  log.error('disk', `cache_dir ${opened.message}; responses are kept in memory only`)
+  log.error('disk', `cache_dir ${opened.message}; it is not used`)
   return null
 }
 

@@ -146,9 +146,11 @@ const patterns = (config: Config, findings: Findings): void => {
 }
 
 const folders = (config: Config, findings: Findings): void => {
-  const second = config.cache_dir[1]
-  if (second === undefined) return
-  findings.warning(second.at, 'only the first cache_dir is used yet', 'give the first one the size of all')
+  const named = new Set<string>()
+  for (const { folder, at } of config.cache_dir) {
+    if (named.has(folder)) findings.warning(at, `cache_dir ${folder} is named twice; the first line counts`)
+    named.add(folder)
+  }
 }
 
 const matchesAll = /^(\.|\.\*|\^|\^\.\*)$/

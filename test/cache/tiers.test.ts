@@ -1,6 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { bytes } from '../../src/base/index.ts'
-import { cacheKey, MemoryStore, StoredResponse, TieredStore, type TierRules } from '../../src/cache/index.ts'
+import { cacheKey, type DiskStore, MemoryStore, StoredResponse, TieredStore, type TierRules } from '../../src/cache/index.ts'
 import { contentOf, write } from '../contract/store.ts'
 import { closeDisk, closeDisks, newDisk, newFolder } from './disk-kit.ts'
 import { type Case, exchangeOf, fieldsOf, storedOf } from './kit.ts'
@@ -28,14 +28,14 @@ const renewed = (stored: StoredResponse): StoredResponse =>
 
 const memoryMax = 100_000
 
-const newTiers = (folder = newFolder(), rules?: TierRules): TieredStore =>
+const newTiers = (folder = newFolder(), rules?: TierRules): TieredStore<DiskStore> =>
   new TieredStore(
     new MemoryStore({ bytesMax: bytes(1_000_000), objectBytesMax: bytes(memoryMax), variantsMax: 4 }),
     newDisk({ folder, limits: { bytesMax: bytes(8_000_000), objectBytesMax: bytes(3_000_000) } }),
     rules,
   )
 
-const restarted = async (tiers: TieredStore, folder: string): Promise<TieredStore> => {
+const restarted = async (tiers: TieredStore<DiskStore>, folder: string): Promise<TieredStore<DiskStore>> => {
   await closeDisk(tiers.disk)
   return newTiers(folder)
 }

@@ -2,6 +2,7 @@ import { type Bytes, bytes, type FieldView } from '../../base/index.ts'
 import type { CacheKey } from '../key.ts'
 import type { StoredResponse } from '../stored-response.ts'
 import type { DiskStore } from './disk/disk-store.ts'
+import type { Disks } from './disk/disks.ts'
 import type { MemoryStore } from './memory.ts'
 import type { Opened, Store, StoreLimits, Variants } from './store.ts'
 import { TieredWriter } from './tiered-writer.ts'
@@ -35,14 +36,14 @@ interface Rising {
   outdated: boolean
 }
 
-export class TieredStore implements Store {
+export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> implements Store {
   readonly name = 'tiers'
   readonly memory: MemoryStore
-  readonly disk: DiskStore
+  readonly disk: Disk
   rules: TierRules
   readonly #rising = new Map<CacheKey, Rising>()
 
-  constructor(memory: MemoryStore, disk: DiskStore, rules: TierRules = { fetched: true, risen: true }) {
+  constructor(memory: MemoryStore, disk: Disk, rules: TierRules = { fetched: true, risen: true }) {
     this.memory = memory
     this.disk = disk
     this.rules = rules

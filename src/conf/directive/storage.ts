@@ -57,12 +57,18 @@ What fits memory is in both; what is read from disk often rises into memory. Wha
 disk, a response is there whole or not at all: a damaged index is set aside with a line in cache.log, and while the disk
 is full or fails nothing is written to it and everything else goes on.
 
-Sizes can be changed by a reload, another directory counts after a restart. Of several directories the first is used.`,
-    { example: 'cache_dir ufs /var/cache/glassquid 10000', reload: 'restart' },
+Several lines are several directories, on disks of their own or with bounds of their own; where a response goes says
+store_dir_select_algorithm. One that fails, or cannot be opened, does not disturb the others. A reload changes sizes, opens
+what is new and closes what is not named any more; what lies there stays, and is found again when it is named again.`,
+    { example: 'cache_dir ufs /var/cache/glassquid 10000' },
   ),
-  store_dir_select_algorithm: later(choice(['least-load', 'round-robin']), 'Which cache_dir takes a response.', {
-    default: 'least-load',
-  }),
+  store_dir_select_algorithm: works(
+    choice(['least-load', 'round-robin']),
+    `Which cache_dir takes a response, of those whose bounds it keeps to and that are well: the one with the largest share of
+its room free, or one after the other. What is too large for memory and does not say its length beforehand goes where
+max-size= allows it while it grows.`,
+    { default: 'least-load' },
+  ),
   cache_swap_low: works(percent(), 'Removal from a cache_dir that is nearly full stops at this share of its size.', {
     default: '90',
   }),

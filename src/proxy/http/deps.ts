@@ -11,7 +11,8 @@ export interface HttpDeps {
   readonly deadlines: Deadlines
   /** The present policy; replaced as a whole by a reload. */
   readonly policy: { current: HttpPolicy }
-  readonly store: Store
+  /** Replaced by a reload that names the first cache_dir. */
+  store: Store
   readonly collapse: Collapse
   /** stale-while-revalidate. */
   readonly validationsBehind: ValidationsBehind

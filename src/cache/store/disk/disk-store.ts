@@ -9,7 +9,7 @@ import { selects } from '../../vary.ts'
 import type { RemovalPolicy } from '../removal-policy.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from '../store.ts'
 import { Checkpoints } from './checkpoints.ts'
-import { ContentFile, contentPath } from './content-file.ts'
+import { ContentFile, contentFolder, contentPath } from './content-file.ts'
 import { type DiskRoom, DiskWriter } from './disk-writer.ts'
 import { FileOutput, type OutputOwner } from './file-output.ts'
 import { dropContents, indexPath, messageOf, ownerLives, setAside } from './folder.ts'
@@ -184,6 +184,15 @@ export class DiskStore implements Store {
     return this.#ledger?.count ?? 0
   }
 
+  get folder(): string {
+    return this.#folder
+  }
+
+  /** The share of its room that is taken. */
+  get load(): number {
+    return this.#taken / Math.max(1, this.#limits.bytesMax)
+  }
+
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
     return this.#finishing.size > 0 && this.#finishing.has(key)
       ? this.#afterFinishing(key).then(() => this.#load(key, true))
@@ -220,6 +229,15 @@ export class DiskStore implements Store {
     const serial = this.#serials.get(stored)
     if (serial !== undefined) this.#serials.set(risen, serial)
     return risen
+  }
+
+  /** Whether it is one of those this store has handed out or taken in. */
+  holds(stored: StoredResponse): boolean {
+    return this.#serials.has(stored)
+  }
+
+  owns(content: ContentFile): boolean {
+    return content.path.startsWith(`${contentFolder(this.#folder)}/`)
   }
 
   /** Whether something is stored under the key. */
@@ -296,7 +314,7 @@ export class DiskStore implements Store {
   // ---- what comes in
 
   open(response: StoredResponse, request: FieldView): Opened {
-    const refusal = this.#refusalOf(response)
+    const refusal = this.refusalOf(response)
     if (refusal !== null) {
       this.counters.refused++
       return { ok: false, reason: refusal }
@@ -305,7 +323,7 @@ export class DiskStore implements Store {
   }
 
   put(response: StoredResponse, request: FieldView): boolean {
-    if (this.#refusalOf(response) !== null) {
+    if (this.refusalOf(response) !== null) {
       this.counters.refused++
       return false
     }
@@ -316,23 +334,25 @@ export class DiskStore implements Store {
   }
 
   #newWriter(response: StoredResponse, request: FieldView): DiskWriter {
-    const writer = new DiskWriter(response, request, this.#objectBytesMax, this.#room)
+    const writer = new DiskWriter(response, request, this.objectBytesMax, this.#room)
     const others = this.#writers.get(response.key)
     if (others === undefined) this.#writers.set(response.key, new Set([writer]))
     else others.add(writer)
     return writer
   }
 
-  get #objectBytesMax(): number {
+  /** Larger ones it does not take. */
+  get objectBytesMax(): number {
     return Math.min(this.#limits.objectBytesMax, Math.floor(this.#limits.bytesMax / 2))
   }
 
-  #refusalOf(response: StoredResponse): StoreRefusal | null {
+  /** Why it would not take this one; null: it would try. */
+  refusalOf(response: StoredResponse): StoreRefusal | null {
     if (this.#limits.bytesMax <= 0) return 'switched-off'
     if (this.#ledger === null || this.#closed || !this.#health.mayWrite) return 'disk-failed'
     const expected = response.has(flag.headOnly) ? 0 : response.contentLength
     if (expected >= 0 && expected < this.#limits.objectBytesMin) return 'too-small'
-    if (expected > this.#objectBytesMax) return 'too-large'
+    if (expected > this.objectBytesMax) return 'too-large'
     if (this.#checkpoints.behind) return 'busy'
     return this.#writing + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
   }
@@ -501,6 +521,14 @@ export class DiskStore implements Store {
       this.#removeRow(found.row)
       return true
     }, false)
+  }
+
+  /** Another folder has what takes the place of this. */
+  supersede(key: CacheKey, request: FieldView): void {
+    this.#supersede(key, request)
+    const hashed = hashOf(key)
+    if (this.#rowsOf(key, hashed).length === 0) return
+    this.#change(() => this.#removeFitting(key, hashed, request, Number.MAX_SAFE_INTEGER), 0)
   }
 
   invalidate(key: CacheKey): number {
