@@ -2,6 +2,7 @@ import type net from 'node:net'
 import { native } from '../native/index.ts'
 import { type Clock, Deadlines, type Endpoint } from '../src/base/index.ts'
 import type { Connection } from './connection.ts'
+import type { ReceiveOptions } from './datagram/receive-options.ts'
 import { type CommCounters, commCounters } from './counters.ts'
 import type {
   Attempt,
@@ -51,6 +52,10 @@ export interface Comm {
   readonly budget: FdBudget
   /** Throws CommError. */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener
+  /**
+   * Datagrams: each new (client, original destination) is told as a connection with protocol udp. Throws CommError.
+   */
+  receive(options: ReceiveOptions, onFlow: (connection: Connection) => void): Listener
   /** Rejects with CommError; ETIMEDOUT after `timeoutMs`, ECANCELED when `signal` aborts. */
   connect(options: ConnectOptions, timeoutMs: number, signal?: AbortSignal): Promise<Connection>
   /** The same without a promise: `done` comes once and never inside this call, or not at all after cancel. */
@@ -60,7 +65,7 @@ export interface Comm {
   /** Takes both connections over and moves bytes until both have ended. Their readers hear nothing more. */
   relay(a: Connection, b: Connection, options: RelayOptions): Relay
   /** Whether an endpoint is one of our listeners at an address of this machine. */
-  isOwnEndpoint(e: Endpoint): boolean
+  isOwnEndpoint(e: Endpoint, protocol?: 'tcp' | 'udp'): boolean
   /** Whether a connection with these ends is one that we made: a rule has brought it back to us. */
   isOwnConnection(from: Endpoint, to: Endpoint): boolean
   readonly fdTable: () => readonly FdEntry[]
@@ -85,6 +90,7 @@ export const createComm = (options: CommOptions): Comm => {
     deadlines,
     budget,
     ownEndpoints: new OwnEndpoints(clock),
+    ownReceivers: new OwnEndpoints(clock),
     counters,
     nextId: () => ++lastId,
     failed(error, where) {
@@ -114,6 +120,10 @@ export const createComm = (options: CommOptions): Comm => {
       if (doubt !== '') warn(doubt)
       return listener
     },
+    receive(wanted, onFlow) {
+      if (closed) throw commError('ECANCELED', 'listen', { doing: 'listen', endpoint: wanted.endpoint })
+      return engine.receive(wanted, onFlow)
+    },
     connect: (wanted, timeoutMs, signal) =>
       closed ? Promise.reject(canceled(wanted)) : connect(engine, ownConnections, wanted, timeoutMs, signal),
     dial(wanted, timeoutMs, done) {
@@ -127,7 +137,7 @@ export const createComm = (options: CommOptions): Comm => {
       return { cancel() {} }
     },
     relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
-    isOwnEndpoint: host.ownEndpoints.isOwn,
+    isOwnEndpoint: (e, protocol) => (protocol === 'udp' ? host.ownReceivers : host.ownEndpoints).isOwn(e),
     isOwnConnection: (from, to) => ownConnections.has(from, to),
     fdTable: () => engine.fdTable(),
     get descriptors() {

@@ -1,7 +1,8 @@
 import type { Endpoint } from '../src/base/index.ts'
 import type { OriginalDestination } from './nat-lookup/original-destination.ts'
 
-// A TCP connection as the rest of the program sees it, whichever engine carries it.
+// A TCP connection, or one client's datagrams to one destination (see datagram/connection.ts for the differences), as the
+// rest of the program sees it, whichever engine carries it.
 //
 //   reader.onData ◄── engine ◄── kernel          bytes of a whole loop turn arrive in one batch over a shared slab;
 //   write(a, b, c) ──► engine ──► kernel          what is written during the batch leaves at its end in one call
@@ -44,6 +45,8 @@ export interface ConnectionReader {
 export interface Connection {
   /** Serial number, never reused in this process. */
   readonly id: number
+  /** udp: every onData and every write is one datagram. */
+  readonly protocol: 'tcp' | 'udp'
   /** The descriptor; -1 once closed, and where the engine has none to show. */
   readonly fd: number
   readonly peer: Endpoint

@@ -29,6 +29,19 @@ const table = {
   bytesWritten: { doc: 'bytes given to connections to write, relays not counted' },
   batches: { doc: 'turns in which the native engine had something to deliver' },
   partialWrites: { doc: 'writes the kernel did not take whole; the rest waited in our memory' },
+  datagramsReceived: { doc: 'UDP datagrams of clients' },
+  datagramsSent: { doc: 'UDP datagrams given to the kernel' },
+  datagramsDropped: {
+    doc: 'UDP datagrams dropped: no flow might be opened for them, too many waited, or the kernel had no room',
+    whenItGrows: 'look at flowsRefused; else raise rcvbuf or net.core.wmem_max, or a firewall refuses them',
+  },
+  flows: { doc: 'UDP flows opened' },
+  flowsIdle: { doc: 'UDP flows ended because they were quiet' },
+  flowsRefused: {
+    doc: 'UDP datagrams that would have opened a flow beyond flows_max, flows_per_client or the descriptors',
+    whenItGrows: 'somebody floods with invented addresses, or the limits are too low',
+  },
+  flowsPushedOut: { doc: 'UDP flows without an answer that gave way to newer ones', whenItGrows: 'as for flowsRefused' },
   relays: { doc: 'pairs of connections relayed without looking at the bytes' },
   relayBytes: { doc: 'bytes moved by finished relays' },
 } as const

@@ -19,7 +19,8 @@ export class OwnConnections {
 
   /** Wraps what is to be told of a connect. */
   watching(options: ConnectOptions, done: ConnectDone): ConnectDone {
-    if ((options.flags & COMM_TPROXY_REM) !== 0) return done
+    // a datagram that comes back to us opens a flow to our own receiver's address, which is known by that
+    if ((options.flags & COMM_TPROXY_REM) !== 0 || options.protocol === 'udp') return done
     return (error, connection) => {
       if (connection !== null) {
         this.#open.add(ends(connection.local, connection.peer))

@@ -83,8 +83,9 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
     this.#other(connection).resumeRead()
   }
 
-  onClose(_connection: Connection, why: CloseReason): void {
-    this.#end(why === 'peer-reset' ? 'reset' : why === 'read-error' || why === 'write-error' ? 'error' : 'stopped')
+  onClose(connection: Connection, why: CloseReason): void {
+    const quiet = why === 'timeout' && connection.protocol === 'udp' // flows have a time of their own
+    this.#end(why === 'peer-reset' ? 'reset' : quiet ? 'idle' : why === 'read-error' || why === 'write-error' ? 'error' : 'stopped')
     if (++this.#closed < 2) return
     this.#host.deadlines.forget(this)
     this.#host.counters.relayBytes += this.bytesToA + this.bytesToB

@@ -12,7 +12,7 @@
 namespace glassquid {
 
 // Raised together with `revision` in index.ts whenever what the two sides agree on changes.
-constexpr int32_t kRevision = 1;
+constexpr int32_t kRevision = 2;
 
 struct Instance {
   std::vector<std::unique_ptr<Engine>> engines;
@@ -95,8 +95,9 @@ void Engine::dispose() {
   }
   if (epoll >= 0) ::close(epoll);
   epoll = -1;
+  drop_datagrams();
   if (!instance->leaving) {  // a leaving environment drops its references itself
-    for (napi_ref* held : {&memory, &references, &on_batch, &on_flushed}) {
+    for (napi_ref* held : {&memory, &references, &on_batch, &on_flushed, &datagram_memory}) {
       if (*held != nullptr) napi_delete_reference(env, *held);
       *held = nullptr;
     }
@@ -162,6 +163,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
   export_socket(env, object, engine);
   export_output(env, object, engine);
   export_relay(env, object, engine);
+  export_datagram(env, object, engine);
   return object;
 }
 

@@ -28,8 +28,9 @@ namespace glassquid {
 
 struct Instance;
 struct Relay;
+struct Datagrams;
 
-enum class Kind : uint8_t { none, listener, stream, connecting, plain, relayed };
+enum class Kind : uint8_t { none, listener, stream, connecting, plain, relayed, receiver, peer };
 
 constexpr uint8_t kReadable = 1;
 constexpr uint8_t kWritable = 2;
@@ -42,7 +43,7 @@ struct Slot {
   bool blocked = false;
   // JavaScript holds a rest for it.
   bool waiting = false;
-  // Listener: kAskOriginal | kAskLocal. Relayed: which side.
+  // Listener: kAskOriginal | kAskLocal. Relayed: which side. Receiver: kTellDrained.
   uint8_t flags = 0;
   // Tells a late event for a closed descriptor from one for its successor with the same number.
   uint32_t generation = 0;
@@ -51,6 +52,7 @@ struct Slot {
 
 constexpr uint8_t kAskOriginal = 1;
 constexpr uint8_t kAskLocal = 2;
+constexpr uint8_t kTellDrained = 1;
 
 // Records, four integers each: kind, fd, a, b.
 namespace record {
@@ -63,6 +65,9 @@ constexpr int32_t accept_error = 6; // fd: listener, a: errno
 constexpr int32_t connected = 7;    // a: errno or 0, b: offset of our address in the slab
 constexpr int32_t ready = 8;        // a: kReadable | kWritable
 constexpr int32_t relayed = 9;      // fd: relay id, a: errno or 0
+constexpr int32_t datagram = 10;    // a, b: start and end in the datagram slab
+constexpr int32_t datagram_error = 11;  // a: errno
+constexpr int32_t drained = 12;     // a receiver has been read empty
 }  // namespace record
 
 // What accept writes to the slab: peer, local and original as sockaddr, then what SO_ORIGINAL_DST answered (the
@@ -70,11 +75,23 @@ constexpr int32_t relayed = 9;      // fd: relay id, a: errno or 0
 constexpr size_t kAddress = 28;
 constexpr size_t kAcceptBytes = 3 * kAddress + 4;
 
+// One datagram's place: its head (see datagram.cc) and as much as UDP can carry. An odd number of cache lines, so that
+// the beginnings of the slots do not compete for the same ones.
+constexpr size_t kDatagramSlots = 64;
+constexpr size_t kDatagramHead = 64;
+constexpr size_t kDatagramSlot = kDatagramHead + 65536;
+constexpr size_t kDatagramControl = 64;
+constexpr size_t kAddressBlock = kAddress + 20;
+
 // Commands, four integers each: op, fd, x, y.
 namespace command {
 constexpr int32_t slab = 1;      // x: offset in the output slab, y: length
 constexpr int32_t reference = 2; // x: index in refs, y: length
 constexpr int32_t shutdown = 3;
+constexpr int32_t datagram = 4;     // x, y as for slab: one datagram
+constexpr int32_t datagram_in = 5;  // x: offset in the datagram slab, y: length
+constexpr int32_t datagram_to = 6;  // x: offset of an address block in the output slab; the next command is the datagram
+constexpr bool is_datagram(int32_t op) { return op >= datagram && op <= datagram_to; }
 }  // namespace command
 
 // The shared control block.
@@ -119,6 +136,11 @@ struct Engine {
   napi_ref on_batch = nullptr;
   napi_ref on_flushed = nullptr;
 
+  Datagrams* datagrams = nullptr;  // what recvmmsg needs; with the first datagram socket
+  Bytes datagram_slab;
+  size_t datagrams_used = 0;
+  napi_ref datagram_memory = nullptr;
+
   std::vector<Relay*> relays;  // index = relay id
   std::vector<int> free_relays;
   std::vector<int> free_pipes;  // read end, write end, read end ...
@@ -157,6 +179,12 @@ struct Engine {
   void relax_drained();
   void call(napi_ref function, int32_t count);
 
+  // -- datagrams (datagram.cc)
+  bool use_datagram_slab(Bytes slab_memory);
+  void drop_datagrams();
+  void receive_datagrams(int fd, Slot& slot, uint32_t events);
+  int32_t send_datagrams(int32_t from, int32_t count, int32_t* dropped, int32_t* error);
+
   // -- relays (relay.cc)
   void pump(const Slot& at, uint32_t events);
   void end_relay(int id, int error, bool reset);
@@ -172,6 +200,7 @@ void export_turn(napi_env env, napi_value object, Engine* engine);
 void export_socket(napi_env env, napi_value object, Engine* engine);
 void export_output(napi_env env, napi_value object, Engine* engine);
 void export_relay(napi_env env, napi_value object, Engine* engine);
+void export_datagram(napi_env env, napi_value object, Engine* engine);
 // Functions that need no engine.
 void export_kernel(napi_env env, napi_value object);
 

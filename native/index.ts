@@ -59,6 +59,30 @@ export interface NativeEngine {
     device: string | null,
     target: Uint8Array,
   ): number
+  /** Before the first of the two below: `slab` has datagramSlots × datagramSlotBytes bytes. */
+  useDatagrams(slab: Uint8Array): number
+  receive(
+    family: number,
+    flags: number,
+    bindTo: Uint8Array | null,
+    mark: number,
+    tos: number,
+    device: string | null,
+    bufferBytes: number,
+    mask: number,
+  ): number
+  peer(
+    family: number,
+    flags: number,
+    bindTo: Uint8Array | null,
+    mark: number,
+    tos: number,
+    device: string | null,
+    target: Uint8Array,
+    local: Uint8Array,
+  ): number
+  tellDrained(fd: number): number
+  hashAddresses(both: Uint8Array): number
   interest(fd: number, mask: number): number
   adopt(fd: number): number
   select(fd: number, mask: number): number
@@ -85,9 +109,12 @@ export const record = {
   connected: 7,
   ready: 8,
   relayed: 9,
+  datagram: 10,
+  datagramError: 11,
+  drained: 12,
 } as const
 
-export const command = { slab: 1, reference: 2, shutdown: 3 } as const
+export const command = { slab: 1, reference: 2, shutdown: 3, datagram: 4, datagramIn: 5, datagramTo: 6 } as const
 /** Indexes of the control block. */
 export const control = { inTurn: 0, commands: 1, references: 2, wantsFlushed: 3, acceptable: 4, size: 8 } as const
 export const readable = 1
@@ -96,6 +123,12 @@ export const askOriginal = 1
 export const askLocal = 2
 /** Bytes of one address in the slab; an accepted connection has three of them and the answer of SO_ORIGINAL_DST. */
 export const addressBytes = 28
+/** The datagram slab: a head with two addresses and their hash before each datagram. */
+export const datagramSlots = 64
+export const datagramHeadBytes = 64
+export const datagramSlotBytes = datagramHeadBytes + 65536
+/** In the output slab before a datagram with an address: sockaddr, 0 | 4 | 6, address to send from. */
+export const addressBlockBytes = addressBytes + 20
 /** Bits of `flags` beyond COMM_*. */
 export const socketBits = { dualStack: 128, bindNoPort: 256, noDelay: 512, datagram: 1024 } as const
 
@@ -114,6 +147,8 @@ const steps = [
   'listen',
   'connect',
   'epoll_ctl',
+  'getsockname',
+  'setsockopt(IP_RECVORIGDSTADDR, IP_RECVERR)',
 ] as const
 
 /** What a negative answer of open, listen or dial means. */
@@ -125,7 +160,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 1
+const revision = 2
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }

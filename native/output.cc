@@ -2,7 +2,8 @@
 //
 //   commands  [slab 0 120 fd 9] [ref 0 102400 fd 9] [slab 120 98 fd 11] [shutdown fd 11] ...
 //              └───────── one sendmsg ───────────┘
-//   results   only for what the kernel did not take whole: fd, bytes taken or minus errno, first and last + 1 command
+//   results   only for what the kernel did not take whole: fd, bytes taken or minus errno, first and last + 1 command;
+//             of datagrams: fd, minus errno, first command, how many were dropped
 
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -56,9 +57,20 @@ int32_t Engine::send_commands() {
       i++;
       continue;
     }
+    const int32_t from = i;
+    if (command::is_datagram(first[0])) {
+      int32_t dropped = 0, error = 0;
+      i = send_datagrams(i, count, &dropped, &error);
+      if (error == 0) continue;
+      int32_t* result = results + 4 * failed++;
+      result[0] = fd;
+      result[1] = -error;
+      result[2] = from;
+      result[3] = dropped;
+      continue;
+    }
     iovec parts[kPartsMax];
     size_t used = 0, total = 0;
-    const int32_t from = i;
     bool bad = false;
     for (; i < count && used < kPartsMax; i++) {
       const int32_t* at = commands + 4 * i;

@@ -35,7 +35,7 @@ constexpr int kIpv6Transparent = 75;
 
 // Which call failed: answers are -(step * 4096 + errno). native/index.ts has the names in the same order.
 enum Step { kSocket = 1, kV6Only, kReuse, kPort, kDevice, kMark, kTos, kForeign, kNoPort, kBind, kDelay, kListen,
-            kConnect, kWatch, kName };
+            kConnect, kWatch, kName, kArrival };
 
 int failure(Step step, int error) {
   return -(static_cast<int>(step) * 4096 + error);
@@ -173,12 +173,82 @@ napi_value dial(napi_env env, napi_callback_info info) {
   return call.answer(fd);
 }
 
+// Answers of datagram sockets as they were sent: never marked "do not fragment", so that a path with a small MTU cuts
+// them; IPv4's own look-ups are left out, since a forged ICMP could shrink them (IP_PMTUDISC_OMIT). IPv6 has no cutting on
+// the way: the kernel's look-ups stay.
+constexpr int kPmtuOmit = 5;
+constexpr int kIpRecvOrigDstAddr = 20;
+constexpr int kIpv6RecvOrigDstAddr = 74;
+
+// receive(family, flags, bindTo, mark, tos, device, bufferBytes, mask): a receiver; `mask` 0: not read yet.
+napi_value receive_on(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  Wanted want = wanted(call);
+  int buffer = call.integer(6), mask = call.integer(7);
+  if (call.wrong) return call.refuse();
+  if (engine->closed || engine->datagrams == nullptr) return call.answer(failure(kSocket, EBADF));
+  want.flags |= kDatagram;
+  int fd = open_socket(want);
+  if (fd < 0) return call.answer(fd);
+  const bool six = want.family == 6;
+  bool told = six ? option(fd, IPPROTO_IPV6, kIpv6RecvOrigDstAddr, 1) : option(fd, IPPROTO_IP, kIpRecvOrigDstAddr, 1);
+  if (!told) {
+    int error = errno;
+    ::close(fd);
+    return call.answer(failure(kArrival, error));
+  }
+  if (!six) option(fd, IPPROTO_IP, IP_MTU_DISCOVER, kPmtuOmit);
+  if (buffer > 0) {  // wishes: net.core.rmem_max caps what needs no privilege
+    if (!option(fd, SOL_SOCKET, SO_RCVBUFFORCE, buffer)) option(fd, SOL_SOCKET, SO_RCVBUF, buffer);
+  }
+  int failed = engine->watch(fd, Kind::receiver, 0, static_cast<uint8_t>(mask));
+  if (failed != 0) {
+    ::close(fd);
+    return call.answer(failure(kWatch, -failed));
+  }
+  return call.answer(fd);
+}
+
+// peer(family, flags, bindTo, mark, tos, device, target, local): connected, read; its own address is written to `local`.
+napi_value open_peer(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  Wanted want = wanted(call);
+  Bytes target = call.bytes(6), local = call.bytes(7);
+  if (call.wrong || local.length < kAddress) return call.refuse();
+  if (engine->closed || engine->datagrams == nullptr) return call.answer(failure(kSocket, EBADF));
+  want.flags |= kDatagram;
+  int fd = open_socket(want);
+  if (fd < 0) return call.answer(fd);
+  auto fail = [fd, &call](Step step, int error) {
+    ::close(fd);
+    return call.answer(failure(step, error));
+  };
+  const bool six = want.family == 6;
+  // every ICMP error, not only port unreachable
+  bool told = six ? option(fd, IPPROTO_IPV6, IPV6_RECVERR, 1) : option(fd, IPPROTO_IP, IP_RECVERR, 1);
+  if (!told) return fail(kArrival, errno);
+  if (!six) option(fd, IPPROTO_IP, IP_MTU_DISCOVER, kPmtuOmit);
+  if (connect(fd, reinterpret_cast<const sockaddr*>(target.at), static_cast<socklen_t>(target.length)) != 0) {
+    return fail(kConnect, errno);
+  }
+  memset(local.at, 0, kAddress);
+  socklen_t length = kAddress;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(local.at), &length) != 0) return fail(kName, errno);
+  int failed = engine->watch(fd, Kind::peer, 0, kReadable);
+  if (failed != 0) return fail(kWatch, -failed);
+  return call.answer(fd);
+}
+
 }  // namespace
 
 void export_socket(napi_env env, napi_value object, Engine* engine) {
   put(env, object, "open", open_plain, engine);
   put(env, object, "listen", listen_on, engine);
   put(env, object, "dial", dial, engine);
+  put(env, object, "receive", receive_on, engine);
+  put(env, object, "peer", open_peer, engine);
 }
 
 }  // namespace glassquid

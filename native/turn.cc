@@ -114,7 +114,7 @@ void Engine::turn() {
     int count = epoll_wait(epoll, events, kEventsMax, 0);
     if (count <= 0) return;
     for (int i = 0; i < count && !closed; i++) {
-      if (!room(4, kReadMax)) deliver();
+      if (!room(static_cast<int32_t>(kDatagramSlots) + 4, kReadMax) || datagrams_used > kDatagramSlots / 2) deliver();
       if (!closed) step(events[i]);
     }
     if (!closed) deliver();
@@ -154,6 +154,9 @@ void Engine::step(const epoll_event& event) {
     }
     case Kind::relayed:
       return pump(*found, event.events);
+    case Kind::receiver:
+    case Kind::peer:
+      return receive_datagrams(fd, *found, event.events);
     case Kind::none:
       return;
   }
@@ -197,6 +200,7 @@ void Engine::deliver() {
   record_count = 0;
   slab_used = 0;
   if (!closed) end_turn();
+  datagrams_used = 0;  // later than the rest: what was passed on was sent from where it lay
   napi_close_handle_scope(env, scope);
 }
 

@@ -5,6 +5,7 @@ import type { CommCounters } from '../counters.ts'
 import type { CommError } from '../error.ts'
 import type { FdBudget } from '../fd-budget.ts'
 import type { NatBackend } from '../nat-lookup/original-destination.ts'
+import type { ReceiveOptions } from '../datagram/receive-options.ts'
 import type { OwnEndpoints } from '../own-endpoints.ts'
 
 // What comm needs from an engine. Two fulfil it: native (the addon; all powers) and node (plain net; fewer). One
@@ -52,6 +53,8 @@ export interface ListenOptions {
 
 export interface ConnectOptions {
   readonly target: Endpoint
+  /** udp: the answer is a socket connected to the target, which proves nothing about the target. */
+  readonly protocol?: 'tcp' | 'udp'
   /** Source address; port 0 = any. With COMM_TPROXY_REM it may be foreign. */
   readonly source?: Endpoint
   readonly flags: number
@@ -77,7 +80,7 @@ export interface Listener {
 export interface FdEntry {
   /** -1 where the engine has none to show. */
   readonly fd: number
-  readonly kind: 'listener' | 'connection' | 'connecting' | 'socket' | 'relay' | 'plain'
+  readonly kind: 'listener' | 'connection' | 'connecting' | 'socket' | 'relay' | 'plain' | 'receiver'
   readonly peer: Endpoint | null
   readonly local: Endpoint | null
   readonly note: string
@@ -97,6 +100,8 @@ export interface EngineHost {
   readonly budget: FdBudget
   /** Whether an endpoint is one of our own listeners reached by an address of this machine. */
   readonly ownEndpoints: OwnEndpoints
+  /** The same for receivers of datagrams. */
+  readonly ownReceivers: OwnEndpoints
   readonly counters: CommCounters
   nextId(): number
   /** An owner's callback threw. The engine reports it once and closes what it was called for. */
@@ -145,6 +150,8 @@ export interface Engine {
   readonly powers: Powers
   /** Throws CommError. */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener
+  /** Datagrams; `onFlow` hears of each new (client, destination) as if it were a connection. Throws CommError. */
+  receive(options: ReceiveOptions, onFlow: (connection: Connection) => void): Listener
   connect(options: ConnectOptions, timeoutMs: number, done: ConnectDone): Attempt
   /** The connected descriptor as a Node socket of its own. */
   connectSocket(options: ConnectOptions, timeoutMs: number, done: SocketDone): Attempt

@@ -78,6 +78,10 @@ export class NativeConnection implements Connection, Watched {
     this.openedAt = openedAt
   }
 
+  get protocol(): 'tcp' {
+    return 'tcp'
+  }
+
   get closed(): boolean {
     return (this.flags & closedNow) !== 0
   }

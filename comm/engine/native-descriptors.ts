@@ -48,7 +48,7 @@ export class NativeDescriptors implements Descriptors {
 
   open(options: OpenOptions): number {
     const fd = this.#engine.openPlain(options)
-    this.#open.set(fd, new PlainDescriptor(this, fd, options, this.#engine.now()))
+    this.#open.set(fd, new PlainDescriptor(this, fd, options, this.#engine.seconds()))
     return fd
   }
 
@@ -128,7 +128,7 @@ export class NativeDescriptors implements Descriptors {
       note: options.note,
       bytesRead: 0,
       bytesWritten: 0,
-      ageMs: (engine.now() - openedAt) * 1000,
+      ageMs: (engine.seconds() - openedAt) * 1000,
       deadlineMs: engine.deadlineMs(deadlineAt),
     }))
   }

@@ -22,7 +22,7 @@ export abstract class Dial implements Attempt, Watched {
   constructor(engine: NativeEngine, options: ConnectOptions) {
     this.engine = engine
     this.options = options
-    this.#openedAt = engine.now()
+    this.#openedAt = engine.seconds()
   }
 
   protected abstract tellFailure(error: CommError): void
@@ -75,7 +75,7 @@ export abstract class Dial implements Attempt, Watched {
       note: this.options.note,
       bytesRead: 0,
       bytesWritten: 0,
-      ageMs: (this.engine.now() - this.#openedAt) * 1000,
+      ageMs: (this.engine.seconds() - this.#openedAt) * 1000,
       deadlineMs: this.engine.deadlineMs(this.deadlineAt),
     }
   }
@@ -96,7 +96,7 @@ export class ConnectionDial extends Dial {
   protected tellConnected(fd: number, local: Endpoint): void {
     const { engine, options } = this
     const id = engine.host.nextId()
-    const connection = new NativeConnection(engine, id, fd, options.target, local, direct, options.note, engine.now())
+    const connection = new NativeConnection(engine, id, fd, options.target, local, direct, options.note, engine.seconds())
     engine.native.adopt(fd)
     engine.place(connection)
     engine.guarded(connection, () => this.#done(null, connection))

@@ -55,7 +55,7 @@ export class NativeListener implements Listener, Pausable {
     this.#lookup = lookup
     this.#onConnection = onConnection
     this.#lastLocal = endpoint
-    this.#openedAt = engine.now()
+    this.#openedAt = engine.seconds()
   }
 
   /** Its addresses stand in the slab at `at`. */
@@ -72,7 +72,7 @@ export class NativeListener implements Listener, Pausable {
       this.#lastLocal,
       original,
       this.#options.note,
-      engine.now(),
+      engine.seconds(),
     )
     engine.place(connection)
     this.#onConnection(connection)
@@ -139,7 +139,7 @@ export class NativeListener implements Listener, Pausable {
       note: `${this.#options.note} (${this.#accepted} accepted)`,
       bytesRead: 0,
       bytesWritten: 0,
-      ageMs: (this.#engine.now() - this.#openedAt) * 1000,
+      ageMs: (this.#engine.seconds() - this.#openedAt) * 1000,
       deadlineMs: 0,
     }
   }

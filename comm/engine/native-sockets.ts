@@ -2,6 +2,7 @@ import { askLocal, askOriginal, failedStep, type NativeEngine as NativeCalls, so
 import type { Endpoint } from '../../src/base/index.ts'
 import { type Attempted, type CommError, commError, errnoName } from '../error.ts'
 import { endpointToSockaddr, sockaddrIn6Bytes, sockaddrInBytes } from '../nat-lookup/index.ts'
+import type { ReceiveOptions } from '../datagram/receive-options.ts'
 import {
   COMM_DOBIND,
   COMM_REUSEADDR,
@@ -71,6 +72,37 @@ export const openPlain = (native: NativeCalls, options: OpenOptions): number => 
     options.device ?? null,
   )
 }
+
+/** `mask` 0: it is not read yet. */
+export const openReceiver = (
+  native: NativeCalls,
+  { endpoint, flags, mark, device, bufferBytes }: ReceiveOptions,
+  mask: number,
+): number =>
+  native.receive(
+    endpoint.family,
+    (flags & ~COMM_TPROXY_REM) | COMM_REUSEADDR,
+    sockaddr(here, endpoint),
+    mark ?? -1,
+    -1,
+    device ?? null,
+    bufferBytes,
+    mask,
+  )
+
+/** Its own address is written to `local`. */
+export const openPeer = (native: NativeCalls, options: ConnectOptions, local: Buffer): number =>
+  native.peer(
+    options.target.family,
+    // a port of our choice may be one that other peers of ours have, towards other servers
+    (options.flags & ~COMM_TPROXY_LCL) | (options.source !== undefined && options.source.port !== 0 ? COMM_REUSEADDR : 0),
+    options.source === undefined ? null : sockaddr(here, options.source),
+    options.mark ?? -1,
+    options.tos ?? -1,
+    options.device ?? null,
+    sockaddr(there, options.target),
+    local,
+  )
 
 export const socketFailure = (answer: number, attempted: Attempted): CommError => {
   const { syscall, errno } = failedStep(answer)

@@ -4,14 +4,19 @@ import {
   type Addon,
   addressBytes,
   control,
+  datagramSlotBytes,
+  datagramSlots,
+  getOption,
   type NativeEngine as NativeCalls,
   readable,
   record,
   writable,
 } from '../../native/index.ts'
-import { assert, type Endpoint, ms } from '../../src/base/index.ts'
+import { assert, type Endpoint, endpointText, type MonoMs, ms } from '../../src/base/index.ts'
 import type { Connection } from '../connection.ts'
-import { commError, errnoName } from '../error.ts'
+import type { DatagramCarrier, DatagramConnection, HeldAccount } from '../datagram/connection.ts'
+import type { ReceiveOptions } from '../datagram/receive-options.ts'
+import { type CommError, commError, errnoName } from '../error.ts'
 import { sockaddrToEndpoint } from '../nat-lookup/index.ts'
 import type {
   Attempt,
@@ -34,8 +39,12 @@ import { NativeDescriptors } from './native-descriptors.ts'
 import { ConnectionDial, type Dial, SocketDial } from './native-dial.ts'
 import { deviceLookup, NativeListener } from './native-listener.ts'
 import { NativeRelay } from './native-relay.ts'
-import { asksOf, attemptedConnect, attemptedListen, openListener, openPlain, socketFailure, startDial } from './native-sockets.ts'
-import { Output } from './output.ts'
+import { localScratch, NativePeer } from './native-peer.ts'
+import { NativeReceiver } from './native-receiver.ts'
+import {
+  asksOf, attemptedConnect, attemptedListen, openListener, openPeer, openPlain, socketFailure, startDial,
+} from './native-sockets.ts'
+import { type Address, Output, type Source } from './output.ts'
 
 // The engine over the addon.
 //
@@ -53,7 +62,7 @@ const powers: Powers = { transparent: true, forge: true, natLookup: true, marks:
 
 export const createNativeEngine = (addon: Addon, host: EngineHost): Engine => new NativeEngine(addon, host)
 
-export class NativeEngine implements Engine {
+export class NativeEngine implements Engine, DatagramCarrier {
   readonly name = 'native'
   readonly powers = powers
   readonly host: EngineHost
@@ -69,12 +78,24 @@ export class NativeEngine implements Engine {
   readonly #listeners = new Map<number, NativeListener>()
   readonly #dials = new Map<number, Dial>()
   readonly #relays = new Map<number, NativeRelay>()
+  /** Who reads a datagram socket, by descriptor. */
+  readonly #datagrams: (NativeReceiver | NativePeer | null)[] = []
+  readonly #receivers = new Set<NativeReceiver>()
+  readonly #held: HeldAccount = { bytes: 0, bytesMax: 16 * 1024 * 1024 }
+  /** Peers that share their port with others, by both ends. */
+  readonly #sharing = new Map<string, NativePeer>()
+  /** With the first datagram socket. */
+  #datagramSlab: Buffer | null = null
+  datagramWords = new Int32Array(0)
+  #turnAt: MonoMs = 0 as MonoMs
   readonly #handedOver = new HandedOverSockets()
 
   // what is to be told to owners between the engine's own steps
-  #ended: NativeConnection[] = []
-  #waking: NativeConnection[] = []
+  #ended: (NativeConnection | DatagramConnection)[] = []
+  #waking: (NativeConnection | DatagramConnection)[] = []
   #flushing: { flushed(): void }[] = []
+  /** Datagram sockets to be closed after the next flush. */
+  #dropping: number[] = []
   #calls: (() => void)[] = []
   #scheduled = false
   #closed = false
@@ -106,6 +127,7 @@ export class NativeEngine implements Engine {
 
   #onBatch(count: number): void {
     this.host.counters.batches++
+    this.#turnAt = this.host.clock.mono()
     this.#allowAccepts()
     for (let i = 0; i < count; ) {
       // one try for many records: it is entered again only after something was thrown
@@ -159,6 +181,22 @@ export class NativeEngine implements Engine {
       case record.relayed:
         this.#relays.get(fd)?.finished(a)
         return
+      case record.datagram: {
+        const reader = this.#datagrams[fd]
+        if (reader instanceof NativePeer) reader.arrived(a, b)
+        else reader?.arrived(fd, a, b)
+        return
+      }
+      case record.datagramError: {
+        const reader = this.#datagrams[fd]
+        if (reader instanceof NativePeer) reader.failed(a)
+        return
+      }
+      case record.drained: {
+        const reader = this.#datagrams[fd]
+        if (reader instanceof NativeReceiver) reader.drained()
+        return
+      }
     }
   }
 
@@ -180,6 +218,7 @@ export class NativeEngine implements Engine {
   /** Promises of the turn have run, everything listed was sent: what did not go whole, and what waits for that. */
   #onFlushed(failed: number): void {
     this.#readResults(failed)
+    this.#closeDropped()
     this.#tellFlushed()
     this.#afterwards()
     this.#allowAccepts()
@@ -188,6 +227,7 @@ export class NativeEngine implements Engine {
   #readResults(failed: number): void {
     const { results } = this.output
     for (let i = 0; i < failed; i++) {
+      if (this.#datagrams[results[4 * i] as number] && this.#readDatagramResult(i)) continue
       const connection = this.connections[results[4 * i] as number] // within: `failed` of them were written
       if (connection === null || connection === undefined) continue
       const sent = results[4 * i + 1] as number
@@ -197,6 +237,15 @@ export class NativeEngine implements Engine {
         connection.leftOver(results[4 * i + 2] as number, results[4 * i + 3] as number, sent)
       }
     }
+  }
+
+  /** False: the descriptor has become a connection's. */
+  #readDatagramResult(i: number): boolean {
+    const { results } = this.output
+    const reader = this.#datagrams[results[4 * i] as number]
+    this.host.counters.datagramsDropped += results[4 * i + 3] as number
+    if (reader instanceof NativePeer) reader.failed(-(results[4 * i + 1] as number))
+    return true
   }
 
   #tellFlushed(): void {
@@ -221,7 +270,7 @@ export class NativeEngine implements Engine {
         for (const call of calls) this.guarded(null, call)
       }
     }
-    this.#control[control.wantsFlushed] = this.#flushing.length > 0 ? 1 : 0
+    this.#control[control.wantsFlushed] = this.#flushing.length > 0 || this.#dropping.length > 0 ? 1 : 0
   }
 
   #tellClosed(): void {
@@ -282,7 +331,7 @@ export class NativeEngine implements Engine {
     this.#wantFlushed()
   }
 
-  wake(connection: NativeConnection): void {
+  wake(connection: NativeConnection | DatagramConnection): void {
     this.#waking.push(connection)
     this.#wantFlushed()
   }
@@ -328,6 +377,139 @@ export class NativeEngine implements Engine {
     this.host.counters.timeouts++
     if (connection.reader === null) connection.close('timeout')
     else this.guarded(connection, () => connection.reader?.onTimeout(connection))
+  }
+
+  // ---- datagrams
+
+  get datagramSlab(): Buffer {
+    if (this.#datagramSlab !== null) return this.#datagramSlab
+    const made = Buffer.allocUnsafeSlow(datagramSlots * datagramSlotBytes)
+    const failed = this.native.useDatagrams(made)
+    if (failed < 0) throw commError(errnoName(-failed), 'getrandom', { doing: 'open' })
+    this.#datagramSlab = made
+    this.datagramWords = new Int32Array(made.buffer, made.byteOffset, made.length >> 2)
+    return made
+  }
+
+  /** Of this turn, or now. */
+  now(): MonoMs {
+    return this.#control[control.inTurn] === 0 ? this.host.clock.mono() : this.#turnAt
+  }
+
+  receive(options: ReceiveOptions, onFlow: (connection: Connection) => void): Listener {
+    assert(this.datagramSlab.length > 0, 'there is a slab before there are sockets')
+    const receiver = new NativeReceiver(this, options, onFlow)
+    this.#receivers.add(receiver)
+    return receiver
+  }
+
+  receiverGone(receiver: NativeReceiver): void {
+    this.#receivers.delete(receiver)
+  }
+
+  receiveBufferBytes(fd: number): number {
+    return getOption(this.addon, fd, SOL_SOCKET, SO_RCVBUF)
+  }
+
+  placeReceiver(fd: number, reader: NativeReceiver | NativePeer): void {
+    while (this.#datagrams.length <= fd) this.#datagrams.push(null) // stays an array without holes
+    this.#datagrams[fd] = reader
+  }
+
+  /** Closed when what is listed for it has been sent; nothing is read from it any more. */
+  dropReceiver(fd: number): void {
+    this.#datagrams[fd] = null
+    this.#dropping.push(fd)
+    this.#wantFlushed()
+  }
+
+  #closeDropped(): void {
+    if (this.#dropping.length === 0) return
+    const list = this.#dropping
+    this.#dropping = []
+    for (const fd of list) this.native.doom(fd, 0)
+    this.host.budget.closed(list.length)
+  }
+
+  #connectPeer(options: ConnectOptions, done: ConnectDone): Attempt {
+    assert(this.datagramSlab.length > 0, 'there is a slab before there are sockets')
+    let over = false
+    this.later(() => {
+      if (over) return
+      over = true
+      const answer = this.#openPeer(options)
+      this.guarded(answer instanceof NativePeer ? answer : null, () =>
+        answer instanceof NativePeer ? done(null, answer) : done(answer, null),
+      )
+    })
+    return {
+      cancel() {
+        over = true
+      },
+    }
+  }
+
+  #openPeer(options: ConnectOptions): NativePeer | CommError {
+    const { target, source } = options
+    if (this.#closed) return commError('ECANCELED', 'connect', attemptedConnect(options))
+    const fits = source === undefined || source.family === target.family
+    const fd = fits ? openPeer(this.native, options, localScratch) : 0
+    if (!fits || fd < 0) {
+      this.host.counters.connectFailures++
+      return fits ? socketFailure(fd, attemptedConnect(options)) : commError('EAFNOSUPPORT', 'bind', attemptedConnect(options))
+    }
+    const peer = new NativePeer(this, this.#held, fd, options, localScratch)
+    this.host.budget.opened()
+    this.placeReceiver(fd, peer)
+    if (peer.sharesPort) this.#sharing.set(bothEnds(peer.local, peer.peer), peer)
+    return peer
+  }
+
+  dropPeer(peer: NativePeer): void {
+    if (peer.sharesPort) this.#sharing.delete(bothEnds(peer.local, peer.peer))
+    this.dropReceiver(peer.fd)
+  }
+
+  /** A datagram that came to one peer while it was another's (native-peer.ts). */
+  stray(peer: NativePeer, sender: Endpoint, start: number, end: number): void {
+    const owner = this.#sharing.get(bothEnds(peer.local, sender))
+    if (owner === undefined) this.host.counters.datagramsDropped++
+    else owner.received(this.datagramSlab, start, end)
+  }
+
+  sendDatagram(
+    fd: number,
+    to: Address | null,
+    from: Source | null,
+    a: Buffer | string,
+    b: Buffer | string | null,
+    c: Buffer | string | null,
+  ): void {
+    const { output } = this
+    if (typeof a !== 'string' && b === null && c === null && a.buffer === this.#datagramSlab?.buffer) {
+      // as it lies there, for the slab is read into again only after the flush
+      if (!output.passDatagram(fd, to, from, a.byteOffset, a.length)) {
+        this.flushInTurn()
+        output.passDatagram(fd, to, from, a.byteOffset, a.length)
+      }
+      return this.schedule()
+    }
+    const length = a.length + (b === null ? 0 : b.length) + (c === null ? 0 : c.length)
+    if (length > datagramMax) {
+      this.host.counters.datagramsDropped++
+      return
+    }
+    if (!output.addDatagram(fd, to, from, a, b, c, length)) {
+      this.flushInTurn()
+      output.addDatagram(fd, to, from, a, b, c, length)
+    }
+    this.schedule()
+  }
+
+  /** From datagram connections: what is to be told of them. */
+  ended(connection: DatagramConnection): void {
+    this.#ended.push(connection)
+    this.#wantFlushed()
   }
 
   end(connection: NativeConnection, reset: boolean): void {
@@ -389,6 +571,10 @@ export class NativeEngine implements Engine {
   // ---- connecting
 
   connect(options: ConnectOptions, timeoutMs: number, done: ConnectDone): Attempt {
+    if (options.protocol === 'udp') {
+      this.host.counters.connects++
+      return this.#connectPeer(options, done)
+    }
     return this.#dial(new ConnectionDial(this, options, done), options, timeoutMs)
   }
 
@@ -449,7 +635,8 @@ export class NativeEngine implements Engine {
 
   // ---- connections
 
-  now(): number {
+  /** In seconds: a small integer, for the fd table. */
+  seconds(): number {
     return Math.floor(this.host.clock.mono() / 1000)
   }
 
@@ -460,7 +647,7 @@ export class NativeEngine implements Engine {
 
   /** Node has the descriptor now; it counts until Node closes it. */
   handOver(fd: number, socket: net.Socket, options: ConnectOptions, local: Endpoint): void {
-    this.#handedOver.add(socket, { fd, options, local, openedAt: this.now() }, () => this.host.budget.closed())
+    this.#handedOver.add(socket, { fd, options, local, openedAt: this.seconds() }, () => this.host.budget.closed())
   }
 
   place(connection: NativeConnection): void {
@@ -492,7 +679,9 @@ export class NativeEngine implements Engine {
     const table: FdEntry[] = []
     for (const listener of this.#listeners.values()) table.push(listener.entry())
     for (const dial of this.#dials.values()) table.push(dial.entry())
-    const now = this.now()
+    const now = this.seconds()
+    for (const receiver of this.#receivers) table.push(...receiver.entries())
+    for (const reader of this.#datagrams) if (reader instanceof NativePeer) table.push(reader.entry())
     for (const connection of this.connections) if (connection !== null) table.push(this.#entry(connection, now))
     table.push(...this.#handedOver.entries(now), ...this.descriptors.entries())
     return table.sort((x, y) => x.fd - y.fd)
@@ -523,6 +712,8 @@ export class NativeEngine implements Engine {
     for (const dial of this.#dials.values()) dial.giveUp()
     for (const relay of this.#relays.values()) relay.stop()
     for (const connection of this.connections) connection?.close('shutdown')
+    for (const receiver of this.#receivers) receiver.shutDown()
+    for (const reader of this.#datagrams) if (reader instanceof NativePeer) reader.close('shutdown')
     this.descriptors.closeAll()
     this.#handedOver.destroyAll()
     if (this.#control[control.inTurn] === 0) this.settleNow()
@@ -533,4 +724,10 @@ export class NativeEngine implements Engine {
 }
 
 const { ECONNRESET, EPIPE } = constants.errno
+const SOL_SOCKET = 1
+const SO_RCVBUF = 8
+/** What UDP over IPv6 can carry; IPv4 carries 20 bytes less. */
+const datagramMax = 65_527
+
+const bothEnds = (local: Endpoint, peer: Endpoint): string => `${endpointText(local)} ${endpointText(peer)}`
 const settled = Promise.resolve()

@@ -76,6 +76,10 @@ export class NodeConnection implements Connection, Watched {
     // still holds the connection
   }
 
+  get protocol(): 'tcp' {
+    return 'tcp'
+  }
+
   get pending(): number {
     return this.closed ? 0 : this.#socket.writableLength
   }

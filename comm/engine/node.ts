@@ -1,6 +1,7 @@
 import type net from 'node:net'
 import { type Endpoint, endpointText, type MonoMs } from '../../src/base/index.ts'
 import type { Connection } from '../connection.ts'
+import type { ReceiveOptions } from '../datagram/receive-options.ts'
 import { CommError, commError } from '../error.ts'
 import { decideGetsockname, direct } from '../nat-lookup/index.ts'
 import {
@@ -20,6 +21,7 @@ import {
 } from './engine.ts'
 import { type AttemptPlan, NodeAttempt } from './node-attempt.ts'
 import { NodeConnection } from './node-connection.ts'
+import { NodeDatagrams } from './node-datagrams.ts'
 import { peerOf, localOf } from './node-ends.ts'
 import { NodeListener } from './node-listener.ts'
 
@@ -46,9 +48,11 @@ class NodeEngine implements Engine {
   readonly #attempts = new Set<NodeAttempt>()
   readonly #connections = new Set<NodeConnection>()
   readonly #sockets = new Set<HandedOver>()
+  readonly #datagrams: NodeDatagrams
 
   constructor(host: EngineHost, anyIp: boolean) {
     this.#host = host
+    this.#datagrams = new NodeDatagrams(host)
     this.powers = { transparent: anyIp, forge: anyIp, natLookup: false, marks: false, splice: false }
   }
 
@@ -67,7 +71,16 @@ class NodeEngine implements Engine {
     return listener
   }
 
+  receive(options: ReceiveOptions, onFlow: (connection: Connection) => void): Listener {
+    const { endpoint, flags, mark, device } = options
+    // AnyIP does not help: dgram does not tell where a datagram had been going
+    const missing = (flags & COMM_TPROXY_LCL) !== 0 ? 'tproxy receivers' : missingMarks(mark, undefined, device)
+    if (missing !== null) throw unsupported('receive on', endpoint, missing)
+    return this.#datagrams.receive(options, onFlow)
+  }
+
   connect(options: ConnectOptions, timeoutMs: number, done: ConnectDone): Attempt {
+    if (options.protocol === 'udp') return this.#datagrams.connect(options, this.#refusal(options), done)
     return this.#attempt(options, timeoutMs, true, (error, socket, local) => {
       const ends = local === null ? null : { peer: options.target, local, original: direct }
       const connection = socket === null || ends === null ? null : this.#carry(socket, ends, options.note)
@@ -104,6 +117,8 @@ class NodeEngine implements Engine {
       const times = { ageMs: now - bornAt, deadlineMs: until(connection.deadlineAt, now) }
       table.push({ fd, kind: 'connection', peer, local, note, bytesRead, bytesWritten, ...times })
     }
+    for (const receiver of this.#datagrams.receivers) table.push(...receiver.entries(now))
+    for (const peer of this.#datagrams.peers) table.push(peer.entry(now))
     for (const { socket, peer, local, note, bornAt } of this.#sockets) {
       const { bytesRead, bytesWritten } = socket
       table.push({ ...blank, kind: 'socket', peer, local, note, bytesRead, bytesWritten, ageMs: now - bornAt })
@@ -115,6 +130,7 @@ class NodeEngine implements Engine {
     for (const listener of this.#listeners) listener.close()
     for (const attempt of this.#attempts) attempt.giveUp()
     for (const connection of this.#connections) connection.close('shutdown')
+    this.#datagrams.close()
   }
 
   #accept(socket: net.Socket, options: ListenOptions, onConnection: (connection: Connection) => void): void {

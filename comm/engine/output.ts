@@ -1,9 +1,9 @@
-import { command, control } from '../../native/index.ts'
+import { addressBlockBytes, addressBytes, command, control } from '../../native/index.ts'
 
 // What is to be sent, listed for one native call at the end of the turn.
 //
 //   slab      small parts of all connections, one after the other
-//   commands  [op, fd, x, y] ...: a stretch of the slab, a large buffer by reference, or a FIN
+//   commands  [op, fd, x, y] ...: a stretch of the slab, a large buffer by reference, a FIN, or a datagram
 //
 // Neighbouring stretches of one connection are one command, so that head and small content leave as one piece.
 
@@ -14,8 +14,23 @@ const commandsMax = 2048
 /** A string longer than this becomes a Buffer, so that the slab stays free for others. */
 const stringMax = 64 * 1024
 
+type Part = Buffer | string
+
+/** A sockaddr: seven words of `words` from `at` on. */
+export interface Address {
+  readonly words: Int32Array
+  readonly at: number
+}
+
+/** An address of ours. */
+export interface Source {
+  readonly family: 4 | 6
+  readonly words: Int32Array
+}
+
 export class Output {
   readonly slab = Buffer.allocUnsafeSlow(slabBytes)
+  readonly #words = new Int32Array(this.slab.buffer, 0, slabBytes >> 2)
   readonly commands = new Int32Array(4 * commandsMax)
   /** What the kernel did not take whole: [fd, bytes taken or -errno, first command, last + 1] ... */
   readonly results = new Int32Array(4 * commandsMax)
@@ -50,6 +65,49 @@ export class Output {
     }
     this.#addStretch(count, fd, length)
     return length
+  }
+
+  /**
+   * One datagram of `length` bytes in all. `to`: the row of a table with the peer's address, for sockets that are not
+   * connected; `from`: our address, for sockets that have more than one. False: no room; flush, and add again.
+   */
+  addDatagram(fd: number, to: Address | null, from: Source | null, a: Part, b: Part | null, c: Part | null, length: number): boolean {
+    const count = this.#begin()
+    if (count + 2 > commandsMax || this.#used + addressBlockBytes + 4 + length > slabBytes) return false
+    if (to !== null) this.#put(count, command.datagramTo, fd, this.#addAddress(to, from), 0)
+    const at = to === null ? count : count + 1
+    const begin = this.#used
+    this.#copy(a)
+    if (b !== null) this.#copy(b)
+    if (c !== null) this.#copy(c)
+    this.#put(at, command.datagram, fd, begin, length)
+    return true
+  }
+
+  #copy(part: Part): void {
+    if (typeof part === 'string') this.slab.write(part, this.#used, part.length, 'latin1')
+    else this.slab.set(part, this.#used)
+    this.#used += part.length
+  }
+
+  /** The same for one that lies in the datagram slab of this turn. */
+  passDatagram(fd: number, to: Address | null, from: Source | null, start: number, length: number): boolean {
+    const count = this.#begin()
+    if (count + 2 > commandsMax || this.#used + addressBlockBytes + 4 > slabBytes) return false
+    if (to !== null) this.#put(count, command.datagramTo, fd, this.#addAddress(to, from), 0)
+    this.#put(to === null ? count : count + 1, command.datagramIn, fd, start, length)
+    return true
+  }
+
+  /** Answers where it begins. */
+  #addAddress({ words, at }: Address, from: Source | null): number {
+    const begin = (this.#used + 3) >> 2
+    for (let i = 0; i < addressBytes / 4; i++) this.#words[begin + i] = words[at + i] ?? 0
+    const source = begin + addressBytes / 4
+    this.#words[source] = from === null ? 0 : from.family
+    if (from !== null) for (let i = 0; i < 4; i++) this.#words[source + 1 + i] = from.words[i] ?? 0
+    this.#used = 4 * begin + addressBlockBytes
+    return 4 * begin
   }
 
   /** FIN after what was listed before. False: no room. */

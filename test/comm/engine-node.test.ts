@@ -48,6 +48,7 @@ const make = (fdMax = 1000): Made => {
     deadlines: new Deadlines(clock),
     budget: new FdBudget(fdMax, clock, counters, () => {}),
     ownEndpoints: new OwnEndpoints(clock),
+    ownReceivers: new OwnEndpoints(clock),
     nextId: () => ++id,
     failed: error => {
       throw error

@@ -17,6 +17,7 @@ const engine = createNodeEngine(
     deadlines: new Deadlines(systemClock),
     budget: new FdBudget(1000, systemClock, counters, () => {}),
     ownEndpoints: new OwnEndpoints(systemClock),
+    ownReceivers: new OwnEndpoints(systemClock),
     nextId: () => ++id,
     failed: error => {
       throw error
