@@ -13,7 +13,9 @@ import {
   ruleText,
   type TakeWish,
 } from '../intercept/index.ts'
-import { type Control, controlSignals, type RulesWish, type Common } from './arguments.ts'
+import { type Control, controlSignals } from './arguments.ts'
+import type { Common } from './command/command.ts'
+import type { RulesWish } from './command/rules.ts'
 import { loadConf, tellOnStderr } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
 

@@ -2,7 +2,8 @@ import { askControlSocket, type ControlSocket, openControlSocket } from '../admi
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import type { Manager, Page } from '../manager/index.ts'
-import type { Common, ManagerWish } from './arguments.ts'
+import type { Common } from './command/command.ts'
+import type { ManagerWish } from './command/manager.ts'
 import { loadConf, tellOnStderr } from './load-conf.ts'
 
 // Our command line and the running proxy, over the control socket: both ends of it.

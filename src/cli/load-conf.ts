@@ -3,7 +3,7 @@ import {
   type Config, type Diagnostic, diagnosticText, exitCodeOf, type ParsedConf, parseConf, systemWorld,
 } from '../conf/index.ts'
 import { checkLogFormats } from '../log/index.ts'
-import type { Common } from './arguments.ts'
+import type { Common } from './command/command.ts'
 import { type CompiledPolicy, compilePolicy } from './http-policy.ts'
 
 /** Where what was found in a conf goes: standard error, or the log of a running proxy. */
