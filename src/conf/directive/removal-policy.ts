@@ -5,7 +5,12 @@ import { needWord } from './kinds.ts'
 
 export type RemovalPolicyName = 'lru' | 'lfuda' | 'gdsf'
 
-const heaps: Readonly<Record<string, RemovalPolicyName>> = { lru: 'lru', lfuda: 'lfuda', gdsf: 'gdsf' }
+/** A Map: `constructor` and its like are words a conf may hold, and no policies. */
+const heaps: ReadonlyMap<string, RemovalPolicyName> = new Map([
+  ['lru', 'lru'],
+  ['lfuda', 'lfuda'],
+  ['gdsf', 'gdsf'],
+])
 
 export const removalPolicy: Kind<RemovalPolicyName> = {
   grammar: 'lru|heap LRU|heap LFUDA|heap GDSF',
@@ -16,7 +21,7 @@ export const removalPolicy: Kind<RemovalPolicyName> = {
     if (word === undefined) return undefined
     if (word.text === 'lru') return 'lru'
     if (word.text !== 'heap') {
-      const heap = heaps[word.text.toLowerCase()]
+      const heap = heaps.get(word.text.toLowerCase())
       line.fatal(
         `${line.name}: expecting lru or heap, got '${word.text}'`,
         word,
@@ -26,7 +31,7 @@ export const removalPolicy: Kind<RemovalPolicyName> = {
     }
     const which = needWord(line, "'LRU', 'LFUDA' or 'GDSF' behind 'heap'")
     if (which === undefined) return undefined
-    const policy = Object.hasOwn(heaps, which.text.toLowerCase()) ? heaps[which.text.toLowerCase()] : undefined
+    const policy = heaps.get(which.text.toLowerCase())
     if (policy === undefined) line.fatal(`${line.name}: expecting LRU, LFUDA or GDSF behind heap, got '${which.text}'`, which)
     return policy
   },
