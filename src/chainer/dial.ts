@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto'
 import {
   type Attempt,
   COMM_TPROXY_REM,
@@ -5,7 +6,7 @@ import {
   type ConnectDone,
   type ConnectOptions,
 } from '../../comm/index.ts'
-import { type DurationMs, type ErrorCode, endpointText, ProxyError } from '../base/index.ts'
+import { type DurationMs, type Endpoint, type ErrorCode, endpointText, ProxyError } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 
 // One try to reach one target. What the system refuses becomes a word of the error table here, and nowhere else.
@@ -34,6 +35,68 @@ export const connectOptions = (route: Route, note: string): ConnectOptions => ({
   ...(route.tos === undefined ? undefined : { tos: route.tos }),
 })
 
+/** Ports of a class tried before the connection fails. */
+const portTriesMax = 16
+
+/**
+ * One try to reach a route. Where its port may be another one of its class, a port that is taken (by a socket bound to it,
+ * or by a connection of the same four ends) is not the end of it.
+ */
+export const dialRoute = (comm: Dialer, route: Route, note: string, timeoutMs: number, done: ConnectDone): Attempt => {
+  const { ports, source } = route
+  if (ports === undefined || source === null || source.port === 0) return comm.dial(connectOptions(route, note), timeoutMs, done)
+  return new PortTries(comm, route, source, note, timeoutMs, done)
+}
+
+class PortTries implements Attempt {
+  readonly #comm: Dialer
+  readonly #options: ConnectOptions
+  readonly #source: Endpoint
+  readonly #timeoutMs: number
+  readonly #done: ConnectDone
+  #attempt: Attempt
+  #left = portTriesMax
+
+  constructor(comm: Dialer, route: Route, source: Endpoint, note: string, timeoutMs: number, done: ConnectDone) {
+    this.#comm = comm
+    this.#options = connectOptions(route, note)
+    this.#source = source
+    this.#timeoutMs = timeoutMs
+    this.#done = done
+    this.#attempt = this.#dial(route.ports === 'random' ? portLike(source.port) : source.port)
+  }
+
+  cancel(): void {
+    this.#attempt.cancel()
+  }
+
+  /** A port that is taken is found at once, so each try has the whole time. */
+  #dial(port: number): Attempt {
+    this.#left--
+    return this.#comm.dial({ ...this.#options, source: { ...this.#source, port } }, this.#timeoutMs, (error, connection) => {
+      if (error === null || !portTaken(error) || this.#left === 0) return this.#done(error, connection)
+      this.#attempt = this.#dial(portLike(this.#source.port))
+    })
+  }
+}
+
+/** bind found it taken, or connect found a connection with the same four ends. */
+const portTaken = ({ code, syscall }: CommError): boolean =>
+  code === 'EADDRINUSE' || (code === 'EADDRNOTAVAIL' && syscall === 'connect')
+
+/** Zorp's classes: what trusts a client for its low port must go on seeing a low one. */
+const portClasses = [
+  { first: 1, last: 513 },
+  { first: 514, last: 1024 },
+  { first: 1025, last: 65535 },
+] as const
+
+/** A port of the same class that nobody can guess. */
+export const portLike = (port: number): number => {
+  const { first, last } = portClasses.find(ports => port <= ports.last) ?? portClasses[2]
+  return randomInt(first, last + 1)
+}
+
 /** The other targets may do better, so it may always be tried elsewhere. */
 export const connectFailure = (error: CommError, route: Route): ProxyError =>
   new ProxyError(codeOf(error.code, route.forged), error.message, {
@@ -49,8 +112,11 @@ const codeOf = (errno: string, forged: boolean): ErrorCode => {
   return socketFailures.has(errno) ? 'socket-failed' : 'connect-failed'
 }
 
-/** EADDRNOTAVAIL: not a foreign address without IP_TRANSPARENT, or every port of it is taken towards that target. */
-const forgingFailures: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EPERM', 'EACCES', 'ENOTSUP', 'ENOPROTOOPT'])
+/**
+ * EADDRNOTAVAIL: not a foreign address without IP_TRANSPARENT, or every port of it is taken towards that target.
+ * EADDRINUSE: the one port that would do is.
+ */
+const forgingFailures: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EADDRINUSE', 'EPERM', 'EACCES', 'ENOTSUP', 'ENOPROTOOPT'])
 
 const socketFailures: ReadonlySet<string> = new Set([
   'EMFILE',
@@ -65,14 +131,16 @@ const socketFailures: ReadonlySet<string> = new Set([
   'EINVAL',
 ])
 
-/** What is said when no route worked: the last failure decides what the client sees, the text names them all. */
-export const walkFailure = (failures: readonly ProxyError[], routes: readonly Route[], tried: string): ProxyError => {
+/**
+ * What is said when no route worked: the last failure decides what the client sees, the text names them all. `untried` is
+ * the route that would have been next.
+ */
+export const walkFailure = (failures: readonly ProxyError[], untried: Route | null, tried: string): ProxyError => {
   const last = failures.at(-1)
   if (last === undefined) {
-    const first = routes[0]
-    return first === undefined
+    return untried === null
       ? new ProxyError('no-route', 'there is no server to connect to', { side: 'proxy' })
-      : new ProxyError('connect-timeout', `${endpointText(first.target)}: ${tried}`, { side: 'server' })
+      : new ProxyError('connect-timeout', `${endpointText(untried.target)}: ${tried}`, { side: 'server' })
   }
   if (failures.length === 1) return last
   const detail = failures.map(failure => failure.message).join('; ')

@@ -22,10 +22,14 @@ export interface RouteHint {
 /** One way to a server. A list of them is tried in order by the chainer. */
 export interface Route {
   readonly target: Endpoint
-  /** Local address for the server side; null = the kernel chooses. Port 0 = any. */
+  /** Local address for the server side; null = the kernel chooses. Port 0 = any. A wildcard address: only the port. */
   readonly source: Endpoint | null
   /** `source` is not ours: needs COMM_TPROXY_REM, and never falls back to an address of ours. */
   readonly forged: boolean
+  /** Where `source` has a port that is taken: another of its class will do (group), or any of it in the first place. */
+  readonly ports?: 'group' | 'random'
+  /** It is another address of the server of the route before. */
+  readonly sameServer?: boolean
   readonly mark: number | undefined
   readonly tos: number | undefined
   readonly hierarchy: HierarchyCode

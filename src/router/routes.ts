@@ -17,9 +17,13 @@ export interface RouterOptions {
   readonly forgeAddress: boolean
   /** Is this one of our own listening endpoints? Never routed to: it would be a loop. */
   readonly isOwn: (target: Endpoint) => boolean
+  /** The port servers see. group, exact and random begin from the client's; a number is that port. */
+  readonly forgePort?: ForgePort
   /** forward_max_tries: more routes than can be tried are not made. */
   readonly routesMax?: number
 }
+
+export type ForgePort = 'any' | 'group' | 'exact' | 'random' | number
 
 export const usualRoutesMax = 25
 
@@ -37,7 +41,7 @@ export const routeTo = (
   if (options.isOwn(target)) return refuse('loop', loopText(options, target))
   const forged = options.forgeAddress && hint.forge
   if (forged && session.client.peer.family !== target.family) return refuse('no-route', familyText(options, session))
-  return { ok: true, routes: [route(session, hint, target, forged, hierarchy)] }
+  return { ok: true, routes: [route(options, session, hint, target, forged, hierarchy)] }
 }
 
 /** A name's addresses, in their order. */
@@ -58,7 +62,7 @@ export const routesTo = (
     if (options.isOwn(target)) own ??= target
     // comm refuses to bind one family and connect the other; Squid's noteIp skips them too
     else if (forged && target.family !== family) otherFamily = true
-    else routes.push(route(session, hint, target, forged, 'HIER_DIRECT'))
+    else routes.push({ ...route(options, session, hint, target, forged, 'HIER_DIRECT'), sameServer: routes.length > 0 })
     if (routes.length === (options.routesMax ?? usualRoutesMax)) break
   }
   const [first, ...others] = routes
@@ -79,7 +83,7 @@ export const routesToServers = (
   for (const target of targets) {
     if (options.isOwn(target)) return refuse('loop', loopText(options, target))
     if (forged && target.family !== session.client.peer.family) continue
-    routes.push(route(session, hint, target, forged, 'HIER_DIRECT'))
+    routes.push(route(options, session, hint, target, forged, 'HIER_DIRECT'))
   }
   const [first, ...others] = routes
   return first === undefined ? refuse('no-route', familyText(options, session)) : { ok: true, routes: [first, ...others] }
@@ -89,27 +93,34 @@ export const routesToServers = (
 export const hintText = (hint: RouteHint): string => (hint.port === 0 ? `${hint.host}` : `${hint.host}:${hint.port}`)
 
 const route = (
+  options: RouterOptions,
   session: Session,
   hint: RouteHint,
   target: Endpoint,
   forged: boolean,
   hierarchy: HierarchyCode,
-): Route => ({
-  target,
-  source: forged ? clientSource(session) : ownSource(hint, target.family),
-  forged,
-  mark: hint.mark,
-  tos: hint.tos,
-  hierarchy,
-})
+): Route => {
+  const port = sourcePort(options, session)
+  return {
+    target,
+    source: forged ? { ...session.client.peer, port } : ownSource(hint, target.family, port),
+    forged,
+    ...(port !== 0 && (options.forgePort === 'group' || options.forgePort === 'random') ? { ports: options.forgePort } : undefined),
+    mark: hint.mark,
+    tos: hint.tos,
+    hierarchy,
+  }
+}
 
-/** Zorp's forge_port any: the kernel picks the port. */
-const clientSource = ({ client: { peer } }: Session): Endpoint => ({ family: peer.family, address: peer.address, port: 0 })
+/** Zorp's forge_port. group and random: what the chainer begins with. */
+const sourcePort = ({ forgePort = 'any' }: RouterOptions, session: Session): number =>
+  forgePort === 'any' ? 0 : typeof forgePort === 'number' ? forgePort : session.client.peer.port
 
 /** tcp_outgoing_address; null = the kernel chooses. */
-const ownSource = (hint: RouteHint, family: Family): Endpoint | null => {
+const ownSource = (hint: RouteHint, family: Family, port: number): Endpoint | null => {
   const address = family === 4 ? hint.sourceIPv4 : hint.sourceIPv6
-  return address === null ? null : { family, address, port: 0 }
+  if (address !== null) return { family, address, port }
+  return port === 0 ? null : { family, address: family === 4 ? '0.0.0.0' : '::', port }
 }
 
 const loopText = (options: RouterOptions, target: Endpoint): string =>

@@ -74,7 +74,7 @@ describe('a failure', () => {
     ['EPERM', true, 'spoof-failed'],
     ['ENOTSUP', true, 'spoof-failed'],
     ['EADDRNOTAVAIL', false, 'socket-failed'],
-    ['EADDRINUSE', true, 'socket-failed'],
+    ['EADDRINUSE', true, 'spoof-failed'],
     ['EMFILE', false, 'socket-failed'],
     ['ENOBUFS', true, 'socket-failed'],
   ] as const)('%s (forged: %s) is %s', async (errno, forged, code) => {

@@ -3,6 +3,7 @@ import type { Attempt } from '../../../comm/index.ts'
 import { assert, type MonoMs, ProxyError, type Watched } from '../../base/index.ts'
 import type { Route } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
+import type { Course } from '../course.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
 import { type Tries, walkFailure } from '../dial.ts'
 import type { OriginConnection } from './connection.ts'
@@ -44,12 +45,11 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
 
   readonly #pool: OriginPool
   readonly #session: Session
-  readonly #routes: readonly Route[]
+  readonly #course: Course
   readonly #request: OriginRequest
   readonly #handler: OriginHandler
   readonly #tries: Tries
   readonly #until: MonoMs
-  #routeAt = 0
   #freshOnly = false
   #failures: ProxyError[] | null = null
   #connection: OriginConnection | null = null
@@ -67,17 +67,19 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   constructor(
     pool: OriginPool,
     session: Session,
-    routes: readonly Route[],
+    course: Course,
     request: OriginRequest,
     handler: OriginHandler,
     tries: Tries,
+    denied: readonly ProxyError[],
   ) {
     this.#pool = pool
     this.#session = session
-    this.#routes = routes
+    this.#course = course
     this.#request = request
     this.#handler = handler
     this.#tries = tries
+    if (denied.length > 0) this.#failures = [...denied]
     this.#until = (pool.clock.mono() + tries.forwardTimeout) as MonoMs
   }
 
@@ -109,8 +111,8 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   // --- from the pool ---
 
   get route(): Route {
-    const route = this.#routes[this.#routeAt]
-    assert(route !== undefined, 'a connection is asked for while there is a route')
+    const { route } = this.#course
+    assert(route !== null, 'a connection is asked for while there is a route')
     return route
   }
 
@@ -140,6 +142,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     this.#session.server = peer
     this.#session.serverLocal = local
     this.#sent = false
+    if (!reused) this.#course.reached()
     try {
       this.#head = outgoingHead(this.#request, connection.closesAfter(this.#request.method))
       this.#handler.onConnected(peer, local, this.route, reused)
@@ -161,7 +164,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   routeFailed(error: ProxyError): void {
     this.#failures ??= []
     this.#failures.push(error)
-    this.#routeAt++
+    this.#course.failed(error)
     this.#freshOnly = false
     this.#next()
   }
@@ -278,13 +281,13 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   // --- between ---
 
   #next(): void {
-    if (this.#routes[this.#routeAt] === undefined || this.attempts >= this.#tries.triesMax) return this.#giveUp()
+    if (this.#course.route === null || this.attempts >= this.#tries.triesMax) return this.#giveUp()
     if (this.#pool.clock.mono() >= this.#until) return this.#giveUp()
     this.#pool.connectionFor(this)
   }
 
   #giveUp(): void {
-    this.fail(walkFailure(this.#failures ?? [], this.#routes, 'forward_timeout or forward_max_tries ran out'))
+    this.fail(walkFailure(this.#failures ?? [], this.#course.route, 'forward_timeout or forward_max_tries ran out'))
   }
 
   /** RFC 9110 9.2.2; and an answer, however short, is an answer. */

@@ -8,10 +8,10 @@ import {
   ProxyError,
   type Timer,
 } from '../../base/index.ts'
-import type { Route } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
+import type { Course } from '../course.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
-import { connectFailure, connectOptions, type Dialer, shuttingDown, type Tries } from '../dial.ts'
+import { connectFailure, dialRoute, type Dialer, shuttingDown, type Tries } from '../dial.ts'
 import { type ConnectionLimits, type ConnectionPool, OriginConnection } from './connection.ts'
 import { Exchange } from './exchange.ts'
 import { originKey } from './key.ts'
@@ -131,15 +131,17 @@ export class OriginPool implements ConnectionPool {
     this.limits = { ...this.limits, ...limits }
   }
 
+  /** `denied`: failures of targets the policy left out. */
   fetch(
     session: Session,
-    routes: readonly Route[],
+    course: Course,
     request: OriginRequest,
     handler: OriginHandler,
     tries: Tries,
+    denied: readonly ProxyError[],
   ): OriginFetch {
     this.counters.fetches++
-    const exchange = new Exchange(this, session, routes, request, handler, tries)
+    const exchange = new Exchange(this, session, course, request, handler, tries, denied)
     exchange.start()
     return exchange
   }
@@ -243,7 +245,7 @@ export class OriginPool implements ConnectionPool {
     origin.connections++
     this.#connections++
     exchange.dialled()
-    exchange.dial = this.#comm.dial(connectOptions(route, 'origin'), exchange.dialTimeoutMs, (error, connection) => {
+    exchange.dial = dialRoute(this.#comm, route, 'origin', exchange.dialTimeoutMs, (error, connection) => {
       exchange.dial = null
       if (connection !== null) {
         this.counters.opened++

@@ -1,0 +1,150 @@
+import type { Attempt, CommError, Connection } from '../../comm/index.ts'
+import { type Clock, type MonoMs, ms, ProxyError, type Timer } from '../base/index.ts'
+import type { Route } from '../router/router.ts'
+import type { Session } from '../service/session.ts'
+import type { Chained } from './chainer.ts'
+import type { Course } from './course.ts'
+import { connectFailure, type Dialer, dialRoute, type Tries, walkFailure } from './dial.ts'
+
+// One walk over a course for a connection that carries no HTTP of ours.
+//
+//   next ──► dial ──► connected: handed over
+//     ▲       │ failed
+//     └───────┘
+//
+// A server with addresses of both families must not cost connect_timeout when one of them leads nowhere (RFC 8305): when
+// a dial has not answered within a quarter of a second and the next target is another address of the same server, that
+// one is dialled beside it. Who connects first wins.
+
+export interface WalkParts {
+  readonly comm: Dialer
+  readonly clock: Clock
+}
+
+/** RFC 8305 section 5: Connection Attempt Delay. */
+const besideAfter = ms(250)
+
+interface Dialling {
+  readonly route: Route
+  attempt: Attempt | null
+}
+
+export class Walk {
+  readonly #session: Session
+  readonly #course: Course
+  readonly #parts: WalkParts
+  readonly #tries: Tries
+  readonly #resolve: (chained: Chained) => void
+  readonly #reject: (error: ProxyError) => void
+  readonly #failures: ProxyError[]
+  readonly #until: MonoMs
+  readonly #dialling: Dialling[] = []
+  #signal: AbortSignal | null = null
+  #beside: Timer | null = null
+  #attempts = 0
+  #over = false
+
+  constructor(
+    session: Session,
+    course: Course,
+    denied: readonly ProxyError[],
+    parts: WalkParts,
+    tries: Tries,
+    resolve: (chained: Chained) => void,
+    reject: (error: ProxyError) => void,
+  ) {
+    this.#session = session
+    this.#course = course
+    this.#failures = [...denied]
+    this.#parts = parts
+    this.#tries = tries
+    this.#resolve = resolve
+    this.#reject = reject
+    this.#until = (parts.clock.mono() + tries.forwardTimeout) as MonoMs
+  }
+
+  start(signal: AbortSignal): void {
+    if (signal.aborted) return this.#reject(givenUp())
+    this.#signal = signal
+    signal.addEventListener('abort', this.#aborted, { once: true })
+    this.#next()
+  }
+
+  readonly #aborted = (): void => {
+    this.#end()
+    this.#reject(givenUp())
+  }
+
+  #next(): void {
+    const { route } = this.#course
+    const left = this.#until - this.#parts.clock.mono()
+    if (route === null || left <= 0 || this.#attempts >= this.#tries.triesMax) {
+      if (this.#dialling.length > 0) return // one is still under way
+      this.#end()
+      this.#reject(walkFailure(this.#failures, route, 'forward_timeout or forward_max_tries ran out'))
+      return
+    }
+    this.#attempts++
+    const dialling: Dialling = { route, attempt: null }
+    this.#dialling.push(dialling)
+    const timeoutMs = Math.min(this.#tries.connectTimeout, left)
+    dialling.attempt = dialRoute(this.#parts.comm, route, 'tunnel', timeoutMs, (error, connection) =>
+      this.#answered(dialling, error, connection),
+    )
+    if (this.#mayDialBeside(route)) this.#beside ??= this.#parts.clock.after(besideAfter, () => this.#dialBeside())
+  }
+
+  #answered(dialling: Dialling, error: CommError | null, connection: Connection | null): void {
+    const { route } = dialling
+    this.#dialling.splice(this.#dialling.indexOf(dialling), 1)
+    if (connection !== null) return this.#connected(route, connection)
+    const failure = error === null ? givenUp() : connectFailure(error, route)
+    this.#failures.push(failure)
+    if (this.#course.route === route) this.#course.failed(failure)
+    else if (this.#dialling.length > 0) return // the other one goes on, and is the course's present
+    this.#cancelBeside()
+    this.#next()
+  }
+
+  /** The next address of the same server, if that is what comes next. */
+  #dialBeside(): void {
+    this.#beside = null
+    const present = this.#dialling[0]
+    if (present === undefined || this.#dialling.length > 1 || this.#course.route !== present.route) return
+    this.#course.failed(tooSlow())
+    this.#next()
+  }
+
+  #mayDialBeside({ target }: Route): boolean {
+    const next = this.#course.after
+    return next?.sameServer === true && next.target.family !== target.family
+  }
+
+  #connected(route: Route, connection: Connection): void {
+    if (this.#course.route === route) this.#course.reached()
+    const attempts = this.#attempts
+    this.#end()
+    this.#session.server = connection.peer
+    this.#session.serverLocal = connection.local
+    this.#resolve({ connection, route, attempts })
+  }
+
+  #cancelBeside(): void {
+    this.#beside?.cancel()
+    this.#beside = null
+  }
+
+  #end(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#cancelBeside()
+    this.#signal?.removeEventListener('abort', this.#aborted)
+    for (const { attempt } of this.#dialling.splice(0)) attempt?.cancel()
+  }
+}
+
+const givenUp = (): ProxyError =>
+  new ProxyError('client-aborted', 'nobody waits for the server any more', { side: 'client' })
+
+/** Not a failure of the target: it may yet win. */
+const tooSlow = (): ProxyError => new ProxyError('overload', 'another address of the same server is tried beside it')
