@@ -1,14 +1,15 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
-import { type Clock, Deadlines, secondsToMs } from '../base/index.ts'
+import { type Clock, Deadlines, endpointText, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse } from '../cache/index.ts'
-import { createOriginPool, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
+import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { Manager, Traffic } from '../manager/index.ts'
 import { type HttpDeps, ValidationsBehind } from '../proxy/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
+import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
@@ -89,10 +90,14 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => passwords }, request) },
     notices,
   }
+  const availability = new Availability({ clock, changed: outcome => tellAvailability(log, outcome) })
   const parts: ServiceParts = {
     comm,
     clock,
     pool,
+    states: new TargetStates({ clock }),
+    availability,
+    turns: new Map(),
     http: deps,
     plug: {
       clock,
@@ -109,6 +114,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   resolveAclHosts(loaded, resolver, log)
   try {
     listening.use(config)
+    availability.watch(watchesOf(config, parts))
   } catch (error) {
     void stores.close()
     throw error
@@ -134,6 +140,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
     reload(next) {
       listening.use(next.config)
+      availability.watch(watchesOf(next.config, parts))
       deps.policy.current = next.policy.http
       passwords = next.config.cachemgr_passwd
       const former = resolver
@@ -149,6 +156,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     rotate: () => accessLogs.rotate(),
     async stop(graceMs) {
       listening.close()
+      availability.close()
       await listening.drained(clock, graceMs)
       pool.close()
       await new Promise(setImmediate) // who waited for a connection is answered before the sockets go
@@ -192,6 +200,12 @@ const originLimits = (config: Config, comm: Comm): Partial<OriginLimits> => ({
   responseHeadBytesMax: config.reply_header_max_size,
   persistent: config.server_persistent_connections,
 })
+
+const tellAvailability = (log: DebugLog, { chainer, target, up, why }: CheckOutcome): void => {
+  const text = `${endpointText(target)} of chainer ${chainer} is ${up ? 'up' : `down: ${why}`}`
+  if (up) log.write('chainer', 1, text)
+  else log.warning('chainer', text)
+}
 
 /** Host names among the addresses of ACLs: until they are resolved the ACL lacks them. */
 const resolveAclHosts = (loaded: LoadedConf, resolver: Resolver, log: DebugLog): void => {

@@ -1,19 +1,15 @@
-import type { Comm } from '../../comm/index.ts'
-import type { Clock } from '../base/index.ts'
-import { type Chainer, createConnectChainer, type OriginPool } from '../chainer/index.ts'
-import type { ChainerConfig, Config, PortConfig, RouterConfig, ServiceConfig } from '../conf/index.ts'
+import { type Chainer, noServerPolicy } from '../chainer/index.ts'
+import type { Config, PortConfig, RouterConfig, ServiceConfig } from '../conf/index.ts'
 import { createDenyProxy, createHttpProxy, createPlugProxy, type HttpDeps, type PlugDeps, type Proxy } from '../proxy/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
 import { createService, type NamedService } from '../service/index.ts'
+import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
 
 // From the lines of a conf to services: each service line, and each http_port line, which is one of its own kind.
 
 /** What services are made of, the same for all of them and for every conf. */
-export interface ServiceParts {
-  readonly comm: Comm
-  readonly clock: Clock
-  readonly pool: OriginPool
+export interface ServiceParts extends ChainerParts {
   readonly http: HttpDeps
   readonly plug: PlugDeps
   readonly lookup: Lookup
@@ -50,7 +46,6 @@ export const servicesOf = (config: Config, parts: ServiceParts): Services => {
 class Build {
   readonly #config: Config
   readonly #parts: ServiceParts
-  readonly #chainers = new Map<string, Chainer>()
 
   constructor(config: Config, parts: ServiceParts) {
     this.#config = config
@@ -76,7 +71,7 @@ class Build {
       name: port.name,
       proxy: createHttpProxy(http, httpPortOf(port)),
       router: this.#portRouter(port),
-      chainer: this.#chainer('connect'),
+      chainer: chainerOf(undefined, this.#config, this.#parts, noServerPolicy),
       clock,
       failed,
     })
@@ -121,7 +116,7 @@ class Build {
   #router(name: string): Router {
     const line = this.#routerLine(name)
     const { lookup, comm: { isOwnEndpoint: isOwn } } = this.#parts
-    const common = { name: line?.name ?? name, isOwn, forgeAddress: line?.forgeAddr ?? false }
+    const common = { name: line?.name ?? name, isOwn, forgeAddress: line?.forgeAddr ?? false, forgePort: line?.forgePort ?? 'any' }
     const kind = line?.kind ?? (name.toLowerCase() === 'inband' ? 'inband' : 'transparent')
     if (kind === 'inband') return createInbandRouter({ ...common, lookup })
     const overridable = line?.overridable === true ? lookup : null
@@ -131,25 +126,9 @@ class Build {
     return createDirectedRouter({ ...common, overridable, targets: [first, ...others] })
   }
 
-  /** Services share their chainers: who is down is known to all. */
   #chainer(name: string): Chainer {
     const key = name.toLowerCase()
-    const known = this.#chainers.get(key)
-    if (known !== undefined) return known
-    const made = this.#newChainer(name, this.#config.chainer.find(line => line.name.toLowerCase() === key))
-    this.#chainers.set(key, made)
-    return made
-  }
-
-  #newChainer(name: string, line: ChainerConfig | undefined): Chainer {
-    const { comm, clock, pool } = this.#parts
-    return createConnectChainer({
-      name: line?.name ?? name,
-      comm,
-      clock,
-      pool,
-      connectTimeout: line?.timeoutConnect ?? this.#config.connect_timeout,
-      forwardTimeout: this.#config.forward_timeout,
-    })
+    const line = this.#config.chainer.find(line => line.name.toLowerCase() === key) ?? connectLine
+    return chainerOf(line, this.#config, this.#parts, noServerPolicy)
   }
 }

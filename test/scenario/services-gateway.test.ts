@@ -40,8 +40,8 @@ describe.skipIf(cannot !== null)(`services on a gateway ${cannot ?? ''}`, () => 
   })
   afterAll(() => lab.close())
 
-  const connect = async (...words: readonly string[]): Promise<{ got: string; localPort: number; error?: string }> =>
-    JSON.parse((await lab.client.run(process.execPath, program('tcp-client'), ...words)).stdout)
+  const connect = async (host: string, port: number, text: string): Promise<{ got: string }> =>
+    JSON.parse((await lab.client.run(process.execPath, program('tcp-client'), JSON.stringify({ host, port, text }))).stdout)
 
   const ways = families.flatMap(family => [
     { ...family, way: 'tproxy', port: 2525, source: family.client },
@@ -50,7 +50,7 @@ describe.skipIf(cannot !== null)(`services on a gateway ${cannot ?? ''}`, () => 
 
   it.each(ways)('a plug, $family by $way', async ({ family, way, port, origin, client: from, source }) => {
     const text = `${family} ${way}`
-    expect((await connect(origin, String(port), text)).got).toBe(text)
+    expect((await connect(origin, port, text)).got).toBe(text)
     const record = await gateway.record(({ taken, destination }) => taken === way && destination === origin)
     expect(record).toMatchObject({
       client: from, destinationPort: port, result: 'TCP_TUNNEL', status: 200, method: 'CONNECT', hierarchy: 'ORIGINAL_DST', serverLocal: source,
@@ -59,12 +59,12 @@ describe.skipIf(cannot !== null)(`services on a gateway ${cannot ?? ''}`, () => 
   })
 
   it('a plug on a listener for IPv4 alone', async () => {
-    expect((await connect(families[0].origin, '7001', 'four')).got).toBe('four')
+    expect((await connect(families[0].origin, 7001, 'four')).got).toBe('four')
     expect(await gateway.record(record => record.destinationPort === 7001)).toMatchObject({ taken: 'tproxy', serverLocal: client.ipv4 })
   })
 
   it('whoever connects to the listener itself is turned away', async () => {
-    const got = await connect(labAddresses.gateway.ipv4, '3129', 'hello')
+    const got = await connect(labAddresses.gateway.ipv4, 3129, 'hello')
     expect(got.got).toBe('')
     expect(gateway.records.filter(record => record.destination === labAddresses.gateway.ipv4)).toEqual([])
   })

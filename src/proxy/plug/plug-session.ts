@@ -1,5 +1,5 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
-import { assert, endpointText, type ErrorCode, type MonoMs, type Outcome, ProxyError } from '../../base/index.ts'
+import { assert, endpointText, type ErrorCode, errorTable, type MonoMs, type Outcome, ProxyError } from '../../base/index.ts'
 import type { Chained } from '../../chainer/chainer.ts'
 import type { RouteAnswer } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
@@ -109,7 +109,7 @@ export class PlugSession implements ConnectionReader {
     if (!(error instanceof ProxyError)) return this.#broke(error)
     if (error.code === 'denied') return this.#refuse('denied', error.message)
     CountPlug.failed++
-    this.#outcome.status = 503
+    this.#outcome.status = errorTable[error.code].status
     this.#session.verdict = 'DENIED_BY_CONNECTION_FAIL'
     this.#away(error.code, error.message)
   }
