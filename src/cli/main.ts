@@ -23,6 +23,10 @@ const main = async (words: readonly string[]): Promise<number> => {
       const { showPage } = await import('./control.ts')
       return showPage(wish)
     }
+    case 'test': {
+      const { policyTest } = await import('./policy-test/policy-test.ts')
+      return policyTest(wish)
+    }
     case 'doctor': {
       const { doctor } = await import('./doctor.ts')
       return doctor(wish)
