@@ -21,6 +21,7 @@ import type {
 import { createNativeEngine } from './engine/native.ts'
 import { createNodeEngine } from './engine/node.ts'
 import { CommError, commError } from './error.ts'
+import { FollowedInterfaces, type Interfaces, WatchedInterfaces, watchedEveryMs } from './interfaces/index.ts'
 import { FdBudget } from './fd-budget.ts'
 import { natDoubt } from './nat-proof.ts'
 import { OwnConnections } from './own-connections.ts'
@@ -66,8 +67,12 @@ export interface Comm {
   relay(a: Connection, b: Connection, options: RelayOptions): Relay
   /** Whether an endpoint is one of our listeners at an address of this machine. */
   isOwnEndpoint(e: Endpoint, protocol?: 'tcp' | 'udp'): boolean
+  /** An address of this machine. */
+  isLocalAddress(address: string): boolean
   /** Whether a connection with these ends is one that we made: a rule has brought it back to us. */
   isOwnConnection(from: Endpoint, to: Endpoint): boolean
+  /** This machine's interfaces. Followed from the first time somebody asks. */
+  readonly interfaces: Interfaces
   readonly fdTable: () => readonly FdEntry[]
   /** Bare descriptors, Lusca's way. Throws CommError ENOTSUP where the engine has none. */
   readonly descriptors: Descriptors
@@ -107,6 +112,7 @@ export const createComm = (options: CommOptions): Comm => {
   const ownConnections = new OwnConnections(host.ownEndpoints.isLocal)
   const { engine, note } = createEngine(options.engine ?? 'auto', host)
   let closed = false
+  let interfaces: Interfaces | null = null
   return {
     engine: engine.name,
     powers: engine.powers,
@@ -138,18 +144,41 @@ export const createComm = (options: CommOptions): Comm => {
     },
     relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: (e, protocol) => (protocol === 'udp' ? host.ownReceivers : host.ownEndpoints).isOwn(e),
+    isLocalAddress: host.ownEndpoints.isLocal,
     isOwnConnection: (from, to) => ownConnections.has(from, to),
+    get interfaces() {
+      interfaces ??= followInterfaces(engine, host, warn)
+      return interfaces
+    },
     fdTable: () => engine.fdTable(),
     get descriptors() {
       if (engine.descriptors === null) throw new CommError('ENOTSUP', 'open', `the ${engine.name} engine has no bare descriptors`)
       return engine.descriptors
     },
     close() {
+      interfaces?.close()
       closed = true // first: what owners do when they are told must not begin anything
       engine.close()
       deadlines.stop()
       budget.stop()
     },
+  }
+}
+
+/** Where the kernel cannot be listened to, they are looked at. */
+const followInterfaces = (engine: Engine, host: EngineHost, warn: (text: string) => void): Interfaces => {
+  const interfaces = listenToInterfaces(engine, host, warn) ?? new WatchedInterfaces(host.clock, host.failed)
+  interfaces.onChange(() => host.ownEndpoints.forget())
+  return interfaces
+}
+
+const listenToInterfaces = ({ descriptors }: Engine, { failed }: EngineHost, warn: (text: string) => void): Interfaces | null => {
+  if (descriptors === null || !native.present) return null
+  try {
+    return new FollowedInterfaces(native.addon, descriptors, failed)
+  } catch (error) {
+    warn(`${error instanceof Error ? error.message : String(error)}; interfaces are looked at every ${watchedEveryMs / 1000} s instead (systemd: RestrictAddressFamilies= must allow AF_NETLINK)`)
+    return null
   }
 }
 

@@ -30,6 +30,11 @@ export class OwnEndpoints {
     else this.#ports.delete(e.port)
   }
 
+  /** The machine's addresses have changed. */
+  forget(): void {
+    this.#readAt = null
+  }
+
   hasPort(port: number): boolean {
     return this.#ports.has(port)
   }

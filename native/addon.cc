@@ -12,7 +12,7 @@
 namespace glassquid {
 
 // Raised together with `revision` in index.ts whenever what the two sides agree on changes.
-constexpr int32_t kRevision = 2;
+constexpr int32_t kRevision = 3;
 
 struct Instance {
   std::vector<std::unique_ptr<Engine>> engines;
@@ -182,6 +182,7 @@ napi_value init(napi_env env, napi_value exports) {
   napi_set_named_property(env, exports, "sources", sources);
   put(env, exports, "createEngine", create_engine, instance);
   export_kernel(env, exports);
+  export_netlink(env, exports);
   return exports;
 }
 

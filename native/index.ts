@@ -31,6 +31,12 @@ export interface Addon {
   getsockname(fd: number, buffer: Uint8Array): number
   getpeername(fd: number, buffer: Uint8Array): number
   descriptorLimit(): number
+  /** A descriptor. `groups` is a bit each, 32 of them. */
+  netlinkOpen(protocol: number, groups: number): number
+  netlinkSend(fd: number, bytes: Uint8Array): number
+  /** The length of one datagram of the kernel's; EAGAIN: none, ENOBUFS: some were lost, EMSGSIZE: longer than the buffer. */
+  netlinkReceive(fd: number, buffer: Uint8Array): number
+  netlinkClose(fd: number): number
 }
 
 /**
@@ -160,7 +166,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 2
+const revision = 3
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }

@@ -181,6 +181,8 @@ export interface OpenOptions {
 /** Bare descriptors in Lusca's manner: for what is no TCP stream of ours. */
 export interface Descriptors {
   open(options: OpenOptions): number
+  /** A descriptor that was opened elsewhere is one of these from here on. */
+  adopt(fd: number, note: string): void
   /** One shot: armed anew by its owner. null disarms. A ready descriptor is reported in a later turn. */
   setSelect(fd: number, which: number, ready: ((fd: number) => void) | null): void
   /** Replaces the deadline; 0 clears it. Without a handler the descriptor is closed when it passes. */

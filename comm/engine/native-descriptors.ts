@@ -52,6 +52,14 @@ export class NativeDescriptors implements Descriptors {
     return fd
   }
 
+  adopt(fd: number, note: string): void {
+    const { host, native } = this.#engine
+    assert(native.select(fd, 0) === 0, 'a descriptor the engine can watch')
+    host.budget.opened()
+    const options: OpenOptions = { type: 'tcp', endpoint: { family: 4, address: '0.0.0.0', port: 0 }, flags: 0, note }
+    this.#open.set(fd, new PlainDescriptor(this, fd, options, this.#engine.seconds()))
+  }
+
   setSelect(fd: number, which: number, ready: Ready | null): void {
     assert(which !== 0 && (which & ~(readable | writable)) === 0, 'COMM_SELECT_READ, COMM_SELECT_WRITE or both')
     const found = this.#get(fd)

@@ -110,7 +110,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     lookup: name => resolver.lookup(name),
     failed: (error, where) => notices.bug(where, error),
   }
-  const listening = new Listening(comm, parts.failed, config => servicesOf(config, parts))
+  const listening = new Listening(comm, clock, log, parts.failed, config => servicesOf(config, parts))
   resolveAclHosts(loaded, resolver, log)
   try {
     listening.use(config)
@@ -158,6 +158,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       listening.close()
       availability.close()
       await listening.drained(clock, graceMs)
+      listening.stop()
       pool.close()
       await new Promise(setImmediate) // who waited for a connection is answered before the sockets go
       collapse.stop()

@@ -1,9 +1,11 @@
-import { type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL } from '../../comm/index.ts'
-import { type Clock, type Endpoint, ms, sleep } from '../base/index.ts'
+import { type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
+import { type Clock, type Endpoint, endpointText, ms, sleep } from '../base/index.ts'
 import type { Config, ListenerConfig, PortConfig, PortMode } from '../conf/index.ts'
 import {
-  createDispatcher, createListeners, type Dispatcher, type ListenerOptions, type Listeners, type ListenParameters,
+  boundPlaces, createDispatcher, createListeners, type Dispatcher, type ListenerOptions, type Listeners, type ListenParameters,
+  priority, whyNotBound,
 } from '../dispatch/index.ts'
+import type { DebugLog } from '../log/index.ts'
 import { type NamedService, startSession } from '../service/index.ts'
 import type { Services } from './services.ts'
 
@@ -26,41 +28,90 @@ const backlog = 4096
 
 export class Listening {
   readonly dispatcher: Dispatcher
+  /** What sessions wait for. */
+  readonly expectations: Expectations
+  readonly #comm: Comm
+  readonly #log: Pick<DebugLog, 'write' | 'limited' | 'warning'>
   readonly #listeners: Listeners
   readonly #servicesOf: (config: Config) => Services
-  #ports: readonly Wanted[] = []
+  #present: Present | null = null
   #services: NamedService[] = []
+  #stopFollowing: () => void = () => {}
 
   constructor(
     comm: Comm,
+    clock: Clock,
+    log: Pick<DebugLog, 'write' | 'limited' | 'warning'>,
     failed: (error: unknown, where: string) => void,
     servicesOf: (config: Config) => Services,
   ) {
-    this.dispatcher = createDispatcher({ comm, failed })
+    this.#comm = comm
+    this.#log = log
+    this.dispatcher = createDispatcher({ comm, failed, unclaimed: ({ peer }, bind) => this.#unclaimed(peer, bind) })
+    this.expectations = createExpectations({
+      clock,
+      dispatcher: this.dispatcher,
+      priority: priority.related,
+      isLocal: comm.isLocalAddress,
+      descriptorsLeft: () => comm.budget.acceptable,
+    })
     this.#listeners = createListeners(this.dispatcher, startSession, failed)
     this.#servicesOf = servicesOf
   }
 
   get ports(): readonly ListeningPort[] {
-    return this.#listeners.listening.map(({ name, endpoint }, at) => ({ name, endpoint, mode: this.#ports[at]?.mode ?? 'forward' }))
+    return this.#listeners.listening.map(({ name, endpoint, options }) => ({ name, endpoint, mode: this.#present?.modes.get(options) ?? 'forward' }))
   }
 
   /** Throws ListenFailed; then everything is as it was. */
   use(config: Config): void {
     const services = this.#servicesOf(config)
-    const wanted = wantedBy(config, services)
+    const wanted = wantedBy(config, services, this.#comm)
     const problems = this.#listeners.configure(wanted.map(({ listener }) => listener))
     if (problems.length > 0) throw new ListenFailed(problems.map(problem => problem.detail).join('; '))
-    this.#ports = wanted
+    this.#present = { config, services, modes: modesOf(wanted) }
     // services of former confs are kept while they have sessions
     this.#services = [...this.#services.filter(service => service.running > 0), ...services.all]
+    this.#stopFollowing()
+    this.#stopFollowing = config.listener.some(followsInterfaces) ? this.#comm.interfaces.onChange(() => this.#follow()) : () => {}
+    for (const line of config.listener.filter(followsInterfaces)) {
+      if (!wanted.some(({ from }) => from === line)) this.#log.warning('dispatch', `${line.text}: no such interface has an address yet`)
+    }
+  }
+
+  /** Addresses have come or gone: those of interfaces that are listened on get a listener, or lose theirs. */
+  #follow(): void {
+    const { config, services } = this.#present ?? {}
+    if (config === undefined || services === undefined) return
+    const before = this.#endpoints()
+    const wanted = wantedBy(config, services, this.#comm)
+    const problems = this.#listeners.follow(wanted.map(({ listener }) => listener))
+    this.#present = { config, services, modes: modesOf(wanted) }
+    const after = this.#endpoints()
+    for (const text of after) if (!before.has(text)) this.#log.write('dispatch', 1, `listening on ${text}: the address has come`)
+    for (const text of before) if (!after.has(text)) this.#log.write('dispatch', 1, `no longer listening on ${text}: the address has gone`)
+    for (const { detail } of problems) this.#log.limited(`follow ${detail}`, 'dispatch', 1, `WARNING: ${detail}`)
+  }
+
+  #endpoints(): Set<string> {
+    return new Set(this.#listeners.listening.map(({ endpoint }) => endpointText(endpoint)))
+  }
+
+  #unclaimed(peer: Endpoint, bind: Endpoint): void {
+    this.#log.limited(`unclaimed ${endpointText(bind)}`, 'dispatch', 1, `connection from ${endpointText(peer)} to ${endpointText(bind)} refused: nobody waits for it`)
   }
 
   /** No new connections, and no new requests on those that are there. */
   close(): void {
+    this.#stopFollowing()
     this.#listeners.close()
-    this.dispatcher.close()
     for (const service of this.#services) service.windUp()
+  }
+
+  /** When no session is left that could want it. */
+  stop(): void {
+    this.expectations.close()
+    this.dispatcher.close()
   }
 
   /** Sessions of all services, former ones too. */
@@ -75,20 +126,35 @@ export class Listening {
   }
 }
 
+/** What the present listeners come from. */
+interface Present {
+  readonly config: Config
+  readonly services: Services
+  readonly modes: ReadonlyMap<ListenerOptions, ListeningPort['mode']>
+}
+
 interface Wanted {
+  readonly from: PortConfig | ListenerConfig
   readonly mode: ListeningPort['mode']
   readonly listener: ListenerOptions
 }
 
-const wantedBy = (config: Config, services: Services): readonly Wanted[] => [
-  ...config.http_port.map(port => ({ mode: port.mode, listener: portListener(port, services.ofPort(port)) })),
-  ...config.listener.map(line => ({ mode: line.taken, listener: lineListener(line, services) })),
+const modesOf = (wanted: readonly Wanted[]): Present['modes'] => new Map(wanted.map(({ listener, mode }) => [listener, mode]))
+
+const followsInterfaces = (line: ListenerConfig): boolean => line.bind.place.kind !== 'address'
+
+const wantedBy = (config: Config, services: Services, comm: Comm): readonly Wanted[] => [
+  ...config.http_port.map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port)) })),
+  ...config.listener.flatMap(line =>
+    lineListeners(line, services, comm).map(listener => ({ from: line, mode: line.taken, listener })),
+  ),
 ]
 
 const portListener = (port: PortConfig, service: NamedService): ListenerOptions => {
   const address = port.address ?? '::'
   return {
     name: port.name,
+    place: placeOf(port),
     bind: { family: address.includes(':') ? 6 : 4, address, port: port.port },
     parameters: parametersOf(port.mode, port.dualStack, backlog),
     service,
@@ -97,21 +163,25 @@ const portListener = (port: PortConfig, service: NamedService): ListenerOptions 
   }
 }
 
-const lineListener = (line: ListenerConfig, services: Services): ListenerOptions => {
-  const { place, first, last } = line.bind
-  if (place.kind !== 'address' || first !== last) throw new ListenFailed(`${line.text}: such a bind is not listened on yet`)
+/** One for each port and address of its bind. */
+const lineListeners = (line: ListenerConfig, services: Services, comm: Comm): readonly ListenerOptions[] => {
+  const interfaces = () => comm.interfaces
+  const why = whyNotBound(line.bind, interfaces)
+  if (why !== null) throw new ListenFailed(`${line.text}: ${why}`)
   if (line.service === null) throw new ListenFailed(`${line.text}: there are no rules yet`)
-  const address = place.address ?? '::'
-  return {
+  const service = services.named(line.service)
+  return boundPlaces(line.bind, interfaces).map(({ endpoint, device, dualStack }) => ({
     name: line.name,
-    place: `${line.at.file}:${line.at.line}`,
+    place: placeOf(line),
     priority: line.priority,
-    bind: { family: address.includes(':') ? 6 : 4, address, port: first },
-    parameters: parametersOf(line.taken, place.dualStack, line.backlog),
-    service: services.named(line.service),
+    bind: endpoint,
+    parameters: { ...parametersOf(line.taken, dualStack, line.backlog), ...(device === null ? {} : { device }) },
+    service,
     directHit: 'close',
-  }
+  }))
 }
+
+const placeOf = ({ at }: PortConfig | ListenerConfig): string => `${at.file}:${at.line}`
 
 const parametersOf = (mode: ListeningPort['mode'], dualStack: boolean, backlog: number): ListenParameters => ({
   flags: COMM_REUSEADDR | (mode === 'tproxy' ? COMM_TPROXY_LCL : 0),

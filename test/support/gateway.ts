@@ -62,6 +62,8 @@ export interface GatewayOptions {
   /** Instead of `glassquid`: a command that ends in running it. */
   readonly under?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** More words for the daemon: `-d1` has it say on standard error what it logs. */
+  readonly args?: readonly string[]
 }
 
 export const usualRules: readonly string[] = [
@@ -105,7 +107,12 @@ export class Gateway {
   }
 
   #spawn(): Running {
-    const [command = glassquid, ...args] = [...(this.#options.under ?? []), glassquid, '-f', confPath]
+    const [command = glassquid, ...args] = [
+      ...(this.#options.under ?? []),
+      glassquid,
+      ...['-f', confPath],
+      ...(this.#options.args ?? []),
+    ]
     const { env } = this.#options
     const proxy = this.lab.gateway.spawn(command, args, env === undefined ? {} : { env })
     proxy.onLine(line => {

@@ -279,11 +279,16 @@ export const serviceDirectives = {
 matching rule line. tproxy and intercept say how the kernel brings connections here, as for http_port; whoever connects
 to such a port itself is turned away. Without them the port is for clients that know of it.
 
+iface:NAME:PORT listens at each address the interface has, IPv4 and IPv6, and follows them as they come and go, without
+a restart; group:NAME:PORT does so for every interface in the group (a name of /etc/iproute2/group, or its number).
+FIRST-LAST instead of PORT is one listener on each port. Where the addon does not load, changes are seen within five
+seconds.
+
 name=NAME is its name for the log (the address as written, if not given). priority=N: of several who listen at the same
 place the one with the lowest number is asked first. backlog=N: connections the kernel keeps until they are taken.`,
     {
       reload: 'new connections',
-      example: 'service everything plug\nlistener 3130 tproxy service=everything\nlistener 127.0.0.1:2525 service=everything name=local',
+      example: 'service everything plug\nlistener 3130 tproxy service=everything\nlistener 127.0.0.1:2525 service=everything name=local\nlistener iface:eth1:8000-8003 service=everything',
     },
   ),
   receiver: later(
