@@ -181,7 +181,7 @@ const lineListeners = (line: ListenerConfig, services: Services, comm: Comm): re
   }))
 }
 
-const placeOf = ({ at }: PortConfig | ListenerConfig): string => `${at.file}:${at.line}`
+const placeOf = ({ at }: PortConfig | ListenerConfig): string => `${at.file}(${at.line})`
 
 const parametersOf = (mode: ListeningPort['mode'], dualStack: boolean, backlog: number): ListenParameters => ({
   flags: COMM_REUSEADDR | (mode === 'tproxy' ? COMM_TPROXY_LCL : 0),

@@ -65,14 +65,17 @@ describe.skipIf(cannot !== null)(`it does not start ${cannot ?? ''}`, () => {
     await other.heard('listening')
     const inUse = await start(squidLikeConf)
     await other.stop()
-    await expectRefused(inUse, /^FATAL: cannot listen on \[::\]:3129: the address is in use by another program/)
-    await expectRefused(await start(`${squidLikeConf}http_port 0.0.0.0:3128\n`), /^FATAL: cannot listen on 0\.0\.0\.0:3128: .*another line/)
+    await expectRefused(inUse, /^FATAL: .*glassquid\.conf\(\d+\): cannot listen on \[::\]:3129: the address is in use by another program/)
+    await expectRefused(
+      await start(`${squidLikeConf}http_port 0.0.0.0:3128\n`),
+      /^FATAL: 0\.0\.0\.0:3128 and \[::\]:3128 \(.*glassquid\.conf\(\d+\) and .*glassquid\.conf\(\d+\)\) are the same port/,
+    )
     const twice = await start(`${squidLikeConf}http_port 3130\n`)
     expect([twice.code, twice.stderr]).toEqual([1, expect.stringMatching(/port 3130 is already listened to by line \d+/)])
   })
 
   it('at an address that is not this machine’s, unless it is for tproxy', async () => {
-    await expectRefused(await start('http_port 192.0.2.7:3128\n'), /^FATAL: cannot listen on 192\.0\.2\.7:3128: the address is not one of this machine/)
+    await expectRefused(await start('http_port 192.0.2.7:3128\n'), /^FATAL: .*glassquid\.conf\(\d+\): cannot listen on 192\.0\.2\.7:3128: the address is not one of this machine/)
   })
 
   const without = (...capabilities: readonly string[]): string[] => {
@@ -81,10 +84,10 @@ describe.skipIf(cannot !== null)(`it does not start ${cannot ?? ''}`, () => {
   }
 
   it('for tproxy without CAP_NET_RAW, or below port 1024 without its capability: the sentence names it', async () => {
-    await expectRefused(await start(squidLikeConf, ...without('net_raw', 'net_admin')), /^FATAL: cannot listen on \[::\]:3130: .*CAP_NET_RAW/)
+    await expectRefused(await start(squidLikeConf, ...without('net_raw', 'net_admin')), /^FATAL: .*glassquid\.conf\(\d+\): cannot listen on \[::\]:3130: .*CAP_NET_RAW/)
     await expectRefused(
       await start(squidLikeConf.replace('3128', '88'), ...without('net_bind_service')),
-      /^FATAL: cannot listen on \[::\]:88: .*CAP_NET_BIND_SERVICE/,
+      /^FATAL: .*glassquid\.conf\(\d+\): cannot listen on \[::\]:88: .*CAP_NET_BIND_SERVICE/,
     )
   })
 
