@@ -7,8 +7,9 @@ import { bornAt } from './age.ts'
 import type { ContentSource } from './content-source.ts'
 import { explicitLifetime, judge, staleWhileRevalidateOf } from './freshness.ts'
 import type { CacheKey } from './key.ts'
+import { partStatus, placed } from './parts.ts'
 import type { CachePolicy, SetCookiePolicy } from './policy.ts'
-import { type Exchange, forbidden, mayUseHeuristic, type StoreReason, storeReasons } from './storable.ts'
+import { type Exchange, forbidden, mayUseHeuristic, partTold, type StoreReason, storeReasons } from './storable.ts'
 import { detached, flag, headText, StoredResponse } from './stored-response.ts'
 import { type Selecting, selectingFields } from './vary.ts'
 
@@ -51,16 +52,24 @@ const storedResponse = (
 ): StoredResponse => {
   const names = varyMembers(exchange.fields)
   const uri = detached(exchange.uri)
+  const part = exchange.status === partStatus ? partTold(exchange.fields) : null
+  const fields = keptFields(exchange.fields, control, policy.setCookie)
+  // RFC 9111 3.3: "bytes=0-" is how players ask for the whole; what has all bytes is the whole
+  const whole = part !== null && part.first === 0 && part.last === part.length - 1
+  if (part !== null) {
+    placed(fields, part)
+    if (whole) fields.delete('content-range')
+  }
   const selecting = names === '*' ? null : selectingFields(sharedNames(names), exchange.requestFields, detached)
   return fromFields(
     {
       key: key === exchange.uri ? (uri as CacheKey) : (detached(key) as CacheKey), // the same text, cut loose
       uri,
-      status: exchange.status,
-      reasonPhrase: exchange.reasonPhrase,
-      fields: keptFields(exchange.fields, control, policy.setCookie),
+      status: whole ? 200 : exchange.status,
+      reasonPhrase: whole ? 'OK' : exchange.reasonPhrase,
+      fields,
       age: parseAge(exchange.fields),
-      contentLength: exchange.status === 204 ? 0 : exchange.contentLength,
+      contentLength: part !== null ? part.last - part.first + 1 : exchange.status === 204 ? 0 : exchange.contentLength,
       requestTime: exchange.requestTime,
       responseTime: exchange.responseTime,
       selecting,

@@ -1,4 +1,4 @@
-import { type Clock, Deadlines, declareCounters, type DurationMs, elapsed, kib, type MonoMs, ms } from '../base/index.ts'
+import { type Bytes, type Clock, Deadlines, declareCounters, type DurationMs, elapsed, kib, type MonoMs, ms } from '../base/index.ts'
 import type { Fields } from '../http/index.ts'
 import { ByKey, type Keyed } from './by-key.ts'
 import { Growing, type GrowingLimits, type GrowingSource } from './growing.ts'
@@ -30,6 +30,7 @@ export interface CollapseLimits extends GrowingLimits {
 
 export const usualCollapseLimits: CollapseLimits = {
   windowBytesMax: kib(512),
+  readAheadBytesMax: kib(16),
   followersMax: 4096,
   waitMax: ms(30_000), // Lusca's collapsed_forwarding_timeout
   holdMax: ms(60_000),
@@ -38,11 +39,14 @@ export const usualCollapseLimits: CollapseLimits = {
   unshareableKeysMax: 4096,
 }
 
-/** A request that would take a response somebody else asked for: a plain GET of the whole. */
-export const mayCollapse = (method: string, request: RequestFacts | null): boolean => {
+/**
+ * A request that would take a response somebody else asked for: a plain GET of the whole, or of a range for which the
+ * whole is fetched (`asWhole`).
+ */
+export const mayCollapse = (method: string, request: RequestFacts | null, asWhole = false): boolean => {
   if (method !== 'GET') return false
   if (request === null) return true
-  if (request.range || request.forOrigin || request.reload) return false
+  if ((request.range && !asWhole) || request.forOrigin || request.reload) return false
   const { noStore, onlyIfCached, maxAge, maxStale, minFresh } = request.control
   return !noStore && !onlyIfCached && maxAge === null && maxStale === null && minFresh === null
 }
@@ -65,6 +69,8 @@ export class Asking implements Keyed<Asking> {
 export class Collapse {
   /** collapsed_forwarding. Switched off, fetches that are joined already go on. */
   on: boolean
+  /** read_ahead_gap, for fetches that begin from now on. */
+  readAheadBytesMax: Bytes
   readonly counters = declareCounters(collapseCounters)
   readonly #limits: CollapseLimits
   readonly #clock: Clock
@@ -77,6 +83,7 @@ export class Collapse {
 
   constructor(on: boolean, clock: Clock, limits: CollapseLimits = usualCollapseLimits) {
     this.on = on
+    this.readAheadBytesMax = limits.readAheadBytesMax
     this.#limits = limits
     this.#clock = clock
     this.#deadlines = new Deadlines(clock)
@@ -103,7 +110,7 @@ export class Collapse {
   /** The fetch this request is about to make, for others to join; null if nobody may. */
   begin(key: CacheKey, source: GrowingSource): Growing | null {
     if (!this.on || this.#count >= this.#limits.growingMax || this.#isUnshareable(key)) return null
-    const growing = new Growing(source, this.#limits, this.#deadlines, over => this.#forget(key, over))
+    const growing = new Growing(source, { ...this.#limits, readAheadBytesMax: this.readAheadBytesMax }, this.#deadlines, over => this.#forget(key, over))
     const list = this.#growing.get(key)
     if (list === undefined) this.#growing.set(key, [growing])
     else list.push(growing)

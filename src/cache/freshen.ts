@@ -4,6 +4,7 @@ import {
 } from '../http/index.ts'
 import { fromFields, keptFields, sharedNames } from './admit.ts'
 import { judge } from './freshness.ts'
+import { lengthOfWhole } from './parts.ts'
 import type { CachePolicy } from './policy.ts'
 import type { Store } from './store/store.ts'
 import { detached, flag, reasonPhraseOf, StoredResponse } from './stored-response.ts'
@@ -161,7 +162,7 @@ export const headAgrees = (stored: StoredResponse, fields: Fields, now: WallMs):
   const text = fields.get('last-modified')
   if (text !== undefined && parseHttpDate(text, now) !== stored.lastModified) return false
   const length = fields.get('content-length')
-  return length === undefined || Number(length) === stored.contentLength
+  return length === undefined || Number(length) === lengthOfWhole(stored)
 }
 
 /** Still stored, but from `now` on to be validated before each use. */

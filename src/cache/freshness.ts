@@ -40,7 +40,9 @@ export const judge = (stored: StoredResponse, policy: CachePolicy): void => {
   const rule = policy.refresh.ruleFor(stored.uri)
   stored.rule = rule
   stored.generation = policy.refresh.generation
+  const negative = stored.lifetime < 0 ? negativeTtlOf(stored.status, rule, policy) : 0
   if (stored.lifetime >= 0) judgeExplicit(stored, rule, policy)
+  else if (negative > 0) staleFrom(stored, stored.bornAt + negative, stored.bornAt + negative, 'negative-ttl')
   else if (stored.has(flag.heuristic)) judgeHeuristic(stored, rule, policy)
   else staleFrom(stored, stored.bornAt, stored.bornAt, 'none')
 }
@@ -49,6 +51,15 @@ const judgeExplicit = (stored: StoredResponse, rule: RefreshRule, policy: CacheP
   const staleAt = stored.bornAt + stored.lifetime
   const until = rule.options.overrideExpire ? stretched(stored, staleAt, stored.bornAt + rule.min, policy) : staleAt
   staleFrom(stored, staleAt, until, stored.lifetimeSource)
+}
+
+/** What Squid calls a negative response. Of these RFC 9111 has freshness for some by heuristic, and the operator's counts. */
+const negativeStatuses = new Set([204, 305, 400, 403, 404, 405, 414, 421, 500, 501, 502, 503, 504])
+
+/** negative_ttl of the line or of all; 0 = it does not concern that status. */
+export const negativeTtlOf = (status: number, rule: RefreshRule, policy: CachePolicy): number => {
+  if (!negativeStatuses.has(status)) return 0
+  return rule.options.negativeTtl === null ? policy.negativeTtl : secondsToMs(rule.options.negativeTtl)
 }
 
 /** Squid's refresh algorithm for a response that says nothing: older than max is stale; by Last-Modified; by min. */

@@ -71,6 +71,8 @@ export interface GrowingSource {
 export interface GrowingLimits {
   /** Bytes kept between slowest and fastest follower once the content is not stored, or can be read elsewhere. */
   readonly windowBytesMax: Bytes
+  /** How far the source may be ahead of the fastest follower, stored or not. Nobody there: as far as it likes. */
+  readonly readAheadBytesMax: Bytes
   readonly followersMax: number
   /** How long a request waits for the head at most. */
   readonly waitMax: DurationMs
@@ -107,6 +109,8 @@ export class Growing implements Watched {
   #dropped = 0
   #droppedBytes = 0
   #windowBytes = 0
+  /** All content so far. */
+  #bytes = 0
   #sourcePaused = false
 
   constructor(
@@ -185,6 +189,7 @@ export class Growing implements Watched {
   /** `chunk` is copied: it may be a part of a read buffer. */
   append(chunk: Uint8Array): void {
     if (this.#state !== 'flowing' || chunk.length === 0) return
+    this.#bytes += chunk.length
     const kept: Buffer[] = []
     if (this.#writer !== null && !this.#writer.append(chunk, kept)) {
       this.#writer = null
@@ -296,6 +301,7 @@ export class Growing implements Watched {
     while (!follower.paused && follower.behindAt < 0 && this.#followers.has(follower) && this.#hasMore(follower)) {
       const piece = this.#pieces[follower.at - this.#dropped] as Buffer // within by the loop
       follower.at++
+      follower.bytes += piece.length
       if (!follower.reader.onPiece(piece)) follower.paused = true
     }
     follower.delivering = false
@@ -347,6 +353,7 @@ export class Growing implements Watched {
       // paused meanwhile: read once more when it goes on
       if (!follower.paused) {
         follower.behindAt = at + count
+        follower.bytes = at + count
         if (!follower.reader.onPiece(piece.subarray(0, count))) follower.paused = true
       }
       this.#deliver(follower)
@@ -406,10 +413,13 @@ export class Growing implements Watched {
     if (this.#state !== 'flowing' || this.#ended) return
     const pressed = this.#writer?.pressed === true
     const full = !this.#whole && this.#windowBytes >= this.#limits.windowBytesMax
-    if ((full || pressed) && !this.#sourcePaused) {
+    const ahead = this.#isAhead()
+    if ((full || pressed || ahead) && !this.#sourcePaused) {
       this.#sourcePaused = true
       this.#source.pause()
-    } else if (this.#sourcePaused && !pressed && (this.#whole || this.#windowBytes <= this.#limits.windowBytesMax / 2)) {
+    } else if (
+      this.#sourcePaused && !pressed && !ahead && (this.#whole || this.#windowBytes <= this.#limits.windowBytesMax / 2)
+    ) {
       this.#sourcePaused = false
       this.#deadlines.forget(this)
       this.#source.resume()
@@ -417,6 +427,17 @@ export class Growing implements Watched {
     if (this.#sourcePaused && !pressed && this.deadlineTurn === 0 && this.#somebodyWaits()) {
       this.#deadlines.set(this, this.#limits.holdMax)
     }
+  }
+
+  /** Even the fastest has so much before it that more can wait: only when all are paused or lag behind. */
+  #isAhead(): boolean {
+    if (this.#followers.size === 0) return false
+    let fastest = 0
+    for (const { bytes } of this.#followers) {
+      if (bytes === this.#bytes) return false
+      if (bytes > fastest) fastest = bytes
+    }
+    return this.#bytes - fastest > this.#limits.readAheadBytesMax
   }
 
   /** Has read everything and wants more, while another holds the source. */
@@ -468,6 +489,8 @@ export class Follower implements Watched {
   readonly reader: FollowReader
   /** Number of the next piece, counted from the first of the content. Kept by Growing, as are those below. */
   at = 0
+  /** Content it has been given. */
+  bytes = 0
   /** The next byte, where what it wants is not in memory any more; else -1, and `at` counts. */
   behindAt = -1
   reading = false

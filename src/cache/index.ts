@@ -28,22 +28,29 @@ export {
 } from './growing.ts'
 export * from './invalidation.ts'
 export * from './key.ts'
+export { mergeParts } from './merge-parts.ts'
+export {
+  asPart, brokenOff, continues, fieldsTogether, type PartRange, PartialResponse, partStatus, rangeOfPart, sameRepresentation,
+  strongValidatorOf, takesPlaceOf, wholeOf,
+} from './parts.ts'
 export * from './policy.ts'
+export { fetchesOn, type QuickAbort } from './quick-abort.ts'
 export * from './refresh-pattern.ts'
 export * from './request-facts.ts'
 export {
   missed, reuse, type Reuse, reuseAnswer, type ReuseKind, reuseKinds, type ReuseReason, reuseReasons, timeToLive,
 } from './reuse.ts'
 export * from './stale-on-error.ts'
-export { type Exchange, type StoreReason, storeReasons } from './storable.ts'
+export { type Exchange, partTold, type StoreReason, storeReasons } from './storable.ts'
 export { fieldsOfHead, flag, type FreshnessSource, freshnessSources, StoredResponse } from './stored-response.ts'
 export { diskCounters, type DiskLimits, type DiskOptions, DiskStore } from './store/disk/disk-store.ts'
 export { type DirChoice, Disks } from './store/disk/disks.ts'
 export { prepareFolder } from './store/disk/folder.ts'
+export { cut, type Segment, SplicedContent } from './spliced-content.ts'
 export { type DiskOpened, openDisk } from './store/disk/open-disk.ts'
 export { memoryCounters, MemoryStore } from './store/memory.ts'
 export { removalPolicies, type RemovalPolicy } from './store/removal-policy.ts'
 export * from './store/store.ts'
 export { TieredStore, type TierRules } from './store/tiers.ts'
-export { addConditions, isConditional, type Validation, validationOf } from './validation.ts'
+export { addConditions, dropRange, isConditional, type Validation, validationOf } from './validation.ts'
 export { chooseVariant, type Selecting, selects } from './vary.ts'

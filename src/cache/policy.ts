@@ -19,6 +19,10 @@ export interface CachePolicy {
   /** refresh_all_ims: conditional requests of clients are always answered by asking the origin. */
   readonly refreshAllIms: boolean
   readonly setCookie: SetCookiePolicy
+  /** negative_ttl: freshness of errors that say nothing about theirs; 0 = none but what RFC 9111 gives them. */
+  readonly negativeTtl: DurationMs
+  /** offline_mode: what would be validated is used as it is. */
+  readonly offline: boolean
 }
 
 /** Squid's defaults. */
@@ -28,4 +32,6 @@ export const defaultPolicy: CachePolicy = {
   reloadIntoIms: false,
   refreshAllIms: false,
   setCookie: 'strip',
+  negativeTtl: ms(0),
+  offline: false,
 }

@@ -24,6 +24,8 @@ export interface RefreshOptions {
   readonly maxStale: Seconds | null
   /** Where the response says no stale-while-revalidate itself. */
   readonly staleWhileRevalidate: Seconds | null
+  /** null = the global negative_ttl. */
+  readonly negativeTtl: Seconds | null
 }
 
 /** A compiled pattern; a RegExp is one. */
@@ -65,6 +67,7 @@ export const noRefreshOptions: RefreshOptions = {
   ignoreStaleWhileRevalidate: false,
   maxStale: null,
   staleWhileRevalidate: null,
+  negativeTtl: null,
 }
 
 /** Where no line matches. */

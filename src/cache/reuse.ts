@@ -28,6 +28,7 @@ export const reuseReasons = {
   'fresh': { kind: 'fresh', fwd: null, doc: 'younger than its freshness lifetime' },
   'override': { kind: 'fresh', fwd: null, doc: 'past its freshness, which its refresh_pattern overrides' },
   'client-max-stale': { kind: 'stale', fwd: null, doc: 'stale, and the request says max-stale' },
+  'offline': { kind: 'stale', fwd: null, doc: 'it would have to be validated, but for offline_mode' },
   'while-revalidate': { kind: 'stale', fwd: null, doc: 'stale-while-revalidate: used now, validated behind it' },
   'stale': { kind: 'validate', fwd: 'stale', doc: 'past its freshness lifetime' },
   'must-revalidate': { kind: 'validate', fwd: 'stale', doc: 'stale, with must-revalidate, proxy-revalidate or s-maxage' },
@@ -41,6 +42,7 @@ export const reuseReasons = {
   'reload': { kind: 'no', fwd: 'request', doc: 'the request says no-cache' },
   'for-origin': { kind: 'no', fwd: 'bypass', doc: 'If-Match or If-Unmodified-Since: only the origin may judge them' },
   'only-if-cached': { kind: 'no', fwd: null, doc: 'only-if-cached, and nothing that may be used: 504' },
+  'part': { kind: 'no', fwd: 'partial', doc: 'a part of it is stored, and not all that is wanted' },
   'uri-miss': { kind: 'no', fwd: 'uri-miss', doc: 'nothing is stored for the URI' },
   'vary-miss': { kind: 'no', fwd: 'vary-miss', doc: 'something is stored, but for other selecting fields' },
   'method': { kind: 'no', fwd: 'method', doc: 'neither GET nor HEAD' },
@@ -71,12 +73,16 @@ export const reuse = (
   now: WallMs,
 ): Reuse => {
   if (stored.generation !== policy.refresh.generation) judge(stored, policy)
-  if (request === null) return now < stored.hitUntil && now < stored.staleAt ? fresh : whenPlain(stored, policy, now)
-  const answer = request.forOrigin ? answers['for-origin'] : whenAsked(stored, request, policy, now)
+  if (request === null) return now < stored.hitUntil && now < stored.staleAt ? fresh : online(whenPlain(stored, policy, now), policy)
+  const answer = request.forOrigin ? answers['for-origin'] : online(whenAsked(stored, request, policy, now), policy)
   // RFC 9111 5.2.1.7: what would go forward ends here instead
   const ends = request.control.onlyIfCached && (answer.kind === 'validate' || answer.kind === 'no')
   return ends ? answers['only-if-cached'] : answer
 }
+
+/** offline_mode: there is no origin to ask, behind a client's back neither. A reload still goes forward, as in Squid. */
+const online = (answer: Reuse, policy: CachePolicy): Reuse =>
+  policy.offline && (answer.kind === 'validate' || answer.reason === 'while-revalidate') ? answers.offline : answer
 
 const whenPlain = (stored: StoredResponse, policy: CachePolicy, now: WallMs): Reuse => {
   const forced = forcedValidation(stored, now)

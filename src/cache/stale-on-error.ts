@@ -11,6 +11,7 @@ export const staleReasons = {
   'stale-if-error': { kind: 'stale', doc: 'within stale-if-error of the response or the request' },
   'stale-on-error': { kind: 'stale', doc: 'nobody forbids it, and it is within max_stale' },
   'fresh-on-error': { kind: 'stale', doc: 'fresh; only the request had wanted it fresher' },
+  'failure-itself': { kind: 'no', doc: 'what is stored is a failure of the origin, too (negative_ttl)' },
   'no-cache': { kind: 'no', doc: 'the response says no-cache' },
   'must-revalidate': { kind: 'no', doc: 'it says must-revalidate, proxy-revalidate or s-maxage' },
   'outdated': { kind: 'no', doc: 'a HEAD or an unsafe request showed that it may have changed' },
@@ -41,6 +42,7 @@ export const staleOnError = (
   now: WallMs,
 ): StaleUse => {
   if (stored.generation !== policy.refresh.generation) judge(stored, policy)
+  if (isOriginFailure(stored.status)) return answers['failure-itself']
   if (stored.has(flag.noCache)) return answers['no-cache']
   if (stored.has(flag.outdated)) return answers.outdated
   if (request?.reload === true && !stored.rule.options.ignoreReload) return answers.reload

@@ -1,8 +1,10 @@
 import type { WallMs } from '../base/index.ts'
 import {
-  type Fields, heuristicallyCacheable, type ResponseCacheControl, requestCacheControl, resolveReference, type TargetUri,
+  type Fields, heuristicallyCacheable, parseContentRange, type ResponseCacheControl, requestCacheControl, resolveReference, type TargetUri,
   uriText, varyMembers,
 } from '../http/index.ts'
+import { negativeTtlOf } from './freshness.ts'
+import type { PartRange } from './parts.ts'
 import type { CachePolicy } from './policy.ts'
 import type { RefreshOptions } from './refresh-pattern.ts'
 
@@ -16,7 +18,7 @@ interface Line {
 
 export const storeReasons = {
   'explicit': { kind: 'store', doc: 'it says how long it is fresh' },
-  'heuristic': { kind: 'store', doc: 'fresh by heuristic, or by a refresh_pattern' },
+  'heuristic': { kind: 'store', doc: 'fresh by heuristic, by a refresh_pattern or by negative_ttl' },
   'validator': { kind: 'store', doc: 'stale already, but the origin can be asked whether it still holds' },
   'stale-window': { kind: 'store', doc: 'stale already, but may be used stale for a while' },
   'store-stale': { kind: 'store', doc: 'stale already; store-stale of its refresh_pattern' },
@@ -26,7 +28,11 @@ export const storeReasons = {
   'host-unverified': { kind: 'no', doc: 'intercepted, and Host could not be verified' },
   'not-final': { kind: 'no', doc: 'an interim response (1xx)' },
   'not-modified': { kind: 'no', doc: '304: it updates a stored response, it is none' },
-  'partial': { kind: 'no', doc: '206: a part of a response' },
+  'partial': { kind: 'no', doc: '206 that does not say which bytes of how many it is, or is several parts at once' },
+  'partial-length': { kind: 'no', doc: '206 whose length is not that of the range it claims to be' },
+  'partial-if-range': { kind: 'no', doc: '206 to If-Range: it leaves out the fields its client has already (RFC 9110 15.3.7)' },
+  'partial-of-stored': { kind: 'no', doc: '206 of what is stored whole: it brings the fields of that up to date' },
+  'of-request': { kind: 'no', doc: '412 or 416: what it says is about this request alone' },
   'status': { kind: 'no', doc: '428, 429, 431 or 511: never stored (RFC 6585)' },
   'request-no-store': { kind: 'no', doc: 'the request says no-store' },
   'must-understand': { kind: 'no', doc: 'must-understand, and the status has no meaning to us' },
@@ -85,10 +91,10 @@ export const forbidden = (
   const options = policy.refresh.ruleFor(exchange.uri).options
   return (
     forbiddenByRequest(exchange, options) ??
-    forbiddenByStatus(exchange.status) ??
+    forbiddenByStatus(exchange) ??
     forbiddenByControl(exchange, control, options) ??
     forbiddenByFields(exchange.fields, policy) ??
-    forbiddenWithoutFreshness(exchange, control)
+    forbiddenWithoutFreshness(exchange, control, policy)
   )
 }
 
@@ -113,11 +119,15 @@ const answersLaterGet = ({ method, status, fields, target, uri }: Exchange): boo
   return resolved !== null && uri === uriOf(resolved)
 }
 
-const forbiddenByStatus = (status: number): StoreReason | null => {
+const forbiddenByStatus = (exchange: Exchange): StoreReason | null => {
+  const { status } = exchange
   if (status < 200) return 'not-final'
   switch (status) {
     case 206:
-      return 'partial'
+      return forbiddenAsPart(exchange)
+    case 412:
+    case 416:
+      return 'of-request'
     case 304:
       return 'not-modified'
     case 428:
@@ -128,6 +138,21 @@ const forbiddenByStatus = (status: number): StoreReason | null => {
     default:
       return null
   }
+}
+
+/** RFC 9111 3.3. A part is only kept where its place is beyond doubt. */
+const forbiddenAsPart = ({ method, fields, contentLength, requestFields }: Exchange): StoreReason | null => {
+  const told = partTold(fields)
+  if (method !== 'GET' || told === null) return 'partial'
+  if (contentLength >= 0 && contentLength !== told.last - told.first + 1) return 'partial-length'
+  return requestFields.has('if-range') ? 'partial-if-range' : null
+}
+
+/** The one range a 206 says it is, of a length it knows. */
+export const partTold = (fields: Fields): PartRange | null => {
+  const told = fields.count('content-range') === 1 ? parseContentRange(fields.get('content-range') ?? '') : null
+  if (told === null || told.range === null || told.length === null) return null
+  return { first: told.range.first, last: told.range.last, length: told.length }
 }
 
 const forbiddenByControl = (
@@ -162,10 +187,13 @@ const forbiddenByFields = (fields: Fields, policy: CachePolicy): StoreReason | n
 const forbiddenWithoutFreshness = (
   exchange: Exchange,
   control: Readonly<ResponseCacheControl>,
+  policy: CachePolicy,
 ): StoreReason | null => {
   if (control.maxAge !== null || control.sMaxage !== null || exchange.fields.has('expires')) return null
   const heuristic = exchange.method !== 'POST' && mayUseHeuristic(exchange.status, control)
-  return heuristic ? null : 'no-freshness'
+  if (heuristic) return null
+  const negative = exchange.method !== 'POST' && negativeTtlOf(exchange.status, policy.refresh.ruleFor(exchange.uri), policy) > 0
+  return negative ? null : 'no-freshness'
 }
 
 /** RFC 9111 4.2.2; 451 by RFC 7725. */

@@ -41,6 +41,7 @@ export const freshnessSources = {
   'expires': 'Expires minus Date',
   'last-modified': 'refresh_pattern: a share of the time since Last-Modified',
   'minimum': 'refresh_pattern: its minimum, nothing is known of the response',
+  'negative-ttl': 'negative_ttl: an error that says nothing',
   'none': 'no freshness, and no heuristic is allowed',
 } as const
 

@@ -32,7 +32,8 @@ export const validationOf = (chosen: StoredResponse | null, variants: readonly S
   for (const stored of variants) {
     // A weak tag may be shared by what differs in coding (RFC 9110 8.8.1). nginx does so: W/"a" packed, "a" not, and a
     // 304 for either; whoever takes no gzip would get it.
-    if (stored.etag === null || !isStrongEtag(stored.etag) || tags.size === etagsMax) continue
+    // nor is a part what a 304 to a request for the whole could be about
+    if (stored.status === 206 || stored.etag === null || !isStrongEtag(stored.etag) || tags.size === etagsMax) continue
     candidates.push(stored)
     tags.add(stored.etag)
   }
@@ -50,12 +51,20 @@ export const isConditional = (validation: Validation): boolean =>
 
 /**
  * Puts our conditions in place of the client's, which are answered afterwards from what we then have (conditional.ts).
- * `fields` is the copy that goes to the server. Range goes too: what comes back replaces the whole stored response.
+ * `fields` is the copy that goes to the server. `asRange`: the client's Range and If-Range stay, and count where the 304
+ * does not come (RFC 9110 13.2.2); otherwise what comes back is the whole.
  */
-export const addConditions = (fields: Fields, validation: Validation): void => {
-  for (const name of clientConditions) fields.delete(name)
+export const addConditions = (fields: Fields, validation: Validation, asRange = false): void => {
+  for (const name of conditions) fields.delete(name)
+  if (!asRange) dropRange(fields)
   if (validation.ifNoneMatch !== null) fields.append('If-None-Match', validation.ifNoneMatch)
   if (validation.ifModifiedSince !== null) fields.append('If-Modified-Since', validation.ifModifiedSince)
 }
 
-const clientConditions = ['if-none-match', 'if-modified-since', 'if-range', 'range']
+const conditions = ['if-none-match', 'if-modified-since']
+
+/** The whole is wanted, whatever the client has asked for. */
+export const dropRange = (fields: Fields): void => {
+  fields.delete('range')
+  fields.delete('if-range')
+}

@@ -53,10 +53,19 @@ export const selects = (selecting: Selecting | null, request: FieldView): boolea
  * The variant that may answer the request, or null. `variants` are newest first (by Date). One with Vary goes before
  * one without: some sites forget Vary on their default response, which would then answer for all (RFC 9111 4.1).
  */
-export const chooseVariant = (variants: readonly StoredResponse[], request: FieldView): StoredResponse | null => {
+export const chooseVariant = (variants: readonly StoredResponse[], request: FieldView): StoredResponse | null =>
+  chooseAmong(variants, request, false)
+
+/** The same among the parts of responses (parts.ts), or among all that are whole. */
+export const chooseAmong = (
+  variants: readonly StoredResponse[],
+  request: FieldView,
+  parts: boolean,
+): StoredResponse | null => {
   let plain: StoredResponse | null = null
   for (let i = 0; i < variants.length; i++) {
     const stored = variants[i] as StoredResponse // i < length
+    if ((stored.status === 206) !== parts) continue
     if (stored.selecting === null) plain ??= stored
     else if (selects(stored.selecting, request)) return stored
   }

@@ -66,6 +66,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const notices = httpNotices(log)
   let resolver = newResolver(config, clock, log)
   const collapse = new Collapse(config.collapsed_forwarding, clock)
+  collapse.readAheadBytesMax = config.read_ahead_gap
   const pool = createOriginPool({ comm, clock, limits: originLimits(config, comm), failed: (e, where) => notices.bug(where, e) })
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
   const manager = new Manager()
@@ -150,6 +151,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       stores.reload(next.config)
       deps.store = stores.store
       collapse.on = next.config.collapsed_forwarding
+      collapse.readAheadBytesMax = next.config.read_ahead_gap
       pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)
     },

@@ -77,6 +77,11 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       lifetime: config.client_lifetime,
     },
     cache: cachePolicy(config, problems),
+    quickAbort: { min: config.quick_abort_min, max: config.quick_abort_max, percent: config.quick_abort_pct },
+    readAheadBytesMax: config.read_ahead_gap,
+    rangeOffsets: config.range_offset_limit.map(line => ({
+      value: line.value, when: compileCondition(line.acls, acls, line.at),
+    })),
   }
   return {
     http,
@@ -111,7 +116,9 @@ const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
     refresh: new RefreshPatterns(lines),
     maxStale: secondsToMs(config.max_stale) as DurationMs,
     reloadIntoIms: config.reload_into_ims,
-    refreshAllIms: false,
+    refreshAllIms: config.refresh_all_ims,
     setCookie: 'strip',
+    negativeTtl: secondsToMs(config.negative_ttl) as DurationMs,
+    offline: config.offline_mode,
   }
 }

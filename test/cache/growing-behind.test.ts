@@ -43,6 +43,10 @@ class SteeredWriter implements Writer {
     return this.response
   }
 
+  completeAs(part: StoredResponse): StoredResponse {
+    return part
+  }
+
   abandon(): void {
     this.refusal = 'abandoned'
   }
@@ -104,7 +108,7 @@ class Reader implements FollowReader {
 const machine = (windowMax = windowBytesMax) => {
   const clock = new FakeClock()
   const source: string[] = []
-  const limits = { windowBytesMax: bytes(windowMax), followersMax: 100, waitMax: ms(30_000), holdMax: ms(60_000) }
+  const limits = { windowBytesMax: bytes(windowMax), followersMax: 100, waitMax: ms(30_000), holdMax: ms(60_000), readAheadBytesMax: bytes(1e9) }
   const growing = new Growing(
     { pause: () => source.push('pause'), resume: () => source.push('resume'), deserted: () => source.push('deserted') },
     limits,

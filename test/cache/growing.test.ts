@@ -10,7 +10,7 @@ import { type Case, fieldsOf, storedOf } from './kit.ts'
 // Guards one fetch that many requests live on. Sees it in what each reader was told, in order and byte for byte, and in
 // when the source was paused, resumed and deserted.
 
-const limits: GrowingLimits = { windowBytesMax: bytes(100), followersMax: 100, waitMax: ms(30_000), holdMax: ms(60_000) }
+const limits: GrowingLimits = { windowBytesMax: bytes(100), followersMax: 100, waitMax: ms(30_000), holdMax: ms(60_000), readAheadBytesMax: bytes(1e9) }
 
 class Reader implements FollowReader {
   readonly requestFields
@@ -253,7 +253,7 @@ test('then a full window pauses the source, and half a window lets it go on', ()
 })
 
 test('the slowest paces the others, but not for ever: then it is cut off and they go on', () => {
-  const { growing, join, source, clock } = machine({ windowBytesMax: bytes(10), holdMax: ms(60_000) })
+  const { growing, join, source, clock } = machine({ windowBytesMax: bytes(10), holdMax: ms(60_000), readAheadBytesMax: bytes(1e9) })
   const [fast, slow] = [new Reader(), new Reader()]
   slow.appetite = 1
   join(fast)

@@ -231,12 +231,12 @@ test('each reason has the kind it is meant to have', () => {
   for (const reason of Object.keys(reuseReasons) as ReuseReason[]) kinds[reuseReasons[reason].kind].push(reason)
   expect(kinds).toEqual({
     fresh: ['fresh', 'override'],
-    stale: ['client-max-stale', 'while-revalidate'],
+    stale: ['client-max-stale', 'offline', 'while-revalidate'],
     validate: [
       'stale', 'must-revalidate', 'too-stale', 'no-cache', 'outdated', 'client-max-age', 'client-min-fresh',
       'reload-into-ims', 'refresh-ims',
     ],
-    no: ['reload', 'for-origin', 'only-if-cached', 'uri-miss', 'vary-miss', 'method', 'bypass'],
+    no: ['reload', 'for-origin', 'only-if-cached', 'part', 'uri-miss', 'vary-miss', 'method', 'bypass'],
   })
 })
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { bytes, type FieldView } from '../../src/base/index.ts'
 import {
-  type CacheKey, cacheKey, type Store, type StoredResponse, type StoreLimits, type Variants, type Writer,
+  brokenOff, type CacheKey, cacheKey, rangeOfPart, type Store, type StoredResponse, type StoreLimits, type Variants, type Writer,
 } from '../../src/cache/index.ts'
 import { type Case, dateAt, exchangeOf, fieldsOf, storedOf } from '../cache/kit.ts'
 
@@ -265,6 +265,67 @@ export const storeContract = (subject: StoreUnderTest): void => {
       expect(await textsOf(await found(store, keyOf(1)))).toEqual(['b'])
       expect(store.invalidate(keyOf(1))).toBe(1)
       expect(store.bytes).toBe(0)
+    })
+  })
+
+  describe(`${subject.name}: parts`, () => {
+    const content = filled(100_000, 5)
+    /** Bytes [from, to) of `content` as they come with a 206. */
+    const part = (from: number, to: number, etag = '"a"', request: readonly string[] = []): Case => ({
+      uri: uri(1), status: 206, contentLength: to - from, request,
+      response: [`ETag: ${etag}`, `Content-Range: bytes ${from}-${to - 1}/${content.length}`],
+    })
+    const put = (store: Store, c: Case, from: number, to: number) =>
+      write(store, fresh(1, c), content.subarray(from, to), requestOf(c), 3)
+    const places = async (store: Store) =>
+      (await found(store, keyOf(1))).map(stored => rangeOfPart(stored)?.first ?? -1).sort((a, b) => a - b)
+
+    test('of one representation stand beside each other, byte for byte, as far as each has bytes of its own', async () => {
+      const store = make()
+      for (const [from, to] of [[0, 20_000], [50_000, 50_010], [20_000, 20_010], [60_000, 99_000]] as const) put(store, part(from, to), from, to)
+      expect(await places(store)).toEqual([0, 20_000, 50_000, 60_000])
+      for (const stored of await found(store, keyOf(1))) {
+        const { first, last } = rangeOfPart(stored) ?? { first: 0, last: -1 }
+        expect((await contentOf(stored)).equals(content.subarray(first, last + 1))).toBe(true)
+      }
+      put(store, part(10_000, 70_000), 10_000, 70_000) // two lie within it
+      expect(await places(store)).toEqual([0, 10_000, 60_000])
+    })
+
+    test('of another representation take the place of all; so does the whole', async () => {
+      const store = make()
+      put(store, part(0, 10), 0, 10)
+      put(store, part(20, 30), 20, 30)
+      put(store, part(40, 50, '"b"'), 40, 50)
+      expect(await places(store)).toEqual([40])
+      write(store, fresh(1, { response: ['ETag: "b"'] }), content)
+      expect(await places(store)).toEqual([-1])
+    })
+
+    test('are what is left of a writer that is completed early, large or small', async () => {
+      for (const bytes of [5, 10_000, 90_000]) {
+        const store = make()
+        const whole = fresh(1, { contentLength: content.length, response: ['ETag: "a"'] })
+        const opened = store.open(whole, nobody)
+        if (!opened.ok) throw new Error(opened.reason)
+        opened.writer.append(content.subarray(0, bytes))
+        const broken = brokenOff(whole, opened.writer.bytes)
+        if (broken === null) throw new Error('it can be completed')
+        expect(opened.writer.completeAs(broken)).not.toBe(null)
+        opened.writer.abandon()
+        const [stored] = await found(store, keyOf(1))
+        expect([stored?.status, stored?.contentLength]).toEqual([206, bytes])
+        expect((await contentOf(stored)).equals(content.subarray(0, bytes))).toBe(true)
+        expect(store.count).toBe(1)
+      }
+    })
+
+    test('keep to the limit of variants', async () => {
+      const store = make({ variantsMax: 3 })
+      for (let i = 0; i < 10; i++) put(store, part(i * 100, i * 100 + 10), i * 100, i * 100 + 10)
+      const there = await places(store)
+      expect(there.length).toBeLessThanOrEqual(3)
+      expect(there).toContain(900)
     })
   })
 

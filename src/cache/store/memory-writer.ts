@@ -80,8 +80,11 @@ export class MemoryWriter implements Writer, Keyed<MemoryWriter> {
   }
 
   complete(): StoredResponse | null {
+    return this.completeAs(this.response)
+  }
+
+  completeAs(response: StoredResponse): StoredResponse | null {
     if (this.#over) return null
-    const { response } = this
     const length = this.#content.length
     const expected = response.has(flag.headOnly) ? 0 : response.contentLength
     if (expected >= 0 && expected !== length) {

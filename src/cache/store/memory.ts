@@ -1,8 +1,8 @@
 import { type Bytes, bytes, declareCounters, type FieldView } from '../../base/index.ts'
 import { ByKey } from '../by-key.ts'
 import type { CacheKey } from '../key.ts'
+import { takesPlaceOf } from '../parts.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
-import { selects } from '../vary.ts'
 import { Entries } from './entries.ts'
 import { MemoryWriter } from './memory-writer.ts'
 import type { RemovalPolicy } from './removal-policy.ts'
@@ -111,7 +111,7 @@ export class MemoryStore implements Store {
     }
     const kept = [response]
     for (const other of this.#entries.peek(response.key) ?? none) {
-      if (!selects(other.selecting, request)) kept.push(other)
+      if (!takesPlaceOf(response, other, request)) kept.push(other)
     }
     this.#set(response.key, this.#withinLimits(byDate(kept), response))
     this.counters.stored++

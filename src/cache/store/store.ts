@@ -49,7 +49,7 @@ export interface Store {
   touch(key: CacheKey): void
   /** For the content of `response`, which was asked for with `request`. */
   open(response: StoredResponse, request: FieldView): Opened
-  /** A response whose content is there already. It takes the place of all variants that fit the request. */
+  /** A response whose content is there already. It takes the place of others as `takesPlaceOf` (parts.ts) says. */
   put(response: StoredResponse, request: FieldView): boolean
   /** The same content with other fields. False if `old` is not stored any more: nothing changes then. */
   replace(old: StoredResponse, by: StoredResponse): boolean
@@ -97,5 +97,7 @@ export interface Writer {
   readonly readable: number
   /** Makes it findable. Null if it is over, or is not whole (`refusal` says why). */
   complete(): StoredResponse | null
+  /** No more comes: what has come is stored as `part`, whose length is `bytes`. Null as above. */
+  completeAs(part: StoredResponse): StoredResponse | null
   abandon(): void
 }

@@ -70,14 +70,18 @@ export class TieredWriter implements Writer {
   }
 
   complete(): StoredResponse | null {
+    return this.completeAs(this.response)
+  }
+
+  completeAs(response: StoredResponse): StoredResponse | null {
     const { key } = this.response
     if (this.#memory !== null) {
       const before = this.#store.completeness(key)
-      const stored = this.#memory.complete()
+      const stored = this.#memory.completeAs(response)
       if (stored !== null) this.#store.alsoOnDisk(stored, this.#request, before)
       return stored
     }
-    const stored = this.#disk?.complete() ?? null
+    const stored = this.#disk?.completeAs(response) ?? null
     if (stored !== null) this.#store.onlyOnDisk(key)
     return stored
   }

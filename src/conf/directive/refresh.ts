@@ -152,7 +152,9 @@ ignore-stale-while-revalidate, negative-ttl=SECONDS.`,
   ),
   negative_ttl: works(
     age(),
-    'How long error responses (404, 502 ...) are kept that carry no lifetime of their own. 0 keeps none of these.',
+    `How long error responses (204, 305, 400, 403, 404, 405, 414, 421, 500 to 504) are fresh that say nothing about it
+themselves. With 0 there is no such rule: errors that do say are kept all the same, and 404, 405, 410, 414 and 501 count
+as other responses do (refresh_pattern). negative-ttl= of a refresh_pattern goes before it.`,
     { default: '0 seconds' },
   ),
   max_stale: works(age(), 'How stale a stored response may be served when its origin cannot be asked.', {
@@ -178,8 +180,13 @@ ignore-stale-while-revalidate, negative-ttl=SECONDS.`,
     'A response that will be stale sooner than this is only stored if it can be validated.',
     { default: '60 seconds' },
   ),
-  refresh_all_ims: later(onOff(), 'Conditional requests of clients always ask the origin.', { default: 'off' }),
-  offline_mode: later(onOff(), 'Never validate anything that is stored.', { default: 'off' }),
+  refresh_all_ims: works(onOff(), 'Conditional requests of clients always ask the origin.', { default: 'off' }),
+  offline_mode: works(
+    onOff(),
+    `Never validate anything that is stored: what is stale, even what says no-cache or must-revalidate, is used as it is.
+Misses and reloads still go to the origin. For a line that is down, not for every day.`,
+    { default: 'off' },
+  ),
   vary_ignore_expire: later(onOff(), 'Old servers send Vary with an Expires in the past; ignore the latter.', {
     default: 'off',
   }),

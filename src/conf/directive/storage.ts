@@ -83,24 +83,39 @@ max-size= allows it while it grows.`,
     aliases: ['collapsed_forwarding_shared_entries_limit'],
     default: '16384',
   }),
-  quick_abort_min: later(
+  quick_abort_min: works(
     size({ unit: kib(1), unlimited: ['-1'] }),
-    'A fetch whose clients have left is finished if less than this remains.',
-    { default: '16 KB' },
+    `What becomes of a fetch whose clients have all left, and whose response is to be stored: it is finished if less than
+this remains, and stopped if more than quick_abort_max remains; between the two quick_abort_pct decides. A length that is
+not known stops it, -1 finishes everything. What a stopped fetch has brought is kept as a part and completed when it is
+asked for again, if the origin gave it a strong validator and a length.`,
+    { default: '16 KB', example: 'quick_abort_min -1 KB' },
   ),
-  quick_abort_max: later(
+  quick_abort_max: works(
     size({ unit: kib(1) }),
-    'A fetch whose clients have left is stopped if more than this remains.',
+    'A fetch whose clients have left is stopped if more than this remains (unless quick_abort_min finishes it).',
     { default: '16 KB' },
   ),
-  quick_abort_pct: later(percent(), 'A fetch whose clients have left is finished if more than this share is there.', {
-    default: '95',
-  }),
-  range_offset_limit: later(
-    valueList('SIZE|none', 'fast', line => size({ unlimited: ['none', '-1'] }).read(line, bytes(0))),
-    'For ranges that begin before this, the whole response is fetched.',
+  quick_abort_pct: works(
+    percent(),
+    'A fetch whose clients have left is finished if more than this share is there, where min and max leave it open.',
+    { default: '95' },
   ),
-  read_ahead_gap: later(size(), 'How far a fetch may run ahead of its client.', { default: '16 KB' }),
+  range_offset_limit: works(
+    valueList('SIZE|none', 'fast', line => size({ unlimited: ['none', '-1'] }).read(line, bytes(0))),
+    `A client's Range that begins within this many bytes is fetched as the whole, so that it can be stored whole; the
+client gets its range out of that. Others go to the origin as they are, and the part that comes back is stored as a part.
+The first line whose ACLs match counts, without one it is 0: every range goes as it is. "none" fetches the whole for any
+range, also for the last bytes of a file, and then the fetch is finished whatever quick_abort_* say: good for updates of
+Windows and games, a waste for films. Requests a "cache deny" keeps from the cache keep their range, too.`,
+    { example: 'acl updates dstdomain .windowsupdate.com\nrange_offset_limit none updates' },
+  ),
+  read_ahead_gap: works(
+    size(),
+    `How far a fetch may run ahead of its client. Of several clients of one fetch the fastest counts: a slow one never holds
+the others, it reads from what is stored (or, where nothing is stored, is cut off after a minute in which it held them).`,
+    { default: '16 KB' },
+  ),
   digest_generation: later(onOff(), 'Makes a digest of the cache for peers.', { default: 'on' }),
   digest_bits_per_entry: later(count(), 'Bits per object in the digest.', { default: '5' }),
   digest_rebuild_period: later(kept('TIME'), 'How often the digest is made anew.', { default: '1 hour' }),

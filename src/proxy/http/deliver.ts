@@ -1,6 +1,6 @@
-import { conditionOf, notModifiedHead, type StoredResponse } from '../../cache/index.ts'
-import { contentRangeText, fieldLines, parseRange, satisfiable, statusLine, strongMatch, parseHttpDate } from '../../http/index.ts'
+import { conditionOf, type ContentSource, notModifiedHead, type StoredResponse } from '../../cache/index.ts'
 import type { ResultCode } from '../../base/index.ts'
+import { rangeAnswer, rangeApplies, rangesWanted, unsatisfiable } from './range-answer.ts'
 import { ReadStored } from './read-stored.ts'
 import type { Next } from './steps.ts'
 import { tailOf } from './stored-head.ts'
@@ -23,14 +23,24 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
     }
     t.outcome.result = hitCode(t, hit)
     if (t.asks.range && stored.status === 200 && t.head.method === 'GET' && rangeApplies(t, stored)) {
-      const answered = part(t, stored)
+      const answered = inRanges(t, stored)
       if (answered !== null) return answered
     }
   } else t.outcome.result = hitCode(t, stored.status >= 400 ? 'TCP_NEGATIVE_HIT' : hit)
   if (t.head.method === 'HEAD') return send(t, stored, stored.status, stored.head, none, 0)
   return stored.content === null
     ? send(t, stored, stored.status, stored.head, stored.body, stored.contentLength)
-    : read(t, stored, stored.status, stored.head, 0, stored.contentLength)
+    : read(t, stored, stored.status, stored.head, stored.content, stored.contentLength)
+}
+
+/** Null: the Range is ignored. */
+const inRanges = (t: Transaction, stored: StoredResponse): Next | Promise<Next> | null => {
+  const wanted = rangesWanted(t, stored.contentLength)
+  if (wanted === 'whole') return null
+  const answer = wanted === 'unsatisfiable' ? unsatisfiable(stored.fields(), stored.contentLength) : rangeAnswer(stored, wanted)
+  return answer.content === null
+    ? send(t, stored, answer.status, answer.head, answer.body, answer.length)
+    : read(t, stored, answer.status, answer.head, answer.content, answer.length)
 }
 
 const none: readonly Buffer[] = []
@@ -59,23 +69,23 @@ const send = (
   return 'finish'
 }
 
-/** Content [from, to), from where it lies. */
+/** So many bytes of content, from where they lie. */
 const read = async (
   t: Transaction,
   stored: StoredResponse,
   status: number,
   head: string,
-  from: number,
-  to: number,
+  content: ContentSource,
+  bytes: number,
 ): Promise<Next> => {
-  const reader = (await stored.content?.open()) ?? null
+  const reader = await content.open()
   if (t.over || t.client.gone) {
     reader?.close()
     return t.over ? 'done' : 'finish'
   }
   if (reader === null) return gone(t)
   const end = await new Promise<Next | 'unread'>(resolve => {
-    new ReadStored(t, stored, status, head, reader, from, to, resolve).begin()
+    new ReadStored(t, stored, status, head, reader, bytes, resolve).begin()
   })
   return end === 'unread' ? gone(t) : end
 }
@@ -84,48 +94,8 @@ const read = async (
 const gone = (t: Transaction): Next => {
   t.stored = null
   t.variants = null
+  t.partial = null
   t.outcome.result = 'NONE_NONE'
   if (t.asks?.control.onlyIfCached === true) return t.refuse('only-if-cached', 'what was stored is gone')
   return 'fetch'
-}
-
-/** RFC 9110 13.1.5: a part is wanted only if it is a part of what the client has. */
-const rangeApplies = (t: Transaction, stored: StoredResponse): boolean => {
-  const condition = t.fields.get('if-range')
-  if (condition === undefined) return true
-  if (condition.startsWith('"')) return stored.etag !== null && strongMatch(stored.etag, condition)
-  const date = parseHttpDate(condition, t.outcome.startedAt)
-  return date !== null && stored.lastModified === date
-}
-
-/** One range of a stored 200; several at once are answered with the whole, as RFC 9110 14.2 allows. */
-const part = (t: Transaction, stored: StoredResponse): Next | Promise<Next> | null => {
-  const specs = parseRange(t.fields.joined('range') ?? '')
-  if (specs === null || specs.length !== 1) return null
-  const length = stored.contentLength
-  const range = satisfiable(specs, length)[0]
-  const fields = stored.fields()
-  if (range === undefined) {
-    const pairs = ['Content-Range', contentRangeText(null, length), 'Content-Length', '0', 'Date', fields.get('date') ?? '']
-    return send(t, stored, 416, statusLine(416) + fieldLines(pairs), none, 0)
-  }
-  const bytes = range.last - range.first + 1
-  fields.set('Content-Length', String(bytes))
-  fields.set('Content-Range', contentRangeText(range, length))
-  const head = statusLine(206) + fieldLines(fields.pairs)
-  return stored.content === null
-    ? send(t, stored, 206, head, cut(stored.body, range.first, range.last + 1), bytes)
-    : read(t, stored, 206, head, range.first, range.last + 1)
-}
-
-const cut = (body: readonly Buffer[], from: number, to: number): Buffer[] => {
-  const pieces: Buffer[] = []
-  let at = 0
-  for (const piece of body) {
-    const start = Math.max(from - at, 0)
-    const end = Math.min(to - at, piece.length)
-    if (start < end) pieces.push(piece.subarray(start, end))
-    at += piece.length
-  }
-  return pieces
 }

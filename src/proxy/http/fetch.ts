@@ -1,15 +1,18 @@
 import { elapsed, type Endpoint, type MonoMs, ProxyError, type WallMs } from '../../base/index.ts'
 import {
-  addConditions, type Asking, fieldsForOne, type Growing, type GrowingSource, isConditional, isOriginFailure,
-  mayCollapse, staleOnError, type StoredResponse, type Validation, validationOf, type Writer,
+  addConditions, type Asking, conditionOf, dropRange, fetchesOn, fieldsForOne, type Growing, type GrowingSource,
+  isConditional, isOriginFailure, mayCollapse, staleOnError, type StoredResponse, type Validation, validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import { endToEndFields, fieldLines, Fields, httpDate, isIdempotent } from '../../http/index.ts'
 import type { Route, RouteAnswer } from '../../router/router.ts'
+import { CompletingFetch } from './complete-part.ts'
 import { CountHttp } from './counters.ts'
+import { cutWhole, sendNotModified } from './cut-whole.ts'
 import { follow, followOwn } from './follow.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
-import { admitArrival, type Arrival, askingFor, confirmedBy, openFor } from './keep.ts'
+import { admitArrival, type Arrival, askingFor, confirmedBy, keepBroken, keepComplete, openFor } from './keep.ts'
+import { fetchesWhole, rangeOffsetLimit } from './range-offset.ts'
 import {
   breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
 } from './response.ts'
@@ -25,6 +28,9 @@ import type { ServerSide, Transaction } from './transaction.ts'
 //
 // Asked with a validation, the origin may say 304: then the stored response is delivered with new fields.
 //
+// A client that leaves, or has what it wanted (a 304, its range of the whole), does not end the fetch where quick_abort_*
+// says otherwise: then it goes on for the store alone. What a fetch that breaks off has brought may be kept as a part.
+//
 // With collapsed_forwarding a response that may be stored is shared: content goes into a Growing, and this client reads
 // it there like everybody else, at its own pace. When this client leaves, the fetch goes on for the others.
 
@@ -36,7 +42,8 @@ export const fetch = (t: Transaction): Promise<Next> => {
 /** `validated`: the stored response the origin is asked about; null = a plain request. */
 export const fetchFrom = (t: Transaction, validated: StoredResponse | null, mayFollow = true): Promise<Next> => {
   const { collapse } = t.client.deps
-  if (mayFollow && collapse.on && t.mayCache && t.key !== null && mayCollapse(t.head.method, t.asks)) {
+  t.asWhole = fetchesWhole(t)
+  if (mayFollow && collapse.on && t.mayCache && t.key !== null && mayCollapse(t.head.method, t.asks, t.asWhole)) {
     const growing = collapse.find(t.key, t.fields)
     if (growing !== null) return follow(t, growing)
   }
@@ -91,6 +98,10 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   readonly #requestTime: WallMs
   readonly #startedMono: MonoMs
   #fetch: OriginFetch | null = null
+  /** The fetch, where stored parts are put together with what is missing. */
+  #completing: CompletingFetch | null = null
+  /** Bytes of content so far, stored ones included. */
+  #received = 0
   /** Until the head is here. */
   #asking: Asking | null = null
   #writer: Writer | null = null
@@ -134,7 +145,14 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     t.outcome.server = this.#routes[0].target // until another one is reached
     t.outcome.serverContentBytes = 0
     this.#asking = askingFor(t)
-    this.#fetch = session.service.chainer.fetch(session, this.#routes, this.#request(), this)
+    const ask = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
+      session.service.chainer.fetch(session, this.#routes, request, handler)
+    if (t.partial === null || t.completing === null) this.#fetch = ask(this.#request(), this)
+    else {
+      this.#completing = new CompletingFetch(ask, this.#request(), t.partial, t.completing, this)
+      this.#fetch = this.#completing
+      this.#completing.start()
+    }
   }
 
   /**
@@ -143,14 +161,15 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
    */
   #worthSharing(): boolean {
     const { head, asks, fields } = this.#t
-    if (!mayCollapse(head.method, asks) || fields.has('authorization')) return false
+    if (!mayCollapse(head.method, asks, this.#t.asWhole) || fields.has('authorization')) return false
     return this.#validation !== null || asks === null || !asks.conditional
   }
 
   #request(): OriginRequest {
     const t = this.#t
     const fields = passedFields(t)
-    if (this.#validation !== null) addConditions(fields, this.#validation)
+    if (this.#validation !== null) addConditions(fields, this.#validation, !t.asWhole)
+    else if (t.asWhole) dropRange(fields)
     const content = t.content === null ? null : (t.content.whole() ?? t.content)
     return {
       method: t.head.method,
@@ -176,9 +195,29 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   /** Nobody waits for it any more. */
   deserted(): void {
     if (!this.#over || this.#fetch === null) return // this client still does
-    this.#abort()
+    if (this.#fetchesOn()) this.resume()
+    else this.#stop()
+  }
+
+  /** quick_abort_*: there is something to be stored, and it is worth the rest. */
+  #fetchesOn(): boolean {
+    const writer = this.#writer
+    if (writer === null || writer.refusal !== null) return false
+    if (this.#t.asWhole && rangeOffsetLimit(this.#t) === Number.POSITIVE_INFINITY) return true
+    return fetchesOn(this.#t.policy.quickAbort, this.#received, writer.response.contentLength)
+  }
+
+  /** What has come may be kept; more is not asked for. */
+  #stop(): void {
+    this.#keepBroken()
     this.#growing?.fail()
     this.#growing = null
+    this.#abort()
+  }
+
+  #keepBroken(): void {
+    if (this.#writer !== null) keepBroken(this.#t, this.#writer)
+    this.#writer = null
   }
 
   drained(): void {
@@ -193,12 +232,20 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
 
   clientGone(): void {
     this.#over = true
+    this.#left()
+  }
+
+  /** This client needs no more of it. */
+  #left(): void {
     if (this.#growing !== null && this.#growing.followers > 0) return // it goes on for them
-    this.#writer?.abandon()
-    this.#writer = null
-    this.#growing?.fail()
-    this.#growing = null
-    this.#abort()
+    this.#clientFull = false
+    this.deserted()
+  }
+
+  /** The client has what it wanted, though the content goes on. */
+  #served(): void {
+    this.#end('finish')
+    this.#left()
   }
 
   #abort(): void {
@@ -239,7 +286,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     const now = t.client.deps.clock.wall()
     const outdated = this.#answered()
     const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: now, outdated }
-    t.outcome.serverStatus = status
+    t.outcome.serverStatus = this.#completing?.originStatus ?? status
     t.outcome.attempts = this.#fetch?.attempts ?? 1
     const coding = undecodable(fields)
     if (coding !== null) {
@@ -262,14 +309,23 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       return
     }
     const admission = admitArrival(t, arrival)
-    if (admission?.kind === 'store') this.#open(admission.response, arrival)
+    const response = admission?.kind === 'store' ? admission.response : null
+    if (response !== null) this.#open(response, arrival)
     else if (this.#growing !== null && t.key !== null) this.#dissolve()
     if (this.#over) {
       // its client is gone: only others could want it
       if (!this.#shared) this.deserted()
       return
     }
+    if (this.#confirmsClient(response)) {
+      this.#served()
+      return
+    }
     this.#sendHead(status, reason, fields, now)
+    if (t.cut?.over === true) {
+      this.#served()
+      return
+    }
     if (this.#shared && this.#growing !== null) {
       this.#over = true
       followOwn(t, this.#growing, this.#resolve)
@@ -295,9 +351,25 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     this.#growing = null
   }
 
+  /**
+   * The client's own condition, in whose place ours was sent, holds for the new response: it has that already, and the
+   * content is for others.
+   */
+  #confirmsClient(response: StoredResponse | null): boolean {
+    if (this.#validation === null || response === null || this.#t.asks?.conditional !== true) return false
+    if (conditionOf(response, this.#t.fields).kind !== 'not-modified') return false
+    this.#t.outcome.result = 'TCP_REFRESH_MODIFIED'
+    sendNotModified(this.#t, response)
+    return true
+  }
+
   #sendHead(status: number, reason: string, fields: Fields, now: WallMs): void {
     const t = this.#t
     const o = t.outcome
+    if (t.asWhole && cutWhole(t, status, fields, now)) {
+      if (o.result === 'NONE_NONE') o.result = this.#resultCode()
+      return
+    }
     if (o.result === 'NONE_NONE') o.result = this.#resultCode()
     const sent = endToEndFields(fields)
     if (status === 204) sent.delete('content-length') // RFC 9110 8.6
@@ -321,20 +393,29 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
 
   onData(chunk: Buffer): boolean {
     const t = this.#t
-    t.outcome.serverContentBytes += chunk.length
+    this.#received += chunk.length
+    t.outcome.serverContentBytes = this.#completing?.originBytes ?? this.#received
     if (this.#shared && this.#growing !== null) {
       this.#growing.append(chunk)
       return !this.#paused
     }
-    if (this.#over || this.#confirmed !== null || this.#again) return true
+    if (this.#confirmed !== null || this.#again) return true
     if (this.#writer !== null && !this.#writer.append(chunk)) {
       t.outcome.storeReason = this.#writer.refusal ?? ''
       this.#writer = null
+      this.deserted() // if it was for the store alone
     }
-    this.#clientFull = !writeContent(t, chunk)
+    if (!this.#over) this.#giveClient(chunk)
     if (this.#writer?.pressed !== true) return !this.#clientFull
     this.#writer.onRelieved = () => this.#goOn()
     return false
+  }
+
+  #giveClient(chunk: Buffer): void {
+    const t = this.#t
+    const taken = writeContent(t, chunk)
+    this.#clientFull = !taken && t.client.connection.pending > t.policy.readAheadBytesMax
+    if (t.cut?.over === true) this.#served()
   }
 
   onEnd(trailers: readonly string[]): void {
@@ -349,7 +430,10 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       this.#growing.end()
       return
     }
-    if (this.#over) return
+    if (this.#over) {
+      this.#complete()
+      return
+    }
     if (this.#again) {
       // ask again, without conditions
       this.#dissolve()
@@ -358,10 +442,15 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       fetchFrom(t, null).then(this.#resolve, error => t.broke(error))
       return
     }
-    if (this.#writer !== null && this.#writer.complete() === null) t.outcome.storeReason = this.#writer.refusal ?? ''
-    this.#writer = null
+    this.#complete()
     endContent(t, trailers)
     this.#end('finish')
+  }
+
+  #complete(): void {
+    const writer = this.#writer
+    this.#writer = null
+    if (writer !== null && keepComplete(this.#t, writer) === null) this.#t.outcome.storeReason = writer.refusal ?? ''
   }
 
   /** The stored response is the answer, for this client and for those who waited with it. */
@@ -379,8 +468,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     this.#fetch = null
     this.#answered()
     this.#timed()
-    this.#writer?.abandon()
-    this.#writer = null
+    this.#keepBroken()
     if (!this.#over && !t.headSent) {
       this.#insteadOf(error)
       return
@@ -430,7 +518,9 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
 
 /** With what to ask. Where only other variants are stored, the origin may say which of them it would send. */
 const validationFor = (t: Transaction, validated: StoredResponse | null): Validation | null => {
-  if (!t.mayCache || t.variants === null || t.reuse?.reason === 'reload' || t.asks?.range || t.asks?.forOrigin) return null
+  if (!t.mayCache || t.variants === null || t.reuse?.reason === 'reload' || t.asks?.forOrigin || t.completing !== null) return null
+  // the origin chooses among variants for those who want the whole
+  if (t.asks?.range === true && validated === null) return null
   const validation = validationOf(validated, t.variants)
   return isConditional(validation) ? validation : null
 }

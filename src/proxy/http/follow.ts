@@ -1,5 +1,8 @@
-import type { FollowFailure, Follower, FollowReader, Growing, ReleaseReason, StoredResponse } from '../../cache/index.ts'
+import {
+  conditionOf, type FollowFailure, type Follower, type FollowReader, type Growing, type ReleaseReason, type StoredResponse,
+} from '../../cache/index.ts'
 import type { FieldView } from '../../base/index.ts'
+import { cutWhole, sendNotModified } from './cut-whole.ts'
 import { fetchFrom } from './fetch.ts'
 import { breakOff, connectionLine, contentFraming, sendHead, writeContent, endContent } from './response.ts'
 import type { Next } from './steps.ts'
@@ -55,7 +58,17 @@ class Following implements FollowReader, ServerSide {
     o.status = response.status
     o.serverStatus = response.status
     o.contentType = response.contentType
-    o.responseFields = response.fields()
+    const fields = response.fields()
+    o.responseFields = fields
+    if (t.asks?.conditional === true && conditionOf(response, t.fields).kind === 'not-modified') {
+      sendNotModified(t, response)
+      this.#served()
+      return
+    }
+    if (t.asWhole && cutWhole(t, response.status, fields, t.client.deps.clock.wall())) {
+      if (t.cut?.over === true) this.#served()
+      return
+    }
     t.framing = contentFraming(t, response.status, response.contentLength >= 0)
     const framing = t.framing === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : ''
     const age = `Age: ${response.ageField(t.client.deps.clock.wall())}\r\n`
@@ -67,7 +80,16 @@ class Following implements FollowReader, ServerSide {
   }
 
   onPiece(piece: Buffer): boolean {
-    return writeContent(this.#t, piece)
+    const taken = writeContent(this.#t, piece)
+    if (this.#t.cut?.over === true) this.#served()
+    return taken
+  }
+
+  /** It has all it wanted, though the content goes on. */
+  #served(): void {
+    const follower = this.#follower
+    this.#end('finish')
+    follower?.leave()
   }
 
   onEnd(): void {

@@ -1,7 +1,8 @@
 import type { WallMs } from '../../base/index.ts'
 import {
-  type Admission, admit, afterHead, type Asking, freshened, invalidatedKeys, keepFreshened, namedBy304, type Opened,
-  type StoredResponse, supersedesStored, type Update, type Validation, type Variants,
+  type Admission, admit, afterHead, type Asking, brokenOff, freshened, invalidatedKeys, keepFreshened, mergeParts,
+  namedBy304, type Opened, partStatus, sameRepresentation, type StoredResponse, supersedesStored, type Update,
+  type Validation, type Variants, type Writer,
 } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { keyOf } from './key-of.ts'
@@ -37,7 +38,7 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   const length = fields.get('content-length')
   const admission = admit(
     {
-      method, uri: t.outcome.uri, target: t.target, requestFields: t.fields, status, reasonPhrase: arrival.reason, fields,
+      method, uri: t.outcome.uri, target: t.target, requestFields: t.completing === null ? t.fields : withoutIfRange(t), status, reasonPhrase: arrival.reason, fields,
       contentLength: length === undefined || method === 'HEAD' ? -1 : Number(length),
       requestTime: arrival.requestTime, responseTime: arrival.responseTime,
       denied: false, unverified: false, // the one is mayCache, the other has a key of its own
@@ -46,8 +47,40 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
     t.policy.cache,
   )
   t.outcome.storeReason = admission.reason
+  if (admission.kind === 'store' && status === 206 && isOfWhole(t, admission.response)) {
+    t.outcome.storeReason = 'partial-of-stored'
+    if (!arrival.outdated && t.stored !== null) renew(t, t.stored, arrival)
+    return { kind: 'no', reason: 'partial-of-stored' }
+  }
   if (admission.kind === 'no' && !arrival.outdated) supersede(t, status)
   return admission
+}
+
+/** What is put together has all fields, whatever the client has. */
+const withoutIfRange = (t: Transaction): Fields => {
+  const fields = t.fields.copy()
+  fields.delete('if-range')
+  return fields
+}
+
+/** A part of what is stored whole, and was only too old (RFC 9111 3.4). */
+const isOfWhole = (t: Transaction, part: StoredResponse): boolean =>
+  t.stored !== null && t.partial === null && t.stored.status === 200 && sameRepresentation(part, t.stored)
+
+/** A response whose content goes no further than it has come: what is there is kept as a part, if it may be one. */
+export const keepBroken = (t: Transaction, writer: Writer): void => {
+  // what is stored whole may be stale, but it is whole
+  const part = t.stored === null || t.partial !== null ? brokenOff(writer.response, writer.bytes) : null
+  const stored = part === null ? null : writer.completeAs(part)
+  writer.abandon()
+  if (stored !== null) mergeParts(t.client.deps.store, stored, t.fields)
+}
+
+/** The content is complete. Null: it is not stored all the same. */
+export const keepComplete = (t: Transaction, writer: Writer): StoredResponse | null => {
+  const stored = writer.complete()
+  if (stored?.status === partStatus) mergeParts(t.client.deps.store, stored, t.fields)
+  return stored
 }
 
 /** A place in the store for the content; where there is none, what is stored is over all the same. */
@@ -98,7 +131,13 @@ const none: Variants = []
 export const confirmedBy = (t: Transaction, validation: Validation, update: Update): StoredResponse | null => {
   const named = namedBy304(validation, update)
   if (named.kind === 'no') return null
-  const updated = freshened(named.stored, update, t.fields, t.policy.cache)
-  keepFreshened(t.client.deps.store, named.stored, updated, t.fields, t.policy.cache)
+  if (t.partial === null || named.stored !== t.partial.whole) return renew(t, named.stored, update)
+  t.partial = t.partial.renewed(renew(t, t.partial.newest, update))
+  return t.partial.whole
+}
+
+const renew = (t: Transaction, stored: StoredResponse, update: Update): StoredResponse => {
+  const updated = freshened(stored, update, t.fields, t.policy.cache)
+  keepFreshened(t.client.deps.store, stored, updated, t.fields, t.policy.cache)
   return updated
 }

@@ -1,6 +1,7 @@
-import { chooseVariant, missed, requestFacts, reuse, type Variants } from '../../cache/index.ts'
+import { chooseVariant, missed, PartialResponse, requestFacts, reuse, type Variants } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
+import { judgeParts } from './lookup-parts.ts'
 import { keyOf } from './key-of.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
@@ -35,6 +36,10 @@ const choose = (t: Transaction, variants: Variants | null): Next | Promise<Next>
 const judge = (t: Transaction, variants: Variants | null): Next => {
   if (t.over) return 'done'
   const stored = variants === null ? null : chooseVariant(variants, t.fields)
+  if (stored === null && variants !== null && t.head.method === 'GET') {
+    const partial = PartialResponse.of(variants, t.fields)
+    if (partial !== null) return judgeParts(t, variants, partial)
+  }
   const answer =
     stored === null ? missed(variants !== null, t.asks) : reuse(stored, t.asks, t.policy.cache, t.outcome.startedAt)
   t.stored = stored
@@ -44,7 +49,8 @@ const judge = (t: Transaction, variants: Variants | null): Next => {
   switch (answer.kind) {
     case 'fresh':
     case 'stale':
-      if (answer.reason === 'while-revalidate' && stored !== null) validateBehind(t, stored)
+      if (answer.reason === 'offline') t.outcome.result = 'TCP_OFFLINE_HIT'
+      else if (answer.reason === 'while-revalidate' && stored !== null) validateBehind(t, stored)
       CountHttp.hits++
       return 'deliver'
     case 'validate':

@@ -1,6 +1,6 @@
 import type { AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs } from '../../base/index.ts'
-import type { CachePolicy } from '../../cache/index.ts'
+import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
 
 // What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
@@ -63,6 +63,11 @@ export interface HttpPolicy {
     readonly lifetime: DurationMs
   }
   readonly cache: CachePolicy
+  readonly quickAbort: QuickAbort
+  /** read_ahead_gap. */
+  readonly readAheadBytesMax: Bytes
+  /** range_offset_limit; Infinity = any range is fetched as the whole. */
+  readonly rangeOffsets: readonly Guarded<Bytes>[]
 }
 
 /** A value with the condition under which it holds; the first line that matches counts. */

@@ -22,7 +22,7 @@ export class ReadStored implements ServerSide {
   readonly #head: string
   readonly #reader: ContentReader
   readonly #resolve: (end: Next | 'unread') => void
-  #at: number
+  #at = 0
   readonly #end: number
   /** Bytes of the last write; what waits beyond them is of the buffer before. 0 = nothing has been written. */
   #lastBytes = 0
@@ -33,15 +33,14 @@ export class ReadStored implements ServerSide {
   #waits = false
   #over = false
 
-  /** Content [from, to). `resolve` is told 'unread' when not even the first of it could be read. */
+  /** Bytes [0, end) of what the reader reads. `resolve` is told 'unread' when not even the first of it could be read. */
   constructor(
     t: Transaction,
     stored: StoredResponse,
     status: number,
     head: string,
     reader: ContentReader,
-    from: number,
-    to: number,
+    end: number,
     resolve: (end: Next | 'unread') => void,
   ) {
     this.#t = t
@@ -49,8 +48,7 @@ export class ReadStored implements ServerSide {
     this.#status = status
     this.#head = head
     this.#reader = reader
-    this.#at = from
-    this.#end = to
+    this.#end = end
     this.#resolve = resolve
   }
 

@@ -67,7 +67,8 @@ export const undecodable = (fields: Fields): string | null => {
 }
 
 /** A piece of content, framed as t.framing says. False: stop until the client has drained. */
-export const writeContent = (t: Transaction, piece: Buffer): boolean => {
+export const writeContent = (t: Transaction, whole: Buffer): boolean => {
+  const piece = t.cut === null ? whole : t.cut.of(whole)
   if (t.framing === 'none' || piece.length === 0) return true
   t.outcome.responseBytes += piece.length
   t.limit(t.policy.timeouts.write)

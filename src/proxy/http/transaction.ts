@@ -8,9 +8,11 @@ import {
   ProxyError,
   type WallMs,
 } from '../../base/index.ts'
-import { type CacheKey, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
+import { type CacheKey, type PartialResponse, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
 import { cacheStatusText, defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
 import type { HttpClient } from './client.ts'
+import type { Completing } from './complete-part.ts'
+import type { ContentCut } from './content-cut.ts'
 import { CountHttp } from './counters.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { RequestContent } from './request-content.ts'
@@ -59,6 +61,12 @@ export class Transaction {
   key: CacheKey | null = null
   variants: Variants | null = null
   stored: StoredResponse | null = null
+  /** Of what is wanted, only parts are stored; `stored` is then the whole as if it were. */
+  partial: PartialResponse | null = null
+  /** What is missing is to be fetched alone. */
+  completing: Completing | null = null
+  /** range_offset_limit: of the whole that is fetched, the client gets its range. */
+  asWhole = false
   reuse: Reuse | null = null
 
   // fetch, tunnel
@@ -72,6 +80,8 @@ export class Transaction {
   linesForOne = ''
   /** How the client finds the end of the content. */
   framing: ResponseFraming = 'none'
+  /** Only this range of the content is for the client. */
+  cut: ContentCut | null = null
   /** The head has been written: an error can only break the connection now. */
   headSent = false
   failure: ProxyError | null = null

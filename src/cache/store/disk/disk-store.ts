@@ -5,7 +5,7 @@ import { type Bytes, bytes, type Clock, declareCounters, type FieldView, ms, sle
 import type { ContentSource } from '../../content-source.ts'
 import type { CacheKey } from '../../key.ts'
 import { flag, StoredResponse } from '../../stored-response.ts'
-import { selects } from '../../vary.ts'
+import { takesPlaceOf } from '../../parts.ts'
 import type { RemovalPolicy } from '../removal-policy.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from '../store.ts'
 import { Checkpoints } from './checkpoints.ts'
@@ -330,7 +330,7 @@ export class DiskStore implements Store {
     if (response.content !== null) return this.#link(response, request, response.content)
     const writer = this.#newWriter(response, request)
     for (const buffer of response.body) if (!writer.give(buffer)) return false
-    return writer.completeAs(response) !== null
+    return writer.completeWith(response) !== null
   }
 
   #newWriter(response: StoredResponse, request: FieldView): DiskWriter {
@@ -373,16 +373,16 @@ export class DiskStore implements Store {
 
   #toFinish(writer: DiskWriter): void {
     const { key } = writer.response
-    this.#supersede(key, writer.request)
+    if (writer.stored !== null) this.#supersede(writer.stored, writer.request)
     writer.completedAt = this.#ledger?.next ?? 0
     this.#finishing.set(key, (this.#finishing.get(key) ?? 0) + 1)
   }
 
   /** What is being finished was complete before this, and would take its place now. */
-  #supersede(key: CacheKey, request: FieldView): void {
-    if (!this.#finishing.has(key)) return
-    for (const writer of this.#writers.get(key) ?? none) {
-      if (writer.completedAt > 0 && writer.stored !== null && selects(writer.stored.selecting, request)) writer.invalidate()
+  #supersede(by: StoredResponse, request: FieldView): void {
+    if (!this.#finishing.has(by.key)) return
+    for (const writer of this.#writers.get(by.key) ?? none) {
+      if (writer.completedAt > 0 && writer.stored !== null && takesPlaceOf(by, writer.stored, request)) writer.invalidate()
     }
   }
 
@@ -407,7 +407,7 @@ export class DiskStore implements Store {
   #storeSmall(stored: StoredResponse, request: FieldView): StoreRefusal | null {
     const body = stored.body.length === 1 ? (stored.body[0] ?? nothing) : Buffer.concat(stored.body)
     if (body.length < this.#limits.objectBytesMin) return 'too-small'
-    this.#supersede(stored.key, request)
+    this.#supersede(stored, request)
     return this.#store(stored, request, null, body, body.length, Number.MAX_SAFE_INTEGER) ? null : 'disk-failed'
   }
 
@@ -422,7 +422,7 @@ export class DiskStore implements Store {
   ): boolean {
     const hashed = hashOf(stored.key)
     const kept = this.#change(ledger => {
-      const uses = this.#removeFitting(stored.key, hashed, request, before)
+      const uses = this.#removeFitting(stored, hashed, request, before)
       const serial = ledger.take()
       const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
       const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
@@ -443,13 +443,14 @@ export class DiskStore implements Store {
   }
 
   /** What the new one takes the place of, and what is too many. Answers the uses of the former. */
-  #removeFitting(key: CacheKey, hashed: number, request: FieldView, before: number): number {
+  #removeFitting(by: StoredResponse, hashed: number, request: FieldView, before: number): number {
     let uses = 0
     const others: { row: Row; date: number }[] = []
     for (const row of this.#ledger?.find(hashed) ?? none) {
-      if (keyOfRecord(row.record) !== key) continue
+      if (keyOfRecord(row.record) !== by.key) continue
       const record = decodeRecord(row.record)
-      if (record === null || (record.serial < before && selects(record.facts.selecting, request))) {
+      const goes = record === null || (record.serial < before && takesPlaceOf(by, new StoredResponse(record.facts, []), request))
+      if (record === null || goes) {
         uses = Math.max(uses, row.uses)
         this.#removeRow(row)
       } else others.push({ row, date: record.facts.date })
@@ -476,7 +477,7 @@ export class DiskStore implements Store {
       this.#unlink(file)
       return false
     }
-    this.#supersede(response.key, request)
+    this.#supersede(response, request)
     const stored = this.#store(response, request, file, null, response.contentLength, Number.MAX_SAFE_INTEGER)
     if (!stored) this.#unlink(file)
     return stored
@@ -524,11 +525,11 @@ export class DiskStore implements Store {
   }
 
   /** Another folder has what takes the place of this. */
-  supersede(key: CacheKey, request: FieldView): void {
-    this.#supersede(key, request)
-    const hashed = hashOf(key)
-    if (this.#rowsOf(key, hashed).length === 0) return
-    this.#change(() => this.#removeFitting(key, hashed, request, Number.MAX_SAFE_INTEGER), 0)
+  supersede(by: StoredResponse, request: FieldView): void {
+    this.#supersede(by, request)
+    const hashed = hashOf(by.key)
+    if (this.#rowsOf(by.key, hashed).length === 0) return
+    this.#change(() => this.#removeFitting(by, hashed, request, Number.MAX_SAFE_INTEGER), 0)
   }
 
   invalidate(key: CacheKey): number {

@@ -119,19 +119,27 @@ export class DiskWriter implements Writer, OutputOwner {
   }
 
   complete(): StoredResponse | null {
-    return this.completeAs(null)
+    return this.#complete(this.response, null)
   }
 
-  /** `whole`: the response as others have it, with its content in memory. */
-  completeAs(whole: StoredResponse | null): StoredResponse | null {
+  completeAs(part: StoredResponse): StoredResponse | null {
+    return this.#complete(part, null)
+  }
+
+  /** The response as others have it, with its content in memory. */
+  completeWith(whole: StoredResponse): StoredResponse | null {
+    return this.#complete(whole, whole)
+  }
+
+  #complete(response: StoredResponse, whole: StoredResponse | null): StoredResponse | null {
     if (this.#closed) return null
-    const expected = this.response.has(flag.headOnly) ? 0 : this.response.contentLength
+    const expected = response.has(flag.headOnly) ? 0 : response.contentLength
     if (expected >= 0 && expected !== this.#bytes) {
       this.#end('incomplete')
       return null
     }
     this.#closed = true
-    return this.#output === null ? this.#completeSmall(whole) : this.#completeLarge(this.#output, whole)
+    return this.#output === null ? this.#completeSmall(response, whole) : this.#completeLarge(this.#output, response, whole)
   }
 
   abandon(): void {
@@ -221,17 +229,17 @@ export class DiskWriter implements Writer, OutputOwner {
     this.#patience = this.#room.clock.after(ms(pressMsMax), () => this.#end('disk-slow'), { unref: true })
   }
 
-  #completeSmall(whole: StoredResponse | null): StoredResponse | null {
+  #completeSmall(response: StoredResponse, whole: StoredResponse | null): StoredResponse | null {
     this.#over = true
-    const stored = whole ?? completed(this.response, this.#content.finish(), this.#bytes)
+    const stored = whole ?? completed(response, this.#content.finish(), this.#bytes)
     this.refusal = this.#room.storeSmall(stored, this.request)
     this.#room.ended(this)
     return this.refusal === null ? stored : null
   }
 
-  #completeLarge(output: FileOutput, whole: StoredResponse | null): StoredResponse {
+  #completeLarge(output: FileOutput, response: StoredResponse, whole: StoredResponse | null): StoredResponse {
     if (this.#block !== null) this.#handOver(output, this.#block)
-    this.stored = whole ?? completed(this.response, [], this.#bytes, this.#room.contentOf(this, this.#file, this.#bytes))
+    this.stored = whole ?? completed(response, [], this.#bytes, this.#room.contentOf(this, this.#file, this.#bytes))
     this.#room.finishing(this)
     output.finish()
     return this.stored

@@ -79,7 +79,7 @@ export class Disks implements Store {
     for (const dir of this.#inOrder(response)) {
       opened = dir.open(response, request)
       if (!opened.ok) continue
-      return this.#dirs.length === 1 ? opened : { ok: true, writer: new DirWriter(opened.writer, () => this.#supersede(dir, response.key, request)) }
+      return this.#dirs.length === 1 ? opened : { ok: true, writer: new DirWriter(opened.writer, stored => this.#supersede(dir, stored, request)) }
     }
     return opened
   }
@@ -87,7 +87,7 @@ export class Disks implements Store {
   put(response: StoredResponse, request: FieldView): boolean {
     for (const dir of this.#inOrder(response)) {
       if (!dir.put(response, request)) continue
-      this.#supersede(dir, response.key, request)
+      this.#supersede(dir, response, request)
       return true
     }
     return false
@@ -112,8 +112,8 @@ export class Disks implements Store {
     return ranked.map(({ dir }) => dir)
   }
 
-  #supersede(by: DiskStore, key: CacheKey, request: FieldView): void {
-    for (const dir of this.#dirs) if (dir !== by) dir.supersede(key, request)
+  #supersede(home: DiskStore, by: StoredResponse, request: FieldView): void {
+    for (const dir of this.#dirs) if (dir !== home) dir.supersede(by, request)
   }
 
   replace(old: StoredResponse, by: StoredResponse): boolean {
@@ -182,9 +182,9 @@ const together = (a: Variants | null, b: Variants | null): Variants | null => {
 /** A writer in one folder, of which the others hear when it is complete. */
 class DirWriter implements Writer {
   readonly #writer: Writer
-  readonly #completed: () => void
+  readonly #completed: (stored: StoredResponse) => void
 
-  constructor(writer: Writer, completed: () => void) {
+  constructor(writer: Writer, completed: (stored: StoredResponse) => void) {
     this.#writer = writer
     this.#completed = completed
   }
@@ -226,8 +226,12 @@ class DirWriter implements Writer {
   }
 
   complete(): StoredResponse | null {
-    const stored = this.#writer.complete()
-    if (stored !== null) this.#completed()
+    return this.completeAs(this.response)
+  }
+
+  completeAs(response: StoredResponse): StoredResponse | null {
+    const stored = this.#writer.completeAs(response)
+    if (stored !== null) this.#completed(stored)
     return stored
   }
 

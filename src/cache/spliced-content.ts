@@ -1,0 +1,108 @@
+import type { ContentReader, ContentSource } from './content-source.ts'
+
+/** Some bytes of a content, and where they are. */
+export interface Segment {
+  /** Place of its first byte in the content. */
+  readonly at: number
+  readonly length: number
+  /** Place of its first byte in `body` or `content`. */
+  readonly from: number
+  readonly body: readonly Buffer[]
+  /** Null: in `body`. */
+  readonly content: ContentSource | null
+}
+
+/** A content that lies in several places, in order. Bytes between its segments are not there. */
+export class SplicedContent implements ContentSource {
+  readonly segments: readonly Segment[]
+
+  constructor(segments: readonly Segment[]) {
+    this.segments = segments
+  }
+
+  open(): Promise<ContentReader> {
+    return Promise.resolve(new SplicedReader(this.segments))
+  }
+}
+
+class SplicedReader implements ContentReader {
+  readonly #segments: readonly Segment[]
+  /** Those of the segments that were read from. */
+  readonly #readers = new Map<ContentSource, ContentReader>()
+  #closed = false
+
+  constructor(segments: readonly Segment[]) {
+    this.#segments = segments
+  }
+
+  async read(at: number, into: Buffer): Promise<number> {
+    let filled = 0
+    while (filled < into.length && !this.#closed) {
+      const segment = this.#at(at + filled)
+      if (segment === null) break
+      const offset = at + filled - segment.at
+      const size = Math.min(into.length - filled, segment.length - offset)
+      const count = await this.#readSegment(segment, segment.from + offset, into.subarray(filled, filled + size))
+      if (count <= 0) return -1
+      filled += count
+    }
+    if (this.#closed) return -1
+    return filled > 0 || into.length === 0 || this.#isEnd(at) ? filled : -1
+  }
+
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    for (const reader of this.#readers.values()) reader.close()
+  }
+
+  async #readSegment({ body, content }: Segment, from: number, into: Buffer): Promise<number> {
+    if (content === null) return copied(body, from, into)
+    let reader = this.#readers.get(content) ?? null
+    if (reader === null) {
+      reader = await content.open()
+      if (reader === null) return -1
+      if (this.#closed) {
+        reader.close()
+        return -1
+      }
+      this.#readers.set(content, reader)
+    }
+    return reader.read(from, into)
+  }
+
+  #at(at: number): Segment | null {
+    for (const segment of this.#segments) if (at >= segment.at && at < segment.at + segment.length) return segment
+    return null
+  }
+
+  #isEnd(at: number): boolean {
+    const last = this.#segments.at(-1)
+    return last === undefined || at >= last.at + last.length
+  }
+}
+
+/** Bytes of `body` from `from` on, as many as fit; answers how many. */
+const copied = (body: readonly Buffer[], from: number, into: Buffer): number => {
+  let skipped = 0
+  let filled = 0
+  for (const buffer of body) {
+    const start = Math.max(0, from - skipped)
+    if (start < buffer.length && filled < into.length) filled += buffer.copy(into, filled, start)
+    skipped += buffer.length
+  }
+  return filled
+}
+
+/** Bytes [from, to) of what lies in buffers, without copying. */
+export const cut = (body: readonly Buffer[], from: number, to: number): Buffer[] => {
+  const pieces: Buffer[] = []
+  let at = 0
+  for (const piece of body) {
+    const start = Math.max(from - at, 0)
+    const end = Math.min(to - at, piece.length)
+    if (start < end) pieces.push(piece.subarray(start, end))
+    at += piece.length
+  }
+  return pieces
+}
