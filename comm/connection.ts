@@ -78,6 +78,8 @@ export interface Connection {
   shutdownWrite(): void
   /** Lusca commSetTimeout: replaces the deadline; 0 clears it. Up to half a second late, never early. */
   setTimeout(delayMs: number): void
+  /** The kernel asks from now on whether a silent peer is still there, as often as the system is set to (SO_KEEPALIVE). */
+  keepAlive(): void
   /** LIFO, after reader.onClose. Lusca comm_add_close_handler; a handler given twice is a Bug. */
   addCloseHandler(handler: CloseHandler): void
   removeCloseHandler(handler: CloseHandler): void

@@ -182,6 +182,8 @@ export abstract class DatagramConnection implements Connection {
 
   // ---- the end
 
+  keepAlive(): void {} // there is nothing to keep
+
   setTimeout(delayMs: number): void {
     if (this.#flags & closedNow) return
     const { deadlines } = this.carrier.host

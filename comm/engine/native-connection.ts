@@ -295,6 +295,10 @@ export class NativeConnection implements Connection, Watched {
     this.engine.setDeadline(this, delayMs)
   }
 
+  keepAlive(): void {
+    if (!(this.flags & closedNow)) this.engine.keepAlive(this.fd)
+  }
+
   deadlinePassed(): void {
     this.engine.timedOut(this)
   }

@@ -10,6 +10,7 @@ import {
   type NativeEngine as NativeCalls,
   readable,
   record,
+  setOption,
   writable,
 } from '../../native/index.ts'
 import { assert, type Endpoint, endpointText, type MonoMs, ms } from '../../src/base/index.ts'
@@ -411,6 +412,10 @@ export class NativeEngine implements Engine, DatagramCarrier {
     return getOption(this.addon, fd, SOL_SOCKET, SO_RCVBUF)
   }
 
+  keepAlive(fd: number): void {
+    setOption(this.addon, fd, SOL_SOCKET, SO_KEEPALIVE, 1)
+  }
+
   placeReceiver(fd: number, reader: NativeReceiver | NativePeer): void {
     while (this.#datagrams.length <= fd) this.#datagrams.push(null) // stays an array without holes
     this.#datagrams[fd] = reader
@@ -726,6 +731,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
 const { ECONNRESET, EPIPE } = constants.errno
 const SOL_SOCKET = 1
 const SO_RCVBUF = 8
+const SO_KEEPALIVE = 9
 /** What UDP over IPv6 can carry; IPv4 carries 20 bytes less. */
 const datagramMax = 65_527
 

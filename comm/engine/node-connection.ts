@@ -124,6 +124,10 @@ export class NodeConnection implements Connection, Watched {
     else this.#host.deadlines.set(this, ms(delayMs))
   }
 
+  keepAlive(): void {
+    if (!this.closed) this.#socket.setKeepAlive(true)
+  }
+
   addCloseHandler(handler: CloseHandler): void {
     if (!this.closed) this.#handlers = withHandler(this.#handlers, handler)
   }

@@ -30,6 +30,8 @@ export interface ConnectChainerOptions {
   readonly forwardTimeout?: DurationMs
   /** forward_max_tries. */
   readonly triesMax?: number
+  /** Servers that are silent are asked by the kernel whether they are still there. */
+  readonly keepalive?: boolean
 }
 
 export const usualTries = {
@@ -56,6 +58,7 @@ class ConnectChainer implements Chainer {
       connectTimeout: options.connectTimeout ?? usualTries.connectTimeout,
       forwardTimeout: options.forwardTimeout ?? usualTries.forwardTimeout,
       triesMax: options.triesMax ?? usualTries.triesMax,
+      keepalive: options.keepalive ?? false,
     }
   }
 

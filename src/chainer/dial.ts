@@ -24,6 +24,8 @@ export interface Tries {
   readonly forwardTimeout: DurationMs
   /** forward_max_tries. */
   readonly triesMax: number
+  /** The kernel asks silent servers whether they are still there. */
+  readonly keepalive: boolean
 }
 
 export const connectOptions = (route: Route, note: string): ConnectOptions => ({

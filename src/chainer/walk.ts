@@ -122,6 +122,7 @@ export class Walk {
 
   #connected(route: Route, connection: Connection): void {
     if (this.#course.route === route) this.#course.reached()
+    if (this.#tries.keepalive) connection.keepAlive()
     const attempts = this.#attempts
     this.#end()
     this.#session.server = connection.peer

@@ -4,6 +4,7 @@ import { doctor } from './command/doctor.ts'
 import { lab } from './command/lab.ts'
 import { manager } from './command/manager.ts'
 import { rules } from './command/rules.ts'
+import { sessions } from './command/sessions.ts'
 import { test } from './command/test.ts'
 
 // The command line: Squid's switches with Squid's meanings, and commands of our own beside them, never instead of them.
@@ -23,7 +24,7 @@ export const controlSignals = {
 export type Control = keyof typeof controlSignals
 
 /** In the order they are listed in. */
-const commands = { rules, test, doctor, manager, lab } as const
+const commands = { rules, test, doctor, manager, sessions, lab } as const
 
 export type Command = keyof typeof commands
 

@@ -8,6 +8,7 @@ import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { Manager, Traffic } from '../manager/index.ts'
 import { type HttpDeps, ValidationsBehind } from '../proxy/index.ts'
+import { Census } from '../service/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
 import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
@@ -16,7 +17,9 @@ import type { LoadedConf } from './load-conf.ts'
 import { registerPages } from './manager-pages.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
-import { type ServiceParts, servicesOf } from './services.ts'
+import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
+import { SessionLogs } from './session-log.ts'
+import { registerSessions } from './session-pages.ts'
 import { openStores } from './stores.ts'
 
 // The whole machine from a conf. Rooms know each other by type only; here they are handed to one another:
@@ -91,6 +94,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => passwords }, request) },
     notices,
   }
+  const census = new Census()
+  const sessionLogs = new SessionLogs(config, clock, log)
   const availability = new Availability({ clock, changed: outcome => tellAvailability(log, outcome) })
   const parts: ServiceParts = {
     comm,
@@ -109,11 +114,14 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       bug: notices.bug,
     },
     lookup: name => resolver.lookup(name),
+    census,
+    sessions: sessionLogs,
     failed: (error, where) => notices.bug(where, error),
   }
   const listening = new Listening(comm, clock, log, parts.failed, config => servicesOf(config, parts))
   resolveAclHosts(loaded, resolver, log)
   try {
+    census.limits = limitsOf(config)
     listening.use(config)
     availability.watch(watchesOf(config, parts))
   } catch (error) {
@@ -121,6 +129,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     throw error
   }
 
+  registerSessions(manager, () => listening.services)
   registerPages(manager, {
     clock, startedAt: clock.wall(), traffic, stores, comm, collapse,
     passwords: () => passwords,
@@ -141,6 +150,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
     reload(next) {
       listening.use(next.config)
+      census.limits = limitsOf(next.config)
+      census.keep(listening.services.map(service => service.name))
+      sessionLogs.use(next.config)
       availability.watch(watchesOf(next.config, parts))
       deps.policy.current = next.policy.http
       passwords = next.config.cachemgr_passwd
@@ -155,7 +167,10 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)
     },
-    rotate: () => accessLogs.rotate(),
+    rotate() {
+      accessLogs.rotate()
+      sessionLogs.rotate()
+    },
     async stop(graceMs) {
       listening.close()
       availability.close()
@@ -168,6 +183,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       comm.close()
       await stores.close()
       await accessLogs.close()
+      await sessionLogs.close()
     },
   }
 }

@@ -2,7 +2,7 @@ import type { Comm } from '../../comm/index.ts'
 import type { Clock } from '../base/index.ts'
 import {
   type Availability, type Chainer, type Check, createConnectChainer, failover, firstServer, httpCheck, inOrder, multiTarget,
-  type OriginPool, type Plan, programCheck, roundRobin, type ServerPolicy, type TargetStates, tcpCheck, Turn, type Watch,
+  noServerPolicy,   type OriginPool, type Plan, programCheck, roundRobin, type ServerPolicy, type TargetStates, tcpCheck, Turn, type Watch,
 } from '../chainer/index.ts'
 import type { ChainerConfig, CheckConfig, Config, RouterConfig } from '../conf/index.ts'
 
@@ -20,12 +20,19 @@ export interface ChainerParts {
 }
 
 /** A chainer for one service; `line` undefined: http_port lines walk as Squid does. */
-export const chainerOf = (line: ChainerConfig | undefined, config: Config, parts: ChainerParts, policy: ServerPolicy): Chainer =>
+export const chainerOf = (
+  line: ChainerConfig | undefined,
+  config: Config,
+  parts: ChainerParts,
+  policy: ServerPolicy = noServerPolicy,
+  keepalive = false,
+): Chainer =>
   createConnectChainer({
     ...parts,
     name: line?.name ?? 'connect',
     plan: line === undefined ? inOrder : planOf(line, parts),
     policy,
+    keepalive,
     connectTimeout: line?.timeoutConnect ?? config.connect_timeout,
     forwardTimeout: config.forward_timeout,
   })

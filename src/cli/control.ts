@@ -4,6 +4,7 @@ import type { DebugLog } from '../log/index.ts'
 import type { Manager, Page } from '../manager/index.ts'
 import type { Common } from './command/command.ts'
 import type { ManagerWish } from './command/manager.ts'
+import type { SessionsWish } from './command/sessions.ts'
 import { loadConf, tellOnStderr } from './load-conf.ts'
 
 // Our command line and the running proxy, over the control socket: both ends of it.
@@ -77,6 +78,16 @@ export const showPage = async (wish: ManagerWish & Common): Promise<number> => {
   }
   if (wish.json) args.set('format', 'json')
   return tellPage(wish, wish.page, args, wish.post ? 'POST' : 'GET')
+}
+
+/** `glassquid sessions`. */
+export const showSessions = async (wish: SessionsWish & Common): Promise<number> => {
+  if (wish.stop !== null) return tellPage(wish, 'stop_session', new URLSearchParams({ id: wish.stop }), 'POST')
+  const args = new URLSearchParams()
+  if (wish.service !== null) args.set('service', wish.service)
+  if (wish.client !== null) args.set('client', wish.client)
+  if (wish.json) args.set('format', 'json')
+  return tellPage(wish, 'sessions', args, 'GET')
 }
 
 export const tellPage = async (common: Common, page: string, args: URLSearchParams, method: 'GET' | 'POST'): Promise<number> => {

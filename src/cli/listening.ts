@@ -119,6 +119,11 @@ export class Listening {
     return this.#services.reduce((sum, service) => sum + service.running, 0)
   }
 
+  /** All of them, also of services of former confs. */
+  get services(): readonly NamedService[] {
+    return this.#services
+  }
+
   /** Resolves when no session is left, or after `graceMs`. */
   async drained(clock: Clock, graceMs: number): Promise<void> {
     const until = clock.mono() + graceMs

@@ -27,6 +27,10 @@ const main = async (words: readonly string[]): Promise<number> => {
       const { policyTest } = await import('./policy-test/policy-test.ts')
       return policyTest(wish)
     }
+    case 'sessions': {
+      const { showSessions } = await import('./control.ts')
+      return showSessions(wish)
+    }
     case 'doctor': {
       const { doctor } = await import('./doctor.ts')
       return doctor(wish)

@@ -2,7 +2,7 @@ import { type Chainer, noServerPolicy } from '../chainer/index.ts'
 import type { Config, PortConfig, RouterConfig, ServiceConfig } from '../conf/index.ts'
 import { createDenyProxy, createHttpProxy, createPlugProxy, type HttpDeps, type PlugDeps, type Proxy } from '../proxy/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
-import { createService, type NamedService } from '../service/index.ts'
+import { type Census, createService, type NamedService, type ServiceOptions, type SessionLimits, type SessionRecord } from '../service/index.ts'
 import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
 
@@ -13,6 +13,12 @@ export interface ServiceParts extends ChainerParts {
   readonly http: HttpDeps
   readonly plug: PlugDeps
   readonly lookup: Lookup
+  readonly census: Census
+  /** Whoever wants to know of the end of sessions. */
+  readonly sessions: {
+    readonly ended: (record: SessionRecord) => void
+    readonly refused: (record: SessionRecord, detail: string) => void
+  }
   readonly failed: (error: unknown, where: string) => void
 }
 
@@ -43,6 +49,13 @@ export const servicesOf = (config: Config, parts: ServiceParts): Services => {
   }
 }
 
+/** Of all services together. */
+export const limitsOf = (config: Config): SessionLimits => ({
+  sessionsMax: config.max_sessions,
+  sessionsPerClientMax: Math.max(0, config.client_ip_max_connections),
+  sessionsPerZoneMax: 0,
+})
+
 class Build {
   readonly #config: Config
   readonly #parts: ServiceParts
@@ -53,28 +66,33 @@ class Build {
   }
 
   service(line: ServiceConfig): NamedService {
-    const { clock, failed } = this.#parts
     return createService({
       name: line.name,
       proxy: this.#proxy(line),
       router: this.#router(line.router),
-      chainer: this.#chainer(line.chainer),
+      chainer: this.#chainer(line),
       sessionsMax: line.sessionsMax,
-      clock,
-      failed,
+      sessionsPerClientMax: line.sessionsPerClientMax,
+      sessionsPerZoneMax: line.sessionsPerZoneMax,
+      keepalive: line.keepalive === 'client' || line.keepalive === 'both',
+      ...this.#common(),
     })
   }
 
   portService(port: PortConfig): NamedService {
-    const { clock, failed, http } = this.#parts
+    const { http } = this.#parts
     return createService({
       name: port.name,
       proxy: createHttpProxy(http, httpPortOf(port)),
       router: this.#portRouter(port),
-      chainer: chainerOf(undefined, this.#config, this.#parts, noServerPolicy),
-      clock,
-      failed,
+      chainer: chainerOf(undefined, this.#config, this.#parts),
+      ...this.#common(),
     })
+  }
+
+  #common(): Pick<ServiceOptions, 'clock' | 'failed' | 'census' | 'onEnd' | 'onRefused'> {
+    const { clock, failed, census, sessions } = this.#parts
+    return { clock, failed, census, onEnd: sessions.ended, onRefused: sessions.refused }
   }
 
   #proxy(line: ServiceConfig): Proxy {
@@ -126,9 +144,9 @@ class Build {
     return createDirectedRouter({ ...common, overridable, targets: [first, ...others] })
   }
 
-  #chainer(name: string): Chainer {
-    const key = name.toLowerCase()
+  #chainer({ chainer, keepalive }: ServiceConfig): Chainer {
+    const key = chainer.toLowerCase()
     const line = this.#config.chainer.find(line => line.name.toLowerCase() === key) ?? connectLine
-    return chainerOf(line, this.#config, this.#parts, noServerPolicy)
+    return chainerOf(line, this.#config, this.#parts, noServerPolicy, keepalive === 'server' || keepalive === 'both')
   }
 }

@@ -12,3 +12,4 @@ export { createDebugLog, type DebugLog, type DebugLogConf, type DebugLogOptions 
 export { type DebugSection, debugSections } from './debug-sections.ts'
 export { type LogFileSystem, systemLogFiles } from './file-system.ts'
 export { resultText } from './result-text.ts'
+export { createSessionLog, type SessionLog, sessionLine } from './session-log.ts'

@@ -1,7 +1,7 @@
 import type { Connection } from '../../comm/connection.ts'
 import type { Endpoint, MonoMs } from '../base/index.ts'
 import type { Service } from './service.ts'
-import type { Session, Speaker, Verdict } from './session.ts'
+import type { Decided, Session, Speaker, Verdict } from './session.ts'
 
 /** What can be told from the service, the number and the connection is not stored: ten thousand idle ones are normal. */
 export class ClientSession implements Session {
@@ -10,6 +10,9 @@ export class ClientSession implements Session {
   readonly client: Connection
   readonly portName: string
   readonly startedMono: MonoMs
+  readonly rule: number | null
+  readonly clientZone: string | null
+  serverZone: string | null
   verdict: Verdict = 'ACCEPTED'
   server: Endpoint | null = null
   serverLocal: Endpoint | null = null
@@ -19,12 +22,15 @@ export class ClientSession implements Session {
   behind: ClientSession | null = null
   listed = false
 
-  constructor(service: Service, number: number, client: Connection, portName: string, startedMono: MonoMs) {
+  constructor(service: Service, number: number, client: Connection, portName: string, startedMono: MonoMs, decided: Decided) {
     this.service = service
     this.number = number
     this.client = client
     this.portName = portName
     this.startedMono = startedMono
+    this.rule = decided.rule
+    this.clientZone = decided.clientZone
+    this.serverZone = decided.serverZone
   }
 
   get id(): string {

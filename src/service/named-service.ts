@@ -12,15 +12,15 @@ import {
 import type { Chainer } from '../chainer/chainer.ts'
 import type { Proxy } from '../proxy/proxy.ts'
 import type { Router } from '../router/router.ts'
+import { type Census, overLimit, ServiceMemory, type SessionLimits } from './census.ts'
 import { ClientSession } from './client-session.ts'
 import type { Service } from './service.ts'
 import { SessionList } from './session-list.ts'
-import type { Session, Verdict } from './session.ts'
+import type { Decided, Session, Verdict } from './session.ts'
 
 // A service with its sessions.
 //
-//   connection ──► limit ──► session ──► proxy.run ──► ... ──► the client connection closes ──► end record
-//
+//   connection ──► limits ──► session ──► proxy.run ──► ... ──► the client connection closes ──► end record
 
 export interface ServiceOptions {
   readonly name: string
@@ -29,9 +29,17 @@ export interface ServiceOptions {
   readonly chainer: Chainer
   /** Sessions at once; 0 = no limit. Zorp's max_instances. */
   readonly sessionsMax?: number
+  readonly sessionsPerClientMax?: number
+  readonly sessionsPerZoneMax?: number
+  /** Of all services, and what this name had before; a service without one stands alone. */
+  readonly census?: Census
+  /** Whether the kernel asks clients that are silent if they are still there. */
+  readonly keepalive?: boolean
   readonly clock: Clock
   /** Once per session, after its client connection has closed. */
   readonly onEnd?: (record: SessionRecord) => void
+  /** A limit said no. */
+  readonly onRefused?: (record: SessionRecord, detail: string) => void
   /** The proxy threw: a bug of ours. The session ends with DENIED_BY_UNKNOWN_FAIL. */
   readonly failed?: (error: unknown, where: string) => void
 }
@@ -46,7 +54,11 @@ export interface SessionRecord {
   readonly verdict: Verdict
   readonly client: Endpoint
   readonly destination: Endpoint
+  readonly protocol: 'tcp' | 'udp'
   readonly taken: Session['taken']
+  readonly rule: number | null
+  readonly clientZone: string | null
+  readonly serverZone: string | null
   readonly server: Endpoint | null
   readonly serverLocal: Endpoint | null
   /** On the client connection. */
@@ -67,7 +79,7 @@ const table = {
   started: { doc: 'sessions started' },
   ended: { doc: 'sessions ended' },
   limited: {
-    doc: 'connections refused by sessionsMax',
+    doc: 'connections refused by a limit on sessions',
     whenItGrows: 'raise the limit, or look who holds so many sessions',
   },
   stopped: { doc: 'sessions stopped by the operator' },
@@ -79,21 +91,32 @@ export class NamedService implements Service {
   readonly proxy: Proxy
   readonly router: Router
   readonly chainer: Chainer
-  readonly sessionsMax: number
+  readonly limits: SessionLimits
   readonly counters = declareCounters(table)
 
   readonly #clock: Clock
+  readonly #census: Census | null
+  readonly #memory: ServiceMemory
+  readonly #keepalive: boolean
+  readonly #onRefused: ServiceOptions['onRefused'] | null
   readonly #onEnd: ((record: SessionRecord) => void) | null
   readonly #failed: (error: unknown, where: string) => void
   readonly #sessions = new SessionList()
-  #serial = 0
 
   constructor(options: ServiceOptions) {
     this.name = options.name
     this.proxy = options.proxy
     this.router = options.router
     this.chainer = options.chainer
-    this.sessionsMax = options.sessionsMax ?? 0
+    this.limits = {
+      sessionsMax: options.sessionsMax ?? 0,
+      sessionsPerClientMax: options.sessionsPerClientMax ?? 0,
+      sessionsPerZoneMax: options.sessionsPerZoneMax ?? 0,
+    }
+    this.#census = options.census ?? null
+    this.#memory = options.census?.memoryOf(options.name) ?? new ServiceMemory()
+    this.#keepalive = options.keepalive ?? false
+    this.#onRefused = options.onRefused ?? null
     this.#clock = options.clock
     this.#onEnd = options.onEnd ?? null
     this.#failed = options.failed ?? (() => {})
@@ -108,15 +131,17 @@ export class NamedService implements Service {
     return this.#sessions.list()
   }
 
-  start(connection: Connection, portName: string): Session | Refused {
-    if (this.sessionsMax !== 0 && this.#sessions.size >= this.sessionsMax) {
-      this.counters.limited++
-      connection.close('refused')
-      return { refused: 'DENIED_BY_LIMIT', detail: `${this.name} has ${this.sessionsMax} sessions` }
-    }
+  start(connection: Connection, portName: string, decided: Decided): Session | Refused {
+    const { address } = connection.peer
+    const { clientZone } = decided
+    const detail = this.#overLimit(address, clientZone)
+    if (detail !== '') return this.#refuse(connection, portName, decided, detail)
     if (connection.closed) return { refused: 'DENIED_BY_UNKNOWN_FAIL', detail: 'the connection is closed already' }
-    const session = new ClientSession(this, ++this.#serial, connection, portName, this.#clock.mono())
+    if (this.#keepalive) connection.keepAlive()
+    const session = new ClientSession(this, ++this.#memory.serial, connection, portName, this.#clock.mono(), decided)
     this.#sessions.add(session)
+    this.#memory.counts.enter(address, clientZone)
+    this.#census?.counts.enter(address, clientZone)
     this.counters.started++
     connection.addCloseHandler((_connection, why) => this.#closed(session, why))
     this.#run(session)
@@ -140,6 +165,22 @@ export class NamedService implements Service {
     for (const session of this.#sessions.list()) this.stop(session)
   }
 
+  #overLimit(address: string, zone: string | null): string {
+    const own = overLimit(this.#memory.counts, this.limits, this.name, address, zone)
+    return own !== '' || this.#census === null ? own : overLimit(this.#census.counts, this.#census.limits, 'this proxy', address, zone)
+  }
+
+  #refuse(connection: Connection, portName: string, decided: Decided, detail: string): Refused {
+    this.counters.limited++
+    if (this.#onRefused !== null) {
+      const session = new ClientSession(this, ++this.#memory.serial, connection, portName, this.#clock.mono(), decided)
+      session.verdict = 'DENIED_BY_LIMIT'
+      this.#onRefused?.(this.#recordOf(session, 'refused'), detail)
+    }
+    connection.close('refused')
+    return { refused: 'DENIED_BY_LIMIT', detail }
+  }
+
   #run(session: ClientSession): void {
     try {
       this.proxy.run(session)
@@ -154,6 +195,9 @@ export class NamedService implements Service {
   #closed(session: ClientSession, why: CloseReason): void {
     if (!this.#sessions.remove(session)) return
     this.counters.ended++
+    const { client: { peer }, clientZone } = session
+    this.#memory.counts.leave(peer.address, clientZone)
+    this.#census?.counts.leave(peer.address, clientZone)
     if (why === 'handler-failed') session.verdict = 'DENIED_BY_UNKNOWN_FAIL'
     this.#onEnd?.(this.#recordOf(session, why))
   }
@@ -171,7 +215,11 @@ export class NamedService implements Service {
       verdict: session.verdict,
       client: client.peer,
       destination: session.destination,
+      protocol: client.protocol,
       taken: session.taken,
+      rule: session.rule,
+      clientZone: session.clientZone,
+      serverZone: session.serverZone,
       server: session.server,
       serverLocal: session.serverLocal,
       bytesRead: client.bytesRead,

@@ -20,6 +20,15 @@ export interface Speaker {
   windUp(): void
 }
 
+/** What is known before the service is. */
+export interface Decided {
+  readonly rule: number | null
+  readonly clientZone: string | null
+  readonly serverZone: string | null
+}
+
+export const undecided: Decided = { rule: null, clientZone: null, serverZone: null }
+
 /** One client connection inside a service. Kept small: ten thousand idle ones are normal. */
 export interface Session {
   /** Serial number within the service. */
@@ -33,6 +42,12 @@ export interface Session {
   /** Where the client wanted to go; for plain ports our own endpoint. */
   readonly destination: Endpoint
   readonly taken: 'nat' | 'tproxy' | 'direct'
+  /** The rule that chose the service; null when a listener named it. */
+  readonly rule: number | null
+  /** Null: in none, or there are no zones. */
+  readonly clientZone: string | null
+  /** Of the destination; of the server, as it is after DNAT, once one was chosen. */
+  serverZone: string | null
   verdict: Verdict
   /** Set by the chainer at connect: the server's and our own end. */
   server: Endpoint | null

@@ -53,9 +53,12 @@ export class FakeConnection {
   readonly peer: Endpoint
   readonly local: Endpoint
   readonly original: OriginalDestination
+  readonly protocol = 'tcp'
   bytesRead = 0
   bytesWritten = 0
   closedFor: CloseReason | null = null
+  keptAlive = false
+  keepAlive = (): void => void (this.keptAlive = true)
   readonly #handlers: ((connection: Connection, why: CloseReason) => void)[] = []
 
   constructor(original: OriginalDestination = { kind: 'direct' }, ends: Partial<Ends> = {}) {

@@ -142,7 +142,10 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     this.#session.server = peer
     this.#session.serverLocal = local
     this.#sent = false
-    if (!reused) this.#course.reached()
+    if (!reused) {
+      this.#course.reached()
+      if (this.#tries.keepalive) connection.connection.keepAlive()
+    }
     try {
       this.#head = outgoingHead(this.#request, connection.closesAfter(this.#request.method))
       this.#handler.onConnected(peer, local, this.route, reused)

@@ -84,10 +84,11 @@ Without any line everything is denied.`,
     valueList('SCHEME,...|ALL', 'fast', line => needWord(line, 'schemes')?.text),
     'Which authentication schemes are offered to whom.',
   ),
-  client_ip_max_connections: later(count({ min: -1 }), 'How many connections one client may hold; -1 is no limit.', {
-    default: '-1',
-    restricts: true,
-  }),
+  client_ip_max_connections: works(
+    count({ min: -1 }),
+    'How many sessions one client address may have in all services together; -1 is no limit. See max_sessions_per_client of service.',
+    { default: '-1', reload: 'new connections' },
+  ),
   note: later(kept('NAME VALUE [[!]ACL ...]'), 'Annotates transactions, for the log and for helpers.'),
   cachemgr_passwd: works(
     managerPasswords,

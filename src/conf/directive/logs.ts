@@ -223,6 +223,13 @@ Built-in formats: squid, common, combined, referrer, useragent.`,
   cache_log: works(cacheLog, 'Where the proxy tells about itself: a path, /dev/stderr, or none.', {
     default: '/var/log/glassquid/cache.log',
   }),
+  session_log: works(
+    wordOrNone('[stdio:]PATH'),
+    `Where a line of JSON per session is written when it is over, whatever the protocol: its service, rule and verdict, both
+addresses and both zones, bytes, how it ended. A session is one client connection; what was asked on it is in the access
+log.`,
+    { default: 'none', example: 'session_log /var/log/glassquid/session.log' },
+  ),
   debug_options: works(
     debugOptions,
     'How much cache_log tells, by section. 0 is only what is serious, 1 the usual.',

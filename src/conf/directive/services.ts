@@ -8,7 +8,7 @@ import { nearest } from '../nearest.ts'
 import { portNumber, readServer } from '../values.ts'
 import { bindGrammar, bindLimits, readBind } from './bind.ts'
 import { later, works } from './directive.ts'
-import { lines } from './kinds.ts'
+import { count, lines } from './kinds.ts'
 import {
   choiceOption, nameOption, namesOption, numberOption, onOffOption, type OptionReader, readOptions,
   textOption, timeOption,
@@ -314,6 +314,11 @@ plug: idle_timeout=TIME, stack=NAME. deny: kind=reset|close.`,
       reload: 'new connections',
       example: 'router outside transparent forge_addr=on\nservice everything plug router=outside max_sessions_per_client=100',
     },
+  ),
+  max_sessions: works(
+    count(),
+    'Sessions of all services together; 0 is no limit. Whoever comes when there are as many is turned away.',
+    { default: '0', reload: 'new connections' },
   ),
   router: works(
     lines('NAME transparent|inband [options], or NAME directed ADDRESS:PORT ... [options]', routerLine),
