@@ -1,6 +1,7 @@
 import type { AclDefinition, AclUse, Location, Severity } from '../conf/config.ts'
 import type { AccessFacts } from './access-facts.ts'
 import type { Match } from './match.ts'
+import type { ZoneTable } from './zone/zone-table.ts'
 
 /** Answers at once and allocates nothing; `unlearned` where a name has to be looked up first. */
 export type Matcher = (facts: AccessFacts) => Match
@@ -17,6 +18,8 @@ export interface AclSource {
   readonly definition: AclDefinition
   /** An ACL defined before this one, for groups; null = there is none, and that has been reported. */
   acl(use: AclUse, at: Location): Acl | null
+  /** Of the same conf. */
+  readonly zones: ZoneTable
   /** Numbers in [0, 1), for `random`. */
   readonly random: () => number
   /** A host name among addresses: `set` is called when it is resolved, perhaps again later. */

@@ -5,6 +5,7 @@ import { mismatched } from './match.ts'
 import { armRegexGuard } from './regex/guard.ts'
 import type { Term } from './term.ts'
 import { aclTypes, retiredTypes } from './type/index.ts'
+import { noZones, type ZoneTable } from './zone/zone-table.ts'
 
 /** A host name written among addresses. Squid resolves it once and dies when that fails; here it may come later. */
 export interface PendingHost {
@@ -15,6 +16,8 @@ export interface PendingHost {
 }
 
 export interface AclOptions {
+  /** For src_zone and dst_zone; none unless given. */
+  readonly zones?: ZoneTable
   /** Numbers in [0, 1), for `random`. */
   readonly random?: () => number
 }
@@ -79,6 +82,7 @@ const compileAcl = (definition: AclDefinition, table: AclTable, options: AclOpti
   const source: AclSource = {
     definition,
     acl: (use, at) => table.use(use, at),
+    zones: options.zones ?? noZones(),
     random: options.random ?? Math.random,
     hostName: (host, at, set) => {
       table.pendingHosts.push({ name: host, at, set })

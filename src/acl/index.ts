@@ -1,7 +1,7 @@
 // acl: who may do what, and when.
 //
-// holds          one file per ACL type, the sets they search (addresses, domains, patterns), POSIX regexes, access
-//                lists and what decided them
+// holds          one file per ACL type, the sets they search (addresses, domains, patterns), zones, POSIX regexes,
+//                access lists and what decided them
 // does not hold  how a conf is read (conf), who looks names up (handed in with the facts), what a decision leads to
 // called by      proxy, dispatch, service, router; cli compiles the lists
 // calls          base, http
@@ -14,6 +14,11 @@ export { AccessFacts } from './access-facts.ts'
 export { factsOfOutcome } from './facts-of-outcome.ts'
 export { type AclOptions, type AclTable, compileAcls, type PendingHost } from './compile.ts'
 export type { AccessNames } from './host-lookups.ts'
+export { IpKey } from './ip-key.ts'
+export {
+  type CompiledZones, compileZones, type Direction, isWithin, noZones, PrefixTable, PrefixTableBuilder, type Zone,
+  type ZoneHost, ZoneHosts, type ZoneHostsOptions, type ZoneLine, zoneDepthMax, ZoneTable,
+} from './zone/index.ts'
 export { compilePosixRegex, type PosixRegex } from './regex/compile-regex.ts'
 export { armRegexGuard, type RegexGuard } from './regex/guard.ts'
 export type { RegexError, RegexRemark } from './regex/posix-regex.ts'

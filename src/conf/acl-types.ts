@@ -28,6 +28,8 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
     slow: true,
     doc: "the origin's address; the name of the request is looked up",
   },
+  'src_zone': { values: 'words', flags: [], doc: "the client's zone, or one above it" },
+  'dst_zone': { values: 'words', flags: [], slow: true, doc: "the zone of the origin's address, or one above it" },
   'localip': {
     values: 'words',
     flags: [],

@@ -12,3 +12,7 @@ export {
 } from './dispatcher.ts'
 export type { ListenerOptions, StartHere, StartSession } from './listener.ts'
 export { createListeners, type ListenerProblem, type Listeners } from './listeners.ts'
+export {
+  type Arrival, type CompiledRules, compileRules, type InterfaceFacts, noInterfaces, type Rule, type RuleLine, type RuleOptions,
+  RuleSet, type ScoreParts, scoreOf, scoreParts, type Tuple, tupleOf,
+} from './rule/index.ts'

@@ -4,6 +4,7 @@ import { anyOf } from './any-of.ts'
 import { browser } from './browser.ts'
 import { dstdomRegex } from './dstdom-regex.ts'
 import { dstdomain } from './dstdomain.ts'
+import { dstZone } from './dst-zone.ts'
 import { dst } from './dst.ts'
 import { localip } from './localip.ts'
 import { localport } from './localport.ts'
@@ -15,6 +16,7 @@ import { random } from './random.ts'
 import { refererRegex } from './referer-regex.ts'
 import { reqHeader } from './req-header.ts'
 import { src } from './src.ts'
+import { srcZone } from './src-zone.ts'
 import { time } from './time.ts'
 import { urlRegex } from './url-regex.ts'
 import { urlpathRegex } from './urlpath-regex.ts'
@@ -23,6 +25,8 @@ import { urlpathRegex } from './urlpath-regex.ts'
 export const aclTypes: Readonly<Record<string, AclType>> = {
   'src': src,
   'dst': dst,
+  'src_zone': srcZone,
+  'dst_zone': dstZone,
   'localip': localip,
   'dstdomain': dstdomain,
   'dstdom_regex': dstdomRegex,
