@@ -1,12 +1,14 @@
 import { existsSync } from 'node:fs'
+import { groupNumber, readGroupNames } from '../../comm/index.ts'
 import { prepareFolder } from '../cache/index.ts'
-import type { Config } from '../conf/index.ts'
+import type { Config, ListenerConfig } from '../conf/index.ts'
 import {
   doRules,
   type ListeningPort,
   parsePorts,
   planRules,
   planUndo,
+  type Transport,
   ruleDefaults,
   type RuleOptions,
   type RulePlan,
@@ -78,19 +80,33 @@ export const rules = (wish: RulesWish & Common): number => {
   const { config } = loaded
   const options = ruleOptions(wish, config.cache_effective_user)
   if (typeof options === 'string') return refuse(options)
-  const answer = planRules(interceptionPorts(config), options)
+  const answer = planRules(interceptionPorts(config), { ...options, foreignSockets: usesForeignAddresses(config) })
   return answer.ok ? doOrShow(wish, answer.plan) : refuse(answer.reason)
 }
 
-/** Whatever line of the conf takes connections; binds that are no address have no rule of their own. */
-const interceptionPorts = (config: Config): readonly ListeningPort[] => [
+/** Whatever line of the conf takes connections or datagrams that a rule brings. */
+const interceptionPorts = (config: Config, groups: () => ReadonlyMap<string, number> = readGroupNames): readonly ListeningPort[] => [
   ...config.http_port,
-  ...config.listener.flatMap(({ bind: { place, first, last }, taken, name }): ListeningPort[] =>
-    place.kind === 'address' && first === last && taken !== 'direct'
-      ? [{ mode: taken, address: place.address, port: first, name }]
-      : [],
-  ),
+  ...config.listener.map(line => portOfLine(line, 'tcp', groups)),
+  ...config.receiver.map(line => portOfLine(line, 'udp', groups)),
 ]
+
+const portOfLine = (line: ListenerConfig, transport: Transport, groups: () => ReadonlyMap<string, number>): ListeningPort => {
+  const { bind: { place, first, last }, taken, name } = line
+  const common = { mode: taken, transport, port: first, lastPort: last, name } as const
+  switch (place.kind) {
+    case 'address':
+      return { ...common, address: place.address }
+    case 'interface':
+      return { ...common, address: null, by: { interface: place.name } }
+    case 'group':
+      return { ...common, address: null, by: { group: groupNumber(place.name, groups()) ?? 0 } }
+  }
+}
+
+/** Lines that make the proxy speak with other people's addresses, whatever brought their connections. */
+const usesForeignAddresses = (config: Config): boolean =>
+  config.router.some(({ forgeAddr }) => forgeAddr) || config.service.some(({ snat }) => snat !== null)
 
 const doOrShow = ({ form, deed, show }: RulesWish, plan: RulePlan): number => {
   if (show) {
@@ -112,10 +128,10 @@ const refuse = (reason: string): number => {
 const ruleOptions = (wish: RulesWish, confUser: string | null): RuleOptions | string => {
   const take: TakeWish[] = []
   for (const text of wish.take) {
-    const [portsText = '', listener = ''] = text.split('=')
+    const [, portsText = '', transport = '', listener = ''] = /^(.*?)(?:\/(tcp|udp))?=(.+)$/.exec(text) ?? []
     const ports = parsePorts(portsText)
-    if (ports === null || listener === '') return `--take '${text}': write PORTS=LISTENER, as in 80,8000-8010=3130`
-    take.push({ ports, listener })
+    if (ports === null) return `--take '${text}': write PORTS=LISTENER, as in 80,8000-8010=3130, or PORTS/udp=RECEIVER`
+    take.push({ ports, listener, transport: transport === 'tcp' || transport === 'udp' ? transport : null })
   }
   const ports = wish.ports === null ? ruleDefaults.ports : parsePorts(wish.ports)
   if (ports === null) return `--ports '${wish.ports}': write numbers and ranges, as in 80,8000-8010 (at most 7)`

@@ -22,6 +22,7 @@ export {
   planRules,
   planUndo,
   type PortRange,
+  type Transport,
   ruleDefaults,
   type RuleOptions,
   type RulePlan,

@@ -63,6 +63,60 @@ describe('what is taken', () => {
     expect(plan.nat.map(t => t.ports)).toEqual([one('8080,8000-8010')])
   })
 
+  const receiver: ListeningPort = { ...port('tproxy', 3130), transport: 'udp', name: 'names' }
+
+  it('is datagrams where a receiver is named, or /udp is written', () => {
+    const take = [
+      { ports: one('80,53'), listener: '3130' },
+      { ports: one('53'), listener: '3130', transport: 'udp' as const },
+      { ports: one('5060'), listener: 'names' },
+    ]
+    const text = ruleText('nft', 'apply', planned([tproxy, receiver], { take, interfaces: ['lan'], failClosed: true, local: true }))
+    expect(text.match(/(tcp|udp) dport \{[^}]*\} (tproxy|drop|meta mark)/g)).toEqual([
+      'tcp dport { 80, 53 } tproxy',
+      'tcp dport { 80, 53 } tproxy',
+      'udp dport { 53 } tproxy',
+      'udp dport { 53 } tproxy',
+      'udp dport { 5060 } tproxy',
+      'udp dport { 5060 } tproxy',
+      'tcp dport { 80, 53 } drop',
+      'tcp dport { 80, 53 } drop',
+      'udp dport { 53, 5060 } drop',
+      'udp dport { 53, 5060 } drop',
+      'tcp dport { 80, 53 } meta mark',
+      'udp dport { 53 } meta mark',
+      'udp dport { 5060 } meta mark',
+    ])
+  })
+
+  it('never goes to a receiver by itself: web is not spoken in datagrams', () => {
+    expect(planned([receiver]).tproxy).toEqual([])
+    expect(planned([receiver]).remarks.join('\n')).toContain('names (tproxy) gets nothing from these rules; give it ports with --take PORTS/udp=3130')
+  })
+
+  it('comes by the interface or group the listener is bound to', () => {
+    const bound = (by: ListeningPort['by'] & {}): string => ruleText('nft', 'apply', planned([{ ...tproxy, by }], { interfaces: ['wan'] }))
+    expect(bound({ interface: 'lan' })).toContain('iifname "lan" tcp dport { 80 } tproxy to :3130')
+    expect(bound({ group: 77 })).toContain('iifgroup 77 tcp dport { 80 } tproxy to :3130')
+  })
+
+  it('goes to one port of a range, by number or, by name, the first', () => {
+    const range = { ...tproxy, lastPort: 3133, name: 'range' }
+    const target = (listener: string) => planned([range], { take: [{ ports: one('80'), listener }] }).tproxy[0]?.listener.port
+    expect([target('range'), target('3130'), target('3133')]).toEqual([3130, 3130, 3133])
+    expect(planned([range], { take: [{ ports: one('80'), listener: '3132' }] }).remarks.join()).not.toContain('gets nothing')
+  })
+
+  it('may be nothing, where the proxy only speaks with foreign addresses', () => {
+    for (const form of ['nft', 'iptables'] as const) {
+      const text = ruleText(form, 'apply', planned([], { foreignSockets: true }))
+      expect(text).toMatch(/socket (--)?transparent/)
+      expect(text).toContain('lookup 100')
+      expect(text).not.toContain('tproxy to')
+      expect(text).not.toContain('TPROXY')
+    }
+  })
+
   it('leaves out the family this machine does not speak', () => {
     const text = ruleText('nft', 'apply', planned([tproxy], { families: [4] }))
     expect(text).not.toContain('ip -6')
@@ -83,10 +137,12 @@ it('what happens while the proxy is down is said, unless it was chosen', () => {
 
 describe('what is refused, with the reason', () => {
   it.each([
-    ['nothing to send to', [forward], {}, /no 'http_port/],
+    ['nothing to send to', [forward], {}, /no 'tproxy' and no 'intercept' port/],
     ['an unknown listener', [tproxy], { take: [{ ports: one('80'), listener: '99' }] }, /no interception port '99'; it has 3130 \(tproxy\)/],
     ['one port for two', [nat, tproxy], { take: [{ ports: one('1-80'), listener: '3130' }, { ports: one('80'), listener: '3129' }] }, /port 80 is given to two/],
     ['a listener NAT cannot reach', [port('intercept', 3129, '127.0.0.1')], {}, /loopback/],
+    ['datagrams by REDIRECT', [{ ...nat, transport: 'udp' }], { take: [{ ports: one('53'), listener: '3129' }] }, /intercept receiver.*Write 'tproxy'/],
+    ['a port outside of the range', [{ ...tproxy, lastPort: 3133 }], { take: [{ ports: one('80'), listener: '3134' }] }, /no interception port '3134'/],
     ['words that would end up in a rule', [tproxy], { interfaces: ['eth0" accept #'] }, /no interface name/],
     ['an address that is none', [tproxy], { bypass: ['10.0.0.0/8; x'] }, /no address or network/],
     ['a user that is none', [tproxy], { proxyUser: '$(id)' }, /no user name/],
@@ -140,6 +196,19 @@ const variants: readonly (readonly [string, RulePlan])[] = [
       proxyUser: '0', // the only user there is in a user namespace of our own
     }),
   ],
+  [
+    'datagrams, interfaces, groups',
+    planned([{ ...tproxy, by: { interface: 'lan' } }, { ...port('tproxy', 3153), transport: 'udp', by: { group: 7 } }], {
+      take: [
+        { ports: one('80'), listener: '3130' },
+        { ports: one('53,1812-1813'), listener: '3153', transport: 'udp' },
+      ],
+      failClosed: true,
+      local: true,
+      proxyUser: '0',
+    }),
+  ],
+  ['foreign addresses alone', planned([], { foreignSockets: true })],
   [
     'listeners on addresses',
     planned([port('tproxy', 3130, '198.51.100.1'), port('tproxy', 3131, '2001:db8:c::1'), port('intercept', 3129, '198.51.100.1')], {

@@ -1,4 +1,4 @@
-import { boundAddress, familyOf, neverTaken, type PortRange, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
+import { boundAddress, familyOf, neverTaken, type PortRange, transportOf, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
 import { routingSteps, undoRoutingSteps } from './routing.ts'
 import type { Step } from './step.ts'
 
@@ -99,7 +99,8 @@ const rulesOf = (plan: RulePlan, family: RuleFamily, { table, hook }: Hooked): s
   if (!plan.options.families.includes(family)) return []
   const taken = (table === 'mangle' ? plan.tproxy : plan.nat).filter(entry => entry.families.includes(family))
   const closed = table === 'mangle' && plan.options.failClosed && plan.tproxy.length > 0
-  if (taken.length === 0 && !closed) return []
+  const sockets = table === 'mangle' && plan.options.foreignSockets
+  if (taken.length === 0 && !closed && !sockets) return []
   if (hook === 'OUTPUT') return plan.options.local && taken.length > 0 ? outputRules(plan, family, table, taken) : []
   return table === 'mangle' ? takeRules(plan, family, taken) : redirectRules(plan, family, taken)
 }
@@ -108,19 +109,19 @@ const takeRules = (plan: RulePlan, family: RuleFamily, taken: readonly Taken[]):
   const mark = hex(plan.options.takenMark)
   const own = hex(plan.options.ownMark)
   const socket = `-m socket --transparent -j ${divertChain}`
-  const ways = [...from(plan), ...(plan.options.local ? [`-i lo -m mark --mark ${mark}/${mark}`] : [])]
+  const waysOf = (entry: Taken) => [...from(plan, entry), ...(plan.options.local ? [`-i lo -m mark --mark ${mark}/${mark}`] : [])]
   const closed = plan.options.failClosed ? plan.tproxy : []
   return [
     `-m mark --mark ${own}/${own} -j ACCEPT`,
     `-p tcp ! --syn ${socket}`,
     `-p udp ${socket}`,
     `-p ${family === 4 ? 'icmp' : 'ipv6-icmp'} ${socket}`,
-    ...neverTakenRules(plan, family),
+    ...(taken.length > 0 ? neverTakenRules(plan, family) : []),
     ...taken.flatMap(entry => {
-      const target = `-p tcp ${portMatch(entry.ports)} -j TPROXY --tproxy-mark ${mark}/${mark} ${tproxyTarget(entry)}`
-      return ways.map(way => `${way} ${target}`)
+      const target = `-p ${transportOf(entry.listener)} ${portMatch(entry.ports)} -j TPROXY --tproxy-mark ${mark}/${mark} ${tproxyTarget(entry)}`
+      return waysOf(entry).map(way => `${way} ${target}`)
     }),
-    ...closed.flatMap(entry => ways.map(way => `${way} -p tcp ${portMatch(entry.ports)} -j DROP`)),
+    ...closed.flatMap(entry => waysOf(entry).map(way => `${way} -p ${transportOf(entry.listener)} ${portMatch(entry.ports)} -j DROP`)),
     `-p tcp --syn ${socket}`,
   ]
 }
@@ -128,7 +129,7 @@ const takeRules = (plan: RulePlan, family: RuleFamily, taken: readonly Taken[]):
 const redirectRules = (plan: RulePlan, family: RuleFamily, taken: readonly Taken[]): string[] => [
   ...neverTakenRules(plan, family),
   ...taken.flatMap(entry =>
-    from(plan).map(way => `${way} -p tcp ${portMatch(entry.ports)} ${redirectTarget(entry)}`),
+    from(plan, entry).map(way => `${way} -p tcp ${portMatch(entry.ports)} ${redirectTarget(entry)}`),
   ),
 ]
 
@@ -141,7 +142,7 @@ const outputRules = (plan: RulePlan, family: RuleFamily, table: Hooked['table'],
     ...neverTakenRules(plan, family),
     ...taken.map(entry => {
       const target = table === 'mangle' ? `-j MARK --set-xmark ${mark}/${mark}` : redirectTarget(entry)
-      return `-p tcp ${portMatch(entry.ports)} ${target}`
+      return `-p ${transportOf(entry.listener)} ${portMatch(entry.ports)} ${target}`
     }),
   ]
 }
@@ -166,8 +167,10 @@ const redirectTarget = (taken: Taken): string => {
 }
 
 /** One rule for each interface: iptables has no sets of them. `eth*` is written `eth+`. */
-const from = ({ options: { interfaces } }: RulePlan): string[] =>
-  interfaces.length === 0 ? ['! -i lo'] : interfaces.map(name => `-i ${name.replace(/\*$/, '+')}`)
+const from = ({ options: { interfaces } }: RulePlan, { listener: { by } }: Taken): string[] =>
+  by !== undefined
+    ? ['interface' in by ? `-i ${by.interface}` : `-m devgroup --src-group ${by.group}`]
+    : interfaces.length === 0 ? ['! -i lo'] : interfaces.map(name => `-i ${name.replace(/\*$/, '+')}`)
 
 const portMatch = (ports: readonly PortRange[]): string =>
   `-m multiport --dports ${ports.map(({ first, last }) => (first === last ? `${first}` : `${first}:${last}`)).join(',')}`

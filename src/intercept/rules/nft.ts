@@ -1,4 +1,4 @@
-import { boundAddress, familyOf, neverTaken, type PortRange, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
+import { boundAddress, familyOf, holdsForeignSockets, neverTaken, type PortRange, transportOf, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
 import { routingSteps, undoRoutingSteps } from './routing.ts'
 import type { Step } from './step.ts'
 
@@ -26,7 +26,7 @@ export const undoNftSteps = (plan: RulePlan): Step[] => [
 
 export const nftText = (plan: RulePlan): string => {
   const chains = [
-    ...(plan.tproxy.length > 0 ? [socketChain(plan), takeChain(plan)] : []),
+    ...(holdsForeignSockets(plan) ? [socketChain(plan), takeChain(plan)] : []),
     ...(plan.nat.length > 0 ? [redirectChain(plan)] : []),
     ...(plan.options.local && plan.tproxy.length > 0 ? [localTakeChain(plan)] : []),
     ...(plan.options.local && plan.nat.length > 0 ? [localRedirectChain(plan)] : []),
@@ -70,30 +70,33 @@ const takeChain = (plan: RulePlan): string =>
     `meta mark & ${hex(plan.options.ownMark)} == ${hex(plan.options.ownMark)} accept`,
     '# what belongs to it already comes before any rule about what it shall get',
     'jump of_our_sockets',
-    ...neverTakenRules(plan),
+    ...(plan.tproxy.length > 0 ? neverTakenRules(plan) : []),
     ...plan.tproxy.flatMap(taken => tproxyRules(taken, plan)),
     ...(plan.options.failClosed ? closedRules(plan) : []),
   ])
 
 const tproxyRules = (taken: Taken, plan: RulePlan): string[] => {
   const mark = hex(plan.options.takenMark)
-  const match = `${familyMatch(taken)}tcp dport ${portSet(taken.ports)} ${tproxyTarget(taken)}`
+  const match = `${familyMatch(taken)}${transportOf(taken.listener)} dport ${portSet(taken.ports)} ${tproxyTarget(taken)}`
   return [
     `# ${taken.listener.name} (tproxy)`,
-    ...from(plan).map(way => `${way} ${match} meta mark set mark or ${mark} accept`),
+    ...from(plan, taken).map(way => `${way} ${match} meta mark set mark or ${mark} accept`),
     ...(plan.options.local ? [`${looped(plan)} ${match} accept`] : []),
   ]
 }
 
 /** Whatever no listener took, in both families: a family nobody listens for would be a way round the proxy. */
-const closedRules = (plan: RulePlan): string[] => {
-  const match = `tcp dport ${portSet(plan.tproxy.flatMap(taken => taken.ports))} drop`
-  return [
-    '# fail-closed: nobody took it, so nobody gets it',
-    ...from(plan).map(way => `${way} ${match}`),
-    ...(plan.options.local ? [`${looped(plan)} ${match}`] : []),
-  ]
-}
+const closedRules = (plan: RulePlan): string[] =>
+  (['tcp', 'udp'] as const).flatMap(protocol => {
+    const taken = plan.tproxy.filter(({ listener }) => transportOf(listener) === protocol)
+    if (taken.length === 0) return []
+    const match = `${protocol} dport ${portSet(taken.flatMap(({ ports }) => ports))} drop`
+    return [
+      '# fail-closed: nobody took it, so nobody gets it',
+      ...from(plan).map(way => `${way} ${match}`),
+      ...(plan.options.local ? [`${looped(plan)} ${match}`] : []),
+    ]
+  })
 
 /** Without a listener a redirected connection is refused by this machine: it is fail-closed by its nature. */
 const redirectChain = (plan: RulePlan): string =>
@@ -101,7 +104,7 @@ const redirectChain = (plan: RulePlan): string =>
     ...neverTakenRules(plan),
     ...plan.nat.flatMap(taken => [
       `# ${taken.listener.name} (intercept)`,
-      ...from(plan).map(way => `${way} ${familyMatch(taken)}tcp dport ${portSet(taken.ports)} ${redirectTarget(taken)}`),
+      ...from(plan, taken).map(way => `${way} ${familyMatch(taken)}tcp dport ${portSet(taken.ports)} ${redirectTarget(taken)}`),
     ]),
   ])
 
@@ -111,7 +114,7 @@ const localTakeChain = (plan: RulePlan): string =>
     ...ownRules(plan),
     ...neverTakenRules(plan),
     ...plan.tproxy.map(
-      taken => `${familyMatch(taken)}tcp dport ${portSet(taken.ports)} meta mark set mark or ${hex(plan.options.takenMark)}`,
+      taken => `${familyMatch(taken)}${transportOf(taken.listener)} dport ${portSet(taken.ports)} meta mark set mark or ${hex(plan.options.takenMark)}`,
     ),
   ])
 
@@ -157,7 +160,9 @@ const redirectTarget = (taken: Taken): string => {
 }
 
 /** Rule beginnings, one or several: names with `*` cannot stand in a set. */
-const from = ({ options: { interfaces } }: RulePlan): string[] => {
+const from = ({ options: { interfaces } }: RulePlan, taken?: Taken): string[] => {
+  const by = taken?.listener.by
+  if (by !== undefined) return ['interface' in by ? `iifname "${by.interface}"` : `iifgroup ${by.group}`]
   if (interfaces.length === 0) return ['iifname != "lo"']
   const quoted = interfaces.map(name => `"${name}"`)
   return interfaces.some(name => name.endsWith('*'))

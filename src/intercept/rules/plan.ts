@@ -2,8 +2,22 @@ import type { PortConfig } from '../../conf/config.ts'
 
 // What shall be taken, from the conf's ports and the command's words, checked, before any rule language is spoken.
 
-/** What rules need of an http_port line. */
-export type ListeningPort = Pick<PortConfig, 'mode' | 'address' | 'port' | 'name'>
+/** What rules need of an http_port, listener or receiver line. */
+export interface ListeningPort {
+  /** 'direct' and the like: never a target of a rule. */
+  readonly mode: PortConfig['mode'] | 'direct'
+  /** tcp unless told: udp is a receiver's. */
+  readonly transport?: Transport
+  readonly address: string | null
+  readonly port: number
+  /** Of a range; the first is `port`. */
+  readonly lastPort?: number
+  /** It listens at the addresses of this interface or group, so only who comes by it can be brought there. */
+  readonly by?: { readonly interface: string } | { readonly group: number }
+  readonly name: string
+}
+
+export type Transport = 'tcp' | 'udp'
 
 export interface PortRange {
   readonly first: number
@@ -13,6 +27,8 @@ export interface PortRange {
 /** `--take 80,8000-8010=3130`: these ports go to that listener. */
 export interface TakeWish {
   readonly ports: readonly PortRange[]
+  /** null: that of the listener; a receiver is taken only if no listener has the name or port. */
+  readonly transport?: Transport | null
   /** The listener's name or port, as written. */
   readonly listener: string
 }
@@ -28,6 +44,11 @@ export interface RuleOptions {
   readonly exempt: readonly string[]
   /** Those this machine speaks. */
   readonly families: readonly RuleFamily[]
+  /**
+   * The proxy speaks with foreign addresses, or waits at them, also for what no tproxy rule brings: forged sources of a
+   * router, related connections.
+   */
+  readonly foreignSockets: boolean
   /** Drop what a dead proxy does not take. Otherwise it goes to its destination untouched. */
   readonly failClosed: boolean
   /** Take this machine's own connections too, except those of `proxyUser`. */
@@ -48,6 +69,7 @@ export const ruleDefaults: RuleOptions = {
   bypass: [],
   exempt: [],
   families: [4, 6],
+  foreignSockets: false,
   failClosed: false,
   local: false,
   proxyUser: 'proxy',
@@ -90,8 +112,8 @@ export const planRules = (ports: readonly ListeningPort[], options: RuleOptions)
   if (!userName.test(options.proxyUser)) return no(`'${options.proxyUser}' is no user name`)
 
   const interceptors = ports.filter(port => port.mode === 'tproxy' || port.mode === 'intercept')
-  if (interceptors.length === 0) {
-    return no("the conf has no 'http_port ... tproxy' and no 'http_port ... intercept' line: there is nothing to send connections to")
+  if (interceptors.length === 0 && !options.foreignSockets) {
+    return no("the conf has no 'tproxy' and no 'intercept' port: there is nothing to send connections to")
   }
   const asked = options.take.length > 0 ? wished(interceptors, options.take) : usual(interceptors, options.ports)
   if (typeof asked === 'string') return no(asked)
@@ -100,6 +122,10 @@ export const planRules = (ports: readonly ListeningPort[], options: RuleOptions)
     .filter(entry => entry.families.length > 0)
   const clash = overlapping(taken)
   if (clash !== null) return no(`port ${clash} is given to two listeners`)
+  const lost = taken.find(({ listener }) => listener.mode === 'intercept' && transportOf(listener) === 'udp')
+  if (lost !== undefined) {
+    return no(`${lost.listener.name} is an intercept receiver: after a REDIRECT nobody can tell where a datagram was going. Write 'tproxy'.`)
+  }
   const bound = taken.find(entry => entry.listener.mode === 'intercept' && isLoopback(entry.listener.address))
   if (bound !== undefined) {
     return no(
@@ -142,19 +168,34 @@ export const boundAddress = (port: ListeningPort): string | null =>
 const wished = (interceptors: readonly ListeningPort[], wishes: readonly TakeWish[]): Taken[] | string => {
   const taken: Taken[] = []
   for (const wish of wishes) {
-    const listener = interceptors.find(port => port.name === wish.listener || String(port.port) === wish.listener)
-    if (listener === undefined) {
-      const known = interceptors.map(port => `${port.name} (${port.mode})`).join(', ')
-      return `the conf has no interception port '${wish.listener}'; it has ${known}`
+    const listener = wishedListener(interceptors, wish)
+    if (listener === null) {
+      const known = interceptors.map(port => `${port.name} (${port.mode}${port.transport === 'udp' ? ', udp' : ''})`).join(', ')
+      return `the conf has no interception port '${wish.listener}'; it has ${known || 'none'}`
     }
     taken.push({ ports: wish.ports, listener, families: familiesOf(listener) })
   }
   return taken
 }
 
+/** By name or port; a listener before a receiver of the same. Of a range it is one port. */
+const wishedListener = (interceptors: readonly ListeningPort[], wish: TakeWish): ListeningPort | null => {
+  for (const transport of wish.transport ? [wish.transport] : (['tcp', 'udp'] as const)) {
+    const those = interceptors.filter(port => transportOf(port) === transport)
+    const named = those.find(port => port.name === wish.listener)
+    if (named !== undefined) return named
+    const number = /^\d{1,5}$/.test(wish.listener) ? Number(wish.listener) : -1
+    const within = those.find(port => port.port <= number && number <= (port.lastPort ?? port.port))
+    if (within !== undefined) return { ...within, port: number }
+  }
+  return null
+}
+
+export const transportOf = ({ transport }: ListeningPort): Transport => transport ?? 'tcp'
+
 /** One listener per family; tproxy is preferred since it comes first in the kernel anyway (mangle before nat). */
 const usual = (interceptors: readonly ListeningPort[], ports: readonly PortRange[]): Taken[] => {
-  const preferred = [...interceptors].sort((a, b) => Number(b.mode === 'tproxy') - Number(a.mode === 'tproxy'))
+  const preferred = interceptors.filter(port => transportOf(port) === 'tcp').sort((a, b) => Number(b.mode === 'tproxy') - Number(a.mode === 'tproxy'))
   const taken: Taken[] = []
   for (const family of [4, 6] as const) {
     const listener = preferred.find(port => familiesOf(port).includes(family))
@@ -170,6 +211,7 @@ const overlapping = (taken: readonly Taken[]): string | null => {
   for (const [i, a] of taken.entries()) {
     for (const b of taken.slice(i + 1)) {
       if (!a.families.some(family => b.families.includes(family))) continue
+      if (transportOf(a.listener) !== transportOf(b.listener)) continue
       for (const x of a.ports) {
         const hit = b.ports.find(y => x.first <= y.last && y.first <= x.last)
         if (hit !== undefined) return String(Math.max(x.first, hit.first))
@@ -186,25 +228,29 @@ const remarksOn = (
 ): readonly string[] => {
   const remarks: string[] = []
   for (const port of interceptors) {
-    if (!taken.some(entry => entry.listener === port)) {
-      remarks.push(`${port.name} (${port.mode}) gets nothing from these rules; give it ports with --take PORTS=${port.port}.`)
+    if (!taken.some(({ listener }) => listener.name === port.name && transportOf(listener) === transportOf(port))) {
+      const ports = transportOf(port) === 'udp' ? 'PORTS/udp' : 'PORTS'
+      remarks.push(`${port.name} (${port.mode}) gets nothing from these rules; give it ports with --take ${ports}=${port.port}.`)
     }
   }
   for (const family of options.families) {
-    if (!taken.some(entry => entry.families.includes(family))) {
+    if (interceptors.length > 0 && !taken.some(entry => entry.families.includes(family))) {
       remarks.push(`IPv${family} is not taken: no interception port listens for it. Clients that have it go round the proxy.`)
     }
   }
-  if (options.interfaces.length === 0) {
+  if (options.interfaces.length === 0 && taken.some(({ listener }) => listener.by === undefined)) {
     remarks.push('Connections from every interface are taken; name the clients\' side with --interface.')
   }
-  if (taken.some(entry => entry.listener.mode === 'tproxy')) {
+  if (options.foreignSockets || taken.some(entry => entry.listener.mode === 'tproxy')) {
     remarks.push(
       'net.ipv4.conf.*.src_valid_mark and net.ipv4.tcp_fwmark_accept must be 0, or the kernel drops these connections in silence.',
     )
   }
   return remarks
 }
+
+/** Whether packets of foreign addresses have to find the proxy's sockets. */
+export const holdsForeignSockets = (plan: RulePlan): boolean => plan.options.foreignSockets || plan.tproxy.length > 0
 
 /** `80`, `80,8080`, `8000-8010`; null if it is something else. */
 export const parsePorts = (text: string): readonly PortRange[] | null => {

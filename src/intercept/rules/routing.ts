@@ -30,7 +30,9 @@ export const undoRoutingSteps = (plan: RulePlan): Step[] =>
   })
 
 const routedFamilies = (plan: RulePlan): readonly RuleFamily[] =>
-  ([4, 6] as const).filter(family => plan.tproxy.some(taken => taken.families.includes(family)))
+  plan.options.foreignSockets
+    ? plan.options.families
+    : ([4, 6] as const).filter(family => plan.tproxy.some(taken => taken.families.includes(family)))
 
 const words = (plan: RulePlan, family: RuleFamily) => {
   const { takenMark, routingTable, rulePreference } = plan.options
