@@ -1,5 +1,6 @@
 import type { Connection } from '../../comm/connection.ts'
 import type { Endpoint, ProxyError } from '../base/index.ts'
+import type { Fields } from '../http/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
 
@@ -42,8 +43,11 @@ export interface OriginHandler {
   onConnected(server: Endpoint, local: Endpoint | null, route: Route, reused: boolean): void
   /** 1xx other than 100 and 101, in order, before onHead. */
   onInterim(status: number, pairs: readonly string[]): void
-  onHead(status: number, reason: string, pairs: readonly string[]): void
-  /** False: stop until OriginFetch.resume. The chunk may be kept without a copy. */
+  onHead(status: number, reason: string, fields: Fields): void
+  /**
+   * False: stop until OriginFetch.resume. The chunk may be a part of a read buffer: it may be written to connections
+   * within the call, and whoever keeps it copies it.
+   */
   onData(chunk: Buffer): boolean
   onEnd(trailers: readonly string[]): void
   onError(error: ProxyError): void

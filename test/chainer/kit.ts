@@ -13,6 +13,7 @@ import {
   type OriginRequest,
 } from '../../src/chainer/index.ts'
 import type { Tries } from '../../src/chainer/dial.ts'
+import type { Fields } from '../../src/http/index.ts'
 import type { Route } from '../../src/router/index.ts'
 import type { Session } from '../../src/service/index.ts'
 import { FakeClock } from '../support/fake-clock.ts'
@@ -160,14 +161,14 @@ export class Heard implements OriginHandler {
     this.interim.push([status, pairs])
     this.#happened('interim')
   }
-  onHead(status: number, reason: string, pairs: readonly string[]): void {
+  onHead(status: number, reason: string, fields: Fields): void {
     this.status = status
     this.reason = reason
-    this.pairs = pairs
+    this.pairs = fields.pairs
     this.#happened('head')
   }
   onData(chunk: Buffer): boolean {
-    if (this.keep) this.chunks.push(chunk)
+    if (this.keep) this.chunks.push(Buffer.from(chunk))
     this.bytes += chunk.length
     this.#happened('data')
     return --this.appetite > 0

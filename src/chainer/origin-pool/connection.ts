@@ -2,6 +2,7 @@ import type net from 'node:net'
 import { Client, type Dispatcher } from 'undici'
 import type { Connection } from '../../../comm/index.ts'
 import type { DurationMs } from '../../base/index.ts'
+import type { ResponseHead } from '../../http/index.ts'
 import type { Exchange } from './exchange.ts'
 import type { Origin } from './origin.ts'
 import type { OutgoingHead } from './head.ts'
@@ -93,8 +94,8 @@ export class OriginConnection implements SocketKeeper {
   }
 
   /** Called in onRequestStart: undici writes the head next. */
-  begin(head: OutgoingHead, early: boolean): void {
-    this.socket.begin(head.text, head.framing, early)
+  begin(head: OutgoingHead, early: boolean, method: string): void {
+    this.socket.begin(head.text, head.framing, early, method)
   }
 
   /** The exchange waits for its client, not for the origin. */
@@ -120,6 +121,11 @@ export class OriginConnection implements SocketKeeper {
   /** Whatever it carries is given up; the origin may still be sending. */
   drop(why: string): void {
     this.socket.destroy(new OriginGone(why))
+  }
+
+  /** Whoever listens to its answer threw: a bug of ours, told by undici like any other end of the exchange. */
+  threw(error: unknown): void {
+    this.socket.destroy(error instanceof Error ? error : new Error(String(error)))
   }
 
   /** An idle connection that is not needed any more. */
@@ -154,6 +160,14 @@ export class OriginConnection implements SocketKeeper {
     if (this.exchange === null) return this.close()
     this.timedOutWhile = this.#blocked ? 'writing' : 'reading'
     this.drop('a deadline passed')
+  }
+
+  headRead(head: ResponseHead): void {
+    this.exchange?.headRead(head)
+  }
+
+  contentRead(piece: Buffer): void {
+    this.exchange?.contentRead(piece)
   }
 
   continued(): void {

@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici'
 import type { Attempt } from '../../../comm/index.ts'
 import { assert, type MonoMs, ProxyError, type Watched } from '../../base/index.ts'
+import { Fields, type ResponseHead } from '../../http/index.ts'
 import type { Route } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
 import type { Course } from '../course.ts'
@@ -60,6 +61,8 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   #sent = false
   #contentAsked = false
   #tooLarge = false
+  /** undici is not shown this answer. */
+  #readByUs = false
   #trailers: readonly string[] = noPairs
   #starting = false
   #over = false
@@ -185,6 +188,28 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     this.#content?.open()
   }
 
+  headRead(head: ResponseHead): void {
+    this.headSeen = true
+    this.#readByUs = true
+    if (this.#over) return
+    try {
+      this.#handler.onHead(head.status, head.reason, head.fields)
+    } catch (error) {
+      this.#connection?.threw(error)
+    }
+  }
+
+  contentRead(piece: Buffer): void {
+    try {
+      if (this.#over || this.#handler.onData(piece) || this.#over) return
+    } catch (error) {
+      this.#connection?.threw(error)
+      return
+    }
+    this.paused = true
+    this.#connection?.pauseReading()
+  }
+
   headTooLarge(): void {
     this.#tooLarge = true
     this.#connection?.drop('its head has no end')
@@ -229,7 +254,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     assert(connection !== null && head !== null, 'a request is written on a connection, with a head')
     this.#controller = controller
     this.#sent = true
-    connection.begin(head, this.#content !== null)
+    connection.begin(head, this.#content !== null, this.#request.method)
     if (this.#content !== null && head.expectsContinue) {
       this.#pool.deadlines.set(this, this.#pool.limits.continueTimeout)
     }
@@ -242,14 +267,14 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   }
 
   onResponseStart(controller: Dispatcher.DispatchController, status: number, _fields: unknown, reason?: string): void {
-    if (this.#over) return
+    if (this.#over || this.#readByUs) return
     const pairs = textPairs(controller.rawHeaders)
     if (status < 200) {
       this.#handler.onInterim(status, pairs)
       return
     }
     this.headSeen = true
-    this.#handler.onHead(status, reasonText(reason ?? ''), pairs)
+    this.#handler.onHead(status, reasonText(reason ?? ''), Fields.from(pairs))
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/index.ts'
 import { assert } from '../../base/index.ts'
+import { type HeadLimits, parseResponseHead, type ResponseHead } from '../../http/index.ts'
 import { InterimFilter } from './interim-filter.ts'
 
 // A comm connection in the shape of the stream undici wants: the few members its HTTP/1 client touches, nothing more.
@@ -11,6 +12,14 @@ import { InterimFilter } from './interim-filter.ts'
 // Two things undici would not do are done here. It writes Host first and in lower case, Content-Length last, and
 // refuses Expect and `*`: so what goes out is the head begin() was given, letter by letter. And it closes a connection
 // on which a 100 arrives, which every origin may send (RFC 9110 15.2).
+//
+// And most answers it does not read at all. Its parser makes a Buffer of every name and value and copies all content; ours
+// (the one for clients) has read a head in a fraction of that, and content of known length only needs counting:
+//
+//   head of an answer, whole, with a length ──► keeper.headRead ──► keeper.contentRead … ──► undici: "200, length 0"
+//   anything else (pieces of a head, 1xx, chunks, what ends with the connection, faults) ──► undici, as it came
+//
+// So undici still decides what becomes of the connection, and judges everything that is not plain.
 //
 // Held by undici 8.12's client-h1.js: the first string it writes after onRequestStart is the whole head, its content
 // follows in writes of its own, chunk heads begin with the CRLF that ends what was before. test/chainer checks it byte
@@ -29,6 +38,10 @@ export interface SocketKeeper {
   /** From now on nothing can be sent. Told before undici is; may be told twice. */
   gone(): void
   timedOut(): void
+  /** The head of the answer, when undici will not be shown it. */
+  headRead(head: ResponseHead): void
+  /** A piece of its content: a view of the read buffer. */
+  contentRead(piece: Buffer): void
   /** 100 Continue. */
   continued(): void
   /** Output is waiting in our memory, or has gone. */
@@ -65,6 +78,14 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
 
   readonly #keeper: SocketKeeper
   readonly #interim: InterimFilter
+  readonly #limits: HeadLimits
+  /** Who reads the answer: we wait for its head, we count its content, or it is all undici's. */
+  #answer: 'head' | 'content' | 'undici' = 'undici'
+  #method = ''
+  /** Content still to come. */
+  #left = 0
+  /** What undici is told when it has come. */
+  #stand: Buffer = keptStand
   #chunk: Buffer | null = null
   #later: Buffer[] | null = null
   #ended = false
@@ -80,11 +101,12 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
   #b: string | Buffer | null = null
   #c: string | Buffer | null = null
 
-  constructor(connection: Connection, keeper: SocketKeeper, interimBytesMax: number) {
+  constructor(connection: Connection, keeper: SocketKeeper, headBytesMax: number) {
     super()
     this.connection = connection
     this.#keeper = keeper
-    this.#interim = new InterimFilter(interimBytesMax)
+    this.#interim = new InterimFilter(headBytesMax)
+    this.#limits = { lineBytesMax: headBytesMax, headBytesMax, fieldsMax, hostRequired: false }
     connection.setReader(this)
   }
 
@@ -92,10 +114,13 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
    * The next head undici writes is replaced by `head` (with its empty line). With `early` it leaves at once, not with
    * the first byte of content: an origin that is to say 100 must have seen it.
    */
-  begin(head: string, framing: Framing, early: boolean): void {
+  begin(head: string, framing: Framing, early: boolean, method: string): void {
     assert(this.#headState !== 'to-replace', 'the head before this one was written')
     this.answerBytes = 0
     this.#interim.begin()
+    this.#method = method
+    // undici keeps no connection on which a HEAD was answered
+    this.#answer = method === 'HEAD' ? 'undici' : 'head'
     this.#head = head
     this.#framing = framing
     this.#headState = 'to-replace'
@@ -110,6 +135,10 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
   onData(_connection: Connection, slab: Buffer, start: number, end: number): void {
     if (this.destroyed) return
     this.answerBytes += end - start
+    if (this.#answer !== 'undici') {
+      start = this.#read(slab, start, end)
+      if (start === end) return
+    }
     const bytes = end - start
     const chunk = bytes <= pooledMax ? Buffer.allocUnsafe(bytes) : Buffer.allocUnsafeSlow(bytes)
     slab.copy(chunk, 0, start, end)
@@ -221,6 +250,12 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
 
   /** The parser was paused and goes on: give it what is here. `go` is undici's resume. */
   resumed(go: () => void): void {
+    if (this.#answer === 'content') {
+      if (this.destroyed) return
+      if (this.#left === 0) this.#allRead()
+      else this.#turn()
+      return
+    }
     turns++
     try {
       go()
@@ -231,6 +266,55 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
   }
 
   // --- between ---
+
+  /** Answers from where on the bytes are undici's. */
+  #read(slab: Buffer, start: number, end: number): number {
+    turns++
+    try {
+      if (this.#answer === 'head') {
+        const headEnd = this.#readHead(slab, start, end)
+        if (headEnd < 0) return start
+        start = headEnd
+      }
+      const stop = Math.min(end, start + this.#left)
+      if (stop > start && !this.destroyed) {
+        this.#left -= stop - start
+        this.#keeper.contentRead(slab.subarray(start, stop))
+      }
+      start = stop
+    } finally {
+      turns--
+    }
+    if (this.destroyed) return end
+    if (this.#left > 0 || this.#keeper.paused) this.#keeper.parsed()
+    else this.#allRead()
+    return start
+  }
+
+  /** Answers where the head ends; -1 = it is undici's. */
+  #readHead(slab: Buffer, start: number, end: number): number {
+    this.#answer = 'undici'
+    // 1xx, or not even so many bytes
+    if (end - start < statusAt + 3 || slab[start + statusAt] === 0x31) return -1
+    const answer = parseResponseHead(slab, start, end, this.#limits, this.#method)
+    if (answer.kind !== 'head') return -1
+    const { head } = answer
+    const { framing } = head
+    if (head.tunnel || (framing.kind !== 'length' && framing.kind !== 'none')) return -1
+    this.#answer = 'content'
+    this.#left = framing.kind === 'length' ? framing.length : 0
+    this.#stand = standFor(head)
+    this.#keeper.headRead(head)
+    return answer.end
+  }
+
+  /** The answer is whole: undici gets one in its place, and knows that the connection is free. */
+  #allRead(): void {
+    this.#answer = 'undici'
+    this.#interim.release()
+    this.#append(this.#stand)
+    this.#turn()
+  }
 
   #arrived(chunk: Buffer): void {
     const passed = this.#interim.pass(chunk)
@@ -320,6 +404,26 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
 }
 
 const byPeer: ReadonlySet<CloseReason> = new Set(['peer-closed', 'peer-reset', 'read-error', 'write-error'])
+
+/** `HTTP/1.1 ` comes before the status. */
+const statusAt = 9
+/** More fields are undici's business. */
+const fieldsMax = 1000
+
+const stand = (line: string): Buffer => Buffer.from(`HTTP/1.1 200 OK\r\nContent-Length: 0\r\n${line}\r\n`, 'latin1')
+const keptStand = stand('')
+const closedStand = stand('Connection: close\r\n')
+/** Origins say the same Keep-Alive all the time. */
+let told = { keepAlive: '', stand: keptStand }
+
+/** What undici needs to know of an answer: whether the connection stays, and how long the origin keeps it. */
+const standFor = ({ keepAlive, fields }: ResponseHead): Buffer => {
+  if (!keepAlive) return closedStand
+  const said = fields.get('keep-alive')
+  if (said === undefined) return keptStand
+  if (said !== told.keepAlive) told = { keepAlive: said, stand: stand(`Keep-Alive: ${said}\r\n`) }
+  return told.stand
+}
 
 /** Small pieces share Node's pool: who writes or stores one copies it. A large one may be kept as it is, alone. */
 const pooledMax = 8 * 1024

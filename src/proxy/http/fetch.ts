@@ -280,9 +280,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     t.client.connection.write(`${headText(status, '', endToEndFields(Fields.from(pairs)).pairs)}\r\n`)
   }
 
-  onHead(status: number, reason: string, pairs: readonly string[]): void {
+  onHead(status: number, reason: string, fields: Fields): void {
     const t = this.#t
-    const fields = Fields.from(pairs)
     const now = t.client.deps.clock.wall()
     const outdated = this.#answered()
     const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: now, outdated }

@@ -4,7 +4,7 @@ import {
   validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler } from '../../chainer/chainer.ts'
-import { Fields } from '../../http/index.ts'
+import type { Fields } from '../../http/index.ts'
 import type { Route } from '../../router/router.ts'
 import { CountHttp } from './counters.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
@@ -132,9 +132,8 @@ class ValidatingBehind implements OriginHandler {
   onConnected(): void {}
   onInterim(): void {}
 
-  onHead(status: number, reason: string, pairs: readonly string[]): void {
+  onHead(status: number, reason: string, fields: Fields): void {
     const t = this.#t
-    const fields = Fields.from(pairs)
     this.#status = status
     const responseTime = t.client.deps.clock.wall()
     const outdated = this.#answered()
