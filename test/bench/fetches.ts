@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { COMM_NONBLOCKING, type Comm, type Connection, type ConnectionReader, createComm } from '../../comm/index.ts'
 import { endpoint, systemClock } from '../../src/base/index.ts'
-import { createOriginPool, type OriginHandler } from '../../src/chainer/index.ts'
+import { createOriginPool, inOrder, type OriginHandler } from '../../src/chainer/index.ts'
 import { parseResponseHead } from '../../src/http/index.ts'
 import type { Route } from '../../src/router/index.ts'
 import type { Session } from '../../src/service/index.ts'
@@ -102,7 +102,7 @@ const pooled = (using: Comm) => {
       onConnected() {}, onInterim() {}, onHead() {}, onData: () => true, onEnd: next,
       onError(error) { throw error },
     }
-    pool.fetch(session, [route], { method: 'GET', target: '/1k', pairs, content: null, contentLength: undefined, idempotent: true }, handler, tries)
+    pool.fetch(session, inOrder([route]), { method: 'GET', target: '/1k', pairs, content: null, contentLength: undefined, idempotent: true }, handler, tries, [])
   }
 }
 

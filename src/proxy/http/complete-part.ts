@@ -99,21 +99,20 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
     this.#handler.onInterim(status, pairs)
   }
 
-  onHead(status: number, reason: string, pairs: readonly string[]): void {
+  onHead(status: number, reason: string, fields: Fields): void {
     this.originStatus = status
     if (this.#stage === 'through' || (status !== 206 && status !== 416)) {
       this.#stage = 'through'
-      this.#handler.onHead(status, reason, pairs)
+      this.#handler.onHead(status, reason, fields)
       return
     }
-    const fields = Fields.from(pairs)
     const { newest, length } = this.#partial
     if (status === 416 || !continues(newest, { ...this.#missing, length }, fields)) {
       this.#askAsClient()
       return
     }
     const range = this.#ranged ? { ...this.#wanted, length } : null
-    const { pairs: together } = fieldsTogether(newest, fields, range, length)
+    const together = fieldsTogether(newest, fields, range, length)
     this.#stage = this.#missing.first === this.#wanted.first ? 'missing' : 'before'
     if (range === null) this.#handler.onHead(200, 'OK', together)
     else this.#handler.onHead(206, 'Partial Content', together)
@@ -124,7 +123,7 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
     if (this.#stage === 'over') return true
     this.originBytes += chunk.length
     if (this.#stage !== 'before') return this.#handler.onData(chunk)
-    this.#early.push(chunk)
+    this.#early.push(Buffer.from(chunk)) // a part of a read buffer
     return false
   }
 
