@@ -11,6 +11,7 @@ import { partStatus, placed } from './parts.ts'
 import type { CachePolicy, SetCookiePolicy } from './policy.ts'
 import { type Exchange, forbidden, mayUseHeuristic, partTold, type StoreReason, storeReasons } from './storable.ts'
 import { detached, flag, headText, StoredResponse } from './stored-response.ts'
+import { noTags, tagFields, tagsOf, withoutTags } from './tags.ts'
 import { type Selecting, selectingFields } from './vary.ts'
 
 // From the head of a response to what the store keeps of it, or the reason why not.
@@ -53,7 +54,7 @@ const storedResponse = (
   const names = varyMembers(exchange.fields)
   const uri = detached(exchange.uri)
   const part = exchange.status === partStatus ? partTold(exchange.fields) : null
-  const fields = keptFields(exchange.fields, control, policy.setCookie)
+  const fields = keptFields(exchange.fields, control, policy)
   // RFC 9111 3.3: "bytes=0-" is how players ask for the whole; what has all bytes is the whole
   const whole = part !== null && part.first === 0 && part.last === part.length - 1
   if (part !== null) {
@@ -73,6 +74,7 @@ const storedResponse = (
       requestTime: exchange.requestTime,
       responseTime: exchange.responseTime,
       selecting,
+      tags: keptTags(exchange.fields, policy) ?? noTags,
       flags: exchange.method === 'HEAD' ? flag.headOnly : 0,
     },
     control,
@@ -93,6 +95,7 @@ export interface HeadFacts {
   readonly requestTime: WallMs
   readonly responseTime: WallMs
   readonly selecting: Selecting | null
+  readonly tags: readonly string[]
   /** Beyond those that follow from the fields. */
   readonly flags: number
 }
@@ -129,6 +132,7 @@ export const fromFields = (
       etag: etag !== undefined && isEtag(etag) ? detached(etag) : null,
       lastModified: (modified === undefined ? null : parseHttpDate(modified, responseTime)) ?? wallMs(-1),
       selecting: facts.selecting,
+      tags: facts.tags,
     },
     body,
     content,
@@ -167,13 +171,20 @@ const settleLength = (fields: Fields, facts: HeadFacts): void => {
 export const keptFields = (
   fields: Fields,
   control: Readonly<ResponseCacheControl>,
-  setCookie: SetCookiePolicy,
+  policy: CachePolicy,
 ): Fields => {
   const kept = endToEndFields(fields)
   kept.delete('age') // made anew at each use
   kept.delete('trailer') // trailers are not kept
-  for (const name of namesForOne(control, setCookie)) kept.delete(name)
+  for (const name of namesForOne(control, policy.setCookie)) kept.delete(name)
+  withoutTags(kept, policy.tags)
   return kept
+}
+
+/** Null: it has too many, or says nothing of any. */
+export const keptTags = (fields: Fields, policy: CachePolicy): readonly string[] | null => {
+  if (policy.tags === 'off' || !tagFields.some(name => fields.has(name))) return null
+  return tagsOf(fields)?.map(sharedText) ?? null
 }
 
 /** What a response has for the client it was asked for alone, in order: given to that one, not kept. */

@@ -4,6 +4,7 @@ import { ByKey, type Keyed } from './by-key.ts'
 import { Growing, type GrowingLimits, type GrowingSource } from './growing.ts'
 import type { CacheKey } from './key.ts'
 import type { RequestFacts } from './request-facts.ts'
+import { tagsOf } from './tags.ts'
 
 // Fetches under way, and collapsed_forwarding: which of them a request may wait for instead of making its own. At most one fetch of a key has no
 // head yet; those that have one are joined by requests their Vary fits, from the first byte on.
@@ -60,9 +61,12 @@ export class Asking implements Keyed<Asking> {
   count = 0
   /** The key was invalidated meanwhile: the responses may be older than the change, however late they come. */
   outdated = false
+  /** How many tags had been purged when it began. */
+  readonly since: number
 
-  constructor(key: CacheKey) {
+  constructor(key: CacheKey, since: number) {
     this.key = key
+    this.since = since
   }
 }
 
@@ -78,6 +82,10 @@ export class Collapse {
   readonly #growing = new Map<CacheKey, Growing[]>()
   #count = 0
   readonly #asking = new ByKey<Asking>()
+  /** Oldest first; only while something is asked for. */
+  readonly #tagPurges: { readonly tag: string; readonly number: number }[] = []
+  #tagPurgeCount = 0
+  #tagsUnknownUpTo = 0
   /** Oldest first. */
   readonly #unshareable = new Map<CacheKey, MonoMs>()
 
@@ -142,7 +150,7 @@ export class Collapse {
   asking(key: CacheKey): Asking {
     let asking = this.#asking.first(key)
     if (asking === null) {
-      asking = new Asking(key)
+      asking = new Asking(key, this.#tagPurgeCount)
       this.#asking.add(asking)
     }
     asking.count++
@@ -152,6 +160,7 @@ export class Collapse {
   /** Its head has come, or never will. From the head on the store sees to what invalidates it. */
   answered(asking: Asking): void {
     if (--asking.count === 0 && !asking.outdated) this.#asking.delete(asking)
+    if (this.#asking.count === 0) this.#tagPurges.length = 0
   }
 
   /** What is under way may be older than a change: nobody joins it any more, and it is not stored (RFC 9111 4.4). */
@@ -161,6 +170,33 @@ export class Collapse {
     if (asking === null) return
     asking.outdated = true
     this.#asking.delete(asking)
+  }
+
+  /** Keys that are being fetched. */
+  keys(): readonly CacheKey[] {
+    return [...this.#growing.keys(), ...this.#asking.all().map(asking => asking.key)]
+  }
+
+  /** Responses with this tag that are on their way are not stored; what they are called is known when their heads come. */
+  purgedTag(tag: string): void {
+    for (const list of [...this.#growing.values()]) {
+      for (const growing of [...list]) {
+        // without a head it may be anything: whoever comes now is not to be given what was asked for before
+        if (growing.response === null || growing.response.tags.includes(tag)) growing.close()
+      }
+    }
+    if (this.#asking.count === 0) return
+    this.#tagPurges.push({ tag, number: ++this.#tagPurgeCount })
+    if (this.#tagPurges.length > tagPurgesMax) this.#tagsUnknownUpTo = this.#tagPurges.shift()?.number ?? 0
+  }
+
+  /** The response whose head has come may be older than a change. */
+  isOutdated(asking: Asking, fields: Fields): boolean {
+    if (asking.outdated) return true
+    if (asking.since === this.#tagPurgeCount) return false
+    if (asking.since < this.#tagsUnknownUpTo) return true
+    const tags = tagsOf(fields) ?? none
+    return this.#tagPurges.some(({ tag, number }) => number > asking.since && tags.includes(tag))
   }
 
   stop(): void {
@@ -185,4 +221,6 @@ export class Collapse {
   }
 }
 
-const none: readonly Growing[] = []
+const none: readonly never[] = []
+/** While one answer is waited for; before them, whatever has come is taken for purged. */
+const tagPurgesMax = 1024

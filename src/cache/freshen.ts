@@ -2,7 +2,7 @@ import type { DurationMs, WallMs } from '../base/index.ts'
 import {
   type Fields, isStrongEtag, parseAge, parseHttpDate, responseCacheControl, varyMembers, weakMatch,
 } from '../http/index.ts'
-import { fromFields, keptFields, sharedNames } from './admit.ts'
+import { fromFields, keptFields, keptTags, sharedNames } from './admit.ts'
 import { judge } from './freshness.ts'
 import { lengthOfWhole } from './parts.ts'
 import type { CachePolicy } from './policy.ts'
@@ -90,6 +90,7 @@ export const freshened = (
       requestTime: update.requestTime,
       responseTime: update.responseTime,
       selecting: names === '*' ? null : selectingAfter(stored, names, request),
+      tags: keptTags(update.fields, policy) ?? stored.tags,
       flags: (stored.flags & flag.headOnly) | (gone ? flag.noStore : 0),
     },
     control,
@@ -119,7 +120,7 @@ export const mayStayStored = (stored: StoredResponse, policy: CachePolicy): bool
 const keptFromUpdate = new Set(['content-length', 'content-encoding', 'content-range'])
 
 const merged = (own: Fields, update: Fields, policy: CachePolicy): Fields => {
-  const brought = keptFields(update, responseCacheControl(update), policy.setCookie)
+  const brought = keptFields(update, responseCacheControl(update), policy)
   // the Date of the update even if it has none: fromFields then dates it by its arrival (RFC 9110 6.6.1)
   own.delete('date')
   const replaced = new Set<string>()

@@ -34,12 +34,14 @@ export {
   strongValidatorOf, takesPlaceOf, wholeOf,
 } from './parts.ts'
 export * from './policy.ts'
+export { type PurgeParts, purgeKey, purgeSelected } from './purge.ts'
 export { fetchesOn, type QuickAbort } from './quick-abort.ts'
 export * from './refresh-pattern.ts'
 export * from './request-facts.ts'
 export {
   missed, reuse, type Reuse, reuseAnswer, type ReuseKind, reuseKinds, type ReuseReason, reuseReasons, timeToLive,
 } from './reuse.ts'
+export * from './selection.ts'
 export * from './stale-on-error.ts'
 export { type Exchange, partTold, type StoreReason, storeReasons } from './storable.ts'
 export { fieldsOfHead, flag, type FreshnessSource, freshnessSources, StoredResponse } from './stored-response.ts'
@@ -52,5 +54,6 @@ export { memoryCounters, MemoryStore } from './store/memory.ts'
 export { removalPolicies, type RemovalPolicy } from './store/removal-policy.ts'
 export * from './store/store.ts'
 export { TieredStore, type TierRules } from './store/tiers.ts'
+export { noTags, type TagPolicy, tagPolicies, tagsOf, withoutTags } from './tags.ts'
 export { addConditions, dropRange, isConditional, type Validation, validationOf } from './validation.ts'
 export { chooseVariant, type Selecting, selects } from './vary.ts'

@@ -1,5 +1,6 @@
 import { type DurationMs, ms } from '../base/index.ts'
 import { RefreshPatterns } from './refresh-pattern.ts'
+import type { TagPolicy } from './tags.ts'
 
 /** What a shared cache does with Set-Cookie; each choice is right by RFC 9111, and each has surprised somebody. */
 export const setCookiePolicies = {
@@ -23,6 +24,7 @@ export interface CachePolicy {
   readonly negativeTtl: DurationMs
   /** offline_mode: what would be validated is used as it is. */
   readonly offline: boolean
+  readonly tags: TagPolicy
 }
 
 /** Squid's defaults. */
@@ -34,4 +36,5 @@ export const defaultPolicy: CachePolicy = {
   setCookie: 'strip',
   negativeTtl: ms(0),
   offline: false,
+  tags: 'keep',
 }

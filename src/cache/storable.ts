@@ -7,6 +7,7 @@ import { negativeTtlOf } from './freshness.ts'
 import type { PartRange } from './parts.ts'
 import type { CachePolicy } from './policy.ts'
 import type { RefreshOptions } from './refresh-pattern.ts'
+import { tagsOf } from './tags.ts'
 
 // RFC 9111 3: may this response be stored. What is forbidden comes before what is pointless, so that the reason tells
 // the first thing that would have to change.
@@ -42,6 +43,7 @@ export const storeReasons = {
   'vary-star': { kind: 'no', doc: 'Vary: *, or a Vary that cannot be read: no request would match it' },
   'vary-too-many': { kind: 'no', doc: 'Vary names more fields than we compare at each lookup' },
   'set-cookie': { kind: 'no', doc: 'Set-Cookie, and the policy is to refuse it' },
+  'too-many-tags': { kind: 'no', doc: 'more than 1000 tags, or 16 KB of them: a purge by tag would miss it' },
   'endless': { kind: 'no', doc: 'multipart/x-mixed-replace: a stream of pictures that does not end' },
   'no-freshness': { kind: 'no', doc: 'no explicit freshness, and no heuristic is allowed for the status' },
   'stale-without-validator': { kind: 'no', doc: 'stale already, and nothing to validate it with' },
@@ -179,6 +181,7 @@ const forbiddenByFields = (fields: Fields, policy: CachePolicy): StoreReason | n
     if (names.length > varyNamesMax) return 'vary-too-many'
   }
   if (policy.setCookie === 'refuse' && fields.has('set-cookie')) return 'set-cookie'
+  if (policy.tags !== 'off' && tagsOf(fields) === null) return 'too-many-tags'
   const type = fields.get('content-type')
   return type !== undefined && type.toLowerCase().startsWith('multipart/x-mixed-replace') ? 'endless' : null
 }

@@ -70,6 +70,8 @@ export interface StoredFacts {
   /** -1 = none. */
   readonly lastModified: WallMs
   readonly selecting: Selecting | null
+  /** What its origin calls it, for a purge of all of one kind. */
+  readonly tags: readonly string[]
 }
 
 export class StoredResponse {
@@ -90,6 +92,7 @@ export class StoredResponse {
   readonly etag: string | null
   readonly lastModified: WallMs
   readonly selecting: Selecting | null
+  readonly tags: readonly string[]
   /** Empty while the content is still coming, and where it is read from `content`. */
   readonly body: readonly Buffer[]
   /** Null: all content is in `body`. */
@@ -127,6 +130,7 @@ export class StoredResponse {
     this.etag = facts.etag
     this.lastModified = facts.lastModified
     this.selecting = facts.selecting
+    this.tags = facts.tags
     this.body = body
     this.content = content
   }

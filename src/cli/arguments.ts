@@ -3,6 +3,7 @@ import { type Common, commonOptions, defaultConfFile, readCommon, wrong } from '
 import { doctor } from './command/doctor.ts'
 import { lab } from './command/lab.ts'
 import { manager } from './command/manager.ts'
+import { purge } from './command/purge.ts'
 import { rules } from './command/rules.ts'
 import { sessions } from './command/sessions.ts'
 import { test } from './command/test.ts'
@@ -24,7 +25,7 @@ export const controlSignals = {
 export type Control = keyof typeof controlSignals
 
 /** In the order they are listed in. */
-const commands = { rules, test, doctor, manager, sessions, lab } as const
+const commands = { rules, test, doctor, purge, manager, sessions, lab } as const
 
 export type Command = keyof typeof commands
 

@@ -15,6 +15,7 @@ import { httpNotices } from './http-notices.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { registerPages } from './manager-pages.ts'
+import { plainKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
@@ -130,6 +131,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   }
 
   registerSessions(manager, () => listening.services)
+  const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: plainKeys, log })
+  manager.register(purging)
   registerPages(manager, {
     clock, startedAt: clock.wall(), traffic, stores, comm, collapse,
     passwords: () => passwords,
@@ -172,6 +175,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       sessionLogs.rotate()
     },
     async stop(graceMs) {
+      purging.stop()
       listening.close()
       availability.close()
       await listening.drained(clock, graceMs)

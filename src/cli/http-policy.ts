@@ -42,6 +42,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     ownNames: config.unique_hostname === null ? [name] : [name, config.unique_hostname],
     pageHosts: ['localhost', name, config.unique_hostname ?? name, ...config.hostname_aliases].map(host => host.toLowerCase()),
     managerNamed: config.http_access.some(line => line.acls.some(use => use.name.toLowerCase() === 'manager')),
+    purgeNamed: namesMethod(config, 'PURGE'),
     via: config.via,
     viaComment,
     responseViaLine: config.via ? `Via: ${viaText(1, name, viaComment)}\r\n` : '',
@@ -92,6 +93,18 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   }
 }
 
+/** A line of http_access has an ACL of type method with that word, itself or in a group. */
+const namesMethod = (config: Config, method: string): boolean => {
+  const naming = new Set<string>()
+  for (const acl of config.acl) {
+    const name = acl.name.toLowerCase()
+    if (acl.type === 'method' && acl.values.some(value => value.text.toUpperCase() === method)) naming.add(name)
+    const isGroup = acl.type === 'any-of' || acl.type === 'all-of'
+    if (isGroup && acl.values.some(value => naming.has(value.text.replace('!', '').toLowerCase()))) naming.add(name)
+  }
+  return config.http_access.some(line => line.acls.some(use => naming.has(use.name.toLowerCase())))
+}
+
 const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4)
 
 const headLimits = (headBytesMax: Bytes, hostRequired: boolean): HeadLimits => ({
@@ -117,8 +130,9 @@ const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
     maxStale: secondsToMs(config.max_stale) as DurationMs,
     reloadIntoIms: config.reload_into_ims,
     refreshAllIms: config.refresh_all_ims,
-    setCookie: 'strip',
+    setCookie: config.cache_set_cookie,
     negativeTtl: secondsToMs(config.negative_ttl) as DurationMs,
     offline: config.offline_mode,
+    tags: config.cache_tags,
   }
 }

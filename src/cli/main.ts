@@ -19,6 +19,10 @@ const main = async (words: readonly string[]): Promise<number> => {
       return (await commands()).controlRunning(wish.control, wish)
     case 'rules':
       return (await commands()).rules(wish)
+    case 'purge': {
+      const { purge } = await import('./purge-command.ts')
+      return purge(wish)
+    }
     case 'manager': {
       const { showPage } = await import('./control.ts')
       return showPage(wish)

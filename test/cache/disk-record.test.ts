@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { type DurationMs, wallMs } from '../../src/base/index.ts'
 import { type CacheKey, freshnessSources, type FreshnessSource } from '../../src/cache/index.ts'
 import type { StoredFacts } from '../../src/cache/stored-response.ts'
-import { decodeRecord, encodeRecord, keyOfRecord } from '../../src/cache/store/disk/record.ts'
+import { decodeRecord, encodeRecord, keyOfRecord, tagsOfRecord } from '../../src/cache/store/disk/record.ts'
 
 // A stored response as bytes: what comes back is what went in, and any change of any byte is noticed.
 
@@ -18,6 +18,7 @@ const facts: fc.Arbitrary<StoredFacts> = fc
     flags: fc.integer({ min: 0, max: 255 }),
     lifetimeSource: fc.constantFrom(...(Object.keys(freshnessSources) as FreshnessSource[])),
     selecting: fc.option(selecting),
+    tags: fc.array(fc.stringMatching(/^[!-~]{1,20}$/), { maxLength: 5 }),
   })
   .map(r => {
     const at = (i: number): number => r.numbers[i] ?? 0
@@ -26,6 +27,7 @@ const facts: fc.Arbitrary<StoredFacts> = fc
       flags: r.flags, lifetimeSource: r.lifetimeSource, contentLength: at(0), responseTime: wallMs(at(1)),
       bornAt: wallMs(at(2)), date: wallMs(at(3)), lifetime: at(4) as DurationMs, staleWhileRevalidate: at(5) as DurationMs,
       staleIfError: at(6) as DurationMs, lastModified: wallMs(at(7)),
+      tags: r.tags,
       selecting:
         r.selecting === null
           ? null
@@ -63,6 +65,7 @@ test('a record that is not as it was written is none', () => {
       expect(decodeRecord(spoilt)).toBe(null)
       expect(decodeRecord(record.subarray(0, at))).toBe(null)
       keyOfRecord(spoilt)
+      tagsOfRecord(spoilt)
     }),
     { numRuns: 300 },
   )

@@ -8,6 +8,26 @@ const read = (line: string): Wish => readArguments(line === '' ? [] : line.split
 
 const common = { confFile: '/etc/glassquid/glassquid.conf', confGiven: false, debugLevel: null, ignored: [] }
 
+describe('purge and manager', () => {
+  it.each<[string, Wish]>([
+    ['purge http://a/ http://b/', { kind: 'purge', ...common, what: [['uri', 'http://a/'], ['uri', 'http://b/']] }],
+    ['purge -f a.conf --tag x --host .b --prefix p --regex r --iregex i --tag y', {
+      kind: 'purge', ...common, confFile: 'a.conf', confGiven: true,
+      what: [['host', '.b'], ['prefix', 'p'], ['regex', 'r'], ['iregex', 'i'], ['tag', 'x'], ['tag', 'y']],
+    }],
+    ['purge -h', { kind: 'help', topic: 'purge' }],
+    ['manager', { kind: 'manager', ...common, page: 'menu', args: [], json: false, post: false }],
+    ['manager objects max=3 --json', { kind: 'manager', ...common, page: 'objects', args: ['max=3'], json: true, post: false }],
+    ['manager rotate --post', { kind: 'manager', ...common, page: 'rotate', args: [], json: false, post: true }],
+  ])('%s', (line, wish) => expect(read(line)).toEqual(wish))
+
+  it.each([
+    ['purge', 'purge what?'],
+    ['purge --tag=', 'tag is empty'],
+    ['purge --tga x', '--tga'],
+  ])('%s is refused: %s', (line, why) => expect(read(line)).toMatchObject({ kind: 'wrong', message: expect.stringContaining(why) }))
+})
+
 describe("Squid's switches", () => {
   it.each<[string, Wish]>([
     ['', { kind: 'serve', ...common }],

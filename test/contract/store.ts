@@ -2,7 +2,8 @@ import fc from 'fast-check'
 import { afterEach, describe, expect, test } from 'vitest'
 import { bytes, type FieldView } from '../../src/base/index.ts'
 import {
-  brokenOff, type CacheKey, cacheKey, rangeOfPart, type Store, type StoredResponse, type StoreLimits, type Variants, type Writer,
+  brokenOff, byPrefix, byTag, type CacheKey, cacheKey, rangeOfPart, type Selection, type Store, StoredResponse, type StoreLimits,
+  type Variants, type Writer,
 } from '../../src/cache/index.ts'
 import { type Case, dateAt, exchangeOf, fieldsOf, storedOf } from '../cache/kit.ts'
 
@@ -395,6 +396,100 @@ export const storeContract = (subject: StoreUnderTest): void => {
       store.clear()
       expect([store.count, store.bytes]).toEqual([0, 0])
       expect(await store.lookup(keyOf(3))).toBe(null)
+    })
+  })
+
+  describe(`${subject.name}: walks`, () => {
+    const all: Selection = { tag: null, selects: () => true }
+    const tagged = (n: number, ...tags: string[]) => fresh(n, { response: tags.length === 0 ? [] : [`Cache-Tag: ${tags.join(', ')}`] })
+    const walked = (store: Store, selection: Selection, step = 3, between = (_keys: readonly CacheKey[]): void => {}) => {
+      const walk = store.walk(selection)
+      const keys: CacheKey[] = []
+      for (let found = walk.next(step); found !== null; found = walk.next(step)) {
+        keys.push(...found)
+        between(found)
+      }
+      return [...new Set(keys)].sort()
+    }
+    const filledStore = async (count: number, tagsOf = (_n: number): string[] => []): Promise<Store> => {
+      const store = make()
+      for (let n = 0; n < count; n++) write(store, tagged(n, ...tagsOf(n)), filled(10, n))
+      await subject.settled?.(store)
+      return store
+    }
+    const keys = (...numbers: number[]) => numbers.map(n => keyOf(n)).sort()
+
+    test('all there is, and of that what is meant', async () => {
+      const store = await filledStore(20)
+      expect(walked(store, all)).toEqual(keys(...Array(20).keys()))
+      expect(walked(store, byPrefix(uri(1)))).toEqual(keys(1, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19))
+      expect(walked(make(), all)).toEqual([])
+    })
+
+    test('by tag: with it, whatever other tags there are', async () => {
+      const store = await filledStore(9, n => (n % 3 === 0 ? ['three', `n${n}`] : n === 4 ? ['four'] : []))
+      expect(walked(store, byTag('three'))).toEqual(keys(0, 3, 6))
+      expect(walked(store, byTag('n6'))).toEqual(keys(6))
+      expect(walked(store, byTag('thre'))).toEqual([])
+    })
+
+    test('what has gone, or has been called otherwise, has its former tags no more', async () => {
+      const store = await filledStore(6, () => ['all'])
+      store.invalidate(keyOf(0))
+      write(store, tagged(1), filled(10, 1))
+      const [two] = await found(store, keyOf(2))
+      if (two !== undefined) store.replace(two, new StoredResponse({ ...two, tags: ['other'] }, two.body, two.content))
+      await subject.settled?.(store)
+      expect(walked(store, byTag('all'))).toEqual(keys(3, 4, 5))
+      expect(walked(store, byTag('other'))).toEqual(keys(2))
+      store.clear()
+      expect(walked(store, byTag('all'))).toEqual([])
+    })
+
+    test('two variants have a tag: it is there until both have gone', async () => {
+      const store = make()
+      const variant = (foo: string): Case => ({ uri: uri(1), request: [`Foo: ${foo}`], response: ['Vary: Foo', 'Surrogate-Key: k'] })
+      const [a, b] = ['a', 'b'].map(foo => write(store, fresh(1, variant(foo)), filled(10, 1), requestOf(variant(foo))))
+      await subject.settled?.(store)
+      expect(walked(store, byTag('k'))).toEqual(keys(1))
+      const stored = await found(store, keyOf(1))
+      expect([stored.length, a === null, b === null]).toEqual([2, false, false])
+      for (const one of stored) {
+        expect(walked(store, byTag('k'))).toEqual(keys(1))
+        store.remove(one)
+      }
+      expect(walked(store, byTag('k'))).toEqual([])
+    })
+
+    test('what stays stored is met, also when it is used, renewed and replaced meanwhile; what is purged on the way goes', async () => {
+      const store = await filledStore(40)
+      let n = 0
+      const met = walked(store, all, 3, () => {
+        const variants = store.lookup(keyOf((n += 7) % 40))
+        if (variants !== null && !(variants instanceof Promise)) {
+          const [stored] = variants
+          if (stored !== undefined) store.replace(stored, new StoredResponse({ ...stored, head: `${stored.head}X-Again: 1\r\n` }, stored.body, stored.content))
+        }
+        if (n % 2 === 0) write(store, fresh(100 + n), filled(10, n))
+      })
+      expect(met.filter(key => keys(...Array(40).keys()).includes(key))).toEqual(keys(...Array(40).keys()))
+      const purged = walked(store, all, 5, found => found.forEach(key => store.invalidate(key)))
+      expect(purged.length).toBeGreaterThanOrEqual(40)
+      expect(store.count).toBe(0)
+    })
+
+    test('what is being written can be seen, and stopped', async () => {
+      const store = make()
+      const before = write(store, fresh(1), filled(10, 1))
+      const opened = store.open(tagged(1, 'new'), nobody)
+      if (!opened.ok) throw new Error(opened.reason)
+      expect(store.unfinished().map(({ key, tags }) => [key, tags])).toEqual([[keyOf(1), ['new']]])
+      store.stopWriting(keyOf(1))
+      expect(opened.writer.complete()).toBe(null)
+      expect(opened.writer.refusal).toBe('invalidated')
+      await subject.settled?.(store)
+      expect(store.unfinished()).toEqual([])
+      expect((await found(store, keyOf(1)))[0]?.head).toBe(before?.head)
     })
   })
 

@@ -55,8 +55,8 @@ export class Entries {
     return entry === undefined ? 0 : this.#order.usesOf(entry)
   }
 
-  /** `uses`: those of the entry that was there under the key, which must be gone. */
-  add(key: CacheKey, variants: Variants, bytes: number, uses: number): void {
+  /** `uses`: those of the entry that was there under the key, which must be gone. Answers its number. */
+  add(key: CacheKey, variants: Variants, bytes: number, uses: number): number {
     const entry = this.#free.pop() ?? this.#keys.length
     this.#keys[entry] = key
     this.#variants[entry] = variants
@@ -64,6 +64,7 @@ export class Entries {
     this.#bytes += bytes
     this.#partOf(key).set(key, entry)
     this.#order.add(entry, bytes, uses + 1)
+    return entry
   }
 
   delete(key: CacheKey): Variants | null {
@@ -86,6 +87,15 @@ export class Entries {
   /** As they are now. */
   keys(): CacheKey[] {
     return this.#keys.filter(key => key !== null)
+  }
+
+  /** Numbers of entries are below this; one number stays an entry's as long as it is there. */
+  get end(): number {
+    return this.#keys.length
+  }
+
+  keyAt(entry: number): CacheKey | null {
+    return this.#keys[entry] ?? null
   }
 
   changePolicy(policy: RemovalPolicy): void {

@@ -2,12 +2,14 @@ import { type Bytes, bytes, declareCounters, type FieldView } from '../../base/i
 import { ByKey } from '../by-key.ts'
 import type { CacheKey } from '../key.ts'
 import { takesPlaceOf } from '../parts.ts'
+import type { Selection } from '../selection.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
 import { Entries } from './entries.ts'
+import { MemoryWalk } from './memory-walk.ts'
 import { MemoryWriter } from './memory-writer.ts'
 import type { RemovalPolicy } from './removal-policy.ts'
 import { bytesOf, bytesWithoutContent } from './size.ts'
-import type { Store, StoreLimits, StoreRefusal, Variants } from './store.ts'
+import type { Store, StoreLimits, StoreRefusal, Variants, Walk } from './store.ts'
 
 // Stored responses in this process. One entry is a key with all its variants; a lookup is one look into a Map, and which
 // key goes first when there is no room is the removal policy's to say. Writers take their bytes from the same limit while
@@ -43,6 +45,7 @@ export class MemoryStore implements Store {
   #count = 0
   /** Open ones, so that an invalidation reaches them. */
   readonly #writers = new ByKey<MemoryWriter>()
+  readonly #walks = new Set<MemoryWalk>()
 
   constructor(limits: StoreLimits, policy: RemovalPolicy = 'lru') {
     this.#limits = limits
@@ -135,11 +138,7 @@ export class MemoryStore implements Store {
   }
 
   invalidate(key: CacheKey): number {
-    for (let writer = this.#writers.first(key); writer !== null; ) {
-      const next = this.#writers.next(writer)
-      writer.invalidate()
-      writer = next
-    }
+    this.stopWriting(key)
     const count = this.#forget(key)
     this.counters.invalidated += count
     return count
@@ -160,6 +159,25 @@ export class MemoryStore implements Store {
   /** Not here any more, but elsewhere. */
   drop(key: CacheKey): void {
     this.#forget(key)
+  }
+
+  stopWriting(key: CacheKey): number {
+    for (let writer = this.#writers.first(key); writer !== null; ) {
+      const next = this.#writers.next(writer)
+      writer.invalidate()
+      writer = next
+    }
+    return 0
+  }
+
+  unfinished(): readonly StoredResponse[] {
+    return this.#writers.all().map(writer => writer.response)
+  }
+
+  walk(selection: Selection): Walk {
+    const walk = new MemoryWalk(this.#entries, selection, () => this.#walks.delete(walk))
+    this.#walks.add(walk)
+    return walk
   }
 
   clear(): void {
@@ -245,7 +263,8 @@ export class MemoryStore implements Store {
     for (const stored of variants) size += bytesOf(stored)
     if (size > this.#limits.bytesMax) return
     this.#makeRoom(size) // before it is there: it must not be the one that goes
-    this.#entries.add(key, variants, size, uses)
+    const entry = this.#entries.add(key, variants, size, uses)
+    for (const walk of this.#walks) walk.moved(key, entry)
     this.#count += variants.length
   }
 

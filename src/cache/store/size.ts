@@ -11,6 +11,8 @@ export const responseOverhead = 700
 export const bufferOverhead = 300
 /** A string beside its characters. */
 const stringOverhead = 24
+/** Its slot in the array. */
+const tagOverhead = 8
 /** Per selecting field: two array slots and, where normalising changed it, a second string. */
 const selectingOverhead = 40
 
@@ -24,6 +26,7 @@ export const bytesOf = (stored: StoredResponse): number => {
 export const bytesWithoutContent = (stored: StoredResponse): number => {
   let bytes = responseOverhead + stringBytes(stored.key) + stringBytes(stored.head)
   if (stored.etag !== null) bytes += stringBytes(stored.etag)
+  for (const tag of stored.tags) bytes += tagOverhead + stringBytes(tag)
   const { selecting } = stored
   if (selecting !== null) {
     bytes += 96

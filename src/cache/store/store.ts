@@ -1,6 +1,7 @@
 import type { Bytes, FieldView } from '../../base/index.ts'
 import type { ContentSource } from '../content-source.ts'
 import type { CacheKey } from '../key.ts'
+import type { Selection } from '../selection.ts'
 import type { StoredResponse } from '../stored-response.ts'
 
 // What every store does, wherever it keeps its bytes. A store knows keys, variants, sizes and order of use; it knows
@@ -57,6 +58,15 @@ export interface Store {
   remove(stored: StoredResponse): boolean
   /** All variants of the key, and all that is being written under it. Answers how many variants there were. */
   invalidate(key: CacheKey): number
+  /**
+   * What is being written under the key is given up; what is stored stays. Answers how many of them were complete
+   * already, and could be found.
+   */
+  stopWriting(key: CacheKey): number
+  /** Heads of what is being written. */
+  unfinished(): readonly StoredResponse[]
+  /** A walk through all that is stored. It sees whatever stays stored while it goes on. */
+  walk(selection: Selection): Walk
   clear(): void
   /** New limits (reload of the conf); removes what is too much: memory at once, a disk in small steps. */
   resize(limits: StoreLimits): void
@@ -66,6 +76,13 @@ export interface Store {
   readonly count: number
   /** Each with its doc where it is declared; for the manager. */
   readonly counters: Readonly<Record<string, number>>
+}
+
+export interface Walk {
+  /** Looks at about so many entries; the keys among them that are meant, some perhaps twice. Null: it is over. */
+  next(count: number): readonly CacheKey[] | null
+  /** Must be called where it is left before its end. */
+  end(): void
 }
 
 export interface StoreLimits {

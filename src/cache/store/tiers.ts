@@ -1,10 +1,11 @@
 import { type Bytes, bytes, type FieldView } from '../../base/index.ts'
 import type { CacheKey } from '../key.ts'
+import type { Selection } from '../selection.ts'
 import type { StoredResponse } from '../stored-response.ts'
 import type { DiskStore } from './disk/disk-store.ts'
 import type { Disks } from './disk/disks.ts'
 import type { MemoryStore } from './memory.ts'
-import type { Opened, Store, StoreLimits, Variants } from './store.ts'
+import type { Opened, Store, StoreLimits, Variants, Walk } from './store.ts'
 import { TieredWriter } from './tiered-writer.ts'
 
 // Memory over a disk. What fits memory is in both, what does not is on disk alone; what is read from disk rises.
@@ -164,6 +165,35 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   invalidate(key: CacheKey): number {
     this.#changed(key)
     return Math.max(this.memory.invalidate(key), this.disk.invalidate(key))
+  }
+
+  stopWriting(key: CacheKey): number {
+    this.#changed(key)
+    this.memory.stopWriting(key)
+    const below = this.disk.stopWriting(key)
+    return this.memory.peek(key) === null ? below : 0
+  }
+
+  unfinished(): readonly StoredResponse[] {
+    return [...this.memory.unfinished(), ...this.disk.unfinished()]
+  }
+
+  /** Disk first: what rises meanwhile is met in memory. */
+  walk(selection: Selection): Walk {
+    const below = this.disk.walk(selection)
+    let above: Walk | null = null
+    return {
+      next: count => {
+        const found = above === null ? below.next(count) : null
+        if (found !== null) return found
+        above ??= this.memory.walk(selection)
+        return above.next(count)
+      },
+      end: () => {
+        below.end()
+        above?.end()
+      },
+    }
   }
 
   clear(): void {

@@ -69,6 +69,21 @@ its room free, or one after the other. What is too large for memory and does not
 max-size= allows it while it grows.`,
     { default: 'least-load' },
   ),
+  cache_tags: works(
+    choice(['keep', 'strip', 'off']),
+    `What becomes of Surrogate-Key and Cache-Tag, by which origins name kinds of responses so that "glassquid purge --tag" can
+purge them together. "keep" stores the tags and passes the fields on, "strip" stores them and hides the fields from
+clients, "off" takes them for fields like others. A response with more than 1000 tags, or 16 KB of them, is not stored.
+What is stored already stays as it is. Not a directive of Squid.`,
+    { default: 'keep' },
+  ),
+  cache_set_cookie: works(
+    choice(['strip', 'refuse', 'replay']),
+    `Set-Cookie in a response that may be stored. "strip", as Squid: the client it was fetched for gets it, hits are without
+it, so nobody gets the cookie of another. "refuse": such a response is not stored. "replay": everybody gets it, which is
+what RFC 9111 says of an origin that allows storing, and what some origins do not mean. Not a directive of Squid.`,
+    { default: 'strip' },
+  ),
   cache_swap_low: works(percent(), 'Removal from a cache_dir that is nearly full stops at this share of its size.', {
     default: '90',
   }),

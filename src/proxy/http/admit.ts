@@ -112,6 +112,12 @@ const mayManage = (t: Transaction): boolean => {
 
 const wayOf = (t: Transaction): Next => {
   const head = t.head
+  if (head.method === 'PURGE') {
+    if (t.policy.purgeNamed) return 'purge'
+    CountHttp.denied++
+    t.outcome.result = 'TCP_DENIED'
+    return t.refuse('denied', 'PURGE needs a line of http_access with an ACL that names the method')
+  }
   // as Squid: neither a Host field nor CONNECT must make an accelerator an open proxy
   if (t.client.port.accel?.allowDirect === false) {
     return t.refuse('no-route', 'this accelerator port has no peer for the site, and no allow-direct')

@@ -9,6 +9,7 @@ export const CountHttp = declareCounters({
   validationsBehind: { doc: 'stale responses given at once and validated behind the client (stale-while-revalidate)' },
   validationsBehindFailed: { doc: 'of these, those whose origin could not say: the stale response stays within its window' },
   tunnels: { doc: 'CONNECT and Upgrade requests that became a relay' },
+  purged: { doc: 'stored responses that were purged, by method or by the manager' },
   denied: { doc: 'requests an access list refused' },
   broken: {
     doc: 'requests that could not be read without guessing',

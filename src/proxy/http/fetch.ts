@@ -1,7 +1,8 @@
 import { elapsed, type Endpoint, type MonoMs, ProxyError, type WallMs } from '../../base/index.ts'
 import {
   addConditions, type Asking, conditionOf, dropRange, fetchesOn, fieldsForOne, type Growing, type GrowingSource,
-  isConditional, isOriginFailure, mayCollapse, staleOnError, type StoredResponse, type Validation, validationOf, type Writer,
+  isConditional, isOriginFailure, mayCollapse, staleOnError, type StoredResponse, type Validation, validationOf, withoutTags,
+  type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import { endToEndFields, fieldLines, Fields, httpDate, isIdempotent } from '../../http/index.ts'
@@ -255,12 +256,14 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   }
 
   /** Nothing is asked for any more. True: what was asked for has changed meanwhile. */
-  #answered(): boolean {
+  #answered(fields: Fields | null = null): boolean {
     const asking = this.#asking
     if (asking === null) return false
     this.#asking = null
-    this.#t.client.deps.collapse.answered(asking)
-    return asking.outdated
+    const { collapse } = this.#t.client.deps
+    const outdated = fields === null ? asking.outdated : collapse.isOutdated(asking, fields)
+    collapse.answered(asking)
+    return outdated
   }
 
   // ---- from the origin
@@ -283,7 +286,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   onHead(status: number, reason: string, fields: Fields): void {
     const t = this.#t
     const now = t.client.deps.clock.wall()
-    const outdated = this.#answered()
+    const outdated = this.#answered(fields)
     const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: now, outdated }
     t.outcome.serverStatus = this.#completing?.originStatus ?? status
     t.outcome.attempts = this.#fetch?.attempts ?? 1
@@ -372,6 +375,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     if (o.result === 'NONE_NONE') o.result = this.#resultCode()
     const sent = endToEndFields(fields)
     if (status === 204) sent.delete('content-length') // RFC 9110 8.6
+    withoutTags(sent, t.policy.cache.tags)
     // RFC 9110 6.6.1: a recipient that forwards adds the Date that is missing
     if (!sent.has('date')) sent.append('Date', httpDate(now))
     t.framing = contentFraming(t, status, sent.has('content-length'))

@@ -17,6 +17,8 @@ export interface HttpPolicy {
   readonly pageHosts: readonly string[]
   /** A line of http_access names the ACL `manager`; if none does, only this machine may see our own pages. */
   readonly managerNamed: boolean
+  /** A line of http_access has an ACL that names the method PURGE; if none has, nobody may (Squid). */
+  readonly purgeNamed: boolean
   readonly via: boolean
   /** The comment in our Via: the product; '' when the version is suppressed. */
   readonly viaComment: string

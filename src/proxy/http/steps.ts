@@ -4,6 +4,7 @@ import { fetch } from './fetch.ts'
 import { finish } from './finish.ts'
 import { lookup } from './lookup.ts'
 import { manage } from './manage.ts'
+import { purge } from './purge.ts'
 import { receive } from './receive.ts'
 import { refuse } from './refuse.ts'
 import type { Transaction } from './transaction.ts'
@@ -16,7 +17,7 @@ import { validate } from './validate.ts'
 //                │              ├─► validate ─► (deliver) ─┤
 //                │              └─► fetch ────────────────┤
 //                ├─► tunnel ──────────────────────────────┤
-//                ├─► manage ──────────────────────────────┤
+//                ├─► purge, manage ───────────────────────┤
 //                └─► refuse ──────────────────────────────┘      (any step may go to refuse)
 //
 // A step answers the name of the next one; a promise only when it has to wait. A memory hit runs through without one.
@@ -29,6 +30,7 @@ export const stepNames = {
   validate: 'ask the origin whether the stored response is still right',
   fetch: 'the response from the origin, to the client and into the store',
   tunnel: 'bytes both ways: CONNECT, Upgrade',
+  purge: 'what is stored of it goes: PURGE',
   manage: 'a page of our own: the cache manager',
   refuse: 'an answer of our own: error pages',
   finish: 'the record, and the next request',
@@ -45,6 +47,7 @@ const steps: { readonly [S in Step]: (t: Transaction) => Next | Promise<Next> } 
   validate,
   fetch,
   tunnel,
+  purge,
   manage,
   refuse,
   finish,

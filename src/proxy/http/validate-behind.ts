@@ -112,12 +112,14 @@ class ValidatingBehind implements OriginHandler {
     this.#t.client.deps.validationsBehind.end(this.#key)
   }
 
-  #answered(): boolean {
+  #answered(fields: Fields | null = null): boolean {
     const asking = this.#asking
     if (asking === null) return false
     this.#asking = null
-    this.#t.client.deps.collapse.answered(asking)
-    return asking.outdated
+    const { collapse } = this.#t.client.deps
+    const outdated = fields === null ? asking.outdated : collapse.isOutdated(asking, fields)
+    collapse.answered(asking)
+    return outdated
   }
 
   #giveUp(): void {
@@ -136,7 +138,7 @@ class ValidatingBehind implements OriginHandler {
     const t = this.#t
     this.#status = status
     const responseTime = t.client.deps.clock.wall()
-    const outdated = this.#answered()
+    const outdated = this.#answered(fields)
     const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime, outdated }
     if (this.#validation !== null && status === 304) {
       this.#again = confirmedBy(t, this.#validation, arrival) === null

@@ -4,12 +4,14 @@ import { crc32 } from 'node:zlib'
 import { type Bytes, bytes, type Clock, declareCounters, type FieldView, ms, sleep, type Timer } from '../../../base/index.ts'
 import type { ContentSource } from '../../content-source.ts'
 import type { CacheKey } from '../../key.ts'
+import type { Selection } from '../../selection.ts'
 import { flag, StoredResponse } from '../../stored-response.ts'
 import { takesPlaceOf } from '../../parts.ts'
 import type { RemovalPolicy } from '../removal-policy.ts'
-import type { Opened, Store, StoreLimits, StoreRefusal, Variants } from '../store.ts'
+import type { Opened, Store, StoreLimits, StoreRefusal, Variants, Walk } from '../store.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { ContentFile, contentFolder, contentPath } from './content-file.ts'
+import { DiskWalk } from './disk-walk.ts'
 import { type DiskRoom, DiskWriter } from './disk-writer.ts'
 import { FileOutput, type OutputOwner } from './file-output.ts'
 import { dropContents, indexPath, messageOf, ownerLives, setAside } from './folder.ts'
@@ -532,12 +534,28 @@ export class DiskStore implements Store {
     this.#change(() => this.#removeFitting(by, hashed, request, Number.MAX_SAFE_INTEGER), 0)
   }
 
+  stopWriting(key: CacheKey): number {
+    let complete = 0
+    for (const writer of [...(this.#writers.get(key) ?? none)]) {
+      if (writer.stored !== null) complete++
+      writer.invalidate()
+    }
+    return complete
+  }
+
+  unfinished(): readonly StoredResponse[] {
+    return [...this.#writers.values()].flatMap(writers => [...writers].map(writer => writer.stored ?? writer.response))
+  }
+
+  walk(selection: Selection): Walk {
+    return new DiskWalk(() => this.#ledger, selection, error => this.#fail(error))
+  }
+
   invalidate(key: CacheKey): number {
-    for (const writer of this.#writers.get(key) ?? none) writer.invalidate()
+    const complete = this.stopWriting(key)
     const hashed = hashOf(key)
     const rows = this.#rowsOf(key, hashed)
-    if (rows.length === 0) return 0
-    const count = this.#change(() => {
+    const count = rows.length === 0 ? complete : complete + this.#change(() => {
       const now = this.#rowsOf(key, hashed)
       for (const row of now) this.#removeRow(row)
       return now.length

@@ -1,7 +1,8 @@
 import { type Bytes, bytes, type FieldView } from '../../../base/index.ts'
 import type { CacheKey } from '../../key.ts'
+import type { Selection } from '../../selection.ts'
 import type { StoredResponse } from '../../stored-response.ts'
-import type { Opened, Store, StoreLimits, Variants, Writer } from '../store.ts'
+import type { Opened, Store, StoreLimits, Variants, Walk, Writer } from '../store.ts'
 import { ContentFile } from './content-file.ts'
 import { type diskCounters, DiskStore } from './disk-store.ts'
 
@@ -126,6 +127,32 @@ export class Disks implements Store {
 
   invalidate(key: CacheKey): number {
     return this.#dirs.reduce((count, dir) => count + dir.invalidate(key), 0)
+  }
+
+  stopWriting(key: CacheKey): number {
+    return this.#dirs.reduce((count, dir) => count + dir.stopWriting(key), 0)
+  }
+
+  unfinished(): readonly StoredResponse[] {
+    return this.#dirs.flatMap(dir => dir.unfinished())
+  }
+
+  /** One after the other. */
+  walk(selection: Selection): Walk {
+    const walks = this.#dirs.map(dir => dir.walk(selection))
+    return {
+      next: count => {
+        for (let walk = walks[0]; walk !== undefined; walk = walks[0]) {
+          const found = walk.next(count)
+          if (found !== null) return found
+          walks.shift()
+        }
+        return null
+      },
+      end: () => {
+        for (const walk of walks.splice(0)) walk.end()
+      },
+    }
   }
 
   clear(): void {

@@ -1,7 +1,7 @@
 import type { DatabaseSync, StatementSync } from 'node:sqlite'
 import { hash } from 'node:crypto'
 import { agedRank, type RemovalPolicy } from '../removal-policy.ts'
-import { recordFormat } from './record.ts'
+import { keyOfRecord, recordFormat, tagsOfRecord } from './record.ts'
 
 // The index of a disk store, and the content of small responses: one SQLite file, which several processes may share.
 // It is the only truth there is; nothing of it is kept in memory beyond one call but the sums of the last write.
@@ -10,6 +10,7 @@ import { recordFormat } from './record.ts'
 //              its key, its record, its content or the number of the file that holds it
 //   file       files that are not simply in use: being written, not yet known to be on the platters, to be removed.
 //              A row is written before a file is made and before one is removed, so none is ever forgotten
+//   tag        which keys have responses of a tag, both as hashes, and how many
 //   total      the sums, the next number nobody has used, and the rank of the last response that was removed
 //
 // With lru the row's number is its place: the lowest goes first, and a use moves the row to the end. With the other
@@ -67,6 +68,8 @@ const schema = `
   CREATE TABLE file(
     id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, owner TEXT NOT NULL, boot TEXT NOT NULL,
     since INTEGER NOT NULL);
+  CREATE TABLE tag(
+    tag INTEGER NOT NULL, hash INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY(tag, hash)) WITHOUT ROWID;
   CREATE TABLE total(
     one INTEGER PRIMARY KEY CHECK(one = 1), next INTEGER NOT NULL, count INTEGER NOT NULL, small INTEGER NOT NULL,
     large INTEGER NOT NULL, age REAL NOT NULL, policy TEXT NOT NULL);
@@ -105,6 +108,11 @@ export class Ledger {
   readonly #raise: StatementSync
   readonly #remove: StatementSync
   readonly #front: StatementSync
+  readonly #after: StatementSync
+  readonly #tag: StatementSync
+  readonly #untag: StatementSync
+  readonly #forgetTag: StatementSync
+  readonly #tagged: StatementSync
   readonly #readTotal: StatementSync
   readonly #writeTotal: StatementSync
   readonly #newFile: StatementSync
@@ -143,6 +151,11 @@ export class Ledger {
     this.#front = rows(`SELECT id, file, bytes, uses, rank, record FROM response ORDER BY ${order} LIMIT ?`)
     this.#readTotal = rows('SELECT next, count, small, large, age FROM total')
     this.#writeTotal = db.prepare('UPDATE total SET next = ?, count = ?, small = ?, large = ?, age = ?')
+    this.#after = rows('SELECT id, record FROM response WHERE id > ? ORDER BY id LIMIT ?')
+    this.#tag = db.prepare('INSERT INTO tag VALUES(?, ?, 1) ON CONFLICT(tag, hash) DO UPDATE SET count = count + 1')
+    this.#untag = db.prepare('UPDATE tag SET count = count - 1 WHERE tag = ? AND hash = ?')
+    this.#forgetTag = db.prepare('DELETE FROM tag WHERE tag = ? AND hash = ? AND count <= 0')
+    this.#tagged = rows('SELECT hash FROM tag WHERE tag = ? AND hash > ? ORDER BY hash LIMIT ?')
     this.#newFile = db.prepare('INSERT INTO file(state, owner, boot, since) VALUES(?, ?, ?, ?)')
     this.#setFile = db.prepare('INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?)')
     this.#forgetFile = db.prepare('DELETE FROM file WHERE id = ?')
@@ -230,11 +243,15 @@ export class Ledger {
   /** `uses`: with this one. */
   insert(id: number, hashed: number, file: number | null, bytes: number, uses: number, record: Buffer, body: Buffer | null): void {
     this.#insert.run(id, hashed, file, bytes, uses, this.#rankOf(uses, bytes), record, body)
+    this.#addTags(record, hashed)
     this.#sum(1, file, bytes)
   }
 
   update(row: Row, record: Buffer, bytes: number): void {
     this.#update.run(record, bytes, row.id)
+    const hashed = hashOf(keyOfRecord(record))
+    this.#removeTags(row.record, hashed)
+    this.#addTags(record, hashed)
     if (bytes !== row.bytes) this.#sum(0, row.file, bytes - row.bytes)
   }
 
@@ -252,11 +269,43 @@ export class Ledger {
 
   remove(row: Row): void {
     this.#remove.run(row.id)
+    this.#removeTags(row.record, null)
     this.#sum(-1, row.file, -row.bytes)
   }
 
   #rankOf(uses: number, bytes: number): number {
     return this.policy === 'lru' ? 0 : agedRank(this.policy, this.#age, uses, bytes)
+  }
+
+  #addTags(record: Buffer, hashed: number): void {
+    for (const tag of tagsOfRecord(record)) this.#tag.run(hashOf(tag), hashed)
+  }
+
+  /** `hashed`: of the key; null = not worked out yet, since most responses have no tag. */
+  #removeTags(record: Buffer, hashed: number | null): void {
+    const tags = tagsOfRecord(record)
+    if (tags.length === 0) return
+    const key = hashed ?? hashOf(keyOfRecord(record))
+    for (const tag of tags) {
+      const tagHash = hashOf(tag)
+      this.#untag.run(tagHash, key)
+      this.#forgetTag.run(tagHash, key)
+    }
+  }
+
+  // ---- walks
+
+  /** In the order of use. What is used meanwhile goes to its end, and is met there. */
+  after(id: number, count: number): { readonly id: number; readonly record: Buffer }[] {
+    return this.#after.all(id, count).map(row => {
+      const [rowId, record] = row as unknown as [number, Uint8Array] // the columns asked for
+      return { id: rowId, record: bufferOf(record) }
+    })
+  }
+
+  /** Hashes of keys that may have the tag, in their order. */
+  tagged(tag: string, afterHash: number, count: number): number[] {
+    return this.#tagged.all(hashOf(tag), afterHash, count).map(row => (row as unknown as [number])[0]) // its one column
   }
 
   #sum(count: number, file: number | null, bytes: number): void {
@@ -311,7 +360,7 @@ export class Ledger {
   /** Everything but the numbers already used. */
   empty(): void {
     this.write(() => {
-      this.#db.exec('DELETE FROM response; DELETE FROM file')
+      this.#db.exec('DELETE FROM response; DELETE FROM tag; DELETE FROM file')
       this.#count = this.#small = this.#large = 0
     })
   }

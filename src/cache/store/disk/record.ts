@@ -3,16 +3,17 @@ import { type DurationMs, wallMs } from '../../../base/index.ts'
 import { sharedNames, sharedText } from '../../admit.ts'
 import type { CacheKey } from '../../key.ts'
 import { type FreshnessSource, freshnessSources, type StoredFacts } from '../../stored-response.ts'
+import { noTags } from '../../tags.ts'
 import { normalValue, type Selecting } from '../../vary.ts'
 
 // A stored response as bytes: everything but its content. A checksum comes first, so that what a disk has changed is
 // noticed and never served:
 //
-//   crc32 of the rest │ numbers, 8 bytes each │ lengths, 4 bytes each │ key, uri, head, content type, etag, selecting
+//   crc32 of the rest │ numbers, 8 bytes each │ lengths, 4 bytes each │ key, uri, head, content type, etag, selecting, tags
 //
 // Whoever changes the layout, or the ledger's tables, raises `recordFormat`: a store of another format is emptied.
 
-export const recordFormat = 2
+export const recordFormat = 3
 
 /** What the record says of the content, which lies elsewhere. */
 export interface ContentFacts {
@@ -28,8 +29,10 @@ export interface DiskRecord extends ContentFacts {
 }
 
 const numberCount = 14
-const textCount = 6
+const textCount = 7
 const textsAt = 4 + numberCount * 8 + textCount * 4
+/** No field value holds one. */
+const tagComma = '\n'
 /** In place of a length: the text is absent. */
 const absent = 0xffffffff
 
@@ -42,6 +45,7 @@ export const encodeRecord = (facts: StoredFacts, content: ContentFacts): Buffer 
   const selecting = facts.selecting === null ? null : JSON.stringify([facts.selecting.names, facts.selecting.received])
   const texts = [
     facts.key, facts.uri === facts.key ? null : facts.uri, facts.head, facts.contentType, facts.etag, selecting,
+    facts.tags.length === 0 ? null : facts.tags.join(tagComma),
   ]
   let length = textsAt
   for (const text of texts) length += text?.length ?? 0
@@ -65,6 +69,14 @@ export const keyOfRecord = (record: Buffer): string => {
   return record.toString('latin1', textsAt, textsAt + record.readUInt32LE(4 + numberCount * 8))
 }
 
+/** The tags alone; none where the bytes make no sense. */
+export const tagsOfRecord = (record: Buffer): readonly string[] => {
+  if (record.length < textsAt) return noTags
+  const length = record.readUInt32LE(textsAt - 4) // theirs is the last text
+  if (length === absent || textsAt + length > record.length) return noTags
+  return record.toString('latin1', record.length - length).split(tagComma)
+}
+
 /** Null: these are not the bytes that were written. */
 export const decodeRecord = (record: Buffer): DiskRecord | null => {
   if (record.length < textsAt || crc32(record.subarray(4)) !== record.readUInt32LE(0)) return null
@@ -83,6 +95,7 @@ export const decodeRecord = (record: Buffer): DiskRecord | null => {
   const contentType = sharedText(text() ?? '')
   const etag = text()
   const selecting = selectingOf(text())
+  const tags = text()
   if (at !== record.length) return null
   return {
     serial: number(0),
@@ -106,6 +119,7 @@ export const decodeRecord = (record: Buffer): DiskRecord | null => {
       etag,
       lastModified: wallMs(number(13)),
       selecting,
+      tags: tags === null ? noTags : tags.split(tagComma).map(sharedText),
     },
   }
 }
