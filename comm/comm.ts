@@ -1,6 +1,7 @@
 import type net from 'node:net'
 import { native } from '../native/index.ts'
 import { type Clock, Deadlines, type Endpoint } from '../src/base/index.ts'
+import { type Bandwidth, Bandwidths } from './bandwidth.ts'
 import type { Connection } from './connection.ts'
 import type { ReceiveOptions } from './datagram/receive-options.ts'
 import { type CommCounters, commCounters } from './counters.ts'
@@ -65,6 +66,8 @@ export interface Comm {
   connectSocket(options: ConnectOptions, timeoutMs: number, done: SocketDone): Attempt
   /** Takes both connections over and moves bytes until both have ended. Their readers hear nothing more. */
   relay(a: Connection, b: Connection, options: RelayOptions): Relay
+  /** A limit that relays may share. Throws CommError ENOBUFS when there are too many. */
+  bandwidth(bytesPerSecond: number): Bandwidth
   /** Whether an endpoint is one of our listeners at an address of this machine. */
   isOwnEndpoint(e: Endpoint, protocol?: 'tcp' | 'udp'): boolean
   /** An address of this machine. */
@@ -97,6 +100,7 @@ export const createComm = (options: CommOptions): Comm => {
     ownEndpoints: new OwnEndpoints(clock),
     ownReceivers: new OwnEndpoints(clock),
     counters,
+    bandwidths: new Bandwidths(clock),
     nextId: () => ++lastId,
     failed(error, where) {
       // what the reporter throws is nobody's to catch; the engine must go on with the rest of its turn first
@@ -142,6 +146,7 @@ export const createComm = (options: CommOptions): Comm => {
       process.nextTick(done, canceled(wanted), null, null)
       return { cancel() {} }
     },
+    bandwidth: bytesPerSecond => host.bandwidths.open(bytesPerSecond),
     relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: (e, protocol) => (protocol === 'udp' ? host.ownReceivers : host.ownEndpoints).isOwn(e),
     isLocalAddress: host.ownEndpoints.isLocal,
@@ -160,6 +165,7 @@ export const createComm = (options: CommOptions): Comm => {
       closed = true // first: what owners do when they are told must not begin anything
       engine.close()
       deadlines.stop()
+      host.bandwidths.stop()
       budget.stop()
     },
   }

@@ -1,4 +1,5 @@
 import { type MonoMs, ms, type Watched } from '../src/base/index.ts'
+import type { Bandwidth } from './bandwidth.ts'
 import type { CloseReason, Connection, ConnectionReader } from './connection.ts'
 import type { EngineHost, Relay, RelayEnd, RelayOptions } from './engine/engine.ts'
 
@@ -7,6 +8,9 @@ import type { EngineHost, Relay, RelayEnd, RelayOptions } from './engine/engine.
 //
 //   a ──onData──► b.write ──false──► a.deferRead ... b.onDrain ──► a.resumeRead
 //   a ──onEnd───► b.shutdownWrite
+//
+// Limits: of a stream what has been read is passed on, and the source is not read until its buckets are filled. A
+// datagram cannot wait: where there is not enough for all of it, it is dropped.
 
 export const copyRelay = (a: Connection, b: Connection, options: RelayOptions, host: EngineHost): Relay =>
   new CopyRelay(a, b, options, host)
@@ -33,6 +37,10 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
   readonly #b: Connection
   readonly #options: RelayOptions
   readonly #host: EngineHost
+  readonly #limits: readonly Bandwidth[]
+  /** What it sends is thrown away. */
+  readonly #unwanted: Connection | null
+  readonly #stopFilling: () => void
   #endedA = false
   #endedB = false
   #movedBefore = -1
@@ -45,6 +53,9 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
     this.#b = b
     this.#options = options
     this.#host = host
+    this.#limits = options.limits ?? []
+    this.#unwanted = options.oneWay === undefined ? null : options.oneWay === 'to-a' ? a : b
+    this.#stopFilling = this.#limits.length > 0 ? host.bandwidths.onFilled(this.#filled) : () => {}
     host.counters.relays++
     for (const connection of [a, b]) connection.setTimeout(0)
     a.setReader(this)
@@ -58,14 +69,40 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
   #join(from: Connection, to: Connection): void {
     if (from.ended) this.onEnd(from)
     if (to.pending > 0) from.deferRead()
-    else from.resumeRead()
+    else this.#resume(from)
   }
 
   onData(connection: Connection, slab: Buffer, start: number, end: number): void {
     const to = this.#other(connection)
+    if (this.#unwanted === connection) return
+    if (this.#limits.length > 0 && !this.#mayPass(connection, end - start)) return
     if (to === this.#a) this.bytesToA += end - start
     else this.bytesToB += end - start
     if (!to.write(slab.subarray(start, end))) connection.deferRead()
+  }
+
+  #mayPass(from: Connection, bytes: number): boolean {
+    const way = from === this.#a ? 0 : 1
+    const left = this.#limits.reduce((least, limit) => Math.min(least, limit.left(way)), Number.POSITIVE_INFINITY)
+    if (from.protocol === 'udp' && left < bytes) {
+      this.#host.counters.datagramsDropped++
+      return false
+    }
+    for (const limit of this.#limits) limit.take(way, bytes)
+    if (from.protocol === 'tcp' && left <= bytes) from.deferRead()
+    return true
+  }
+
+  /** The buckets have been filled. */
+  readonly #filled = (): void => {
+    this.#resume(this.#a)
+    this.#resume(this.#b)
+  }
+
+  /** Reads on, if nothing holds it back. */
+  #resume(from: Connection): void {
+    const way = from === this.#a ? 0 : 1
+    if (this.#other(from).pending === 0 && this.#limits.every(limit => limit.left(way) > 0)) from.resumeRead()
   }
 
   onEnd(connection: Connection): void {
@@ -80,13 +117,14 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
   }
 
   onDrain(connection: Connection): void {
-    this.#other(connection).resumeRead()
+    this.#resume(this.#other(connection))
   }
 
   onClose(connection: Connection, why: CloseReason): void {
     const quiet = why === 'timeout' && connection.protocol === 'udp' // flows have a time of their own
     this.#end(why === 'peer-reset' ? 'reset' : quiet ? 'idle' : why === 'read-error' || why === 'write-error' ? 'error' : 'stopped')
     if (++this.#closed < 2) return
+    this.#stopFilling()
     this.#host.deadlines.forget(this)
     this.#host.counters.relayBytes += this.bytesToA + this.bytesToB
     this.#options.onEnd({ bytesToA: this.bytesToA, bytesToB: this.bytesToB, why: this.#why ?? 'stopped' })

@@ -12,7 +12,7 @@
 namespace glassquid {
 
 // Raised together with `revision` in index.ts whenever what the two sides agree on changes.
-constexpr int32_t kRevision = 3;
+constexpr int32_t kRevision = 4;
 
 struct Instance {
   std::vector<std::unique_ptr<Engine>> engines;
@@ -96,8 +96,10 @@ void Engine::dispose() {
   if (epoll >= 0) ::close(epoll);
   epoll = -1;
   drop_datagrams();
+  buckets = nullptr;
+  bucket_count = 0;
   if (!instance->leaving) {  // a leaving environment drops its references itself
-    for (napi_ref* held : {&memory, &references, &on_batch, &on_flushed, &datagram_memory}) {
+    for (napi_ref* held : {&memory, &references, &on_batch, &on_flushed, &datagram_memory, &bucket_memory}) {
       if (*held != nullptr) napi_delete_reference(env, *held);
       *held = nullptr;
     }

@@ -32,6 +32,8 @@ struct Datagrams;
 
 enum class Kind : uint8_t { none, listener, stream, connecting, plain, relayed, receiver, peer };
 
+constexpr int kBucketsPerRelay = 3;
+
 constexpr uint8_t kReadable = 1;
 constexpr uint8_t kWritable = 2;
 
@@ -143,6 +145,10 @@ struct Engine {
 
   std::vector<Relay*> relays;  // index = relay id
   std::vector<int> free_relays;
+  std::vector<int> starved;  // relays that wait for their buckets, in the order to be served
+  double* buckets = nullptr;  // JavaScript's: what may still be read, two numbers each
+  int32_t bucket_count = 0;
+  napi_ref bucket_memory = nullptr;
   std::vector<int> free_pipes;  // read end, write end, read end ...
 
   // -- life (addon.cc)
@@ -187,6 +193,8 @@ struct Engine {
 
   // -- relays (relay.cc)
   void pump(const Slot& at, uint32_t events);
+  void pump_relay(int id, Relay* relay);
+  void resume_starved();
   void end_relay(int id, int error, bool reset);
 };
 

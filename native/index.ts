@@ -98,7 +98,9 @@ export interface NativeEngine {
   closeDoomed(): number
   send(fd: number, views: readonly Uint8Array[], count: number, skip: number): number
   shutdown(fd: number): number
-  relay(a: number, b: number, ended: number): number
+  relay(a: number, b: number, ended: number, limits: Int32Array): number
+  relayBuckets(tokens: Float64Array): number
+  relayResume(): number
   relayBytes(id: number, counts: Float64Array): number
   relayEnd(id: number, reset: number): number
 }
@@ -166,7 +168,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 3
+const revision = 4
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }

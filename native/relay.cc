@@ -8,11 +8,18 @@
 //
 // Both descriptors are watched edge-triggered for everything, once. Readiness is remembered here and forgotten at
 // EAGAIN. A direction that ran its quota is asked for again through epoll, so that one fast pair cannot hold the loop.
+// Of a way that is closed (one-way copy) the bytes are thrown away in the kernel; its end is passed on all the same.
+//
+// Limited relays read no more than the poorest of their buckets has; the buckets are JavaScript's, who fills them and then
+// calls relayResume. Relays that had to stop wait in a list, and are served in turn, a piece each, until a bucket is empty.
+//
 // Where no pipe can be had (descriptors ran out) bytes are peeked, sent, and only then taken: slower, nothing kept.
 
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include <cstring>
 
 #include "engine.h"
 
@@ -26,6 +33,8 @@ struct Direction {
   bool stream = false;  // more came than a copy is good for
   bool ended = false;  // the source sent FIN
   bool shut = false;   // and the target has been told
+  bool closed = false;  // what comes is thrown away
+  bool starved = false;  // a bucket was empty
 };
 
 struct Relay {
@@ -35,6 +44,8 @@ struct Relay {
   bool closing[2] = {false, false};  // its FIN may be among what is to be read: only reading on tells
   Direction from[2];  // from[0]: fd[0] → fd[1]
   bool over = false;
+  bool waiting = false;  // in Engine::starved
+  int32_t buckets[kBucketsPerRelay] = {-1, -1, -1};
 };
 
 namespace {
@@ -43,6 +54,8 @@ constexpr size_t kPipeBytes = 256 * 1024;
 constexpr size_t kCopyBytes = 16 * 1024;
 constexpr size_t kQuota = 2 * 1024 * 1024;
 constexpr size_t kPipesKept = 64;
+// What one limited relay may take before the next one that waits has its turn.
+constexpr size_t kLimitedPiece = 16 * 1024;
 
 // What one attempt came to.
 enum class Moved { some, none, failed };
@@ -82,10 +95,10 @@ void drop_pipe(Engine& engine, Direction& way, bool reusable) {
   way.pipe_read = way.pipe_write = -1;
 }
 
-Moved copy_through(Relay& relay, int side, int* error) {
+Moved copy_through(Relay& relay, int side, size_t most, int* error) {
   char bytes[16 * 1024];
   Direction& way = relay.from[side];
-  ssize_t got = recv(relay.fd[side], bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+  ssize_t got = recv(relay.fd[side], bytes, most < sizeof bytes ? most : sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
   if (got == 0) {
     way.ended = true;
     return Moved::none;
@@ -107,10 +120,11 @@ Moved copy_through(Relay& relay, int side, int* error) {
 }
 
 // Only with an empty pipe at hand.
-Moved move_message(Relay& relay, int side, int* error) {
+Moved move_message(Relay& relay, int side, size_t most, size_t* read, int* error) {
   char bytes[kCopyBytes];
   Direction& way = relay.from[side];
-  ssize_t got = recv(relay.fd[side], bytes, sizeof bytes, MSG_DONTWAIT);
+  const size_t wanted = most < sizeof bytes ? most : sizeof bytes;
+  ssize_t got = recv(relay.fd[side], bytes, wanted, MSG_DONTWAIT);
   if (got == 0) {
     way.ended = true;
     return Moved::none;
@@ -120,7 +134,9 @@ Moved move_message(Relay& relay, int side, int* error) {
     else if (errno != EINTR) return *error = errno, Moved::failed;
     return Moved::none;
   }
+  *read = static_cast<size_t>(got);
   if (got == static_cast<ssize_t>(sizeof bytes)) way.stream = true;
+  else if (got == static_cast<ssize_t>(wanted)) {}  // there may be more
   else if (!relay.closing[side]) relay.readable[side] = false;  // that was all; more is a new edge (epoll(7))
   ssize_t sent = send(relay.fd[1 - side], bytes, static_cast<size_t>(got), MSG_DONTWAIT | MSG_NOSIGNAL);
   if (sent < 0) {
@@ -137,10 +153,12 @@ Moved move_message(Relay& relay, int side, int* error) {
   return Moved::some;
 }
 
-Moved fill_pipe(Relay& relay, int side, int* error) {
+Moved fill_pipe(Relay& relay, int side, size_t most, size_t* read, int* error) {
   Direction& way = relay.from[side];
-  ssize_t got = splice(relay.fd[side], nullptr, way.pipe_write, nullptr, kPipeBytes, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+  const size_t wanted = most < kPipeBytes ? most : kPipeBytes;
+  ssize_t got = splice(relay.fd[side], nullptr, way.pipe_write, nullptr, wanted, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got > 0) {
+    *read = static_cast<size_t>(got);
     way.in_pipe += static_cast<size_t>(got);
     return Moved::some;
   }
@@ -170,23 +188,73 @@ Moved empty_pipe(Relay& relay, int side, int* error) {
   return Moved::none;
 }
 
+// Nobody gets these bytes: the kernel drops them without a copy (tcp(7), MSG_TRUNC).
+Moved throw_away(Relay& relay, int side, int* error) {
+  ssize_t got = recv(relay.fd[side], nullptr, kPipeBytes, MSG_TRUNC | MSG_DONTWAIT);
+  if (got > 0) return Moved::some;
+  if (got == 0) relay.from[side].ended = true;
+  else if (errno == EAGAIN) relay.readable[side] = false;
+  else if (errno != EINTR) return *error = errno, Moved::failed;
+  return Moved::none;
+}
+
+// How many bytes may be read by the poorest bucket.
+size_t allowance(const Engine& engine, const Relay& relay, int side) {
+  double least = static_cast<double>(kPipeBytes);
+  for (int32_t bucket : relay.buckets) {
+    if (bucket < 0) break;
+    double tokens = engine.buckets[2 * bucket + side];
+    if (tokens < least) least = tokens;
+  }
+  return least >= 1 ? static_cast<size_t>(least) : 0;
+}
+
+void spend(Engine& engine, const Relay& relay, int side, size_t bytes) {
+  for (int32_t bucket : relay.buckets) {
+    if (bucket < 0) break;
+    engine.buckets[2 * bucket + side] -= static_cast<double>(bytes);
+  }
+}
+
+// Reads once. `room`: how much may be read.
+Moved read_once(Engine& engine, Relay& relay, int side, size_t room, size_t* taken, int* error) {
+  Direction& way = relay.from[side];
+  if (way.closed) return throw_away(relay, side, error);
+  const uint64_t before = way.bytes;
+  size_t read = 0;
+  Moved outcome = Moved::none;
+  if (take_pipe(engine, way)) {
+    bool message = !way.stream && way.in_pipe == 0 && relay.writable[1 - side];
+    outcome = message ? move_message(relay, side, room, &read, error) : fill_pipe(relay, side, room, &read, error);
+  } else if (relay.writable[1 - side]) {
+    outcome = copy_through(relay, side, room, error);
+    read = static_cast<size_t>(way.bytes - before);
+  }
+  if (relay.buckets[0] >= 0) spend(engine, relay, side, read);
+  *taken += read;
+  return outcome;
+}
+
 // Moves what can be moved from one side to the other. `again`: stopped by the quota, not by the sockets.
 bool pump_direction(Engine& engine, Relay& relay, int side, bool* again, int* error) {
   Direction& way = relay.from[side];
   const uint64_t before = way.bytes;
+  const bool limited = relay.buckets[0] >= 0;
+  size_t taken = 0;
+  way.starved = false;
   for (;;) {
     bool moved = false;
-    if (relay.readable[side] && !way.ended && way.in_pipe < kPipeBytes) {
-      if (take_pipe(engine, way)) {
-        bool message = !way.stream && way.in_pipe == 0 && relay.writable[1 - side];
-        Moved outcome = message ? move_message(relay, side, error) : fill_pipe(relay, side, error);
-        if (outcome == Moved::failed) return false;
-        moved = outcome == Moved::some;
-      } else if (relay.writable[1 - side]) {
-        Moved outcome = copy_through(relay, side, error);
-        if (outcome == Moved::failed) return false;
-        moved = outcome == Moved::some;
-      }
+    size_t room = kPipeBytes;
+    if (limited && !way.closed) {
+      room = allowance(engine, relay, side);
+      // whoever has had his piece waits behind the others, even with tokens left
+      way.starved = room == 0 || taken >= kLimitedPiece;
+      if (room > kLimitedPiece) room = kLimitedPiece;
+    }
+    if (relay.readable[side] && !way.ended && way.in_pipe < kPipeBytes && !way.starved) {
+      Moved outcome = read_once(engine, relay, side, room, &taken, error);
+      if (outcome == Moved::failed) return false;
+      moved = outcome == Moved::some;
     }
     if (way.in_pipe > 0 && relay.writable[1 - side]) {
       Moved outcome = empty_pipe(relay, side, error);
@@ -229,6 +297,10 @@ void Engine::pump(const Slot& at, uint32_t events) {
   if (events & (EPOLLIN | EPOLLRDHUP | trouble)) relay->readable[at.flags] = true;
   if (events & (EPOLLRDHUP | trouble)) relay->closing[at.flags] = true;
   if (events & (EPOLLOUT | trouble)) relay->writable[at.flags] = true;
+  pump_relay(id, relay);
+}
+
+void Engine::pump_relay(int id, Relay* relay) {
   bool again = false;
   int error = 0;
   if (!pump_direction(*this, *relay, 0, &again, &error) || !pump_direction(*this, *relay, 1, &again, &error)) {
@@ -240,6 +312,32 @@ void Engine::pump(const Slot& at, uint32_t events) {
     return end_relay(id, 0, false);
   }
   if (again) join_relay(*this, *relay, id);
+  const bool wants = (relay->from[0].starved && relay->readable[0]) || (relay->from[1].starved && relay->readable[1]);
+  if (wants && !relay->waiting) {
+    relay->waiting = true;
+    starved.push_back(id);
+  }
+}
+
+// The buckets have been filled. Each that waits has a piece, those with more to read again, until nobody can go on.
+void Engine::resume_starved() {
+  for (bool moved = true; moved && !starved.empty() && !closed;) {
+    moved = false;
+    std::vector<int> round;
+    round.swap(starved);
+    for (int id : round) {
+      Relay* relay = static_cast<size_t>(id) < relays.size() ? relays[id] : nullptr;
+      if (relay == nullptr || relay->over || !relay->waiting) continue;
+      if (!room(2, 0)) {  // no place for the news of an end: this one waits for the next time
+        starved.push_back(id);
+        continue;
+      }
+      relay->waiting = false;
+      const uint64_t before = relay->from[0].bytes + relay->from[1].bytes + relay->from[0].in_pipe + relay->from[1].in_pipe;
+      pump_relay(id, relay);
+      moved = moved || relay->from[0].bytes + relay->from[1].bytes + relay->from[0].in_pipe + relay->from[1].in_pipe > before;
+    }
+  }
 }
 
 // Both descriptors are given up; the counters stay until JavaScript has read them.
@@ -264,12 +362,14 @@ Relay* relay_of(Engine* engine, int id) {
   return id >= 0 && static_cast<size_t>(id) < engine->relays.size() ? engine->relays[id] : nullptr;
 }
 
-// relay(a, b, ended): bit 0: a has sent FIN already, bit 1: b has. Answers an id or minus errno.
+// relay(a, b, ended, limits): bit 0: a has sent FIN already, bit 1: b has; bits 2, 3: what a, b sends is thrown away.
+// `limits`: indexes of buckets, -1 ends them. Answers an id or minus errno.
 napi_value relay_start(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Engine* engine = static_cast<Engine*>(call.data);
   int a = call.integer(0), b = call.integer(1), ended = call.integer(2);
-  if (call.wrong) return call.refuse();
+  Bytes limits = call.bytes(3);
+  if (call.wrong || limits.length != kBucketsPerRelay * sizeof(int32_t)) return call.refuse();
   if (engine->slot(a) == nullptr || engine->slot(b) == nullptr) return call.answer(-EBADF);
   int id;
   if (engine->free_relays.empty()) {
@@ -284,6 +384,12 @@ napi_value relay_start(napi_env env, napi_callback_info info) {
   relay->fd[1] = b;
   relay->from[0].ended = ended & 1;
   relay->from[1].ended = ended & 2;
+  relay->from[0].closed = ended & 4;
+  relay->from[1].closed = ended & 8;
+  memcpy(relay->buckets, limits.at, sizeof relay->buckets);
+  for (int32_t& bucket : relay->buckets) {
+    if (bucket >= engine->bucket_count) bucket = -1;
+  }
   int failed = join_relay(*engine, *relay, id);
   if (failed != 0) {
     engine->relays[id] = nullptr;
@@ -323,10 +429,39 @@ napi_value relay_end(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
+namespace {
+
+// relayBuckets(tokens): two numbers for each bucket, what may still be read from a, and from b. Once.
+napi_value relay_buckets(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  Bytes tokens = call.bytes(0);
+  if (call.wrong || engine->closed || engine->bucket_memory != nullptr) return call.refuse();
+  if (napi_create_reference(env, call.at[0], 1, &engine->bucket_memory) != napi_ok) return call.answer(-ENOMEM);
+  engine->buckets = reinterpret_cast<double*>(tokens.at);
+  engine->bucket_count = static_cast<int32_t>(tokens.length / (2 * sizeof(double)));
+  return call.answer(0);
+}
+
+// relayResume(): the buckets have been filled. What ends by it is told in a batch of its own. Not within a turn.
+napi_value relay_resume(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  if (!engine->closed && engine->control[control::in_turn] == 0) {
+    engine->resume_starved();
+    if (!engine->closed) engine->deliver();
+  }
+  return call.answer(static_cast<int32_t>(engine->starved.size()));
+}
+
+}  // namespace
+
 void export_relay(napi_env env, napi_value object, Engine* engine) {
   put(env, object, "relay", relay_start, engine);
   put(env, object, "relayBytes", relay_bytes, engine);
   put(env, object, "relayEnd", relay_end, engine);
+  put(env, object, "relayBuckets", relay_buckets, engine);
+  put(env, object, "relayResume", relay_resume, engine);
 }
 
 }  // namespace glassquid

@@ -1,5 +1,6 @@
 import type net from 'node:net'
 import type { Clock, Deadlines, Endpoint } from '../../src/base/index.ts'
+import type { Bandwidth, Bandwidths } from '../bandwidth.ts'
 import type { Connection } from '../connection.ts'
 import type { CommCounters } from '../counters.ts'
 import type { CommError } from '../error.ts'
@@ -103,6 +104,7 @@ export interface EngineHost {
   /** The same for receivers of datagrams. */
   readonly ownReceivers: OwnEndpoints
   readonly counters: CommCounters
+  readonly bandwidths: Bandwidths
   nextId(): number
   /** An owner's callback threw. The engine reports it once and closes what it was called for. */
   failed(error: unknown, where: string): void
@@ -129,6 +131,10 @@ export type RelayEnd = 'done' | 'idle' | 'reset' | 'error' | 'stopped'
 export interface RelayOptions {
   /** 0 = for ever. */
   readonly idleTimeoutMs: number
+  /** What the other side sends is thrown away; its end is passed on. */
+  readonly oneWay?: 'to-a' | 'to-b'
+  /** At most three: the poorest decides. They stay their owner's. */
+  readonly limits?: readonly Bandwidth[]
   /** Once; both connections are closed by then. */
   onEnd(stats: RelayStats): void
 }

@@ -1,5 +1,6 @@
 import { constants } from 'node:os'
 import type { MonoMs, Watched } from '../../src/base/index.ts'
+import type { Bandwidth } from '../bandwidth.ts'
 import type { CloseReason, Connection, ConnectionReader } from '../connection.ts'
 import type { Relay, RelayEnd, RelayOptions } from './engine.ts'
 import type { NativeEngine } from './native.ts'
@@ -54,8 +55,9 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
     from.deferRead()
     const held = from.takeHeld()
     from.setReader(this)
-    if (held === null) return 0
+    if (held === null || this.#options.oneWay === (from === this.#a ? 'to-a' : 'to-b')) return 0
     to.write(held)
+    for (const limit of this.#options.limits ?? none) limit.take(from === this.#a ? 0 : 1, held.length)
     return held.length
   }
 
@@ -98,8 +100,9 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
     const { native } = this.#engine
     if (this.#over || this.#id >= 0 || this.#a.pending > 0 || this.#b.pending > 0) return
     if (this.#a.closed || this.#b.closed) return this.#finish('stopped', true)
-    const ended = (this.#a.ended ? 1 : 0) | (this.#b.ended ? 2 : 0)
-    const id = native.relay(this.#a.fd, this.#b.fd, ended)
+    const { oneWay } = this.#options
+    const flags = (this.#a.ended ? 1 : 0) | (this.#b.ended ? 2 : 0) | (oneWay === 'to-a' ? 4 : 0) | (oneWay === 'to-b' ? 8 : 0)
+    const id = native.relay(this.#a.fd, this.#b.fd, flags, this.#engine.bucketsOf(this.#options.limits ?? none))
     if (id < 0) return this.#finish('error', true)
     this.#id = id
     this.#engine.relayStarted(id, this)
@@ -166,5 +169,7 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
   onEnd(): void {}
   onTimeout(): void {}
 }
+
+const none: readonly Bandwidth[] = []
 
 const resets: ReadonlySet<number> = new Set([constants.errno.ECONNRESET, constants.errno.EPIPE])

@@ -14,6 +14,7 @@ import {
   writable,
 } from '../../native/index.ts'
 import { assert, type Endpoint, endpointText, type MonoMs, ms } from '../../src/base/index.ts'
+import type { Bandwidth } from '../bandwidth.ts'
 import type { Connection } from '../connection.ts'
 import type { DatagramCarrier, DatagramConnection, HeldAccount } from '../datagram/connection.ts'
 import type { ReceiveOptions } from '../datagram/receive-options.ts'
@@ -89,6 +90,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
   #datagramSlab: Buffer | null = null
   datagramWords = new Int32Array(0)
   #turnAt: MonoMs = 0 as MonoMs
+  #hasBuckets = false
   readonly #handedOver = new HandedOverSockets()
 
   // what is to be told to owners between the engine's own steps
@@ -670,6 +672,18 @@ export class NativeEngine implements Engine, DatagramCarrier {
     return new NativeRelay(this, a, b, options)
   }
 
+  /** As the addon takes them; written anew for every call. */
+  bucketsOf(limits: readonly Bandwidth[]): Int32Array {
+    assert(limits.length <= buckets.length, 'three limits at most')
+    if (limits.length > 0 && !this.#hasBuckets) {
+      this.#hasBuckets = true
+      this.native.relayBuckets(this.host.bandwidths.tokens)
+      this.host.bandwidths.onFilled(() => this.native.relayResume())
+    }
+    for (let i = 0; i < buckets.length; i++) buckets[i] = limits[i]?.index ?? -1
+    return buckets
+  }
+
   relayStarted(id: number, relay: NativeRelay): void {
     this.#relays.set(id, relay)
   }
@@ -729,6 +743,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
 }
 
 const { ECONNRESET, EPIPE } = constants.errno
+const buckets = new Int32Array(3)
 const SOL_SOCKET = 1
 const SO_RCVBUF = 8
 const SO_KEEPALIVE = 9

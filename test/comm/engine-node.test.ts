@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import net from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { afterEach, describe, expect, it } from 'vitest'
+import { Bandwidths } from '../../comm/bandwidth.ts'
 import { commCounters } from '../../comm/counters.ts'
 import type { Engine, EngineHost } from '../../comm/engine/engine.ts'
 import { createNodeEngine } from '../../comm/engine/node.ts'
@@ -20,6 +21,7 @@ import { OwnEndpoints } from '../../comm/own-endpoints.ts'
 import { copyRelay } from '../../comm/relay.ts'
 import { Deadlines, type Endpoint, endpoint } from '../../src/base/index.ts'
 import { engineContract } from '../contract/engine.ts'
+import { limitedRelayContract } from '../contract/limited-relays.ts'
 import { connectOptions, listenOptions } from '../support/comm-kit.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { Recorder } from '../support/recorder.ts'
@@ -29,6 +31,7 @@ import { Recorder } from '../support/recorder.ts'
 // AnyIP. The other side is a plain Node socket there.
 
 describe('node engine', () => engineContract('node'))
+describe('limited relays of the node engine', () => limitedRelayContract('node'))
 
 interface Made {
   readonly engine: Engine
@@ -49,6 +52,7 @@ const make = (fdMax = 1000): Made => {
     budget: new FdBudget(fdMax, clock, counters, () => {}),
     ownEndpoints: new OwnEndpoints(clock),
     ownReceivers: new OwnEndpoints(clock),
+    bandwidths: new Bandwidths(clock),
     nextId: () => ++id,
     failed: error => {
       throw error

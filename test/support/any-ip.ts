@@ -1,3 +1,4 @@
+import { Bandwidths } from '../../comm/bandwidth.ts'
 import { commCounters } from '../../comm/counters.ts'
 import { COMM_TPROXY_LCL, COMM_TPROXY_REM } from '../../comm/engine/engine.ts'
 import { createNodeEngine } from '../../comm/engine/node.ts'
@@ -18,6 +19,7 @@ const engine = createNodeEngine(
     budget: new FdBudget(1000, systemClock, counters, () => {}),
     ownEndpoints: new OwnEndpoints(systemClock),
     ownReceivers: new OwnEndpoints(systemClock),
+    bandwidths: new Bandwidths(systemClock),
     nextId: () => ++id,
     failed: error => {
       throw error

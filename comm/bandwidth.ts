@@ -1,0 +1,140 @@
+import { assert, type Clock, ms, type Timer } from '../src/base/index.ts'
+import { CommError } from './error.ts'
+
+// Bandwidth limits: buckets of tokens, a byte each, one for each direction. Whoever moves bytes takes tokens; one timer
+// for all buckets fills them, and then wakes those who had to stop. The tokens lie in one array, which the native engine
+// reads too; nothing is done per session and tick but two additions.
+//
+//   every 50 ms:  tokens += rate × time passed, up to the burst ──► resume: native relays, copying relays
+
+const tickMs = 50
+/** Buckets at once: one megabyte of tokens. Three sessions in four thousand clients fit with ease. */
+const bucketsMax = 65_536
+/** What may pass at once after a pause: a quarter of a second's worth, and never less than two large segments. */
+const burstSeconds = 0.25
+const burstBytesMin = 3000
+
+/** Directions of a relay: what a sends, what b sends. */
+export type Way = 0 | 1
+
+export class Bandwidth {
+  readonly bytesPerSecond: number
+  /** In the array. */
+  readonly index: number
+  readonly #owner: Bandwidths
+  #closed = false
+
+  constructor(owner: Bandwidths, index: number, bytesPerSecond: number) {
+    this.#owner = owner
+    this.index = index
+    this.bytesPerSecond = bytesPerSecond
+  }
+
+  get burst(): number {
+    return burstOf(this.bytesPerSecond)
+  }
+
+  /** Whole bytes that may pass now. */
+  left(way: Way): number {
+    return Math.max(0, Math.floor(this.#owner.tokens[2 * this.index + way] ?? 0))
+  }
+
+  /** More than is left may be taken of a piece that cannot be cut; it is owed then. */
+  take(way: Way, bytes: number): void {
+    const at = 2 * this.index + way
+    this.#owner.tokens[at] = (this.#owner.tokens[at] ?? 0) - bytes
+  }
+
+  /** Nobody uses it any more. Harmless when done before. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#owner.closed(this)
+  }
+}
+
+const burstOf = (bytesPerSecond: number): number => Math.max(burstBytesMin, bytesPerSecond * burstSeconds)
+
+export class Bandwidths {
+  readonly #clock: Clock
+  /** Made with the first bucket. */
+  tokens = new Float64Array(0)
+  /** Without holes, each knowing its place by #place. */
+  readonly #open: Bandwidth[] = []
+  readonly #place = new Map<Bandwidth, number>()
+  readonly #free: number[] = []
+  #used = 0
+  readonly #resume = new Set<() => void>()
+  #timer: Timer | null = null
+  #filledAt = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  get size(): number {
+    return this.#open.length
+  }
+
+  /** Full at first. Throws CommError ENOBUFS when there are too many. */
+  open(bytesPerSecond: number): Bandwidth {
+    assert(bytesPerSecond > 0 && Number.isFinite(bytesPerSecond), 'a rate is more than nothing, and an end')
+    if (this.tokens.length === 0) this.tokens = new Float64Array(2 * bucketsMax)
+    const index = this.#free.pop() ?? (this.#used < bucketsMax ? this.#used++ : -1)
+    if (index < 0) throw new CommError('ENOBUFS', 'bandwidth', `there are ${bucketsMax} bandwidth limits already`)
+    const bucket = new Bandwidth(this, index, bytesPerSecond)
+    this.tokens.fill(bucket.burst, 2 * index, 2 * index + 2)
+    this.#place.set(bucket, this.#open.push(bucket) - 1)
+    if (this.#timer === null) {
+      this.#filledAt = this.#clock.mono()
+      this.#arm()
+    }
+    return bucket
+  }
+
+  closed(bucket: Bandwidth): void {
+    const place = this.#place.get(bucket)
+    const last = this.#open.pop()
+    if (place === undefined || last === undefined) return
+    this.#place.delete(bucket)
+    if (last !== bucket) {
+      this.#open[place] = last
+      this.#place.set(last, place)
+    }
+    this.#free.push(bucket.index)
+  }
+
+  /** Calls `resume` after each filling, until the answer is called. */
+  onFilled(resume: () => void): () => void {
+    this.#resume.add(resume)
+    return () => this.#resume.delete(resume)
+  }
+
+  stop(): void {
+    this.#timer?.cancel()
+    this.#timer = null
+    this.#resume.clear()
+  }
+
+  #arm(): void {
+    this.#timer = this.#clock.after(ms(tickMs), () => this.#tick(), { unref: true })
+  }
+
+  #tick(): void {
+    const now = this.#clock.mono()
+    const seconds = (now - this.#filledAt) / 1000
+    this.#filledAt = now
+    for (const { index, bytesPerSecond } of this.#open) this.#fill(2 * index, bytesPerSecond * seconds, burstOf(bytesPerSecond))
+    for (const resume of [...this.#resume]) resume()
+    this.#timer = null
+    if (this.#open.length > 0) this.#arm()
+  }
+
+  #fill(at: number, more: number, burst: number): void {
+    for (let i = at; i < at + 2; i++) {
+      // a tick that comes late may bring more than the burst: what it brings may pass, or the rate would not be reached
+      const tokens = this.tokens[i] ?? 0
+      if (tokens < burst) this.tokens[i] = Math.min(tokens + more, Math.max(burst, more))
+    }
+  }
+}
