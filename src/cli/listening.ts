@@ -1,8 +1,8 @@
 import { type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
 import { type Clock, type Endpoint, endpointText, ms, sleep } from '../base/index.ts'
-import type { Config, ListenerConfig, PortConfig, PortMode } from '../conf/index.ts'
+import type { Config, PortConfig, PortMode, ReceiverConfig, TakingConfig } from '../conf/index.ts'
 import {
-  boundPlaces, createDispatcher, createListeners, type Dispatcher, type ListenerOptions, type Listeners, type ListenParameters,
+  boundPlaces, createDispatcher, createListeners, type DatagramLimits, type Dispatcher, flowTimes, type ListenerOptions, type Listeners, type ListenParameters,
   priority, whyNotBound,
 } from '../dispatch/index.ts'
 import type { DebugLog } from '../log/index.ts'
@@ -73,8 +73,8 @@ export class Listening {
     // services of former confs are kept while they have sessions
     this.#services = [...this.#services.filter(service => service.running > 0), ...services.all]
     this.#stopFollowing()
-    this.#stopFollowing = config.listener.some(followsInterfaces) ? this.#comm.interfaces.onChange(() => this.#follow()) : () => {}
-    for (const line of config.listener.filter(followsInterfaces)) {
+    this.#stopFollowing = takers(config).some(followsInterfaces) ? this.#comm.interfaces.onChange(() => this.#follow()) : () => {}
+    for (const line of takers(config).filter(followsInterfaces)) {
       if (!wanted.some(({ from }) => from === line)) this.#log.warning('dispatch', `${line.text}: no such interface has an address yet`)
     }
   }
@@ -139,21 +139,37 @@ interface Present {
 }
 
 interface Wanted {
-  readonly from: PortConfig | ListenerConfig
+  readonly from: PortConfig | TakingConfig
   readonly mode: ListeningPort['mode']
   readonly listener: ListenerOptions
 }
 
 const modesOf = (wanted: readonly Wanted[]): Present['modes'] => new Map(wanted.map(({ listener, mode }) => [listener, mode]))
 
-const followsInterfaces = (line: ListenerConfig): boolean => line.bind.place.kind !== 'address'
+const followsInterfaces = (line: TakingConfig): boolean => line.bind.place.kind !== 'address'
 
 const wantedBy = (config: Config, services: Services, comm: Comm): readonly Wanted[] => [
   ...config.http_port.map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port)) })),
-  ...config.listener.flatMap(line =>
-    lineListeners(line, services, comm).map(listener => ({ from: line, mode: line.taken, listener })),
-  ),
+  ...config.listener.flatMap(line => {
+    const { taken, backlog: waiting } = line
+    const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting), services, comm)
+    return listeners.map(listener => ({ from: line, mode: taken, listener }))
+  }),
+  ...config.receiver.flatMap(line => {
+    const datagrams = limitsOf(line)
+    const receivers = lineListeners(line, dualStack => ({ ...parametersOf(line.taken, dualStack, 0), datagrams }), services, comm)
+    return receivers.map(listener => ({ from: line, mode: line.taken, listener }))
+  }),
 ]
+
+const takers = (config: Config): readonly TakingConfig[] => [...config.listener, ...config.receiver]
+
+const limitsOf = ({ bufferBytes, flowsMax, flowsPerClientMax, idleTimeout }: ReceiverConfig): DatagramLimits => ({
+  bufferBytes,
+  flowsMax,
+  flowsPerClientMax,
+  timesOf: flowTimes(idleTimeout),
+})
 
 const portListener = (port: PortConfig, service: NamedService): ListenerOptions => {
   const address = port.address ?? '::'
@@ -169,7 +185,12 @@ const portListener = (port: PortConfig, service: NamedService): ListenerOptions 
 }
 
 /** One for each port and address of its bind. */
-const lineListeners = (line: ListenerConfig, services: Services, comm: Comm): readonly ListenerOptions[] => {
+const lineListeners = (
+  line: TakingConfig,
+  parameters: (dualStack: boolean) => ListenParameters,
+  services: Services,
+  comm: Comm,
+): readonly ListenerOptions[] => {
   const interfaces = () => comm.interfaces
   const why = whyNotBound(line.bind, interfaces)
   if (why !== null) throw new ListenFailed(`${line.text}: ${why}`)
@@ -180,13 +201,13 @@ const lineListeners = (line: ListenerConfig, services: Services, comm: Comm): re
     place: placeOf(line),
     priority: line.priority,
     bind: endpoint,
-    parameters: { ...parametersOf(line.taken, dualStack, line.backlog), ...(device === null ? {} : { device }) },
+    parameters: { ...parameters(dualStack), ...(device === null ? {} : { device }) },
     service,
     directHit: 'close',
   }))
 }
 
-const placeOf = ({ at }: PortConfig | ListenerConfig): string => `${at.file}(${at.line})`
+const placeOf = ({ at }: PortConfig | TakingConfig): string => `${at.file}(${at.line})`
 
 const parametersOf = (mode: ListeningPort['mode'], dualStack: boolean, backlog: number): ListenParameters => ({
   flags: COMM_REUSEADDR | (mode === 'tproxy' ? COMM_TPROXY_LCL : 0),

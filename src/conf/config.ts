@@ -167,6 +167,18 @@ export interface ServiceConfig extends NamedLine {
   readonly idleTimeout: DurationMs
   /** plug: what its bytes go through; null = nothing. */
   readonly stack: string | null
+  /** plug: bytes of one direction only. */
+  readonly oneWay: 'no' | 'to_server' | 'to_client'
+  /** plug: bytes per second each way, of a session, of a client address, of the client's zone; null = no limit. */
+  readonly bandwidth: number | null
+  readonly bandwidthPerClient: number | null
+  readonly bandwidthPerZone: number | null
+  /** plug: how often a running session tells its bytes; Infinity = never. */
+  readonly statsInterval: DurationMs
+  /** plug: connections one session takes beside its first; 0 = none. */
+  readonly secondarySessions: number
+  /** plug: what these must have in common with it. 1 source address, 2 source port, 4 destination address, 8 its port. */
+  readonly secondaryMask: number
 }
 
 export interface StackConfig extends NamedLine {
@@ -179,8 +191,8 @@ export interface StackConfig extends NamedLine {
   readonly timeout: DurationMs
 }
 
-/** `listener` and `receiver`. */
-export interface ListenerConfig extends NamedLine {
+/** What `listener` and `receiver` have in common. */
+export interface TakingConfig extends NamedLine {
   readonly bind: BindConfig
   /** How connections come: by a TPROXY rule, a REDIRECT or DNAT rule, or to the port itself. */
   readonly taken: 'tproxy' | 'intercept' | 'direct'
@@ -188,7 +200,20 @@ export interface ListenerConfig extends NamedLine {
   readonly service: string | null
   /** Zorp's: lower is asked first. */
   readonly priority: number
+}
+
+export interface ListenerConfig extends TakingConfig {
   readonly backlog: number
+}
+
+export interface ReceiverConfig extends TakingConfig {
+  /** A flow is quiet for so long; null: what its port says. */
+  readonly idleTimeout: DurationMs | null
+  /** Flows at once, in all and per client address. */
+  readonly flowsMax: number
+  readonly flowsPerClientMax: number
+  /** Of the kernel's queue. */
+  readonly bufferBytes: Bytes
 }
 
 // --- access control ---

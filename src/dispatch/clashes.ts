@@ -1,6 +1,6 @@
 import { COMM_REUSEPORT } from '../../comm/index.ts'
 import { endpointText } from '../base/index.ts'
-import { difference, parameterWords } from './dispatcher.ts'
+import { difference, type ListenParameters, parameterWords, protocolOf } from './dispatcher.ts'
 import { type ListenerOptions, priorityOf } from './listener.ts'
 
 // Listeners of one configuration that cannot stand beside each other, found before any of them is opened. Zorp lets the
@@ -17,12 +17,12 @@ export const clashesOf = (wanted: readonly ListenerOptions[]): Clash[] => {
   /** The first listener of each bind, and those for every address by port. */
   const first = new Map<string, ListenerOptions>()
   const entries = new Map<string, ListenerOptions>()
-  const wide = new Map<number, ListenerOptions[]>()
-  const narrow = new Map<number, ListenerOptions[]>()
+  const wide = new Map<string, ListenerOptions[]>()
+  const narrow = new Map<string, ListenerOptions[]>()
   for (const options of wanted) {
     const detail = clashWith(options, entries.get(entryKey(options)), first.get(bindKey(options)), [
-      ...(wide.get(options.bind.port) ?? []),
-      ...(isWide(options) ? (narrow.get(options.bind.port) ?? []) : []),
+      ...(wide.get(portKey(options)) ?? []),
+      ...(isWide(options) ? (narrow.get(portKey(options)) ?? []) : []),
     ])
     if (detail !== null) clashes.push({ options, detail })
     if (options.bind.port === 0) continue
@@ -30,14 +30,17 @@ export const clashesOf = (wanted: readonly ListenerOptions[]): Clash[] => {
     if (first.has(bindKey(options))) continue
     first.set(bindKey(options), options)
     const side = isWide(options) ? wide : narrow
-    side.set(options.bind.port, [...(side.get(options.bind.port) ?? []), options])
+    side.set(portKey(options), [...(side.get(portKey(options)) ?? []), options])
   }
   return clashes
 }
 
 /** A bind of its own for each device. */
-export const bindKey = ({ bind, name, parameters: { device } }: ListenerOptions): string =>
-  bind.port === 0 ? `${endpointText(bind)} ${name}` : `${endpointText(bind)} ${device ?? ''}`
+export const bindKey = ({ bind, name, parameters }: ListenerOptions): string =>
+  `${protocolOf(parameters)} ${endpointText(bind)} ${bind.port === 0 ? name : (parameters.device ?? '')}`
+
+/** Datagrams and connections have ports of their own. */
+const portKey = ({ bind, parameters }: ListenerOptions): string => `${protocolOf(parameters)} ${bind.port}`
 
 /** A port the kernel chooses is never the same as another's. */
 export const entryKey = (options: ListenerOptions): string => `${bindKey(options)} ${priorityOf(options)}`
@@ -53,6 +56,9 @@ const clashWith = (
   if (same !== undefined) return `${what} is listened on twice${both(options, same)}; with another priority= one is asked after the other`
   if (bound !== undefined) {
     const differs = difference(bound.parameters, options.parameters)
+    if (differs === null && limitsDiffer(bound.parameters, options.parameters)) {
+      return `${what} is one receiver for two lines${both(options, bound)}, and they want other limits`
+    }
     return differs === null ? null : `${what} is one socket for two listeners${both(options, bound)}, and they want another ${parameterWords[differs]}`
   }
   const over = others.find(other => takesTheSame(options, other))
@@ -63,6 +69,9 @@ const clashWith = (
 
 const both = (one: ListenerOptions, other: ListenerOptions): string =>
   one.place === undefined || other.place === undefined ? '' : ` (${other.place} and ${one.place})`
+
+const limitsDiffer = ({ datagrams: one }: ListenParameters, { datagrams: other }: ListenParameters): boolean =>
+  one?.flowsMax !== other?.flowsMax || one?.flowsPerClientMax !== other?.flowsPerClientMax || one?.bufferBytes !== other?.bufferBytes
 
 const isWide = ({ bind: { address } }: ListenerOptions): boolean => address === '::' || address === '0.0.0.0'
 

@@ -1,5 +1,5 @@
-import type { Comm, Connection, Listener, ListenOptions } from '../../comm/index.ts'
-import { type CounterTable, declareCounters, type Endpoint, endpointText, errnoOf } from '../base/index.ts'
+import type { Comm, Connection, Listener, ListenOptions, ReceiveOptions } from '../../comm/index.ts'
+import { assert, type CounterTable, declareCounters, type Endpoint, endpointText, errnoOf } from '../base/index.ts'
 import { Chain, type Entry, type Place } from './chain.ts'
 
 // The table of Zorp's dispatcher: bind → chain of entries. The first entry on a bind opens its listener, the last one
@@ -9,7 +9,17 @@ import { Chain, type Entry, type Place } from './chain.ts'
 //                                         └──► next entry ... nobody: closed, counted
 
 /** What comm has to know to listen. Entries that share a bind must agree on it. */
-export type ListenParameters = Omit<ListenOptions, 'endpoint' | 'note'>
+export type ListenParameters = Omit<ListenOptions, 'endpoint' | 'note'> & {
+  /** For a receiver: datagrams are taken instead of connections, within these limits. */
+  readonly datagrams?: DatagramLimits
+}
+
+/** What a receiver may be told anew while it is open; `bufferBytes` is for the next one. */
+export type DatagramLimits = Pick<ReceiveOptions, 'bufferBytes' | 'flowsMax' | 'flowsPerClientMax' | 'timesOf'>
+
+export type Protocol = 'tcp' | 'udp'
+
+export const protocolOf = ({ datagrams }: ListenParameters): Protocol => (datagrams === undefined ? 'tcp' : 'udp')
 
 /** An entry in the table. */
 export interface Registered {
@@ -17,6 +27,8 @@ export interface Registered {
   readonly endpoint: Endpoint
   /** The next connection is offered to `entry`; the listener stays, and no connection is lost between the two. */
   replace(entry: Entry): void
+  /** A receiver's limits from here on; those that flows have begun with stay theirs. */
+  limit(datagrams: DatagramLimits): void
   /** Harmless when done before. */
   remove(): void
 }
@@ -33,8 +45,11 @@ export interface NotAdded {
   readonly errno: string
 }
 
+/** The part of comm that opens ports. */
+export type ListeningComm = Pick<Comm, 'listen'> & Partial<Pick<Comm, 'receive'>>
+
 export interface DispatcherOptions {
-  readonly comm: Pick<Comm, 'listen'>
+  readonly comm: ListeningComm
   /** An entry threw: a bug of ours. Its connection has been closed. */
   readonly failed?: (error: unknown, where: string) => void
   /** Nobody took it: told before it is closed. A stranger can make this happen as often as he likes. */
@@ -56,13 +71,15 @@ interface Bind {
   readonly parameters: ListenParameters
   readonly chain: Chain
   readonly listener: Listener
+  /** Where its receiver looks its limits up. */
+  limits: DatagramLimits | null
 }
 
 export const createDispatcher = (options: DispatcherOptions): Dispatcher => new Dispatcher(options)
 
 export class Dispatcher {
   readonly counters = declareCounters(table)
-  readonly #comm: Pick<Comm, 'listen'>
+  readonly #comm: ListeningComm
   readonly #failed: (error: unknown, where: string) => void
   readonly #unclaimed: (connection: Connection, bind: Endpoint) => void
   readonly #binds = new Map<string, Bind>()
@@ -79,13 +96,13 @@ export class Dispatcher {
   }
 
   /** Entries on a bind. */
-  entriesOn(bind: Endpoint, device?: string): number {
-    return this.#binds.get(keyOf(bind, device))?.chain.size ?? 0
+  entriesOn(bind: Endpoint, device?: string, protocol: Protocol = 'tcp'): number {
+    return this.#binds.get(keyOf(protocol, bind, device))?.chain.size ?? 0
   }
 
   add(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
     // port 0 asks for a port of its own and never meets another entry
-    const present = bind.port === 0 ? undefined : this.#binds.get(keyOf(bind, parameters.device))
+    const present = bind.port === 0 ? undefined : this.#binds.get(keyOf(protocolOf(parameters), bind, parameters.device))
     if (present === undefined) return this.#open(bind, parameters, entry, priority)
     const differs = difference(present.parameters, parameters)
     if (differs === null) return { ok: true, registered: registered(this, present, entry, priority) }
@@ -101,8 +118,8 @@ export class Dispatcher {
    * On the bind that takes connections to `to` by now, as it is: this very one, or one for every address. The entry
    * looks at the connection's local end then. null: there is none.
    */
-  join(to: Endpoint, entry: Entry, priority: number): Registered | null {
-    const present = this.#binds.get(keyOf(to)) ?? this.#wildcardFor(to)
+  join(to: Endpoint, entry: Entry, priority: number, protocol: Protocol = 'tcp'): Registered | null {
+    const present = this.#binds.get(keyOf(protocol, to)) ?? this.#wildcardFor(to, protocol)
     return present === undefined ? null : registered(this, present, entry, priority)
   }
 
@@ -119,26 +136,51 @@ export class Dispatcher {
     bind.listener.close()
   }
 
-  #wildcardFor({ family, port }: Endpoint): Bind | undefined {
-    const six = this.#binds.get(keyOf({ family: 6, address: '::', port }))
+  #wildcardFor({ family, port }: Endpoint, protocol: Protocol): Bind | undefined {
+    const six = this.#binds.get(keyOf(protocol, { family: 6, address: '::', port }))
     if (family === 6) return six
-    return this.#binds.get(keyOf({ family: 4, address: '0.0.0.0', port })) ?? (six?.parameters.dualStack ? six : undefined)
+    return this.#binds.get(keyOf(protocol, { family: 4, address: '0.0.0.0', port })) ?? (six?.parameters.dualStack ? six : undefined)
   }
 
   #open(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
     const chain = new Chain()
-    const options: ListenOptions = { ...parameters, endpoint: bind, note: `listener ${endpointText(bind)}` }
+    const holder = { limits: parameters.datagrams ?? null }
     let listener: Listener
     try {
-      listener = this.#comm.listen(options, connection => this.#offer(listener.endpoint, chain, connection))
+      listener = this.#openPort(bind, parameters, holder, connection => this.#offer(listener.endpoint, chain, connection))
     } catch (error) {
       // comm's sentence is for the user already
       const detail = error instanceof Error ? error.message : String(error)
       return { ok: false, reason: 'listen-failed', detail, errno: errnoOf(error) }
     }
-    const opened: Bind = { key: keyOf(listener.endpoint, parameters.device), parameters, chain, listener }
+    const opened: Bind = Object.assign(holder, {
+      key: keyOf(protocolOf(parameters), listener.endpoint, parameters.device), parameters, chain, listener,
+    })
     this.#binds.set(opened.key, opened)
     return { ok: true, registered: registered(this, opened, entry, priority) }
+  }
+
+  #openPort(bind: Endpoint, parameters: ListenParameters, holder: Pick<Bind, 'limits'>, arrived: (connection: Connection) => void): Listener {
+    const { datagrams, ...others } = parameters
+    const note = `${datagrams === undefined ? 'listener' : 'receiver'} ${endpointText(bind)}`
+    if (datagrams === undefined) return this.#comm.listen({ ...others, endpoint: bind, note }, arrived)
+    assert(this.#comm.receive !== undefined, 'a comm for receivers receives')
+    return this.#comm.receive(
+      {
+        ...others,
+        endpoint: bind,
+        note,
+        bufferBytes: datagrams.bufferBytes,
+        timesOf: destination => (holder.limits ?? datagrams).timesOf(destination),
+        get flowsMax() {
+          return (holder.limits ?? datagrams).flowsMax
+        },
+        get flowsPerClientMax() {
+          return (holder.limits ?? datagrams).flowsPerClientMax
+        },
+      },
+      arrived,
+    )
   }
 
   #offer(bind: Endpoint, chain: Chain, connection: Connection): void {
@@ -181,6 +223,10 @@ class ChainEntry implements Registered {
     this.#place.entry = entry
   }
 
+  limit(datagrams: DatagramLimits): void {
+    this.#bind.limits = datagrams
+  }
+
   remove(): void {
     if (this.#place.removed) return
     this.#bind.chain.remove(this.#place)
@@ -188,9 +234,9 @@ class ChainEntry implements Registered {
   }
 }
 
-/** Protocol, address, and device: one port may be another one on each device. A UDP receiver is another bind, too. */
-const keyOf = (bind: Endpoint, device?: string): string =>
-  device === undefined ? `tcp ${endpointText(bind)}` : `tcp ${endpointText(bind)} ${device}`
+/** Protocol, address, and device: one port may be another one on each device. A receiver is another bind, too. */
+const keyOf = (protocol: Protocol, bind: Endpoint, device?: string): string =>
+  device === undefined ? `${protocol} ${endpointText(bind)}` : `${protocol} ${endpointText(bind)} ${device}`
 
 /** What entries of one bind must agree on, in the words of whoever wrote the conf. */
 export const parameterWords = {
@@ -202,7 +248,7 @@ export const parameterWords = {
   device: 'device',
 } as const satisfies Readonly<Record<Parameter, string>>
 
-type Parameter = keyof ListenParameters
+type Parameter = Exclude<keyof ListenParameters, 'datagrams'>
 
 const parameters: readonly Parameter[] = ['natBackend', 'flags', 'dualStack', 'backlog', 'mark', 'device']
 

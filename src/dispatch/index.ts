@@ -8,9 +8,11 @@
 export { type Answer, type Entry, priority } from './chain.ts'
 export { type BoundPlace, boundPlaces, whyNotBound } from './bind.ts'
 export {
-  type Added, createDispatcher, type Dispatcher, type DispatcherOptions, type ListenParameters, type Registered,
+  type Added, createDispatcher, type Dispatcher, type DispatcherOptions, type DatagramLimits,
+  type ListeningComm, type ListenParameters, type Protocol, type Registered,
 } from './dispatcher.ts'
 export type { ListenerOptions, StartHere, StartSession } from './listener.ts'
+export { flowTimes } from './receiver.ts'
 export { createListeners, type ListenerProblem, type Listeners } from './listeners.ts'
 export {
   type Arrival, type CompiledRules, compileRules, type InterfaceFacts, noInterfaces, type Rule, type RuleLine, type RuleOptions,

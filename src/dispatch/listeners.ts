@@ -112,6 +112,7 @@ export class Listeners {
       const present = change.opened.get(key) ?? this.#held.get(key)
       if (present === undefined || change.closed.includes(present)) continue // could not be opened
       present.registered.replace(this.#entry(options))
+      if (options.parameters.datagrams !== undefined) present.registered.limit(options.parameters.datagrams)
       held.set(key, { options, registered: present.registered })
     }
     for (const [key, { registered }] of this.#held) if (held.get(key)?.registered !== registered) registered.remove()

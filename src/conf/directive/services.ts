@@ -1,16 +1,16 @@
-import { type DurationMs, type Endpoint, ms } from '../../base/index.ts'
+import { type Bytes, bytes, type DurationMs, type Endpoint, ms } from '../../base/index.ts'
 import type {
-  ChainerConfig, CheckConfig, ForgePort, ListenerConfig, NamedLine, NameUse, ProxyKind, RouterConfig, ServiceConfig,
-  StackConfig,
+  ChainerConfig, CheckConfig, ForgePort, ListenerConfig, NamedLine, NameUse, ProxyKind, ReceiverConfig, RouterConfig,
+  ServiceConfig, StackConfig, TakingConfig,
 } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
-import { portNumber, readServer } from '../values.ts'
+import { portNumber, readServer, wholeNumber } from '../values.ts'
 import { bindGrammar, bindLimits, readBind } from './bind.ts'
 import { later, works } from './directive.ts'
 import { count, lines } from './kinds.ts'
 import {
-  choiceOption, nameOption, namesOption, numberOption, onOffOption, type OptionReader, readOptions,
+  choiceOption, nameOption, namesOption, numberOption, onOffOption, type OptionReader, type OptionReaders, readOptions,
   textOption, timeOption,
 } from './options.ts'
 
@@ -160,6 +160,30 @@ const chainerLine = (line: Line): ChainerConfig | undefined => {
 const denyKinds = choiceOption('reset', 'close')
 const sessionsMax = numberOption(0, 0x7fffffff)
 
+/** null: 0, no limit. */
+const rateOption: OptionReader<number | null> = (line, { name, value, word }) => {
+  const found = /^(\d{1,9})(bit|kbit|mbit|gbit|b|kb|mb|gb)?\/s$/i.exec(value)
+  const unit = rateUnits[found?.[2]?.toLowerCase() ?? 'b']
+  if (value === '0') return null
+  if (found === null || unit === undefined) {
+    return refused(line, word, `${name} is bytes or bits per second, got '${value}'`, 'write 500KB/s or 10Mbit/s')
+  }
+  const bytes = Number(found[1]) * unit
+  if (bytes >= 1000 && bytes <= 125e9) return bytes
+  return refused(line, word, `${name} is from 1000B/s to 1000Gbit/s, got '${value}'`, 'the first bytes of a session take a packet or two at once')
+}
+
+/** Bytes. Bits come in thousands, as networks count them; so do the bytes here. */
+const rateUnits: Readonly<Record<string, number>> = {
+  b: 1, kb: 1000, mb: 1e6, gb: 1e9, bit: 1 / 8, kbit: 125, mbit: 125_000, gbit: 125e6,
+}
+
+/** Four bits, in hex as Zorp's documents write them, or decimal. */
+const maskOption: OptionReader<number> = (line, { name, value, word }) => {
+  if (/^(?:0x[0-9a-f]|1[0-5]|[0-9])$/i.test(value)) return Number(value)
+  return refused(line, word, `${name} is from 0x0 to 0xF, got '${value}'`, '1 source address, 2 source port, 4 destination address, 8 destination port')
+}
+
 const serviceLine = (line: Line): ServiceConfig | undefined => {
   const name = readName(line, 'NAME PROXY')
   const proxy = name === undefined ? undefined : readChoice(line, 'proxy', proxies)
@@ -178,6 +202,13 @@ const serviceLine = (line: Line): ServiceConfig | undefined => {
     denyKind: 'reset',
     idleTimeout: ms(15 * 60_000),
     stack: null,
+    oneWay: 'no',
+    bandwidth: null,
+    bandwidthPerClient: null,
+    bandwidthPerZone: null,
+    statsInterval: ms(Number.POSITIVE_INFINITY),
+    secondarySessions: 0,
+    secondaryMask: 0xf,
   }
   readOptions(line, into, {
     router: { name: 'router', read: nameOption('router', uses) },
@@ -194,6 +225,13 @@ const serviceLine = (line: Line): ServiceConfig | undefined => {
       ? {
           idleTimeout: { name: 'idle_timeout', read: timeOption('forever') },
           stack: { name: 'stack', read: nameOption('stack', uses) },
+          oneWay: { name: 'one_way', read: choiceOption('no', 'to_server', 'to_client') },
+          bandwidth: { name: 'bandwidth', read: rateOption },
+          bandwidthPerClient: { name: 'bandwidth_per_client', read: rateOption },
+          bandwidthPerZone: { name: 'bandwidth_per_zone', read: rateOption },
+          statsInterval: { name: 'stats_interval', read: timeOption('forever') },
+          secondarySessions: { name: 'secondary_sessions', read: numberOption(0, 65535) },
+          secondaryMask: { name: 'secondary_mask', read: maskOption },
         }
       : undefined),
   })
@@ -223,15 +261,17 @@ const stackLine = (line: Line): StackConfig | undefined => {
 
 // --- listener ---
 
-type Listening = Writable<Omit<ListenerConfig, keyof NamedLine | 'bind' | 'taken'>> & {
+type Taking = Writable<Omit<TakingConfig, keyof NamedLine | 'bind' | 'taken'>> & {
   name: string
   rules: boolean
-  taken: ListenerConfig['taken'] | null
+  taken: TakingConfig['taken'] | null
 }
 
+type Own<T extends TakingConfig> = Writable<Omit<T, keyof TakingConfig>>
+
 const takenBy =
-  (taken: ListenerConfig['taken']) =>
-  (into: Listening, line: Line, word: Word): void => {
+  (taken: TakingConfig['taken']) =>
+  (into: Taking, line: Line, word: Word): void => {
     if (into.taken !== null && into.taken !== taken)
       refused(line, word, `one of ${into.taken} and ${taken}, not both`, 'write one line for each, with a port of its own')
     into.taken = taken
@@ -240,34 +280,60 @@ const takenBy =
 const listenerName: OptionReader<string> = (line, { value, word }) =>
   properName.test(value) ? value : refused(line, word, `'${value}' is no proper name`)
 
-const listenerLine = (line: Line): ListenerConfig | undefined => {
+/** Everything of such a line; `own` is what it has beyond the others. */
+const takingLine = <T extends TakingConfig>(
+  line: Line,
+  ways: readonly TakingConfig['taken'][],
+  own: Own<T>,
+  options: OptionReaders<Own<T>>,
+): (TakingConfig & Own<T>) | undefined => {
   const place = line.next()
   if (place === null) return refused(line, null, `needs ${bindGrammar} service=NAME|rules`)
   const bind = readBind(place, line)
   const uses: NameUse[] = []
-  const into: Listening = { taken: null, service: null, rules: false, priority: 100, backlog: 4096, name: place.text }
-  readOptions<Listening>(
-    line,
-    into,
-    {
-      service: { name: 'service', read: nameOption('service', uses) },
-      name: { name: 'name', read: listenerName },
-      priority: { name: 'priority', read: numberOption(-1000, 1000) },
-      backlog: { name: 'backlog', read: numberOption(1, 65535) },
+  const into: Taking & Own<T> = { taken: null, service: null, rules: false, priority: 100, name: place.text, ...own }
+  const common: OptionReaders<Taking> = {
+    service: { name: 'service', read: nameOption('service', uses) },
+    name: { name: 'name', read: listenerName },
+    priority: { name: 'priority', read: numberOption(-1000, 1000) },
+  }
+  readOptions<Taking & Own<T>>(line, into, { ...common, ...options } as OptionReaders<Taking & Own<T>>, {
+    ...Object.fromEntries(ways.map(way => [way, takenBy(way)])),
+    rules: listening => {
+      listening.rules = true
     },
-    {
-      tproxy: takenBy('tproxy'),
-      intercept: takenBy('intercept'),
-      direct: takenBy('direct'),
-      rules: listening => {
-        listening.rules = true
-      },
-    },
-  )
+  })
   if (bind === null) return undefined
   if (into.rules === (into.service !== null)) return refused(line, null, 'says either service=NAME or rules')
   const { rules: _, taken, ...rest } = into
-  return { ...rest, ...named(line, into.name, uses), bind, taken: taken ?? 'direct' }
+  const read = { ...rest, ...named(line, into.name, uses), bind, taken: taken ?? 'direct' }
+  return read as typeof read & Own<T> // `rest` has what `own` had: the compiler cannot tell of a type it does not know
+}
+
+const listenerLine = (line: Line): ListenerConfig | undefined =>
+  takingLine<ListenerConfig>(line, ['tproxy', 'intercept', 'direct'], { backlog: 4096 }, {
+    backlog: { name: 'backlog', read: numberOption(1, 65535) },
+  })
+
+// --- receiver ---
+
+/** What one address may take of the flows, if not told otherwise: clients behind one NAT are many. */
+const flowsMax = 16_384
+const flowsPerClientMax = 4096
+
+/** Redirecting has no look-up for datagrams (SO_ORIGINAL_DST is TCP's), so there is no intercept here. */
+const receiverLine = (line: Line): ReceiverConfig | undefined =>
+  takingLine<ReceiverConfig>(line, ['tproxy', 'direct'], { idleTimeout: null, flowsMax, flowsPerClientMax, bufferBytes: bytes(1024 * 1024) }, {
+    idleTimeout: { name: 'idle_timeout', read: timeOption('refused') },
+    flowsMax: { name: 'flows_max', read: numberOption(1, 1_000_000) },
+    flowsPerClientMax: { name: 'flows_per_client', read: numberOption(1, 1_000_000) },
+    bufferBytes: { name: 'rcvbuf', read: bufferOption },
+  })
+
+const bufferOption: OptionReader<Bytes> = (line, { name, value, word }) => {
+  const number = wholeNumber(value)
+  if (number !== null && number >= 4096 && number <= 1024 * 1024 * 1024) return bytes(number)
+  return refused(line, word, `${name} is bytes from 4096 to 1073741824, got '${value}'`)
 }
 
 // --- the table ---
@@ -291,10 +357,18 @@ place the one with the lowest number is asked first. backlog=N: connections the 
       example: 'service everything plug\nlistener 3130 tproxy service=everything\nlistener 127.0.0.1:2525 service=everything name=local\nlistener iface:eth1:8000-8003 service=everything',
     },
   ),
-  receiver: later(
-    lines(`${bindGrammar} service=NAME|rules [tproxy|intercept|direct] [options]`, listenerLine, bindLimits),
-    'Where datagrams are taken: as listener, for UDP.',
-    { reload: 'new connections', example: 'service names plug\nreceiver 3153 tproxy service=names' },
+  receiver: works(
+    lines(`${bindGrammar} service=NAME|rules [tproxy|direct] [options]`, receiverLine, bindLimits),
+    `Where UDP datagrams are taken: as listener. The datagrams of one client to one destination are one flow, and a flow
+is to services what a connection is. Answers come from the address the client had sent to. Each flow has a socket towards
+its server, so they count against the descriptors.
+
+idle_timeout=TIME: a flow that was quiet for so long has ended. Without it the destination's port decides: DNS (53) half a
+second after its last answer or ten seconds without one, NTP (123) one and ten, RADIUS thirty, all others a minute, or
+thirty seconds without any answer. flows_max=N and flows_per_client=N: flows at once; when the receiver has as many, those
+without an answer make room after a second, and what finds no room is dropped. rcvbuf=BYTES: how much the kernel keeps
+until it is read.`,
+    { reload: 'new connections', example: 'service names plug\nreceiver 3153 tproxy service=names flows_per_client=500' },
   ),
   service: works(
     lines('NAME http|plug|deny [options]', serviceLine),
@@ -309,7 +383,17 @@ limit_target_zones=ZONE,...: servers must be in one of these zones, after dnat. 
 max_sessions_per_client=N, max_sessions_per_zone=N (the client's): sessions at once; more are refused, 0 is no limit.
 keepalive=none|client|server|both: where the kernel asks whether the other side is still there.
 
-plug: idle_timeout=TIME, stack=NAME. deny: kind=reset|close.`,
+plug: idle_timeout=TIME (of datagrams the receiver's), stack=NAME. one_way=to_server|to_client: what goes the other way
+is thrown away, only its end is passed on. bandwidth=RATE, bandwidth_per_client=RATE, bandwidth_per_zone=RATE: bytes per
+second each way of a session, of all sessions of a client's address, of its zone (500KB/s, 10Mbit/s; counted in thousands);
+a quarter of a second's worth may pass at once. stats_interval=TIME: so often a running session tells its bytes in
+cache_log (section 39, level 2).
+
+secondary_sessions=N: a session takes up to N connections more that are like its first one, each with its own connection
+to the server; secondary_mask=MASK says what must be alike: 0x1 source address, 0x2 source port, 0x4 destination address,
+0x8 destination port. Others, and those beyond N, begin a session of their own.
+
+deny: kind=reset|close.`,
     {
       reload: 'new connections',
       example: 'router outside transparent forge_addr=on\nservice everything plug router=outside max_sessions_per_client=100',
