@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { groupNumber, readGroupNames } from '../../comm/index.ts'
 import { prepareFolder } from '../cache/index.ts'
-import type { Config, ListenerConfig } from '../conf/index.ts'
+import type { Config, TakingConfig } from '../conf/index.ts'
 import {
   doRules,
   type ListeningPort,
@@ -91,7 +91,7 @@ const interceptionPorts = (config: Config, groups: () => ReadonlyMap<string, num
   ...config.receiver.map(line => portOfLine(line, 'udp', groups)),
 ]
 
-const portOfLine = (line: ListenerConfig, transport: Transport, groups: () => ReadonlyMap<string, number>): ListeningPort => {
+const portOfLine = (line: TakingConfig, transport: Transport, groups: () => ReadonlyMap<string, number>): ListeningPort => {
   const { bind: { place, first, last }, taken, name } = line
   const common = { mode: taken, transport, port: first, lastPort: last, name } as const
   switch (place.kind) {
