@@ -8,7 +8,8 @@ import type { Findings } from './findings.ts'
 export const lint = (config: Config, acls: AclTable, findings: Findings, start: Location): void => {
   ports(config.http_port, config, findings, start)
   access(config, findings, start)
-  for (const name of ['http_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], findings)
+  const dice = new Set(config.acl.filter(a => a.type === 'random').map(a => a.name.toLowerCase()))
+  for (const name of ['http_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], dice, findings)
   patterns(config, findings)
   folders(config, findings)
   unused(acls, findings)
@@ -90,32 +91,62 @@ const isForAll = (line: AccessLine): boolean => line.acls.every(a => a.name === 
 const reachableFromOutside = (config: Config): boolean =>
   config.http_port.some(p => !(p.address?.startsWith('127.') || p.address === '::1' || p.hostName === 'localhost'))
 
-/** Lines behind one for everybody, or with the ACLs of an earlier line. */
-const unreachable = (name: string, lines: readonly AccessLine[], findings: Findings): void => {
-  const seen = new Map<string, AccessLine>()
+/** Lines behind one for everybody, lines an earlier line leaves nothing for, and lines that contradict themselves. */
+const unreachable = (name: string, lines: readonly AccessLine[], dice: ReadonlySet<string>, findings: Findings): void => {
+  const wider = new WiderLines()
   let end: AccessLine | null = null
   for (const line of lines) {
-    const key = line.acls
-      .map(a => `${a.negated ? '!' : ''}${a.name}`)
-      .sort()
-      .join(' ')
-    const same = seen.get(key)
+    const terms = [...new Set(line.acls.filter(a => a.name !== 'all' || a.negated).map(a => `${a.negated ? '!' : ''}${a.name.toLowerCase()}`))]
+    const contradiction = terms.find(term => terms.includes(`!${term}`) || term === '!all')
+    const earlier = wider.find(terms)
     if (end !== null) {
       findings.warning(
         line.at,
         `this ${name} line can never match: line ${end.at.line} is for everybody`,
         'move it up or remove it',
       )
-    } else if (same !== undefined) {
-      const what = same.action === line.action ? 'says the same' : 'says the opposite'
+    } else if (contradiction !== undefined) {
+      const what = contradiction === '!all' ? 'nothing is !all' : `nothing is both ${contradiction} and !${contradiction}`
+      findings.warning(line.at, `this ${name} line can never match: ${what}`, 'ACLs of one line must all match; write two lines for either')
+    } else if (earlier !== null) {
+      const what = earlier.line.action === line.action ? 'says the same' : 'says the opposite'
+      const same = earlier.terms.length === terms.length
       findings.warning(
         line.at,
-        `this ${name} line can never match: line ${same.at.line} ${what} for the same ACLs`,
-        'remove one of them',
+        `this ${name} line can never match: line ${earlier.line.at.line} ${what} for ${same ? 'the same ACLs' : `all of ${earlier.terms.join(' ')}`}`,
+        same ? 'remove one of them' : 'move it up or remove it',
       )
     }
-    if (same === undefined) seen.set(key, line)
+    // a die that is thrown again may fall otherwise
+    if (contradiction === undefined && !line.acls.some(a => dice.has(a.name.toLowerCase()))) wider.add(line, terms)
     if (end === null && isForAll(line)) end = line
+  }
+}
+
+interface TermedLine {
+  readonly line: AccessLine
+  readonly terms: readonly string[]
+}
+
+/** Lines whose ACLs are all among those of a later one: what the later one asks for they have taken already. */
+class WiderLines {
+  /** By one of their ACLs, so that a long list is not compared line by line. */
+  readonly #byFirst = new Map<string, TermedLine[]>()
+
+  add(line: AccessLine, terms: readonly string[]): void {
+    const [first] = terms
+    if (first === undefined) return
+    const there = this.#byFirst.get(first)
+    if (there === undefined) this.#byFirst.set(first, [{ line, terms }])
+    else there.push({ line, terms })
+  }
+
+  find(terms: readonly string[]): TermedLine | null {
+    for (const term of terms) {
+      const found = this.#byFirst.get(term)?.find(earlier => earlier.terms.every(one => terms.includes(one)))
+      if (found !== undefined) return found
+    }
+    return null
   }
 }
 
