@@ -12,7 +12,7 @@
 namespace glassquid {
 
 // Raised together with `revision` in index.ts whenever what the two sides agree on changes.
-constexpr int32_t kRevision = 4;
+constexpr int32_t kRevision = 5;
 
 struct Instance {
   std::vector<std::unique_ptr<Engine>> engines;
@@ -185,6 +185,7 @@ napi_value init(napi_env env, napi_value exports) {
   put(env, exports, "createEngine", create_engine, instance);
   export_kernel(env, exports);
   export_netlink(env, exports);
+  export_memory(env, exports);
   return exports;
 }
 

@@ -2,7 +2,7 @@
 //
 // holds          the addon (C++, one small file per facility), its loader, and the typed, checked surface over it
 // does not hold  policy: which option when, what an answer means, who owns a descriptor is comm's
-// called by      comm
+// called by      comm, cli
 // calls          the kernel
 
 import { existsSync } from 'node:fs'
@@ -37,6 +37,7 @@ export interface Addon {
   /** The length of one datagram of the kernel's; EAGAIN: none, ENOBUFS: some were lost, EMSGSIZE: longer than the buffer. */
   netlinkReceive(fd: number, buffer: Uint8Array): number
   netlinkClose(fd: number): number
+  mapShared(fd: number, length: number): ArrayBuffer | number
 }
 
 /**
@@ -168,7 +169,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 4
+const revision = 5
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }
@@ -237,6 +238,16 @@ export const ioctl = (
 }
 
 const pointerBytes = ['ia32', 'arm', 'mips', 'mipsel'].includes(process.arch) ? 4 : 8
+
+/**
+ * The beginning of a file as memory that all who map it have in common; or minus errno. The file must have `length` bytes
+ * and keep them: touching what was cut off ends the process. The descriptor may be closed at once.
+ */
+export const mapShared = (addon: Addon, fd: number, length: number): ArrayBuffer | number => {
+  checkDescriptor(fd)
+  if (!Number.isInteger(length) || length <= 0 || length > 0x7fff_ffff) throw new RangeError(`not a length: ${length}`)
+  return addon.mapShared(fd, length)
+}
 
 /** The integer value of a socket option. Throws what the kernel said. */
 export const getOption = (addon: Addon, fd: number, level: number, name: number): number => {

@@ -199,6 +199,10 @@ export class Collapse {
     return this.#tagPurges.some(({ tag, number }) => number > asking.since && tags.includes(tag))
   }
 
+  invalidateAll(): void {
+    for (const key of this.keys()) this.invalidate(key)
+  }
+
   stop(): void {
     this.#deadlines.stop()
   }

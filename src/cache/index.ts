@@ -49,6 +49,7 @@ export { diskCounters, type DiskLimits, type DiskOptions, DiskStore } from './st
 export { type DirChoice, Disks } from './store/disk/disks.ts'
 export { prepareFolder } from './store/disk/folder.ts'
 export { cut, type Segment, SplicedContent } from './spliced-content.ts'
+export type { ChangeSignal, OpenSignal } from './store/disk/sharing.ts'
 export { type DiskOpened, openDisk } from './store/disk/open-disk.ts'
 export { memoryCounters, MemoryStore } from './store/memory.ts'
 export { removalPolicies, type RemovalPolicy } from './store/removal-policy.ts'

@@ -71,6 +71,10 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   let resolver = newResolver(config, clock, log)
   const collapse = new Collapse(config.collapsed_forwarding, clock)
   collapse.readAheadBytesMax = config.read_ahead_gap
+  stores.outdated = key => {
+    if (key === null) collapse.invalidateAll()
+    else collapse.invalidate(key)
+  }
   const pool = createOriginPool({ comm, clock, limits: originLimits(config, comm), failed: (e, where) => notices.bug(where, e) })
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
   const manager = new Manager()

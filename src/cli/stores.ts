@@ -1,9 +1,10 @@
 import { bytes, type Clock } from '../base/index.ts'
 import {
-  type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type Store, type StoreLimits, TieredStore, type TierRules,
+  type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type Store, type StoreLimits, TieredStore, type TierRules,
 } from '../cache/index.ts'
 import type { CacheDir, Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
+import { openChangeSignal } from './change-signal.ts'
 
 // Where responses are kept, from the conf: memory, and under it the disk if a cache_dir is named. A folder that cannot be
 // used costs its responses, not the start, and is tried again at the next reload.
@@ -16,6 +17,8 @@ export interface Stores {
   readonly store: Store
   readonly memory: MemoryStore
   readonly disk: Disks | null
+  /** Told when what is on its way is older than a change in another process that has the same cache_dir; null: all is. */
+  outdated: (key: CacheKey | null) => void
   reload(config: Config): void
   close(): Promise<void>
 }
@@ -25,6 +28,7 @@ export const openStores = (config: Config, clock: Clock, log: DebugLog): Stores 
 
 class OpenStores implements Stores {
   readonly memory: MemoryStore
+  outdated: (key: CacheKey | null) => void = () => {}
   #tiers: TieredStore<Disks> | null = null
   readonly #clock: Clock
   readonly #log: DebugLog
@@ -88,6 +92,7 @@ class OpenStores implements Stores {
       this.#tiers.rules = tierRules(config)
     } else if (dirs.length > 0) {
       this.#tiers = new TieredStore(this.memory, new Disks(dirs, config.store_dir_select_algorithm), tierRules(config))
+      this.#tiers.outdated = key => this.outdated(key)
     }
     for (const [folder, store] of former) if (!this.#open.has(folder)) this.#letGo(folder, store)
   }
@@ -111,6 +116,7 @@ const diskOf = (dir: CacheDir, config: Config, clock: Clock, log: DebugLog): Dis
     folder: dir.folder,
     limits: diskLimits(dir, config),
     policy: config.cache_replacement_policy,
+    openSignal: openChangeSignal,
     clock,
     notice: text => log.limited(`store ${dir.folder}`, 'disk', 1, `WARNING: ${text}`),
   })

@@ -140,6 +140,29 @@ describe('after the machine went down', () => {
   })
 })
 
+test('what could not be invalidated because the disk said no is not found, and goes as soon as it can', async () => {
+  const folder = newFolder()
+  const clock = new FakeClock()
+  const store = newDisk({ folder, clock })
+  for (let i = 0; i < 3; i++) write(store, fresh(i), filled(500, i))
+  // another process does not let go of the index
+  const other = new DatabaseSync(join(folder, 'index.db'))
+  other.exec('BEGIN IMMEDIATE')
+  store.invalidate(keyOf(1))
+  expect(store.counters.failed).toBe(1)
+  expect(store.lookup(keyOf(1))).toBe(null)
+  expect(store.peek(keyOf(1))).toBe(null)
+  expect(store.lookup(keyOf(0))).not.toBe(null)
+  other.exec('COMMIT')
+  const count = (): unknown => other.prepare('SELECT count(*) AS n FROM response').get()?.['n']
+  expect(count()).toBe(3)
+  clock.advance(2000)
+  expect(count()).toBe(2)
+  expect(write(store, fresh(1), filled(500, 9))).not.toBe(null)
+  expect((await contentOf(await first(store, 1))).equals(filled(500, 9))).toBe(true)
+  other.close()
+})
+
 describe('damage', () => {
   /** Changes bytes of the index where this content lies. */
   const spoil = (folder: string, content: Buffer, by: string): void => {

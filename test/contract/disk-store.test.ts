@@ -7,6 +7,6 @@ import { storeContract } from './store.ts'
 storeContract({
   name: 'disk',
   make: limits => newDisk({ limits }),
-  room: (objects, size) => objects * (size + 700) + 40_000,
+  room: (objects, size) => objects * (size + 700) + 60_000,
   end: closeDisks,
 })

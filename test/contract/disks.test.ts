@@ -8,6 +8,6 @@ import { storeContract } from './store.ts'
 storeContract({
   name: 'disks',
   make: limits => new Disks([newDisk({ limits })]),
-  room: (objects, size) => objects * (size + 700) + 40_000,
+  room: (objects, size) => objects * (size + 700) + 60_000,
   end: closeDisks,
 })

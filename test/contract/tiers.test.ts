@@ -15,7 +15,7 @@ storeContract({
       new MemoryStore({ ...limits, bytesMax: bytes(Math.min(memoryBytes, limits.bytesMax)) }),
       newDisk({ limits: { ...limits, bytesMax: bytes(Math.max(0, limits.bytesMax - memoryBytes)) } }),
     ),
-  room: (objects, size) => objects * (size + 700) + 40_000 + memoryBytes,
+  room: (objects, size) => objects * (size + 700) + 60_000 + memoryBytes,
   countsLess: true,
   settled: async store => {
     if (store instanceof TieredStore) await store.disk.settled()

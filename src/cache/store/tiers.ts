@@ -17,6 +17,8 @@ import { TieredWriter } from './tiered-writer.ts'
 // Memory has all variants of a key or none: otherwise those it lacks would not be found while it has the others.
 // So where it could only have some, it has none.
 //
+// Other processes may have the same disk. Before memory answers, it hears what they have done (disk/sharing.ts).
+//
 // The disk does not hear of hits in memory. When it is the turn of a response to leave the disk, it asks whether memory
 // has it, and then spares it.
 
@@ -42,6 +44,8 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   readonly memory: MemoryStore
   readonly disk: Disk
   rules: TierRules
+  /** What is on its way for this key, for all keys if null, is older than a change in another process. */
+  outdated: (key: CacheKey | null) => void = () => {}
   readonly #rising = new Map<CacheKey, Rising>()
 
   constructor(memory: MemoryStore, disk: Disk, rules: TierRules = { fetched: true, risen: true }) {
@@ -49,9 +53,26 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
     this.disk = disk
     this.rules = rules
     disk.usesAbove = key => memory.usesOf(key)
+    disk.foreign = {
+      changed: key => {
+        this.#changed(key)
+        memory.drop(key)
+      },
+      invalidated: key => {
+        this.#changed(key)
+        memory.invalidate(key)
+        this.outdated(key)
+      },
+      cleared: () => {
+        for (const rising of this.#rising.values()) rising.outdated = true
+        memory.clear()
+        this.outdated(null)
+      },
+    }
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
+    this.disk.catchUp()
     const found = this.memory.lookup(key)
     if (found !== null) return found
     const rising = this.#rising.get(key)
@@ -61,6 +82,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   }
 
   peek(key: CacheKey): Variants | null | Promise<Variants | null> {
+    this.disk.catchUp()
     return this.memory.peek(key) ?? this.disk.peek(key)
   }
 
@@ -90,6 +112,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   }
 
   #risen(key: CacheKey, read: StoredResponse[], rising: Rising): Variants | null | Promise<Variants | null> {
+    this.disk.catchUp()
     if (this.#rising.get(key) === rising) this.#rising.delete(key)
     if (rising.outdated) return this.peek(key)
     if (read.length === 0) return null
@@ -149,6 +172,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
     this.#changed(old.key)
     const above = this.memory.replace(old, by)
     const below = this.disk.replace(old, by)
+    if (above && !below) this.disk.tell(old.key)
     // memory may have read it from disk anew meanwhile
     if (below && !above) this.memory.drop(old.key)
     return above || below
@@ -158,6 +182,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
     this.#changed(stored.key)
     const above = this.memory.remove(stored)
     const below = this.disk.remove(stored)
+    if (above && !below) this.disk.tell(stored.key)
     if (below && !above) this.memory.drop(stored.key)
     return above || below
   }

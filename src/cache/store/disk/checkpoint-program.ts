@@ -7,9 +7,10 @@ import { parentPort, workerData } from 'node:worker_threads'
 const db = new DatabaseSync(String(workerData))
 db.exec('PRAGMA busy_timeout = 1000; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0')
 
-parentPort?.on('message', () => {
+parentPort?.on('message', (wish: string) => {
   try {
     db.exec('PRAGMA wal_checkpoint(PASSIVE)')
+    if (wish === 'restart') db.exec('PRAGMA wal_checkpoint(RESTART)')
   } catch {
     // tried again when more has been written
   }

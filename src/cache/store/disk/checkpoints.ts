@@ -5,7 +5,8 @@ import { type Clock, ms, type Timer } from '../../../base/index.ts'
 // What has been written to the ledger stands in its write-ahead log first. Moving it into the file takes two fsyncs,
 // which no client should wait for: a thread of its own does it, started when there is something to move. The log begins
 // anew only when all of it has been moved and nothing came meanwhile; whoever sees that it is `behind` gives it the rest
-// of a few milliseconds it needs for that.
+// of a few milliseconds it needs for that. Where several processes write, that never comes by itself: a log that is too
+// long is moved as far as it goes without holding anybody up, and for what is left then writers have to wait.
 
 /** Changes between two looks at the length of the log. */
 const changesPerLook = 32
@@ -70,7 +71,7 @@ export class Checkpoints {
     if (this.#working) return
     this.#working = true
     this.#worker ??= this.#newWorker()
-    this.#worker.postMessage('checkpoint')
+    this.#worker.postMessage(this.#logBytes > this.#bytesMax ? 'restart' : 'checkpoint')
   }
 
   #newWorker(): Worker {

@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Bytes, bytes, type Clock, declareCounters, type FieldView, ms, sleep, type Timer } from '../../../base/index.ts'
 import type { ContentSource } from '../../content-source.ts'
+import { ByKey } from '../../by-key.ts'
 import type { CacheKey } from '../../key.ts'
 import type { Selection } from '../../selection.ts'
 import { flag, StoredResponse } from '../../stored-response.ts'
@@ -13,12 +14,13 @@ import { Checkpoints } from './checkpoints.ts'
 import { ContentFile, contentFolder, contentPath } from './content-file.ts'
 import { DiskWalk } from './disk-walk.ts'
 import { type DiskRoom, DiskWriter } from './disk-writer.ts'
-import { FileOutput, type OutputOwner } from './file-output.ts'
-import { dropContents, indexPath, messageOf, ownerLives, setAside } from './folder.ts'
+import { FileOutput } from './file-output.ts'
+import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath } from './folder.ts'
 import { type Ailment, ailmentOf, Health } from './health.ts'
-import { fileState, hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
+import { type ChangeRow, changeKind, fileState, hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
 import { OpenFiles } from './open-files.ts'
 import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
+import { askLedger, type Foreign, type OpenSignal, Sharing } from './sharing.ts'
 
 // Stored responses in a folder. What is small lies in the ledger with its record; what is large lies in a file of its
 // own, and the ledger says which. A response is there from the moment the ledger says so, and gone from the moment it
@@ -59,6 +61,8 @@ export interface DiskOptions {
   readonly notice: (text: string) => void
   /** lru unless said otherwise. */
   readonly policy?: RemovalPolicy
+  /** How processes that share the folder tell each other; without it each look-up asks the index. */
+  readonly openSignal?: OpenSignal
 }
 
 /** How the ledger is opened, the first time and after it was set aside. Throws what keeps it from being one. */
@@ -83,6 +87,10 @@ const usedMax = 4096
 const usesPerStep = 32
 const notePauseMs = 5
 const openFilesMax = 64
+/** Invalidations the disk would not have; beyond, nothing is found until it will. */
+const owedMax = 4096
+/** Times of upkeep between two looks whether the other processes live. */
+const roundsPerRollCall = 3
 /** For the last bytes of what is complete, and then for making sure of files. */
 const closeMsMax = 3000
 /** After a full disk, until room is made, and between tries. */
@@ -103,6 +111,8 @@ export class DiskStore implements Store {
   readonly counters = declareCounters(diskCounters)
   /** Uses a tier above has seen, which do not come here; 0 = it does not have it. Else it is spared when its turn has come. */
   usesAbove: (key: CacheKey) => number = () => 0
+  /** Told by a tier above: it has to hear what other processes do. */
+  foreign: Foreign = nobodyCares
   readonly #folder: string
   readonly #clock: Clock
   readonly #notice: (text: string) => void
@@ -124,7 +134,17 @@ export class DiskStore implements Store {
   /** The oldest place in the order of use, or a little less. */
   #frontId = 0
   readonly #opened = new OpenFiles(openFilesMax)
-  readonly #writers = new Map<CacheKey, Set<DiskWriter>>()
+  readonly #writers = new ByKey<DiskWriter>()
+  readonly #sharing: Sharing
+  /** Of the index that is open. */
+  #inode = 0
+  /** What files of ours that are being written have been promised. */
+  readonly #reserved = new Map<number, number>()
+  #reservedBytes = 0
+  /** Invalidated, but the disk would not have it: not to be found until it will. */
+  readonly #owed = new Set<CacheKey>()
+  #owesAll = false
+  #rounds = 0
   /** Complete, but their last bytes are on the way. */
   readonly #finishing = new Map<CacheKey, number>()
   readonly #waiting = new Map<CacheKey, (() => void)[]>()
@@ -158,16 +178,28 @@ export class DiskStore implements Store {
       clock: options.clock,
       inlineBytesMax,
       charge: more => this.#charge(more),
-      newOutput: to => this.#newOutput(to),
+      newOutput: (writer, size) => this.#newOutput(writer, size),
+      reserve: (file, more) => this.#reserve(file, more),
       contentOf: (writer, file, length) => this.#contentFile(file, length, () => writer.stored),
-      storeSmall: (stored, request) => this.#storeSmall(stored, request),
-      storeLarge: (writer, stored, length) => this.#store(stored, writer.request, writer.file, null, length, writer.completedAt),
+      storeSmall: (writer, stored) => this.#storeSmall(writer, stored),
+      storeLarge: (writer, stored, length) => this.#store(writer, stored, writer.file, null, length, writer.completedAt),
       finishing: writer => this.#toFinish(writer),
       ended: writer => this.#ended(writer),
       remove: file => this.#unlink(file),
       failed: error => this.#fail(error),
     }
     this.#ledger = openLedger()
+    this.#sharing = new Sharing(options.openSignal?.(signalPath(options.folder)) ?? askLedger(() => this.#ledger), owner, {
+      changed: key => this.foreign.changed(key),
+      invalidated: key => {
+        this.stopWriting(key)
+        this.foreign.invalidated(key)
+      },
+      cleared: () => {
+        for (const writer of this.#writers.all()) writer.invalidate()
+        this.foreign.cleared()
+      },
+    })
     this.#checkpoints = this.#newCheckpoints(this.#ledger)
     this.#begin(this.#ledger)
   }
@@ -193,6 +225,21 @@ export class DiskStore implements Store {
   /** The share of its room that is taken. */
   get load(): number {
     return this.#taken / Math.max(1, this.#limits.bytesMax)
+  }
+
+  /**
+   * Hears what other processes have done. A tier above calls it before it answers; what is found here is found in the
+   * ledger, as it is now.
+   */
+  catchUp(): void {
+    if (!this.#sharing.isBehind || this.#ledger === null) return
+    try {
+      this.#sharing.catchUp(this.#ledger)
+      if (inodeOf(indexPath(this.#folder)) !== this.#inode) this.#reopen()
+    } catch (error) {
+      this.#fail(error)
+      this.foreign.cleared()
+    }
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
@@ -248,6 +295,7 @@ export class DiskStore implements Store {
   }
 
   #load(key: CacheKey, used: boolean): Variants | null {
+    if (this.#owesAll || (this.#owed.size > 0 && this.#owed.has(key))) return null
     const found: StoredResponse[] = []
     const damaged: Row[] = []
     let oldest = Number.MAX_SAFE_INTEGER
@@ -337,9 +385,7 @@ export class DiskStore implements Store {
 
   #newWriter(response: StoredResponse, request: FieldView): DiskWriter {
     const writer = new DiskWriter(response, request, this.objectBytesMax, this.#room)
-    const others = this.#writers.get(response.key)
-    if (others === undefined) this.#writers.set(response.key, new Set([writer]))
-    else others.add(writer)
+    this.#writers.add(writer)
     return writer
   }
 
@@ -368,9 +414,25 @@ export class DiskStore implements Store {
     return true
   }
 
-  #newOutput(owner: OutputOwner): { readonly file: number; readonly output: FileOutput } | null {
-    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall()), 0)
-    return file === 0 ? null : { file, output: new FileOutput(contentPath(this.#folder, file), owner) }
+  #newOutput(writer: DiskWriter, size: number): { readonly file: number; readonly output: FileOutput } | null {
+    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall(), size), 0)
+    if (file === 0) return null
+    this.#reserved.set(file, size)
+    this.#reservedBytes += size
+    return { file, output: new FileOutput(contentPath(this.#folder, file), writer) }
+  }
+
+  #reserve(file: number, more: number): void {
+    const before = this.#reserved.get(file)
+    if (before === undefined || !this.#change(ledger => (ledger.reserve(file, more), true), false)) return
+    this.#reserved.set(file, before + more)
+    this.#reservedBytes += more
+  }
+
+  /** It is in use, or gone: the ledger counts it otherwise. */
+  #unreserve(file: number): void {
+    this.#reservedBytes -= this.#reserved.get(file) ?? 0
+    this.#reserved.delete(file)
   }
 
   #toFinish(writer: DiskWriter): void {
@@ -383,7 +445,7 @@ export class DiskStore implements Store {
   /** What is being finished was complete before this, and would take its place now. */
   #supersede(by: StoredResponse, request: FieldView): void {
     if (!this.#finishing.has(by.key)) return
-    for (const writer of this.#writers.get(by.key) ?? none) {
+    for (const writer of this.#writersOf(by.key)) {
       if (writer.completedAt > 0 && writer.stored !== null && takesPlaceOf(by, writer.stored, request)) writer.invalidate()
     }
   }
@@ -391,9 +453,7 @@ export class DiskStore implements Store {
   #ended(writer: DiskWriter): void {
     const key = writer.response.key
     this.#writing -= writer.charged
-    const others = this.#writers.get(key)
-    others?.delete(writer)
-    if (others?.size === 0) this.#writers.delete(key)
+    this.#writers.delete(writer)
     if (writer.refusal !== null && writer.refusal !== 'abandoned') this.counters.refused++
     if (writer.stored === null) return
     const count = (this.#finishing.get(key) ?? 1) - 1
@@ -406,17 +466,18 @@ export class DiskStore implements Store {
     }
   }
 
-  #storeSmall(stored: StoredResponse, request: FieldView): StoreRefusal | null {
+  #storeSmall(writer: DiskWriter, stored: StoredResponse): StoreRefusal | null {
     const body = stored.body.length === 1 ? (stored.body[0] ?? nothing) : Buffer.concat(stored.body)
     if (body.length < this.#limits.objectBytesMin) return 'too-small'
-    this.#supersede(stored, request)
-    return this.#store(stored, request, null, body, body.length, Number.MAX_SAFE_INTEGER) ? null : 'disk-failed'
+    this.#supersede(stored, writer.request)
+    if (this.#store(writer, stored, null, body, body.length, Number.MAX_SAFE_INTEGER)) return null
+    return writer.outdated ? 'invalidated' : 'disk-failed'
   }
 
   /** `before`: what was stored later than that is newer. */
   #store(
+    writer: { readonly request: FieldView; readonly outdated: boolean },
     stored: StoredResponse,
-    request: FieldView,
     file: number | null,
     body: Buffer | null,
     length: number,
@@ -424,7 +485,8 @@ export class DiskStore implements Store {
   ): boolean {
     const hashed = hashOf(stored.key)
     const kept = this.#change(ledger => {
-      const uses = this.#removeFitting(stored, hashed, request, before)
+      if (writer.outdated) return false // as the log has just said
+      const uses = this.#removeFitting(stored, hashed, writer.request, before)
       const serial = ledger.take()
       const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
       const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
@@ -435,9 +497,12 @@ export class DiskStore implements Store {
       ledger.insert(serial, hashed, file, size, uses + 1, record, body)
       if (file !== null) ledger.setFile(file, fileState.unsynced, this.#owner, this.#boot, this.#clock.wall())
       this.#serials.set(stored, serial)
+      this.#sharing.log(ledger, changeKind.changed, stored.key)
       return true
     }, false)
     if (kept) {
+      if (file !== null) this.#unreserve(file)
+      this.#owed.delete(stored.key)
       this.counters.stored++
       this.#health.succeed()
     }
@@ -469,7 +534,7 @@ export class DiskStore implements Store {
   /** The content of another response of ours, for this one, too: a second name of the same file. */
   #link(response: StoredResponse, request: FieldView, content: ContentSource): boolean {
     if (!(content instanceof ContentFile)) return false
-    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall()), 0)
+    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall(), 0), 0)
     if (file === 0) return false
     try {
       const path = contentPath(this.#folder, file)
@@ -480,7 +545,8 @@ export class DiskStore implements Store {
       return false
     }
     this.#supersede(response, request)
-    const stored = this.#store(response, request, file, null, response.contentLength, Number.MAX_SAFE_INTEGER)
+    const asked = { request, outdated: false }
+    const stored = this.#store(asked, response, file, null, response.contentLength, Number.MAX_SAFE_INTEGER)
     if (!stored) this.#unlink(file)
     return stored
   }
@@ -488,7 +554,7 @@ export class DiskStore implements Store {
   // ---- changes
 
   replace(old: StoredResponse, by: StoredResponse): boolean {
-    for (const writer of this.#writers.get(old.key) ?? none) {
+    for (const writer of this.#writersOf(old.key)) {
       if (writer.stored !== old) continue
       writer.stored = by
       return true
@@ -501,6 +567,7 @@ export class DiskStore implements Store {
       const { row, record } = found
       const update = encodeRecord(by, record)
       ledger.update(row, update, row.bytes - rowBytes(row.record, 0) + rowBytes(update, 0))
+      this.#sharing.log(ledger, changeKind.changed, old.key)
       return true
     }, false)
     if (replaced) {
@@ -511,17 +578,18 @@ export class DiskStore implements Store {
   }
 
   remove(stored: StoredResponse): boolean {
-    for (const writer of this.#writers.get(stored.key) ?? none) {
+    for (const writer of this.#writersOf(stored.key)) {
       if (writer.stored !== stored) continue
       writer.invalidate()
       return true
     }
     const serial = this.#serials.get(stored)
     if (serial === undefined) return false
-    return this.#change(() => {
+    return this.#change(ledger => {
       const found = this.#rowOf(stored, serial)
       if (found === null) return false
       this.#removeRow(found.row)
+      this.#sharing.log(ledger, changeKind.changed, stored.key)
       return true
     }, false)
   }
@@ -536,7 +604,7 @@ export class DiskStore implements Store {
 
   stopWriting(key: CacheKey): number {
     let complete = 0
-    for (const writer of [...(this.#writers.get(key) ?? none)]) {
+    for (const writer of this.#writersOf(key)) {
       if (writer.stored !== null) complete++
       writer.invalidate()
     }
@@ -544,33 +612,86 @@ export class DiskStore implements Store {
   }
 
   unfinished(): readonly StoredResponse[] {
-    return [...this.#writers.values()].flatMap(writers => [...writers].map(writer => writer.stored ?? writer.response))
+    return this.#writers.all().map(writer => writer.stored ?? writer.response)
   }
 
   walk(selection: Selection): Walk {
+    this.#tellOfMany()
     return new DiskWalk(() => this.#ledger, selection, error => this.#fail(error))
   }
 
   invalidate(key: CacheKey): number {
+    this.catchUp()
     const complete = this.stopWriting(key)
     const hashed = hashOf(key)
-    const rows = this.#rowsOf(key, hashed)
-    const count = rows.length === 0 ? complete : complete + this.#change(() => {
-      const now = this.#rowsOf(key, hashed)
-      for (const row of now) this.#removeRow(row)
-      return now.length
-    }, 0)
+    const ledger = this.#ledger
+    if (ledger === null || (ledger.users < 2 && this.#rowsOf(key, hashed).length === 0)) return complete
+    const removed = this.#change(() => this.#removeAll(key, hashed), -1)
+    if (removed < 0) this.#owe(key)
+    const count = complete + Math.max(0, removed)
     this.counters.invalidated += count
     return count
   }
 
+  /** A tier above has changed what it alone has; other processes may have the same. */
+  tell(key: CacheKey): void {
+    if (this.#ledger === null || this.#ledger.users < 2) return
+    if (!this.#change(ledger => (this.#sharing.log(ledger, changeKind.changed, key), true), false)) this.#owe(key)
+  }
+
+  /** What is selected is removed here. What others have in memory or on its way may be meant too, and they do not look. */
+  #tellOfMany(): void {
+    this.catchUp()
+    if (this.#ledger !== null && this.#ledger.users > 1) {
+      this.#change(ledger => this.#sharing.log(ledger, changeKind.cleared, ''), undefined)
+    }
+  }
+
+  #writersOf(key: CacheKey): DiskWriter[] {
+    const all: DiskWriter[] = []
+    for (let writer = this.#writers.first(key); writer !== null; writer = this.#writers.next(writer)) all.push(writer)
+    return all
+  }
+
+  /** Within a transaction. */
+  #removeAll(key: CacheKey, hashed: number): number {
+    const rows = this.#rowsOf(key, hashed)
+    for (const row of rows) this.#removeRow(row)
+    if (this.#ledger !== null) this.#sharing.log(this.#ledger, changeKind.invalidated, key)
+    return rows.length
+  }
+
+  /** The disk would not have it. It is not found from now on, and tried again with every change. */
+  #owe(key: CacheKey): void {
+    if (this.#owed.size < owedMax) this.#owed.add(key)
+    else this.#owesAll = true
+    this.#planUpkeep()
+  }
+
+  /** Within a transaction. */
+  #payOwed(ledger: Ledger): void {
+    if (this.#owesAll) {
+      ledger.empty()
+      this.#sharing.log(ledger, changeKind.cleared, '')
+    }
+    for (const key of this.#owed) this.#removeAll(key, hashOf(key))
+  }
+
   clear(): void {
-    for (const writers of this.#writers.values()) for (const writer of writers) writer.invalidate()
+    for (const writer of this.#writers.all()) writer.invalidate()
     this.#used.clear()
     this.#unlinked = []
     this.#suspects.clear()
+    const emptied = this.#change(ledger => {
+      ledger.empty()
+      this.#sharing.log(ledger, changeKind.cleared, '')
+      return true
+    }, false)
+    if (!emptied) {
+      this.#owesAll = this.#ledger !== null
+      return
+    }
     try {
-      this.#ledger?.empty()
       this.#opened.close()
       dropContents(this.#folder)
     } catch (error) {
@@ -595,7 +716,7 @@ export class DiskStore implements Store {
   /** Waits for what is on its way, and leaves the folder as after a rest. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const writers of this.#writers.values()) for (const writer of writers) writer.abandon()
+    for (const writer of this.#writers.all()) writer.abandon()
     await Promise.race([this.settled(), sleep(this.#clock, ms(closeMsMax))])
     this.#sweep?.cancel()
     this.#spaceMaking?.cancel()
@@ -608,7 +729,9 @@ export class DiskStore implements Store {
     const enough = this.#clock.mono() + closeMsMax
     while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
     this.#opened.close()
+    this.#change(ledger => ledger.leave(this.#sharing.user), undefined)
     await this.#checkpoints.close()
+    forgetOwner(this.#owner)
     try {
       this.#ledger?.close()
     } catch {
@@ -663,23 +786,48 @@ export class DiskStore implements Store {
     if (ledger === null) return otherwise
     this.#doomed = []
     const noted = this.#unlinked
+    const before = this.#sharing.state
+    let answer: T
     try {
-      const answer = ledger.write(() => {
+      answer = ledger.write(() => {
+        this.#outdateWriters(this.#sharing.begun(ledger))
         for (const file of noted) ledger.forgetFile(file)
+        if (this.#owesAll || this.#owed.size > 0) this.#payOwed(ledger)
         if (this.#used.size > 0) this.#noteUses(ledger)
         return work(ledger)
       })
+    } catch (error) {
+      this.#sharing.undone(before)
+      this.#fail(error)
+      return otherwise
+    }
+    try {
+      if (this.#owesAll) dropContents(this.#folder)
+      this.#owesAll = false
+      this.#owed.clear()
       if (noted.length > 0) this.#unlinked = []
+      for (const file of noted) this.#unreserve(file)
+      this.#sharing.committed(ledger)
       if (!this.#closed) this.#checkpoints.changed()
       if (++this.#changes % 128 === 0) this.#measure(ledger)
       for (const file of this.#doomed) this.#unlink(file)
       this.#sweepIfFull()
       this.#planUpkeep()
-      return answer
     } catch (error) {
       this.#fail(error)
-      return otherwise
     }
+    return answer
+  }
+
+  /** What they write is older than what another process has acknowledged. */
+  #outdateWriters(rows: readonly ChangeRow[] | null): void {
+    if (rows === null) for (const writer of this.#writers.all()) writer.outdated = true
+    else
+      for (const { kind, key } of rows) {
+        if (kind === changeKind.changed) continue
+        const writers = kind === changeKind.cleared ? this.#writers.all() : this.#writersOf(key as CacheKey) // as logged
+        for (const writer of writers) writer.outdated = true
+      }
   }
 
   /** A few of them; the rest has its turn with the next change, or in the background. */
@@ -709,7 +857,10 @@ export class DiskStore implements Store {
   /** What counts against bytesMax. */
   get #taken(): number {
     const log = Math.min(this.#checkpoints.logBytes, this.#limits.bytesMax * logShareMax)
-    return (this.#ledger?.bytes ?? 0) + this.#overhead + log + this.#writing
+    const ledger = this.#ledger
+    // what others are writing; what we are is in #writing
+    const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - this.#reservedBytes)
+    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#writing + elsewhere
   }
 
   #measure(ledger: Ledger): void {
@@ -775,8 +926,15 @@ export class DiskStore implements Store {
     this.#upkeep = null
     const ledger = this.#ledger
     if (ledger === null || this.#closed) return
-    if (this.#unlinked.length > 0 || this.#used.size > 0) this.#change(() => 0, 0)
+    this.catchUp()
+    if (this.#unlinked.length > 0 || this.#used.size > 0 || this.#owed.size > 0 || this.#owesAll) this.#change(() => 0, 0)
     this.#noteRest()
+    if (ledger.users > 1) {
+      // nobody has to ask for anything here: the log is read before it is forgotten, and what others removed is let go
+      this.#opened.dropUnlinked()
+      if (++this.#rounds % roundsPerRollCall === 0) this.#buryTheDead(ledger)
+      this.#planUpkeep()
+    }
     this.#shrink()
     this.#keepReserve()
     if (!this.#syncing) void this.#syncSettled()
@@ -794,6 +952,23 @@ export class DiskStore implements Store {
       },
       { unref: true },
     )
+  }
+
+  /** What a process that was killed has left: its place among the users, and files nobody will finish. */
+  #buryTheDead(ledger: Ledger): void {
+    try {
+      const dead = ledger.usersNow().filter(user => user.id !== this.#sharing.user && !ownerLives(user.owner))
+      if (dead.length === 0) return
+      const owners = new Set(dead.map(user => user.owner))
+      for (const { id, state, owner } of ledger.files()) {
+        if (state !== fileState.unsynced && owners.has(owner)) this.#unlink(id)
+      }
+      this.#change(() => {
+        for (const { id } of dead) ledger.leave(id)
+      }, undefined)
+    } catch (error) {
+      this.#fail(error)
+    }
   }
 
   /** Gives free pages of the index back to the file system, as long as there are many. */
@@ -864,8 +1039,21 @@ export class DiskStore implements Store {
   }
 
   #startAnew(error: unknown): void {
-    this.#notice(`cache_dir ${this.#folder}: its index is damaged (${messageOf(error)}); it is set aside, and the store starts empty`)
-    for (const writers of this.#writers.values()) for (const writer of writers) writer.invalidate()
+    // another process may have been quicker
+    const ours = inodeOf(indexPath(this.#folder)) === this.#inode
+    if (ours) {
+      this.#notice(`cache_dir ${this.#folder}: its index is damaged (${messageOf(error)}); it is set aside, and the store starts empty`)
+    }
+    this.#reopen(() => {
+      if (!ours) return
+      setAside(this.#folder, this.#limits.bytesMax / 50)
+      this.#sharing.alarm()
+    })
+  }
+
+  #reopen(prepare: () => void = () => {}): void {
+    for (const writer of this.#writers.all()) writer.invalidate()
+    this.foreign.cleared()
     const former = this.#ledger
     this.#ledger = null
     void this.#checkpoints.close()
@@ -876,7 +1064,11 @@ export class DiskStore implements Store {
     }
     try {
       this.#opened.close()
-      setAside(this.#folder, this.#limits.bytesMax / 50)
+      this.#reserved.clear()
+      this.#reservedBytes = 0
+      this.#unlinked = []
+      this.#suspects.clear()
+      prepare()
       this.#ledger = this.#openLedger()
       this.#checkpoints = this.#newCheckpoints(this.#ledger)
       this.#begin(this.#ledger)
@@ -924,8 +1116,14 @@ export class DiskStore implements Store {
 
   /** Takes up what a former process has left: files nobody will finish, and files it had not quite removed. */
   #begin(ledger: Ledger): void {
+    this.#inode = inodeOf(indexPath(this.#folder))
+    this.#sharing.begin(ledger)
     this.#frontId = ledger.front(1)[0]?.id ?? 0
     this.#measure(ledger)
+    const dead = ledger.usersNow().filter(user => !ownerLives(user.owner))
+    this.#change(() => {
+      for (const { id } of dead) ledger.leave(id)
+    }, undefined)
     for (const { id, state, owner, boot } of ledger.files()) {
       if (state === fileState.unsynced) {
         if (boot !== this.#boot) this.#suspects.add(id)
@@ -937,6 +1135,7 @@ export class DiskStore implements Store {
 }
 
 const none: readonly never[] = []
+const nobodyCares: Foreign = { changed: () => {}, invalidated: () => {}, cleared: () => {} }
 const nothing = Buffer.alloc(0)
 
 const rowBytes = (record: Buffer, body: number): number => record.length + body + rowOverhead

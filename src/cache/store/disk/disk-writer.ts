@@ -1,6 +1,8 @@
 import { type Clock, type FieldView, ms, type Timer } from '../../../base/index.ts'
 import { completed } from '../../admit.ts'
+import type { Keyed } from '../../by-key.ts'
 import type { ContentSource } from '../../content-source.ts'
+import type { CacheKey } from '../../key.ts'
 import { flag, type StoredResponse } from '../../stored-response.ts'
 import { Content } from '../content.ts'
 import type { StoreRefusal, Writer } from '../store.ts'
@@ -19,10 +21,12 @@ export interface DiskRoom {
   /** Takes so many bytes more from the limit; false if there are none to be had. */
   charge(more: number): boolean
   /** A new file, known to the ledger. Null: the disk says no. */
-  newOutput(owner: OutputOwner): { readonly file: number; readonly output: FileOutput } | null
+  newOutput(writer: DiskWriter, bytes: number): { readonly file: number; readonly output: FileOutput } | null
   /** Where the content of a complete file is read. */
   contentOf(writer: DiskWriter, file: number, length: number): ContentSource
-  storeSmall(stored: StoredResponse, request: FieldView): StoreRefusal | null
+  /** The file will be larger than was said. */
+  reserve(file: number, more: number): void
+  storeSmall(writer: DiskWriter, stored: StoredResponse): StoreRefusal | null
   storeLarge(writer: DiskWriter, stored: StoredResponse, length: number): boolean
   /** Content is complete, and its last bytes are on their way. */
   finishing(writer: DiskWriter): void
@@ -36,12 +40,16 @@ export interface DiskRoom {
 
 const blockBytes = 64 * 1024
 const sparesMax = 8
+/** Of a content whose length is not known, so much is promised at a time. */
+const reserveBytes = 4 * 1024 * 1024
 /** A disk that has not taken a megabyte for so long holds up those who wait for the response. */
 const pressMsMax = 5000
 
-export class DiskWriter implements Writer, OutputOwner {
+export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   readonly response: StoredResponse
   readonly request: FieldView
+  nextByKey: DiskWriter | null = null
+  formerByKey: DiskWriter | null = null
   /** Bytes of the limit it holds. */
   charged = 0
   refusal: StoreRefusal | null = null
@@ -50,7 +58,10 @@ export class DiskWriter implements Writer, OutputOwner {
   stored: StoredResponse | null = null
   /** Its place among all that was stored; 0 = it is not complete. Kept by the store. */
   completedAt = 0
+  /** Its key was invalidated by another process. */
+  outdated = false
   #bytes = 0
+  #reserved = 0
   readonly #bytesMax: number
   readonly #room: DiskRoom
   readonly #content: Content
@@ -75,6 +86,10 @@ export class DiskWriter implements Writer, OutputOwner {
     this.#bytesMax = bytesMax
     this.#room = room
     this.#content = new Content(response.contentLength)
+  }
+
+  get key(): CacheKey {
+    return this.response.key
   }
 
   get bytes(): number {
@@ -189,11 +204,17 @@ export class DiskWriter implements Writer, OutputOwner {
     if (!this.#room.charge(more)) return this.#end('busy')
     this.charged += more
     this.#bytes = length
-    return this.#output !== null || Math.max(length, expected) <= this.#room.inlineBytesMax || this.#toFile()
+    if (this.#output === null) return Math.max(length, expected) <= this.#room.inlineBytesMax || this.#toFile()
+    if (length > this.#reserved) {
+      this.#room.reserve(this.#file, reserveBytes)
+      this.#reserved += reserveBytes
+    }
+    return true
   }
 
   #toFile(): boolean {
-    const made = this.#room.newOutput(this)
+    this.#reserved = Math.max(this.response.contentLength, this.#bytes)
+    const made = this.#room.newOutput(this, this.#reserved)
     if (made === null) return this.#end('disk-failed')
     this.#output = made.output
     this.#file = made.file
@@ -232,7 +253,7 @@ export class DiskWriter implements Writer, OutputOwner {
   #completeSmall(response: StoredResponse, whole: StoredResponse | null): StoredResponse | null {
     this.#over = true
     const stored = whole ?? completed(response, this.#content.finish(), this.#bytes)
-    this.refusal = this.#room.storeSmall(stored, this.request)
+    this.refusal = this.#room.storeSmall(this, stored)
     this.#room.ended(this)
     return this.refusal === null ? stored : null
   }

@@ -5,6 +5,7 @@ import type { StoredResponse } from '../../stored-response.ts'
 import type { Opened, Store, StoreLimits, Variants, Walk, Writer } from '../store.ts'
 import { ContentFile } from './content-file.ts'
 import { type diskCounters, DiskStore } from './disk-store.ts'
+import type { Foreign } from './sharing.ts'
 
 // Several folders as one store. Where a response goes is chosen when it is stored, among those that take its size and
 // are well; so it is looked for in all of them, and what takes the place of another removes that one wherever it is.
@@ -21,6 +22,7 @@ export class Disks implements Store {
   #dirs: readonly DiskStore[]
   #turn = 0
   #usesAbove: (key: CacheKey) => number = () => 0
+  #foreign: Foreign | null = null
 
   constructor(dirs: readonly DiskStore[], choice: DirChoice = 'least-load') {
     this.#dirs = dirs
@@ -35,11 +37,26 @@ export class Disks implements Store {
   use(dirs: readonly DiskStore[]): void {
     this.#dirs = dirs
     this.usesAbove = this.#usesAbove
+    if (this.#foreign !== null) this.foreign = this.#foreign
   }
 
   set usesAbove(usesAbove: (key: CacheKey) => number) {
     this.#usesAbove = usesAbove
     for (const dir of this.#dirs) dir.usesAbove = usesAbove
+  }
+
+  set foreign(foreign: Foreign) {
+    this.#foreign = foreign
+    for (const dir of this.#dirs) dir.foreign = foreign
+  }
+
+  catchUp(): void {
+    const dirs = this.#dirs
+    for (let i = 0; i < dirs.length; i++) (dirs[i] as DiskStore).catchUp() // i < length
+  }
+
+  tell(key: CacheKey): void {
+    for (const dir of this.#dirs) dir.tell(key)
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {

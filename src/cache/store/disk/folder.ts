@@ -10,9 +10,11 @@ import { contentFolder } from './content-file.ts'
 //   content/00 … ff                         large contents
 //   index.db.damaged                        an index that could not be used, for whoever wants to know why
 //   removed-…                               contents of such an index, on their way out
+//   changes                                 a page of memory that processes have in common (sharing.ts)
 //
 // Nothing else in it is touched.
 
+export const signalPath = (folder: string): string => join(folder, 'changes')
 export const indexPath = (folder: string): string => join(folder, 'index.db')
 
 export type FolderRefusal =
@@ -41,6 +43,9 @@ export const prepareFolder = (folder: string): Prepared => {
     return { ok: false, reason: 'unusable', message: `${folder} cannot be used: ${messageOf(error)}` }
   }
 }
+
+/** Another file under the same name has another; 0 = there is none. */
+export const inodeOf = (path: string): number => fs.statSync(path, { throwIfNoEntry: false })?.ino ?? 0
 
 /** What the index says it has cannot be believed: it starts anew. The index is kept if it is small. */
 export const setAside = (folder: string, keptBytesMax: number): void => {
@@ -81,18 +86,31 @@ export const bootMark = (): string => {
   }
 }
 
-/** This process, also told from a later one that was given the same number. */
-export const ownerMark = (): string => `${process.pid}.${startOf(process.pid)}`
+/** Stores this process has open. */
+const openMarks = new Set<string>()
+let marks = 0
+
+/** This process, also told from a later one that was given the same number, and this store of its. */
+export const ownerMark = (): string => {
+  const mark = `${process.pid}.${startOf(process.pid)}/${++marks}`
+  openMarks.add(mark)
+  return mark
+}
+
+/** The store is closed: what it may have left is anybody's. */
+export const forgetOwner = (mark: string): void => void openMarks.delete(mark)
 
 export const ownerLives = (owner: string): boolean => {
+  const [started = ''] = owner.split('/')
   const pid = Number.parseInt(owner, 10)
+  if (pid === process.pid) return openMarks.has(owner)
   try {
     process.kill(pid, 0)
   } catch (error) {
     // somebody else's process lives too; whether it is the one meant, its start tells
     if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false
   }
-  return owner === `${pid}.${startOf(pid)}`
+  return started === `${pid}.${startOf(pid)}`
 }
 
 /** When the process started, in ticks since boot; '' where the system does not tell. */

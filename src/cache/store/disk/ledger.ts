@@ -12,6 +12,8 @@ import { keyOfRecord, recordFormat, tagsOfRecord } from './record.ts'
 //              A row is written before a file is made and before one is removed, so none is ever forgotten
 //   tag        which keys have responses of a tag, both as hashes, and how many
 //   total      the sums, the next number nobody has used, and the rank of the last response that was removed
+//   user       the stores that have it open; while there are several,
+//   change     what each of them has done that the others have to know: see sharing.ts
 //
 // With lru the row's number is its place: the lowest goes first, and a use moves the row to the end. With the other
 // policies an index by rank is kept.
@@ -48,6 +50,23 @@ export interface FileRow {
   readonly boot: string
 }
 
+/** What others may have to know of. */
+export const changeKind = {
+  /** Something else is stored under the key now. */
+  changed: 0,
+  /** Nothing is, and what is on its way is not to be stored. */
+  invalidated: 1,
+  /** The same of all keys. */
+  cleared: 2,
+} as const
+
+export interface ChangeRow {
+  readonly id: number
+  readonly user: number
+  readonly kind: number
+  readonly key: string
+}
+
 export interface Totals {
   readonly count: number
   /** Records and content in the index. */
@@ -57,6 +76,12 @@ export interface Totals {
 }
 
 const pageBytes = 4096
+/** What a store that looks less often has missed: it forgets all it has in memory then. */
+export const changesMax = 16_384
+const changesPerTrim = 1024
+/** Numbers of files begin anew with each index, and never where a former one has been: its files may still be about. */
+const filesPerSecond = 2 ** 20
+
 /** Of one hash; more are variants beyond any limit, or made to collide. */
 const rowsMax = 64
 
@@ -67,16 +92,21 @@ const schema = `
   CREATE INDEX by_hash ON response(hash);
   CREATE TABLE file(
     id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, owner TEXT NOT NULL, boot TEXT NOT NULL,
-    since INTEGER NOT NULL);
+    since INTEGER NOT NULL, bytes INTEGER NOT NULL);
+  CREATE TABLE user(id INTEGER PRIMARY KEY AUTOINCREMENT, owner TEXT NOT NULL);
+  CREATE TABLE change(id INTEGER PRIMARY KEY, user INTEGER NOT NULL, kind INTEGER NOT NULL, key TEXT NOT NULL);
   CREATE TABLE tag(
     tag INTEGER NOT NULL, hash INTEGER NOT NULL, count INTEGER NOT NULL, PRIMARY KEY(tag, hash)) WITHOUT ROWID;
   CREATE TABLE total(
     one INTEGER PRIMARY KEY CHECK(one = 1), next INTEGER NOT NULL, count INTEGER NOT NULL, small INTEGER NOT NULL,
-    large INTEGER NOT NULL, age REAL NOT NULL, policy TEXT NOT NULL);
-  INSERT INTO total VALUES(1, 1, 0, 0, 0, 0, 'lru');
+    large INTEGER NOT NULL, age REAL NOT NULL, reserved INTEGER NOT NULL, users INTEGER NOT NULL,
+    changes INTEGER NOT NULL, policy TEXT NOT NULL);
+  INSERT INTO total VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 'lru');
+  INSERT INTO sqlite_sequence VALUES('file', CAST(strftime('%s', 'now') AS INTEGER) * ${filesPerSecond});
   PRAGMA user_version = ${recordFormat};
 `
 
+type Sums = [next: number, count: number, small: number, large: number, age: number, reserved: number, users: number, changes: number]
 type Cell = number | string | Uint8Array | null
 
 /** Why a ledger cannot be used as it is. */
@@ -125,6 +155,15 @@ export class Ledger {
   #small = 0
   #large = 0
   #age = 0
+  #reserved = 0
+  #users = 0
+  #changes = 0
+  readonly #log: StatementSync
+  readonly #trim: StatementSync
+  readonly #changesAfter: StatementSync
+  readonly #dataVersion: StatementSync
+  readonly #reservedBy: StatementSync
+  readonly #reserve: StatementSync
 
   /** Throws LedgerDamaged, or what SQLite says. */
   constructor(db: DatabaseSync, policy: RemovalPolicy) {
@@ -149,15 +188,23 @@ export class Ledger {
     this.#remove = db.prepare('DELETE FROM response WHERE id = ?')
     const order = policy === 'lru' ? 'id' : 'rank, id'
     this.#front = rows(`SELECT id, file, bytes, uses, rank, record FROM response ORDER BY ${order} LIMIT ?`)
-    this.#readTotal = rows('SELECT next, count, small, large, age FROM total')
-    this.#writeTotal = db.prepare('UPDATE total SET next = ?, count = ?, small = ?, large = ?, age = ?')
+    this.#readTotal = rows('SELECT next, count, small, large, age, reserved, users, changes FROM total')
+    this.#writeTotal = db.prepare(
+      'UPDATE total SET next = ?, count = ?, small = ?, large = ?, age = ?, reserved = ?, users = ?, changes = ?',
+    )
+    this.#newFile = db.prepare('INSERT INTO file(state, owner, boot, since, bytes) VALUES(?, ?, ?, ?, ?)')
+    this.#setFile = db.prepare('INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?, 0)')
+    this.#reservedBy = rows('SELECT bytes FROM file WHERE id = ?')
+    this.#reserve = db.prepare('UPDATE file SET bytes = bytes + ? WHERE id = ?')
+    this.#log = db.prepare('INSERT INTO change VALUES(?, ?, ?, ?)')
+    this.#trim = db.prepare('DELETE FROM change WHERE id <= ?')
+    this.#changesAfter = rows(`SELECT id, user, kind, key FROM change WHERE id > ? ORDER BY id LIMIT ${changesMax}`)
+    this.#dataVersion = rows('PRAGMA data_version')
     this.#after = rows('SELECT id, record FROM response WHERE id > ? ORDER BY id LIMIT ?')
     this.#tag = db.prepare('INSERT INTO tag VALUES(?, ?, 1) ON CONFLICT(tag, hash) DO UPDATE SET count = count + 1')
     this.#untag = db.prepare('UPDATE tag SET count = count - 1 WHERE tag = ? AND hash = ?')
     this.#forgetTag = db.prepare('DELETE FROM tag WHERE tag = ? AND hash = ? AND count <= 0')
     this.#tagged = rows('SELECT hash FROM tag WHERE tag = ? AND hash > ? ORDER BY hash LIMIT ?')
-    this.#newFile = db.prepare('INSERT INTO file(state, owner, boot, since) VALUES(?, ?, ?, ?)')
-    this.#setFile = db.prepare('INSERT OR REPLACE INTO file VALUES(?, ?, ?, ?, ?)')
     this.#forgetFile = db.prepare('DELETE FROM file WHERE id = ?')
     this.#usedPages = rows('PRAGMA page_count')
     this.#freePages = rows('PRAGMA freelist_count')
@@ -186,9 +233,24 @@ export class Ledger {
     return this.#next
   }
 
+  /** What files that are being written have been promised, by whoever. */
+  get reserved(): number {
+    return this.#reserved
+  }
+
+  /** Stores that have it open, this one included. */
+  get users(): number {
+    return this.#users
+  }
+
+  /** The number of the last change written down. */
+  get changes(): number {
+    return this.#changes
+  }
+
   look(): void {
-    const row = this.#readTotal.get() as unknown as [number, number, number, number, number] // the columns of `total`
-    ;[this.#next, this.#count, this.#small, this.#large, this.#age] = row
+    const row = this.#readTotal.get() as unknown as Sums // the columns of `total`
+    ;[this.#next, this.#count, this.#small, this.#large, this.#age, this.#reserved, this.#users, this.#changes] = row
   }
 
   /** All or nothing. What it throws has been undone. */
@@ -213,8 +275,8 @@ export class Ledger {
     }
   }
 
-  #totals(): [number, number, number, number, number] {
-    return [this.#next, this.#count, this.#small, this.#large, this.#age]
+  #totals(): Sums {
+    return [this.#next, this.#count, this.#small, this.#large, this.#age, this.#reserved, this.#users, this.#changes]
   }
 
   // ---- responses
@@ -316,16 +378,30 @@ export class Ledger {
 
   // ---- files
 
-  newFile(owner: string, boot: string, since: number): number {
-    return Number(this.#newFile.run(fileState.writing, owner, boot, since).lastInsertRowid)
+  /** `bytes`: what it will be, as far as that is known; it counts for all who share the room. */
+  newFile(owner: string, boot: string, since: number, bytes: number): number {
+    this.#reserved += bytes
+    return Number(this.#newFile.run(fileState.writing, owner, boot, since, bytes).lastInsertRowid)
+  }
+
+  reserve(id: number, more: number): void {
+    this.#reserved += more
+    this.#reserve.run(more, id)
   }
 
   setFile(id: number, state: number, owner: string, boot: string, since: number): void {
+    this.#release(id)
     this.#setFile.run(id, state, owner, boot, since)
   }
 
   forgetFile(id: number): void {
+    this.#release(id)
     this.#forgetFile.run(id)
+  }
+
+  #release(id: number): void {
+    const row = this.#reservedBy.get(id) as unknown as [number] | undefined
+    if (row !== undefined) this.#reserved -= row[0]
   }
 
   files(): FileRow[] {
@@ -336,6 +412,41 @@ export class Ledger {
   unsynced(boot: string, count: number): { readonly id: number; readonly since: number }[] {
     const sql = `SELECT id, since FROM file WHERE state = ${fileState.unsynced} AND boot = ? ORDER BY id LIMIT ?`
     return this.#db.prepare(sql).all(boot, count) as unknown as { id: number; since: number }[] // its columns
+  }
+
+  // ---- those who share it
+
+  join(owner: string): number {
+    this.#users++
+    return Number(this.#db.prepare('INSERT INTO user(owner) VALUES(?)').run(owner).lastInsertRowid)
+  }
+
+  leave(user: number): void {
+    this.#users -= Number(this.#db.prepare('DELETE FROM user WHERE id = ?').run(user).changes)
+  }
+
+  usersNow(): { readonly id: number; readonly owner: string }[] {
+    return this.#db.prepare('SELECT id, owner FROM user').all() as unknown as { id: number; owner: string }[] // its columns
+  }
+
+  log(user: number, kind: number, key: string): void {
+    this.#log.run(++this.#changes, user, kind, key)
+    if (this.#changes % changesPerTrim === 0) this.#trim.run(this.#changes - changesMax)
+  }
+
+  /** In their order; null: some of them are not there any more. */
+  changesAfter(id: number): ChangeRow[] | null {
+    const rows = this.#changesAfter.all(id).map(row => {
+      const [at, user, kind, key] = row as unknown as [number, number, number, string] // the columns asked for
+      return { id: at, user, kind, key }
+    })
+    return rows.length > 0 && rows[0]?.id !== id + 1 ? null : rows
+  }
+
+  /** Another number each time somebody else has changed something. */
+  dataVersion(): number {
+    const [version] = this.#dataVersion.get() as unknown as [number]
+    return version
   }
 
   // ---- the file of the index
@@ -357,12 +468,10 @@ export class Ledger {
     this.#db.exec('PRAGMA wal_autocheckpoint = 1000')
   }
 
-  /** Everything but the numbers already used. */
+  /** Everything but the numbers already used. Inside `write`. */
   empty(): void {
-    this.write(() => {
-      this.#db.exec('DELETE FROM response; DELETE FROM tag; DELETE FROM file')
-      this.#count = this.#small = this.#large = 0
-    })
+    this.#db.exec('DELETE FROM response; DELETE FROM tag; DELETE FROM file')
+    this.#count = this.#small = this.#large = this.#reserved = 0
   }
 
   close(): void {
@@ -388,7 +497,9 @@ const prepareFile = (db: DatabaseSync): void => {
 /** Ranks of two policies cannot be compared: what is there goes before what comes, or is used again. */
 const prepareOrder = (db: DatabaseSync, policy: RemovalPolicy): void => {
   const ranked = db.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'by_rank'").get()?.['n'] === 1
-  const former = db.prepare('SELECT policy FROM total').get()?.['policy']
+  const { policy: former, users } = db.prepare('SELECT policy, users FROM total').get() ?? {}
+  // whoever shares it and wants the index would look through all rows without
+  if (policy === 'lru' && users !== 0) return
   if (former === policy && ranked === (policy !== 'lru')) return
   db.exec('BEGIN IMMEDIATE')
   if (policy === 'lru') db.exec('DROP INDEX IF EXISTS by_rank')

@@ -46,6 +46,16 @@ export class OpenFiles {
     if (known.readers === 0) close(known.fd)
   }
 
+  /** Another process has removed them: as long as they are open here, they take room. */
+  dropUnlinked(): void {
+    for (const [file, { fd, readers }] of this.#files) {
+      if (readers > 0) continue
+      fs.fstat(fd, (error, stat) => {
+        if (error === null && stat.nlink === 0 && this.#files.get(file)?.fd === fd) this.drop(file)
+      })
+    }
+  }
+
   close(): void {
     for (const file of [...this.#files.keys()]) this.drop(file)
   }
