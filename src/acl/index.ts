@@ -20,5 +20,6 @@ export {
   type ZoneHost, ZoneHosts, type ZoneHostsOptions, type ZoneLine, zoneDepthMax, ZoneTable,
 } from './zone/index.ts'
 export { compilePosixRegex, type PosixRegex } from './regex/compile-regex.ts'
+export { compileReplacing, type Replacing } from './regex/replacing.ts'
 export { armRegexGuard, type RegexGuard } from './regex/guard.ts'
 export type { RegexError, RegexRemark } from './regex/posix-regex.ts'

@@ -15,7 +15,7 @@ import { httpNotices } from './http-notices.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { registerPages } from './manager-pages.ts'
-import { plainKeys, purgePage } from './purge-page.ts'
+import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
@@ -135,7 +135,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   }
 
   registerSessions(manager, () => listening.services)
-  const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: plainKeys, log })
+  const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
   manager.register(purging)
   registerPages(manager, {
     clock, startedAt: clock.wall(), traffic, stores, comm, collapse,

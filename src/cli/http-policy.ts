@@ -1,13 +1,13 @@
 import { hostname } from 'node:os'
 import {
-  type AclTable, type AccessList, type Condition, compileAccessList, compileAcls, compileCondition, compilePosixRegex,
+  type AclTable, type AccessList, type Condition, compileAccessList, compileAcls, compileCondition, compilePosixRegex, compileReplacing,
   type PendingHost,
 } from '../acl/index.ts'
 import { type Bytes, type DurationMs, secondsToMs } from '../base/index.ts'
 import { type CachePolicy, RefreshPatterns, type RefreshLine } from '../cache/index.ts'
 import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } from '../conf/index.ts'
 import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
-import type { Guarded, HttpPolicy } from '../proxy/index.ts'
+import { type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
 import { version } from './version.ts'
 
 // From the conf's values to what the http proxy asks at each request. Nothing here is kept: a reload makes a new one.
@@ -35,6 +35,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const name = config.visible_hostname ?? hostname()
   const shownVersion = config.httpd_suppress_version_string ? '' : version
   const viaComment = shownVersion === '' ? 'glassquid' : `glassquid/${shownVersion}`
+  const xCache = config.x_cache ? { from: `from ${name}`, at: `from ${name}:${config.http_port[0]?.port ?? 0}` } : null
   const http: HttpPolicy = {
     hostname: name,
     version: shownVersion,
@@ -47,7 +48,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     viaComment,
     responseViaLine: config.via ? `Via: ${viaText(1, name, viaComment)}\r\n` : '',
     cacheName: name,
-    hitStatusStart: `Cache-Status: ${cacheStatusText(name, { hit: true })}; ttl=`,
+    xCache,
+    hitStatusStart: `${xCacheLines({ xCache }, 'HIT', 'HIT')}Cache-Status: ${cacheStatusText(name, { hit: true })}; ttl=`,
     forwardedFor: config.forwarded_for,
     access: {
       http: list(config.http_access, 'deny'),
@@ -77,6 +79,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       write: config.write_timeout,
       lifetime: config.client_lifetime,
     },
+    storeIds: storeIds(config, acls, problems),
     cache: cachePolicy(config, problems),
     quickAbort: { min: config.quick_abort_min, max: config.quick_abort_max, percent: config.quick_abort_pct },
     readAheadBytesMax: config.read_ahead_gap,
@@ -103,6 +106,17 @@ const namesMethod = (config: Config, method: string): boolean => {
     if (isGroup && acl.values.some(value => naming.has(value.text.replace('!', '').toLowerCase()))) naming.add(name)
   }
   return config.http_access.some(line => line.acls.some(use => naming.has(use.name.toLowerCase())))
+}
+
+const storeIds = (config: Config, acls: AclTable, problems: Diagnostic[]): Guarded<StoreIdRule>[] => {
+  const rules: Guarded<StoreIdRule>[] = []
+  for (const { value, acls: uses, text, at } of config.store_id_rule) {
+    const compiled = compileReplacing(value.regex, value.caseInsensitive, value.replacement)
+    if (compiled.ok) {
+      rules.push({ value: { idOf: compiled.replaced, text: `${at.file}:${at.line}: ${text}` }, when: compileCondition(uses, acls, at) })
+    } else problems.push({ severity: 'fatal', at, message: `store_id_rule: ${compiled.message}`, hint: compiled.hint })
+  }
+  return rules
 }
 
 const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4)

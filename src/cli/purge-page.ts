@@ -3,7 +3,7 @@ import type { DebugLog } from '../log/index.ts'
 import { byHost, byPattern, byPrefix, byTag, type CacheKey, keysOf, type PurgeParts, purgeKey, purgeSelected, type Selection } from '../cache/index.ts'
 import { parseAbsolute, uriText } from '../http/index.ts'
 import { type Arguments, type Page, type PageRefusal, refusedPage } from '../manager/index.ts'
-import { CountHttp } from '../proxy/index.ts'
+import { CountHttp, type HttpPolicy } from '../proxy/index.ts'
 
 // Purge by the manager: one page that does it. What is meant is said by arguments, each as often as wished:
 //
@@ -103,5 +103,8 @@ const selectionOf = (name: string, value: string): Selection | PageRefusal => {
   }
 }
 
-/** Without rules for keys: the URI itself. */
-export const plainKeys = (uri: string): readonly CacheKey[] => keysOf(uri)
+/** The URI itself, and what any store_id_rule makes of it, whoever asks. */
+export const possibleKeys = (uri: string, rules: HttpPolicy['storeIds']): readonly CacheKey[] => {
+  const ids = rules.map(({ value }) => value.idOf(uri)).filter(id => id !== null)
+  return [uri, ...ids].flatMap(each => keysOf(each))
+}

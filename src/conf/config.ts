@@ -344,6 +344,15 @@ export interface DebugOptions {
   readonly rotate: number | null
 }
 
+/** A line of store_id_rule, but for its ACLs. */
+export interface StoreIdRule {
+  /** POSIX, uncompiled. */
+  readonly regex: string
+  readonly caseInsensitive: boolean
+  /** With $0 to $9. */
+  readonly replacement: string
+}
+
 /** A line of cachemgr_passwd. */
 export interface ManagerPassword {
   /** Also `none` and `disable`. */

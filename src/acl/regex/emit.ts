@@ -5,13 +5,17 @@ import { type ByteSet, type Node, type PosixTree, upper } from './posix-regex.ts
 //     guard on. So letters are written out as [aA].
 //   - it knows no look-ahead either, but look-behind: a word begins where `\b` holds and no word byte stands before.
 
-export const emitJs = (tree: PosixTree): string => new Emitter(tree.folded).node(tree.root)
+/** `groups`: what parentheses found is wanted. */
+export const emitJs = (tree: PosixTree, groups: 'groups' | 'none' = 'none'): string =>
+  new Emitter(tree.folded, groups === 'groups').node(tree.root)
 
 class Emitter {
   readonly #folded: boolean
+  readonly #groups: boolean
 
-  constructor(folded: boolean) {
+  constructor(folded: boolean, groups: boolean) {
     this.#folded = folded
+    this.#groups = groups
   }
 
   node(node: Node): string {
@@ -33,7 +37,7 @@ class Emitter {
       case 'repeat':
         return this.#repeat(node.body, node.min, node.max)
       case 'group':
-        return `(?:${this.node(node.body)})`
+        return `(${this.#groups ? '' : '?:'}${this.node(node.body)})`
       case 'reference':
         return '(?!)' // never: patterns that refer back are not given to V8
     }

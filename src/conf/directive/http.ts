@@ -22,6 +22,12 @@ export const httpDirectives = {
       default: 'on',
     },
   ),
+  x_cache: works(
+    onOff(),
+    `Adds X-Cache (HIT or MISS from this proxy) and X-Cache-Lookup (was something stored) to responses, as Squid did up to
+version 4. Cache-Status, which is always there, says why. Not a directive of Squid.`,
+    { default: 'off' },
+  ),
   forwarded_for: works(
     choice(['on', 'off', 'transparent', 'delete', 'truncate'], { enable: 'on', disable: 'off' }),
     `What becomes of X-Forwarded-For: on appends the client's address, off appends "unknown", transparent leaves the field

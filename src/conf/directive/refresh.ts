@@ -1,9 +1,9 @@
 import { type Seconds, seconds } from '../../base/index.ts'
-import type { RefreshOptions, RefreshPattern } from '../config.ts'
+import type { RefreshOptions, RefreshPattern, StoreIdRule } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
 import { readPercent } from '../values.ts'
-import { accessList } from './access.ts'
+import { accessList, valueList } from './access.ts'
 import { later, works } from './directive.ts'
 import { age, lines, onOff } from './kinds.ts'
 
@@ -129,6 +129,30 @@ const readOption = (line: Line, word: Word, options: Building): void => {
   }
 }
 
+const readStoreIdRule = (line: Line): StoreIdRule | undefined => {
+  let caseInsensitive = false
+  let regex = line.regex()
+  while (regex !== null && (regex.text === '-i' || regex.text === '+i')) {
+    caseInsensitive = regex.text === '-i'
+    regex = line.regex()
+  }
+  const replacement = line.next()
+  if (regex === null || replacement === null) {
+    line.fatal(`${line.name} needs REGEX REPLACEMENT`, null, 'for example: store_id_rule ^http://[a-z]+\\.x\\.org/(.*)$ http://x.internal/$1')
+    return undefined
+  }
+  if (!/^[a-z]+:\/\/[a-z0-9]/i.test(replacement.text)) {
+    line.fatal(`${line.name}: '${replacement.text}' is no absolute URI`, replacement, 'write one of your choice, such as http://x.internal/$1')
+    return undefined
+  }
+  if (!/^\(*\^/.test(regex.text)) {
+    line.warning(`${line.name}: without ^ the regex matches URIs of other sites that hold such a text`, regex, 'begin it with ^http://')
+  }
+  return { regex: regex.text, caseInsensitive, replacement: replacement.text }
+}
+
+const storeIdRules = valueList('[-i] REGEX REPLACEMENT', 'fast', readStoreIdRule)
+
 export const refreshDirectives = {
   refresh_pattern: works(
     lines('[-i] REGEX MIN PERCENT% MAX [options]', readPattern, 'MIN and MAX in minutes, at most a year'),
@@ -144,6 +168,17 @@ ignore-stale-while-revalidate, negative-ttl=SECONDS.`,
       example:
         'refresh_pattern -i \\.(deb|rpm)$ 10080 100% 43200\nrefresh_pattern -i (/cgi-bin/|\\?) 0 0% 0\nrefresh_pattern . 0 20% 4320',
     },
+  ),
+  store_id_rule: works(
+    storeIdRules,
+    `Gives all URIs that match the POSIX regex (with -i whatever the case) one key: what several mirrors or a site with
+tokens in its URIs deliver is stored once. REPLACEMENT, with $1 to $9 for what the groups of the regex found and $0 for
+all of it, is the whole key, an absolute URI of your choice such as http://dl.internal/$1; refresh_pattern sees it, the
+origin is still asked for the URI. The first line that matches counts; its ACLs cannot wait. Begin the regex with ^ and
+write the dots of hosts as \\., or other sites can bring what is then given to everybody. A request whose Host could not
+be verified never shares a key. What was stored under a URI is not found any more when a line begins to match it. Not a
+directive of Squid, whose store_id_program asks a helper.`,
+    { example: 'store_id_rule ^http://[a-z0-9]+\\.mirror\\.example/(.*)$ http://mirror.internal/$1' },
   ),
   cache: works(
     accessList('slow'),

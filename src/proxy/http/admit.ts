@@ -5,6 +5,7 @@ import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
 import { verifyHost } from './host-verify.ts'
 import type { Next } from './steps.ts'
+import { giveStoreId } from './store-id.ts'
 import type { Transaction } from './transaction.ts'
 
 /** May it. Order as Squid: loop, Host check, http_access. */
@@ -99,6 +100,7 @@ const afterAccess = (t: Transaction, decision: Decision): Next => {
     return t.refuse('denied', '')
   }
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
+  giveStoreId(t)
   return wayOf(t)
 }
 

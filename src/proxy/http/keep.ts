@@ -1,11 +1,12 @@
 import type { WallMs } from '../../base/index.ts'
 import {
-  type Admission, admit, afterHead, type Asking, brokenOff, freshened, invalidatedKeys, keepFreshened, mergeParts,
+  type Admission, admit, afterHead, type Asking, brokenOff, freshened, invalidatedUris, keysOf, keepFreshened, mergeParts,
   namedBy304, type Opened, partStatus, sameRepresentation, type StoredResponse, supersedesStored, type Update,
   type Validation, type Variants, type Writer,
 } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { keyOf } from './key-of.ts'
+import { storeIdOf } from './store-id.ts'
 import type { Transaction } from './transaction.ts'
 
 // What the head of a response does to the store, whoever it was fetched for: a client, or nobody.
@@ -38,7 +39,7 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   const length = fields.get('content-length')
   const admission = admit(
     {
-      method, uri: t.outcome.uri, target: t.target, requestFields: t.completing === null ? t.fields : withoutIfRange(t), status, reasonPhrase: arrival.reason, fields,
+      method, uri: t.storeId === '' ? t.outcome.uri : t.storeId, target: t.target, requestFields: t.completing === null ? t.fields : withoutIfRange(t), status, reasonPhrase: arrival.reason, fields,
       contentLength: length === undefined || method === 'HEAD' ? -1 : Number(length),
       requestTime: arrival.requestTime, responseTime: arrival.responseTime,
       denied: false, unverified: false, // the one is mayCache, the other has a key of its own
@@ -96,8 +97,11 @@ const tooLate: Opened = { ok: false, reason: 'invalidated' }
 /** RFC 9111 4.4: what a changed resource makes of stored responses. */
 const invalidate = (t: Transaction, status: number, fields: Fields): void => {
   if (t.target === null) return
-  const keys = invalidatedKeys(t.head.method, status, t.target, fields)
-  if (keys.length === 0) return
+  const uris = invalidatedUris(t.head.method, status, t.target, fields)
+  if (uris.length === 0) return
+  const rules = t.policy.storeIds
+  const ids = rules.length === 0 ? none : uris.map(uri => storeIdOf(rules, uri, t.client.facts)).filter(id => id !== '')
+  const keys = [...uris, ...ids].flatMap(uri => keysOf(uri))
   const { store, collapse } = t.client.deps
   // a forged Host must not empty the cache of the site it names
   for (const key of t.unverified ? [keyOf(t, 'GET'), keyOf(t, 'HEAD')] : keys) {
@@ -125,7 +129,7 @@ const updateAfterHead = (t: Transaction, update: Update): void => {
   else updateAll(variants)
 }
 
-const none: Variants = []
+const none: readonly never[] = []
 
 /** RFC 9111 4.3.4: the stored response that a 304 confirms, as it is now; null = it is about nothing we have. */
 export const confirmedBy = (t: Transaction, validation: Validation, update: Update): StoredResponse | null => {

@@ -5,4 +5,4 @@ import type { Transaction } from './transaction.ts'
 export const keyOf = (t: Transaction, method: 'GET' | 'HEAD') =>
   t.unverified
     ? unverifiedKey(method, t.outcome.uri, t.client.session.destination)
-    : cacheKey(method, t.outcome.uri)
+    : cacheKey(method, t.storeId === '' ? t.outcome.uri : t.storeId)

@@ -2,6 +2,7 @@ import type { AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
+import type { StoreIdRule } from './store-id.ts'
 
 // What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
 // transaction keeps the one it began with, so that a reload never changes a request half way.
@@ -28,6 +29,8 @@ export interface HttpPolicy {
   readonly cacheName: string
   /** `Cache-Status: NAME; hit; ttl=`: the line of a hit up to its number. */
   readonly hitStatusStart: string
+  /** X-Cache and X-Cache-Lookup, behind `HIT` or `MISS` and in front of it; null = they are not sent. */
+  readonly xCache: { readonly from: string; readonly at: string } | null
   readonly forwardedFor: 'on' | 'off' | 'transparent' | 'delete' | 'truncate'
   readonly access: {
     readonly http: AccessList
@@ -64,6 +67,8 @@ export interface HttpPolicy {
     /** A connection's whole life. */
     readonly lifetime: DurationMs
   }
+  /** Several URIs, one key. */
+  readonly storeIds: readonly Guarded<StoreIdRule>[]
   readonly cache: CachePolicy
   readonly quickAbort: QuickAbort
   /** read_ahead_gap. */

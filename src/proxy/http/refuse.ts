@@ -42,6 +42,7 @@ export const refuse = (t: Transaction): Next => {
     now: o.startedAt,
   })
   page.pairs.push('Cache-Status', cacheStatusText(t.policy.cacheName, { detail: failure.code }))
+  if (t.policy.xCache !== null) page.pairs.push('X-Cache', `MISS ${t.policy.xCache.from}`, 'X-Cache-Lookup', `NONE ${t.policy.xCache.at}`)
   o.contentType = 'text/html'
   o.responseFields = Fields.from(page.pairs)
   sendWhole(t, page.status, page.reason, page.pairs, page.content)

@@ -15,6 +15,7 @@ import type { Completing } from './complete-part.ts'
 import type { ContentCut } from './content-cut.ts'
 import { CountHttp } from './counters.ts'
 import type { HttpPolicy } from './policy.ts'
+import { xCacheLines } from './x-cache.ts'
 import type { RequestContent } from './request-content.ts'
 import type { ResponseFraming } from './response.ts'
 import { type Step, runSteps } from './steps.ts'
@@ -54,6 +55,8 @@ export class Transaction {
   unverified = false
   /** May its response be stored, and a stored one answer it. */
   mayCache = false
+  /** What stands for the URI in keys (store_id_rule); '' = the URI itself. */
+  storeId = ''
 
   // lookup
   /** What the request says to caches; null = nothing. */
@@ -142,7 +145,7 @@ export class Transaction {
     const ttl = Math.floor(timeToLive(stored, now) / 1000)
     // the usual case costs one concatenation
     if (this.reuse?.kind !== 'validate') return `${this.policy.hitStatusStart}${ttl}\r\n`
-    return `Cache-Status: ${cacheStatusText(this.policy.cacheName, {
+    return `${xCacheLines(this.policy, 'HIT', 'HIT')}Cache-Status: ${cacheStatusText(this.policy.cacheName, {
       fwd: this.reuse?.fwd ?? 'stale',
       ...(this.outcome.serverStatus === 0 ? {} : { fwdStatus: this.outcome.serverStatus }),
       ttl,
@@ -154,7 +157,8 @@ export class Transaction {
   forwardStatusLine(stored: boolean): string {
     const reads = this.head.method === 'GET' || this.head.method === 'HEAD'
     const fwd = this.reuse?.fwd ?? (!reads ? 'method' : this.mayCache ? 'miss' : 'bypass')
-    return `Cache-Status: ${cacheStatusText(this.policy.cacheName, {
+    const looked = this.stored !== null ? 'HIT' : this.key === null ? 'NONE' : 'MISS'
+    return `${xCacheLines(this.policy, 'MISS', looked)}Cache-Status: ${cacheStatusText(this.policy.cacheName, {
       fwd,
       stored,
     })}\r\n`
@@ -166,6 +170,7 @@ export class Transaction {
     other.target = this.target
     other.unverified = this.unverified
     other.mayCache = this.mayCache
+    other.storeId = this.storeId
     other.key = this.key
     other.variants = this.variants
     other.outcome.uri = this.outcome.uri
