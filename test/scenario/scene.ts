@@ -175,6 +175,12 @@ export const clientConnections = (proxy: RunningProxy) => {
 export const originConnections = (proxy: RunningProxy) =>
   proxy.machine.comm.fdTable().filter(entry => entry.kind === 'connection' && entry.note.startsWith('origin'))
 
+/** So many bytes of origins have come, whoever wanted them. */
+export const fetched = (proxy: RunningProxy, bytes: number): Promise<void> => {
+  const read = () => originConnections(proxy).reduce((sum, entry) => sum + entry.bytesRead, 0)
+  return until(() => read() >= bytes, `${bytes} bytes of origins, ${read()} are read`)
+}
+
 /** A date as HTTP writes it, `seconds` after the standing clock's beginning. */
 export const dateAt = (clock: FakeClock, seconds = 0): string => new Date(clock.wall() + seconds * 1000).toUTCString()
 
