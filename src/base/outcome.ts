@@ -47,7 +47,11 @@ export interface Outcome {
   /** Filled by finish. */
   endedMono: MonoMs
 
+  /** Who asked: a client, or the cache itself about a stale response it has given already (stale-while-revalidate). */
+  initiator: 'client' | 'validation'
+
   // client side
+  /** Of the client for whose sake it is done, where the initiator is another. */
   client: Endpoint
   /** Our end as the client sees it: for intercepted connections the original destination. */
   clientLocal: Endpoint

@@ -86,7 +86,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     policy: { current: loaded.policy.http },
     store: stores.store,
     collapse,
-    validationsBehind: new ValidationsBehind(),
+    validationsBehind: new ValidationsBehind(clock),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
     accessNames: accessNames(() => resolver),
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),

@@ -18,6 +18,7 @@ export const fields = (...pairs: readonly string[]): FieldView => ({
 export const outcomeOf = (of: Partial<Outcome> = {}): Outcome => ({
   startedAt: wallMs(1_795_156_622_789),
   startedMono: monoMs(1000),
+  initiator: 'client',
   endedMono: monoMs(1001.7),
   client: endpoint('127.0.0.1', 56878),
   clientLocal: endpoint('127.0.0.1', 13128),

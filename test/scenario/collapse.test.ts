@@ -118,6 +118,48 @@ describe('many requests for the same thing', () => {
   })
 })
 
+describe('conditions', () => {
+  const etagged = (response: http.ServerResponse, etag: string, content: string): void => {
+    response.setHeader('Cache-Control', fresh)
+    response.setHeader('ETag', etag)
+    response.setHeader('Content-Length', content.length)
+    response.end(content)
+  }
+
+  it('of those who wait are answered each for itself', async () => {
+    const proxy = await stage(on)
+    const server = await held(response => etagged(response, '"b"', 'content'))
+    const tags = ['', '"b"', '"a"', 'W/"b"']
+    const wires = await crowd(proxy, 4, n => get(server.port, '/', ...(n === 0 ? [] : [`If-None-Match: ${tags[n]}`])))
+    server.go.open()
+    const answers = await Promise.all(wires.map(wire => wire.response()))
+    expect(answers.map(r => [r.status, r.body])).toEqual([[200, 'content'], [304, ''], [200, 'content'], [304, '']])
+    expect([answers[1]?.fields.get('etag'), answers[1]?.fields.get('content-length')]).toEqual(['"b"', undefined])
+    expect(server.requests).toHaveLength(1)
+    expect((await proxy.results(4)).toSorted()).toEqual(['TCP_MISS/200', 'TCP_MISS/200', 'TCP_MISS/304', 'TCP_MISS/304'])
+  })
+
+  test.each([['', 'alone'], [on, 'with others']])('that the new response fulfils, asked in our words: 304, and it is stored (%s%s)', async sharing => {
+    const proxy = await stage(sharing)
+    let etag = '"a"'
+    const asked: (string | undefined)[] = []
+    const server = await origin((r, response) => {
+      asked.push(r.headers['if-none-match'])
+      etagged(response, etag, `content ${etag}`)
+    })
+    await proxy.ask(get(server.port))
+    proxy.clock.advance(60_000)
+    etag = '"b"'
+    const known = await proxy.ask(get(server.port, '/', 'If-None-Match: "b"'))
+    expect([known.status, known.fields.get('etag'), known.body]).toEqual([304, '"b"', ''])
+    expect(asked).toEqual([undefined, '"a"'])
+    await until(() => proxy.records.length === 2, 'its record')
+    expect((await proxy.ask(get(server.port))).body).toBe('content "b"')
+    expect(server.requests).toHaveLength(2)
+    expect(await proxy.results(3)).toEqual(['TCP_MISS/200', 'TCP_REFRESH_MODIFIED/304', 'TCP_MEM_HIT/200'])
+  })
+})
+
 describe('no client depends on another', () => {
   it('a first one that does not read holds nobody', async () => {
     const proxy = await stage(`${on}cache_mem 64 MB\nmaximum_object_size_in_memory 32 MB\n`)

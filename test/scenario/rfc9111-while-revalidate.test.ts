@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it, test } from 'vitest'
 import { CountHttp } from '../../src/proxy/http/counters.ts'
 import { heard } from '../support/origin.ts'
@@ -99,6 +102,49 @@ describe('a stale response within its window', () => {
     await asked(proxy, server, 3)
     expect(server.field(2, 'if-none-match')).toBeUndefined()
     expect((await proxy.ask(get(server.port))).body).toBe('three')
+  })
+})
+
+describe('the question behind a client has a record of its own', () => {
+  test.each<[string, Reply, object]>([
+    ['304', { status: 304, fields: ['ETag: "a"'] }, { result: 'TCP_REFRESH_UNMODIFIED', status: 304, error: null }],
+    ['a new response', { fields: [within], content: 'two' }, { result: 'TCP_REFRESH_MODIFIED', status: 200, serverContentBytes: 3, error: null }],
+    ['a failure', { status: 503, content: 'sick' }, { result: 'TCP_REFRESH_FAIL_OLD', status: 503, errorDetail: 'the origin answered 503' }],
+  ])('that says what the origin said: %s', async (_, second, record) => {
+    const { proxy, server } = await staleNow(second)
+    await proxy.ask(get(server.port))
+    await asked(proxy, server, 2)
+    await until(() => proxy.records.length === 3, 'its record')
+    const own = proxy.records.filter(r => r.initiator === 'validation')
+    expect(own).toHaveLength(1)
+    expect(own[0]).toMatchObject({
+      ...record, method: 'GET', uri: `http://127.0.0.1:${server.port}/`, hierarchy: 'HIER_DIRECT', responseBytes: 0, attempts: 1,
+    })
+    expect(own[0]?.server?.port).toBe(server.port)
+    expect(own[0]?.sessionId).toMatch(/^svc\/web:\d+\/validation$/)
+  })
+
+  it('and a line without a client in the access log', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'glassquid-behind-'))
+    const path = join(folder, 'access.log')
+    const { proxy, server } = await staleNow({ status: 304, fields: ['ETag: "a"'] }, `access_log stdio:${path} squid\n`)
+    await proxy.ask(get(server.port))
+    await asked(proxy, server, 2)
+    await proxy.stop()
+    const lines = readFileSync(path, 'utf8').trimEnd().split('\n')
+    rmSync(folder, { recursive: true })
+    expect(lines).toHaveLength(3)
+    expect(lines.filter(line => / - TCP_REFRESH_UNMODIFIED\/304 0 GET /.test(line))).toHaveLength(1)
+    expect(lines.filter(line => / 127\.0\.0\.1 TCP_/.test(line))).toHaveLength(2)
+  })
+
+  it('also when the origin cannot be reached', async () => {
+    const { proxy, server } = await staleNow({})
+    await server.close()
+    await until(() => proxy.machine.comm.fdTable().every(entry => !entry.note.startsWith('origin')), 'the end of the kept connection')
+    expect((await proxy.ask(get(server.port))).body).toBe('one')
+    await until(() => proxy.records.length === 3, 'its record')
+    expect(proxy.records.find(r => r.initiator === 'validation')).toMatchObject({ result: 'TCP_REFRESH_FAIL_OLD', status: 0, error: 'connect-failed' })
   })
 })
 
@@ -266,12 +312,43 @@ describe('when the origin does not say', () => {
     for (let i = 1; i < 3; i++) {
       expect((await proxy.ask(get(server.port))).body).toBe('one')
       await until(() => CountHttp.validationsBehindFailed === failed + i && proxy.machine.validationsBehind === 0, 'the failure')
+      proxy.clock.advance(1000)
     }
-    proxy.clock.advance(15_000)
+    proxy.clock.advance(13_000)
     expect((await proxy.results(3)).slice(1)).toEqual(['TCP_MEM_HIT/200', 'TCP_MEM_HIT/200'])
     const wire = await proxy.client()
     const after = await wire.send(get(server.port)).response().then(r => r.body, () => 'broken')
     expect(after).not.toBe('one')
+  })
+
+  it('it is asked again after a second, then two, then four; once it says something, at once', async () => {
+    const proxy = await stage()
+    let fails = true
+    const long = 'Cache-Control: max-age=10, stale-while-revalidate=1000'
+    const server = await site((_, nth) =>
+      nth === 0 || !fails ? { fields: [long, 'ETag: "a"'], content: `${nth}` } : { status: 503, content: 'sick' },
+    )
+    await proxy.ask(get(server.port))
+    proxy.clock.advance(10_000)
+    const at = async (seconds: number, requests: number): Promise<void> => {
+      proxy.clock.advance(seconds * 1000)
+      await proxy.ask(get(server.port))
+      await asked(proxy, server, requests)
+    }
+    await at(0, 2)
+    await at(0.999, 2)
+    await at(0.001, 3)
+    await at(1.999, 3)
+    await at(0.001, 4)
+    await at(3.999, 4)
+    fails = false
+    await at(0.001, 5)
+    expect((await proxy.ask(get(server.port))).body).toBe('4')
+    fails = true
+    await at(10, 6)
+    await at(0.999, 6)
+    await at(0.001, 7)
+    expect(new Set(await proxy.results(12))).toEqual(new Set(['TCP_MISS/200', 'TCP_MEM_HIT/200']))
   })
 
   it('its silence ends with read_timeout', async () => {

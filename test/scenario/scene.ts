@@ -47,7 +47,7 @@ export const until = async (holds: () => boolean, what: string): Promise<void> =
 export interface Stage extends RunningProxy {
   /** Stands still until the test moves it. */
   readonly clock: FakeClock
-  /** `TCP_MISS/200` of each transaction so far, waiting for `count` of them. */
+  /** `TCP_MISS/200` of each request of a client so far, waiting for `count` of them. */
   results(count: number): Promise<readonly string[]>
   /** A client on port `web`. */
   client(port?: string): Promise<Wire>
@@ -73,8 +73,9 @@ export const stageOf = async (conf: string, engine: 'native' | 'node' | 'auto' =
     clock,
     client,
     async results(count) {
-      await until(() => proxy.records.length >= count, `${count} records, there are ${proxy.records.length}`)
-      return proxy.records.map(r => `${r.result}/${r.status}`)
+      const asked = () => proxy.records.filter(r => r.initiator === 'client')
+      await until(() => asked().length >= count, `${count} records, there are ${asked().length}`)
+      return asked().map(r => `${r.result}/${r.status}`)
     },
     async ask(request, method = 'GET') {
       const wire = await client()

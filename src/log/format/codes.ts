@@ -45,13 +45,15 @@ const number = (doc: string, value: (outcome: Outcome, moment: LineMoment) => nu
 /** Known, and nothing to say yet. */
 const silent = (doc: string): Code => ({ doc, value: () => () => '' })
 
+/** '' where no client asked. */
+export const clientAddress = (o: Outcome): string => (o.initiator === 'client' ? o.client.address : '')
 const contentBytes = (o: Outcome): number => Math.max(0, o.responseBytes - o.responseHeadBytes)
 export const elapsedMs = (o: Outcome): number => Math.max(0, Math.floor(o.endedMono - o.startedMono))
 
 export const codes: Readonly<Record<string, Code>> = {
   // client
-  '>a': plain("the client's address", o => o.client.address),
-  '>A': plain("the client's name; its address, since names are not looked up for logs", o => o.client.address),
+  '>a': plain("the client's address; - where the cache itself asked", clientAddress),
+  '>A': plain("the client's name; its address, since names are not looked up for logs", clientAddress),
   '>p': number("the client's port", o => o.client.port),
   '>eui': silent("the client's Ethernet address"),
   '>la': plain('the address the client connected to; intercepted: where it was going', o => o.clientLocal.address),

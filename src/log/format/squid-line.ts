@@ -1,6 +1,6 @@
 import type { Outcome } from '../../base/index.ts'
 import { resultText } from '../result-text.ts'
-import { elapsedMs, type LineMoment } from './codes.ts'
+import { clientAddress, elapsedMs, type LineMoment } from './codes.ts'
 import { loggedUri, mediaType } from './uri-text.ts'
 
 /**
@@ -32,7 +32,7 @@ export const squidLine = (stripQuery: boolean): ((outcome: Outcome, moment: Line
     const server = o.server === null ? '-' : o.server.address
     return (
       secondText + three(Math.floor(moment.wallMs) - now * 1000) + (elapsed < 1e6 ? sixWide(elapsed) : ` ${elapsed} `) +
-      o.client.address + ' ' + resultText(o) + '/' + three(o.status) + ' ' + o.responseBytes + ' ' +
+      (clientAddress(o) || '-') + ' ' + resultText(o) + '/' + three(o.status) + ' ' + o.responseBytes + ' ' +
       (o.method || '-') + ' ' + uriText + ' - ' + o.hierarchy + '/' + server + ' ' + typeText + '\n'
     )
   }

@@ -174,6 +174,8 @@ export class Transaction {
     other.key = this.key
     other.variants = this.variants
     other.outcome.uri = this.outcome.uri
+    other.outcome.initiator = 'validation'
+    other.outcome.sessionId = `${this.client.session.id}/validation`
     return other
   }
 
@@ -267,6 +269,7 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
   return {
     startedAt: clock.wall(),
     startedMono: clock.mono(),
+    initiator: 'client',
     endedMono: 0 as MonoMs,
     client: session.client.peer,
     clientLocal: session.destination ?? nowhere,

@@ -1,11 +1,13 @@
-import { ProxyError, type WallMs } from '../../base/index.ts'
+import {
+  type Clock, type DurationMs, elapsed, type Endpoint, type ErrorCode, type MonoMs, monoMs, ms, type ProxyError, type WallMs,
+} from '../../base/index.ts'
 import {
   addConditions, type Asking, type CacheKey, isConditional, isOriginFailure, type StoredResponse, type Validation,
   validationOf, type Writer,
 } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler } from '../../chainer/chainer.ts'
 import type { Fields } from '../../http/index.ts'
-import type { Route } from '../../router/router.ts'
+import type { Route, RouteAnswer } from '../../router/router.ts'
 import { CountHttp } from './counters.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
 import { admitArrival, askingFor, confirmedBy, openFor, supersede } from './keep.ts'
@@ -14,14 +16,26 @@ import type { Transaction } from './transaction.ts'
 
 // stale-while-revalidate (RFC 5861 3): the client has the stale response already; behind its back the origin is asked
 // whether it still holds, and what it says is kept for the next one. Nobody waits for this fetch: it outlives the
-// client, sends nothing, and leaves no record but counters.
+// client, sends nothing, and has a record of its own.
 //
-//   304 ──► fresh again            5xx, no answer ──► the stale one stays, within its window
+//   304 ──► fresh again            5xx, no answer ──► the stale one stays, within its window; not asked again for a while
 //   200 ──► in its place           what may not be stored ──► the stale one goes, its content is not even read
+
+interface Failing {
+  readonly until: MonoMs
+  readonly pause: DurationMs
+}
 
 /** Keys whose stored responses are being validated behind their clients' backs: one fetch each. */
 export class ValidationsBehind {
   readonly #keys = new Set<CacheKey>()
+  /** Of the last try; oldest first. */
+  readonly #failing = new Map<CacheKey, Failing>()
+  readonly #clock: Clock
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
 
   get count(): number {
     return this.#keys.size
@@ -29,17 +43,33 @@ export class ValidationsBehind {
 
   begin(key: CacheKey): boolean {
     if (this.#keys.size >= validationsBehindMax || this.#keys.has(key)) return false
+    const failing = this.#failing.get(key)
+    if (failing !== undefined && this.#clock.mono() < failing.until) return false
     this.#keys.add(key)
     return true
   }
 
-  end(key: CacheKey): void {
+  /** `failed`: the origin could not say; the key has a pause, twice as long after each failure. */
+  end(key: CacheKey, failed: boolean): void {
     this.#keys.delete(key)
+    const before = this.#failing.get(key)
+    this.#failing.delete(key)
+    if (!failed) return
+    const pause = ms(Math.min(pauseMaxMs, before === undefined ? pauseMinMs : 2 * before.pause))
+    this.#failing.set(key, { until: monoMs(this.#clock.mono() + pause), pause })
+    for (const oldest of this.#failing.keys()) {
+      if (this.#failing.size <= failingMax) break
+      this.#failing.delete(oldest)
+    }
   }
 }
 
 /** At once; beyond that stale responses wait for a later request. As many connections to origins may come of it. */
 const validationsBehindMax = 256
+const pauseMinMs = 1000
+const pauseMaxMs = 60_000
+/** Keys remembered as failing; of those forgotten the next request asks again. */
+const failingMax = 4096
 
 /** `stored` is about to be given to the client of `t` although it is stale. */
 export const validateBehind = (t: Transaction, stored: StoredResponse): void => {
@@ -62,11 +92,15 @@ class ValidatingBehind implements OriginHandler {
   #status = 0
   /** A 304 was about nothing we have: asked once more, without conditions. */
   #again = false
+  /** The origin could not say. */
+  #failed = false
+  #askedAt: MonoMs
 
   constructor(t: Transaction, key: CacheKey, stored: StoredResponse) {
     this.#t = t
     this.#key = key
     this.#requestTime = t.client.deps.clock.wall()
+    this.#askedAt = t.client.deps.clock.mono()
     const validation = validationOf(stored, t.variants ?? [stored])
     this.#validation = isConditional(validation) ? validation : null
   }
@@ -74,18 +108,37 @@ class ValidatingBehind implements OriginHandler {
   start(): void {
     const { session } = this.#t.client
     const answer = session.service.router.route(session, routeHint(this.#t))
-    if (answer instanceof Promise) answer.then(known => this.#go(known.ok ? known.routes : null), () => this.#over())
-    else this.#go(answer.ok ? answer.routes : null)
+    if (answer instanceof Promise) {
+      answer.then(
+        known => this.#go(known),
+        error => {
+          this.#fail('internal', error instanceof Error ? error.message : '')
+          this.#over()
+        },
+      )
+    } else this.#go(answer)
   }
 
-  #go(routes: readonly [Route, ...Route[]] | null): void {
-    if (routes === null) {
-      CountHttp.validationsBehindFailed++
+  #go(answer: RouteAnswer): void {
+    if (!answer.ok) {
+      this.#fail(answer.error, answer.detail)
       this.#over()
       return
     }
-    this.#routes = routes
-    this.#ask(routes)
+    const o = this.#t.outcome
+    o.hierarchy = answer.routes[0].hierarchy
+    o.server = answer.routes[0].target
+    o.serverContentBytes = 0
+    this.#routes = answer.routes
+    this.#ask(answer.routes)
+  }
+
+  #fail(code: ErrorCode | null, detail: string): void {
+    CountHttp.validationsBehindFailed++
+    this.#failed = true
+    this.#t.outcome.result = 'TCP_REFRESH_FAIL_OLD'
+    this.#t.outcome.error = code
+    this.#t.outcome.errorDetail = detail
   }
 
   #ask(routes: readonly Route[]): void {
@@ -108,8 +161,16 @@ class ValidatingBehind implements OriginHandler {
   }
 
   #over(): void {
+    const t = this.#t
+    const { clock, record, validationsBehind } = t.client.deps
     this.#answered()
-    this.#t.client.deps.validationsBehind.end(this.#key)
+    validationsBehind.end(this.#key, this.#failed)
+    const o = t.outcome
+    o.endedMono = clock.mono()
+    o.serverResponseMs = elapsed(this.#askedAt, o.endedMono)
+    o.serverTotalMs = o.serverResponseMs
+    if (this.#fetch !== null) o.attempts = this.#fetch.attempts
+    record(o)
   }
 
   #answered(fields: Fields | null = null): boolean {
@@ -131,12 +192,25 @@ class ValidatingBehind implements OriginHandler {
 
   // ---- from the origin
 
-  onConnected(): void {}
+  onConnected(server: Endpoint, local: Endpoint | null, route: Route): void {
+    const o = this.#t.outcome
+    o.server = server
+    o.serverLocal = local
+    o.forged = route.forged
+    o.hierarchy = route.hierarchy
+  }
+
   onInterim(): void {}
 
   onHead(status: number, reason: string, fields: Fields): void {
     const t = this.#t
     this.#status = status
+    const o = t.outcome
+    o.status = status
+    o.serverStatus = status
+    o.responseFields = fields
+    o.contentType = fields.get('content-type') ?? ''
+    o.result = status === 304 ? 'TCP_REFRESH_UNMODIFIED' : 'TCP_REFRESH_MODIFIED'
     const responseTime = t.client.deps.clock.wall()
     const outdated = this.#answered(fields)
     const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime, outdated }
@@ -145,7 +219,7 @@ class ValidatingBehind implements OriginHandler {
       return
     }
     if (isOriginFailure(status) || undecodable(fields) !== null) {
-      CountHttp.validationsBehindFailed++
+      this.#fail(null, `the origin answered ${status}`)
       this.#giveUp()
       return
     }
@@ -156,6 +230,7 @@ class ValidatingBehind implements OriginHandler {
   }
 
   onData(chunk: Buffer): boolean {
+    this.#t.outcome.serverContentBytes += chunk.length
     if (this.#writer === null) return true
     if (this.#writer.append(chunk)) {
       if (!this.#writer.pressed) return true
@@ -178,7 +253,7 @@ class ValidatingBehind implements OriginHandler {
   }
 
   onError(error: ProxyError): void {
-    CountHttp.validationsBehindFailed++
+    this.#fail(error.code, error.message)
     this.#writer?.abandon()
     this.#t.client.deps.notices.serverFailure(this.#t.outcome.uri, error)
     this.#over()

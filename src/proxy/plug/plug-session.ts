@@ -150,6 +150,7 @@ export class PlugSession implements ConnectionReader {
 /** In the access log a plug session is what Squid makes of a tunnel: CONNECT to where the client was going. */
 const newOutcome = ({ clock }: PlugDeps, session: Session): Outcome => ({
   startedAt: clock.wall(),
+  initiator: 'client',
   startedMono: clock.mono(),
   endedMono: 0 as MonoMs, // set at the end
   client: session.client.peer,
