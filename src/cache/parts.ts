@@ -4,6 +4,7 @@ import {
 } from '../http/index.ts'
 import { flag, headText, StoredResponse } from './stored-response.ts'
 import { SplicedContent, type Segment } from './spliced-content.ts'
+import { tagFields } from './tags.ts'
 import { chooseAmong, selects } from './vary.ts'
 
 // Parts (RFC 9111 3.3, 3.4). A part is stored as the 206 it came as, or as the 206 that a broken-off 200 amounts to: a
@@ -225,6 +226,8 @@ export const fieldsTogether = (newest: StoredResponse, came: Fields, range: Part
     replaced.add(lower)
   }
   fields.delete('content-range')
+  // tags may be kept beside the fields alone, and a 206 to If-Range does not say them again
+  if (newest.tags.length > 0 && !tagFields.some(name => fields.has(name))) fields.set('Cache-Tag', newest.tags.join(', '))
   if (range === null) fields.set('Content-Length', String(length))
   else placed(fields, range)
   return fields

@@ -4,7 +4,7 @@ import {
   brokenOff, type ContentSource, continues, fieldsTogether, PartialResponse, rangeOfPart, SplicedContent, type StoredResponse,
   StoredResponse as Stored, strongValidatorOf, takesPlaceOf,
 } from '../../src/cache/index.ts'
-import { admission, type Case, dateAt, fieldsOf, storedOf } from './kit.ts'
+import { admission, type Case, dateAt, fieldsOf, policyOf, storedOf } from './kit.ts'
 
 // Guards RFC 9111 3.3 and 3.4: what a part is, which belong together, what is missing between them. Sees it in the rules
 // alone; that no byte goes wrong on the wire is for test/scenario/rfc9111-parts.test.ts.
@@ -188,4 +188,12 @@ test('content in several places ends where the last ends, and cannot be read whe
   expect(await Promise.all([read(0, 5), read(2, 2), read(0, 10), read(5, 1), read(7, 10), read(8, 10)])).toEqual(['abcde', 'cd', 'abcde', -1, 'h', ''])
   reader.close()
   expect(await read(0, 1)).toBe(-1)
+})
+
+test('tags that are kept beside the fields are those of what is put together, too', () => {
+  const policy = policyOf({ tags: 'strip' })
+  const stored = storedOf(partOf(0, 9, { response: ['ETag: "a"', 'Cache-Tag: red, blue'] }), policy)
+  expect([stored.tags, stored.head.includes('Cache-Tag')]).toEqual([['red', 'blue'], false])
+  expect(fieldsTogether(stored, fieldsOf('ETag: "a"'), null, 1000).get('cache-tag')).toBe('red, blue')
+  expect(PartialResponse.of([stored], nobody)?.whole.tags).toEqual(['red', 'blue'])
 })

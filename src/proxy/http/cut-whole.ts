@@ -1,5 +1,5 @@
 import type { WallMs } from '../../base/index.ts'
-import { notModifiedHead, type StoredResponse } from '../../cache/index.ts'
+import { notModifiedHead, type StoredResponse, withoutTags } from '../../cache/index.ts'
 import { contentRangeText, endToEndFields, Fields, httpDate, isEtag, parseHttpDate, statusLine, fieldLines } from '../../http/index.ts'
 import { ContentCut } from './content-cut.ts'
 import { type Ranged, rangeApplies, rangesWanted } from './range-answer.ts'
@@ -25,6 +25,7 @@ export const cutWhole = (t: Transaction, status: number, fields: Fields, now: Wa
   const [range] = wanted
   if (range === undefined || wanted.length > 1) return false
   const sent = endToEndFields(fields)
+  withoutTags(sent, t.policy.cache.tags)
   if (!sent.has('date')) sent.append('Date', httpDate(now))
   sent.set('Content-Length', String(range.last - range.first + 1))
   sent.set('Content-Range', contentRangeText(range, length))
