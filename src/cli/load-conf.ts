@@ -26,12 +26,18 @@ export const loadConf = ({ confFile, confGiven }: Pick<Common, 'confFile' | 'con
   return compiled(parseConf({ file: confFile }, systemWorld()), tell)
 }
 
-/** What a conf means, or null. Values are compiled even where the conf is refused already: all faults in one pass. */
+/** What a conf means, or null. */
 export const compiled = (parsed: ParsedConf, tell: Tell): LoadedConf | null => {
+  const { loaded, found } = examined(parsed)
+  for (const diagnostic of found) tell(diagnosticText(diagnostic))
+  return loaded
+}
+
+/** Values are compiled even where the conf is refused already: all faults in one pass. */
+export const examined = (parsed: ParsedConf): { readonly loaded: LoadedConf | null; readonly found: readonly Diagnostic[] } => {
   const policy = compilePolicy(parsed.draft)
   const found = distinct([...parsed.diagnostics, ...policy.problems, ...checkLogFormats(parsed.draft.logformat)])
-  for (const diagnostic of found) tell(diagnosticText(diagnostic))
-  return parsed.config !== null && exitCodeOf(found) === 0 ? { config: parsed.config, policy } : null
+  return { loaded: parsed.config !== null && exitCodeOf(found) === 0 ? { config: parsed.config, policy } : null, found }
 }
 
 /** An ACL that does not exist is missed by whoever reads the line and by whoever compiles it. */

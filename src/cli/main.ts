@@ -27,6 +27,10 @@ const main = async (words: readonly string[]): Promise<number> => {
       const { showPage } = await import('./control.ts')
       return showPage(wish)
     }
+    case 'import': {
+      const { importConf } = await import('./import.ts')
+      return importConf(wish)
+    }
     case 'test': {
       const { policyTest } = await import('./policy-test/policy-test.ts')
       return policyTest(wish)

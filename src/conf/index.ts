@@ -8,6 +8,6 @@
 
 export type * from './config.ts'
 export { diagnosticText, exitCodeOf, placeText } from './findings.ts'
-export { confText, parseConf, type ParsedConf } from './parser.ts'
+export { confText, type LineFate, parseConf, type ParsedConf } from './parser.ts'
 export type { ConfSource } from './reader.ts'
 export { type ConfWorld, systemWorld } from './world.ts'

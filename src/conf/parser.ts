@@ -25,6 +25,24 @@ export interface ParsedConf {
   /** What could be read, for looking on for more faults in the same pass. Never to be used. */
   readonly draft: Config
   readonly diagnostics: readonly Diagnostic[]
+  /** What became of each line, included files and list files of ACLs apart: in the order of the lines. */
+  readonly fates: readonly LineFate[]
+}
+
+/** One line of a conf, by its directive. */
+export interface LineFate {
+  /** As written. */
+  readonly name: string
+  readonly at: Location
+  /**
+   * works       does what it says
+   * later       read and checked, without effect yet
+   * changed     read as the lines of `as`
+   * ignored     nothing a proxy of today would do differently
+   * refused     nobody knows it (what else is refused stands among the diagnostics)
+   */
+  readonly fate: 'works' | 'later' | 'changed' | 'ignored' | 'refused'
+  readonly as: readonly string[]
 }
 
 /** Reads a conf with everything it includes. Never throws, whatever stands in it; all faults are found in one pass. */
@@ -42,7 +60,9 @@ class Parsing {
   readonly #later = new Map<DirectiveName, Location>()
   readonly #warned = new Map<string, { readonly at: Location; readonly advice: string }>()
   readonly #oldNames = new Set<string>()
+  readonly #fates: LineFate[] = []
   #unknown = 0
+  #firstUnknown: Location | null = null
 
   constructor(world: ConfWorld) {
     const readFile = (path: string): string => {
@@ -59,16 +79,35 @@ class Parsing {
     for (const line of new Reader(this.#world, this.#findings).lines(source)) this.#line(line)
     this.#scope.acls.reportUnknown(this.#findings, this.#scope.formats)
     const start: Location = { file: source.file, line: 1, column: 1, from: null }
-    if (this.#unknown > 0) this.#findings.fatal(start, `Found ${this.#unknown} unrecognized directive(s)`)
+    if (this.#firstUnknown !== null) this.#findings.fatal(this.#firstUnknown, `Found ${this.#unknown} unrecognized directive(s)`)
     const config = this.#config()
     checkNames(config, this.#findings)
     if (this.#files.size > 0) lint(config, this.#scope.acls, this.#findings, start)
     this.#summarise(config)
-    return { config: this.#findings.refusals > 0 ? null : config, draft: config, diagnostics: this.#findings.list }
+    return {
+      config: this.#findings.refusals > 0 ? null : config,
+      draft: config,
+      diagnostics: this.#findings.list,
+      fates: this.#fates,
+    }
   }
 
   #line(logical: LogicalLine): void {
     const line = new Line(logical, this.#scope)
+    this.#fate(line)
+    this.#understand(line, logical)
+  }
+
+  /** Of a line that `translated` makes, the original tells. */
+  #fate(line: Line): void {
+    const known = knownDirective(line.name)
+    const old = known !== undefined && known.live !== null && line.name !== known.name
+    const works = old ? 'changed' : 'works'
+    const fate = known === undefined ? 'refused' : known.live === null ? 'ignored' : known.live.status === 'later' ? 'later' : works
+    this.#fates.push({ name: line.name, at: line.at(), fate, as: old ? [known.name] : [] })
+  }
+
+  #understand(line: Line, logical: LogicalLine): void {
     if (logical.broken) return this.#broken(line)
     const known = knownDirective(line.name)
     if (known === undefined) return this.#unrecognized(line)
@@ -127,11 +166,14 @@ class Parsing {
           'write it that way',
         )
         const at = logical.at(0)
+        const own = this.#fates.length - 1
         for (const text of modern) {
           this.#line(
             new LogicalLine(text, logical.source, [{ offset: 0, line: at.line, column: at.column, still: true }]),
           )
         }
+        this.#fates.length = own
+        this.#fates.push({ name: line.name, at: line.at(), fate: 'changed', as: modern.length > 0 ? modern : [entry.doc] })
         return
       }
     }
@@ -146,6 +188,7 @@ class Parsing {
     if (this.#values.get('unknown_directives') === 'warn' && !line.name.endsWith('_access'))
       return line.warning(message, null, hint)
     this.#unknown++
+    this.#firstUnknown ??= line.at()
     line.error(message, null, hint)
   }
 

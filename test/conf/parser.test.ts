@@ -211,8 +211,9 @@ describe('what is printed', () => {
     at sub.conf:1:1
     included from x.conf(2)
     hint: did you mean http_access?`,
-      `FATAL: x.conf(1): Found 1 unrecognized directive(s)
-    at x.conf:1:1`,
+      `FATAL: sub.conf(1): Found 1 unrecognized directive(s)
+    at sub.conf:1:1
+    included from x.conf(2)`,
     ])
     expect(exitCodeOf(diagnostics)).toBe(1)
   })
