@@ -83,7 +83,10 @@ void set_reset_on_close(int fd) {
 }
 
 void Engine::doom(int fd, bool reset) {
-  if (slot(fd) == nullptr) return;  // closed before, or never ours
+  const Slot* found = slot(fd);
+  if (found == nullptr) return;  // closed before, or never ours
+  // its address is free from here on, not only when the turn is over: whoever wants it next may do so now
+  if (found->kind == Kind::listener) ::shutdown(fd, SHUT_RDWR);
   unwatch(fd);
   doomed.push_back(reset ? ~fd : fd);
 }

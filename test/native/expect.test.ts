@@ -4,7 +4,10 @@
 // does not, so who answered tells who had it. What the proxy says is compared each time.
 
 import { describe, expect, it } from 'vitest'
+import { COMM_REUSEADDR, createComm } from '../../comm/index.ts'
+import { endpoint } from '../../src/base/index.ts'
 import { planRules, ruleDefaults, type RuleForm, ruleText } from '../../src/intercept/index.ts'
+import { FakeClock } from '../support/fake-clock.ts'
 import { labAddresses, type Namespace, type Network, noLabWith, type Running, withLab } from '../support/net-lab.ts'
 import { noAddon } from './present.ts'
 
@@ -125,6 +128,20 @@ describe.skipIf(why !== null).each(families)(`a connection that is waited for, %
       expect(await ask(lab.origin, ours, 3130, server)).toBe('ECONNREFUSED') // the client has no such port
       expect(proxy.said).not.toContain('taken')
     }))
+})
+
+describe.skipIf(noAddon !== null)('a listener that is closed', () => {
+  it('leaves its address to who wants it in the same turn', () => {
+    const comm = createComm({ engine: 'native', clock: new FakeClock() })
+    const options = { endpoint: endpoint('127.0.0.1', 0), flags: COMM_REUSEADDR, dualStack: false, backlog: 4, natBackend: 'none', note: 'x' } as const
+    const first = comm.listen(options, () => {})
+    for (let i = 0; i < 5; i++) {
+      first.close()
+      const again = comm.listen({ ...options, endpoint: first.endpoint }, () => {})
+      again.close()
+    }
+    comm.close()
+  })
 })
 
 describe.skipIf(why !== null)(`many that are waited for ${why ?? ''}`, () => {
