@@ -48,9 +48,18 @@ export class OwnEndpoints {
     const now = this.#clock.mono()
     if (this.#readAt === null || now - this.#readAt >= rememberMs) {
       this.#readAt = now
-      this.#addresses = new Set(this.#interfaces())
+      this.#addresses = this.#read() ?? this.#addresses
     }
     return this.#addresses.has(address)
+  }
+
+  /** Asking takes a descriptor, and there may be none left: what is known then holds until the next time. */
+  #read(): Set<string> | null {
+    try {
+      return new Set(this.#interfaces())
+    } catch {
+      return null
+    }
   }
 }
 

@@ -48,4 +48,22 @@ describe('own endpoints', () => {
     expect(own.isOwn(endpoint('192.0.2.1', 3129))).toBe(false)
     expect(reads).toBe(2)
   })
+
+  it('what is known holds while the machine cannot be asked, as without a free descriptor', () => {
+    const clock = new FakeClock()
+    let answers: readonly string[] | null = ['192.0.2.1']
+    const own = new OwnEndpoints(clock, () => {
+      if (answers === null) throw new Error('EMFILE')
+      return answers
+    })
+    own.add(endpoint('0.0.0.0', 3129))
+    expect(own.isOwn(endpoint('192.0.2.1', 3129))).toBe(true)
+    answers = null
+    clock.advance(5000)
+    expect(own.isOwn(endpoint('192.0.2.1', 3129))).toBe(true)
+    answers = ['192.0.2.2']
+    clock.advance(5000)
+    expect(own.isOwn(endpoint('192.0.2.1', 3129))).toBe(false)
+    expect(own.isOwn(endpoint('192.0.2.2', 3129))).toBe(true)
+  })
 })
