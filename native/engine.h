@@ -47,6 +47,8 @@ struct Slot {
   bool waiting = false;
   // Listener: kAskOriginal | kAskLocal. Relayed: which side. Receiver: kTellDrained.
   uint8_t flags = 0;
+  // Stream: kReadMax is doubled so often for its next read.
+  uint8_t doublings = 0;
   // Tells a late event for a closed descriptor from one for its successor with the same number.
   uint32_t generation = 0;
   int32_t relay = -1;
@@ -198,7 +200,11 @@ struct Engine {
   void end_relay(int id, int error, bool reset);
 };
 
+// One read of a stream. A stream that fills it gets more the next time, up to four times as much: large content then
+// costs fewer turns and wakes its sender less often. Whoever defers reading (a slow client behind it) begins anew, so
+// that what has to be kept for it stays small.
 constexpr size_t kReadMax = 64 * 1024;
+constexpr uint8_t kDoublingsMax = 2;
 constexpr int kEventsMax = 256;
 
 void set_reset_on_close(int fd);

@@ -54,6 +54,7 @@ int Engine::watch(int fd, Kind kind, uint32_t events, uint8_t interest) {
   slot.interest = interest;
   slot.blocked = slot.waiting = false;
   slot.flags = 0;
+  slot.doublings = 0;
   return 0;
 }
 
@@ -74,6 +75,7 @@ int Engine::set_interest(int fd, uint8_t interest) {
   event.data.u64 = label(fd, found->generation);
   if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0) return -errno;
   found->interest = interest;
+  if (!(interest & kReadable)) found->doublings = 0;
   return 0;
 }
 
@@ -166,9 +168,12 @@ void Engine::step(const epoll_event& event) {
 }
 
 void Engine::receive(int fd, Slot& slot) {
-  size_t left = slab.length - slab_used;
-  ssize_t got = recv(fd, slab.at + slab_used, left < kReadMax ? left : kReadMax, MSG_DONTWAIT);
+  const size_t left = slab.length - slab_used, wanted = kReadMax << slot.doublings;
+  ssize_t got = recv(fd, slab.at + slab_used, left < wanted ? left : wanted, MSG_DONTWAIT);
   if (got > 0) {
+    if (static_cast<size_t>(got) == wanted) {
+      if (slot.doublings < kDoublingsMax) slot.doublings++;
+    } else if (static_cast<size_t>(got) < wanted / 4) slot.doublings = 0;
     int32_t start = static_cast<int32_t>(slab_used);
     slab_used += static_cast<size_t>(got);
     add_record(record::data, fd, start, static_cast<int32_t>(slab_used));
