@@ -468,7 +468,15 @@ export class NativeEngine implements Engine, DatagramCarrier {
     const peer = new NativePeer(this, this.#held, fd, options, localScratch)
     this.host.budget.opened()
     this.placeReceiver(fd, peer)
-    if (peer.sharesPort) this.#sharing.set(bothEnds(peer.local, peer.peer), peer)
+    if (peer.sharesPort) {
+      const ends = bothEnds(peer.local, peer.peer)
+      // the kernel allows it (SO_REUSEADDR), and would give all answers to one of the two
+      if (this.#sharing.has(ends)) {
+        this.dropReceiver(fd)
+        return commError('EADDRINUSE', 'connect', attemptedConnect(options))
+      }
+      this.#sharing.set(ends, peer)
+    }
     return peer
   }
 

@@ -28,8 +28,9 @@ export interface Tries {
   readonly keepalive: boolean
 }
 
-export const connectOptions = (route: Route, note: string): ConnectOptions => ({
+export const connectOptions = (route: Route, note: string, protocol: 'tcp' | 'udp' = 'tcp'): ConnectOptions => ({
   target: route.target,
+  protocol,
   flags: route.forged ? COMM_TPROXY_REM : 0,
   note,
   ...(route.source === null ? undefined : { source: route.source }),
@@ -44,10 +45,17 @@ const portTriesMax = 16
  * One try to reach a route. Where its port may be another one of its class, a port that is taken (by a socket bound to it,
  * or by a connection of the same four ends) is not the end of it.
  */
-export const dialRoute = (comm: Dialer, route: Route, note: string, timeoutMs: number, done: ConnectDone): Attempt => {
+export const dialRoute = (
+  comm: Dialer,
+  route: Route,
+  note: string,
+  timeoutMs: number,
+  done: ConnectDone,
+  protocol: 'tcp' | 'udp' = 'tcp',
+): Attempt => {
   const { ports, source } = route
-  if (ports === undefined || source === null || source.port === 0) return comm.dial(connectOptions(route, note), timeoutMs, done)
-  return new PortTries(comm, route, source, note, timeoutMs, done)
+  if (ports === undefined || source === null || source.port === 0) return comm.dial(connectOptions(route, note, protocol), timeoutMs, done)
+  return new PortTries(comm, route, source, connectOptions(route, note, protocol), timeoutMs, done)
 }
 
 class PortTries implements Attempt {
@@ -59,9 +67,9 @@ class PortTries implements Attempt {
   #attempt: Attempt
   #left = portTriesMax
 
-  constructor(comm: Dialer, route: Route, source: Endpoint, note: string, timeoutMs: number, done: ConnectDone) {
+  constructor(comm: Dialer, route: Route, source: Endpoint, options: ConnectOptions, timeoutMs: number, done: ConnectDone) {
     this.#comm = comm
-    this.#options = connectOptions(route, note)
+    this.#options = options
     this.#source = source
     this.#timeoutMs = timeoutMs
     this.#done = done

@@ -88,8 +88,9 @@ export class Walk {
     const dialling: Dialling = { route, attempt: null }
     this.#dialling.push(dialling)
     const timeoutMs = Math.min(this.#tries.connectTimeout, left)
-    dialling.attempt = dialRoute(this.#parts.comm, route, 'tunnel', timeoutMs, (error, connection) =>
-      this.#answered(dialling, error, connection),
+    const { protocol } = this.#session.client
+    dialling.attempt = dialRoute(
+      this.#parts.comm, route, 'tunnel', timeoutMs, (error, connection) => this.#answered(dialling, error, connection), protocol,
     )
     if (this.#mayDialBeside(route)) this.#beside ??= this.#parts.clock.after(besideAfter, () => this.#dialBeside())
   }

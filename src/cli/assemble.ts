@@ -112,7 +112,12 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     http: deps,
     plug: {
       clock,
-      relay: deps.relay,
+      deadlines: deps.deadlines,
+      relay: comm.relay,
+      bandwidth: comm.bandwidth,
+      portOf: session => listening.portOf(session),
+      stats: (where, toServer, toClient) =>
+        log.write('plug', 1, `${where}: ${toServer} bytes to the server, ${toClient} to the client so far`),
       hint: plugHint,
       isOwnConnection: comm.isOwnConnection,
       record: deps.record,

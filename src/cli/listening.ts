@@ -1,12 +1,13 @@
 import { type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
-import { type Clock, type Endpoint, endpointText, ms, sleep } from '../base/index.ts'
+import { type Clock, type Endpoint, endpointText, ms, sameEndpoint, sleep } from '../base/index.ts'
 import type { Config, PortConfig, PortMode, ReceiverConfig, TakingConfig } from '../conf/index.ts'
 import {
   boundPlaces, createDispatcher, createListeners, type DatagramLimits, type Dispatcher, flowTimes, type ListenerOptions, type Listeners, type ListenParameters,
-  priority, whyNotBound,
+  priority, protocolOf, whyNotBound,
 } from '../dispatch/index.ts'
 import type { DebugLog } from '../log/index.ts'
-import { type NamedService, startSession } from '../service/index.ts'
+import { type NamedService, type Session, startSession } from '../service/index.ts'
+import type { SecondaryPort } from '../proxy/index.ts'
 import type { Services } from './services.ts'
 
 // The http_port and listener lines of the present conf, each a listener entry with its service. A reload keeps the
@@ -99,6 +100,18 @@ export class Listening {
 
   #unclaimed(peer: Endpoint, bind: Endpoint): void {
     this.#log.limited(`unclaimed ${endpointText(bind)}`, 'dispatch', 1, `connection from ${endpointText(peer)} to ${endpointText(bind)} refused: nobody waits for it`)
+  }
+
+  /** Where the session's connection came in; null when that listener has gone, or is bound to a device. */
+  portOf({ client, portName }: Session): SecondaryPort | null {
+    const { protocol, local } = client
+    const named = this.#listeners.listening.filter(({ name, options }) => name === portName && protocolOf(options.parameters) === protocol)
+    const found = named.length === 1 ? named[0] : named.find(({ endpoint }) => sameEndpoint(endpoint, local))
+    if (found === undefined || found.options.parameters.device !== undefined) return null
+    return {
+      key: `${protocol} ${endpointText(found.endpoint)}`,
+      register: entry => this.dispatcher.join(found.endpoint, entry, priority.secondary, protocol) ?? { remove() {} },
+    }
   }
 
   /** No new connections, and no new requests on those that are there. */

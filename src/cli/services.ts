@@ -101,7 +101,7 @@ class Build {
       case 'http':
         return this.#httpProxy(line, http)
       case 'plug':
-        return createPlugProxy(plug, { idleTimeout: line.idleTimeout })
+        return createPlugProxy(plug, line)
       case 'deny':
         return createDenyProxy(line.denyKind)
     }

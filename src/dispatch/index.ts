@@ -9,7 +9,7 @@ export { type Answer, type Entry, priority } from './chain.ts'
 export { type BoundPlace, boundPlaces, whyNotBound } from './bind.ts'
 export {
   type Added, createDispatcher, type Dispatcher, type DispatcherOptions, type DatagramLimits,
-  type ListeningComm, type ListenParameters, type Protocol, type Registered,
+  type ListeningComm, type ListenParameters, type Protocol, protocolOf, type Registered,
 } from './dispatcher.ts'
 export type { ListenerOptions, StartHere, StartSession } from './listener.ts'
 export { flowTimes } from './receiver.ts'

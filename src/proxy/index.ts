@@ -7,5 +7,5 @@
 
 export { createDenyProxy } from './deny/index.ts'
 export * from './http/index.ts'
-export { CountPlug, createPlugProxy, type PlugDeps, type PlugOptions } from './plug/index.ts'
+export { CountPlug, createPlugProxy, type PlugDeps, type PlugOptions, type SecondaryPort } from './plug/index.ts'
 export type { Proxy } from './proxy.ts'

@@ -16,7 +16,7 @@ export interface RouterOptions {
   /** Servers see the client's address, where the policy (RouteHint.forge) agrees. */
   readonly forgeAddress: boolean
   /** Is this one of our own listening endpoints? Never routed to: it would be a loop. */
-  readonly isOwn: (target: Endpoint) => boolean
+  readonly isOwn: (target: Endpoint, protocol: 'tcp' | 'udp') => boolean
   /** The port servers see. group, exact and random begin from the client's; a number is that port. */
   readonly forgePort?: ForgePort
   /** forward_max_tries: more routes than can be tried are not made. */
@@ -38,7 +38,7 @@ export const routeTo = (
   hierarchy: HierarchyCode,
 ): RouteAnswer => {
   if (target.port === 0) return refuse('no-route', `${options.name}: no port is known for ${target.address}`)
-  if (options.isOwn(target)) return refuse('loop', loopText(options, target))
+  if (options.isOwn(target, session.client.protocol)) return refuse('loop', loopText(options, target))
   const forged = options.forgeAddress && hint.forge
   if (forged && session.client.peer.family !== target.family) return refuse('no-route', familyText(options, session))
   return { ok: true, routes: [route(options, session, hint, target, forged, hierarchy)] }
@@ -59,7 +59,7 @@ export const routesTo = (
   let otherFamily = false
   for (const address of addresses) {
     const target = endpoint(address, port)
-    if (options.isOwn(target)) own ??= target
+    if (options.isOwn(target, session.client.protocol)) own ??= target
     // comm refuses to bind one family and connect the other; Squid's noteIp skips them too
     else if (forged && target.family !== family) otherFamily = true
     else routes.push({ ...route(options, session, hint, target, forged, 'HIER_DIRECT'), sameServer: routes.length > 0 })
@@ -81,7 +81,7 @@ export const routesToServers = (
   const forged = options.forgeAddress && hint.forge
   const routes: Route[] = []
   for (const target of targets) {
-    if (options.isOwn(target)) return refuse('loop', loopText(options, target))
+    if (options.isOwn(target, session.client.protocol)) return refuse('loop', loopText(options, target))
     if (forged && target.family !== session.client.peer.family) continue
     routes.push(route(options, session, hint, target, forged, 'HIER_DIRECT'))
   }

@@ -166,7 +166,7 @@ describe('what the service says of its servers', () => {
       },
       denies: target => (endpointText(target) === '192.0.2.80:8080' ? '' : 'elsewhere'),
     }
-    const session = { client: { peer: endpoint('10.0.0.7', 5555) } } as unknown as Session
+    const session = { client: { protocol: 'tcp', peer: endpoint('10.0.0.7', 5555) } } as unknown as Session
     await w.chainer(inOrder, policy).connect(session, [routeTo(1)], never)
     expect(w.dials[0]).toMatchObject({ target: { address: '192.0.2.80', port: 8080 }, source: { address: '192.0.2.9', port: 0 }, flags: 32 })
   })

@@ -119,7 +119,7 @@ export const routeTo = (port: number, more: Partial<Route> & { readonly address?
 export const forgedBy = (address: string): Partial<Route> => ({ source: endpoint(address, 0), forged: true })
 
 /** Only what the chainer writes is looked at. */
-export const anySession = (): Session => ({ server: null, serverLocal: null }) as unknown as Session
+export const anySession = (): Session => ({ client: { protocol: 'tcp' }, server: null, serverLocal: null }) as unknown as Session
 
 export const get = (target = '/', more: Partial<OriginRequest> = {}): OriginRequest => ({
   method: 'GET',

@@ -387,7 +387,7 @@ plug: idle_timeout=TIME (of datagrams the receiver's), stack=NAME. one_way=to_se
 is thrown away, only its end is passed on. bandwidth=RATE, bandwidth_per_client=RATE, bandwidth_per_zone=RATE: bytes per
 second each way of a session, of all sessions of a client's address, of its zone (500KB/s, 10Mbit/s; counted in thousands);
 a quarter of a second's worth may pass at once. stats_interval=TIME: so often a running session tells its bytes in
-cache_log (section 39, level 2).
+cache_log (section 103).
 
 secondary_sessions=N: a session takes up to N connections more that are like its first one, each with its own connection
 to the server; secondary_mask=MASK says what must be alike: 0x1 source address, 0x2 source port, 0x4 destination address,

@@ -1,10 +1,13 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
-import { assert, endpointText, type ErrorCode, errorTable, type MonoMs, type Outcome, ProxyError } from '../../base/index.ts'
+import {
+  assert, endpointText, type ErrorCode, errorTable, type MonoMs, type Outcome, ProxyError, type Watched,
+} from '../../base/index.ts'
 import type { Chained } from '../../chainer/chainer.ts'
 import type { RouteAnswer } from '../../router/router.ts'
-import type { Session } from '../../service/session.ts'
+import type { Session, Speaker } from '../../service/session.ts'
 import { CountPlug } from './counters.ts'
-import type { PlugDeps, PlugOptions, RelayStats } from './plug-proxy.ts'
+import type { Relay, RelayStats } from '../../../comm/engine/engine.ts'
+import type { Limit, PlugDeps, PlugOptions } from './plug-proxy.ts'
 
 // One client and its server.
 //
@@ -14,16 +17,26 @@ import type { PlugDeps, PlugOptions, RelayStats } from './plug-proxy.ts'
 // Until the server is there nothing is read from the client: what it sends waits in the kernel, and it cannot make us
 // hold more than that.
 
-export class PlugSession implements ConnectionReader {
+export class PlugSession implements ConnectionReader, Speaker, Watched {
   readonly #deps: PlugDeps
   readonly #options: PlugOptions
   readonly #session: Session
   readonly #outcome: Outcome
+  readonly #limits: readonly Limit[]
+  readonly #onOver: () => void
   #connecting: AbortController | null = null
-  #relaying = false
+  #relaying: Relay | null = null
   #over = false
+  // of stats_interval
+  deadlineAt = 0 as MonoMs
+  deadlineTurn = 0
+  deadlineBefore: Watched | null = null
+  deadlineBehind: Watched | null = null
 
-  constructor(deps: PlugDeps, options: PlugOptions, session: Session) {
+  /** `onOver` comes once, after the record. */
+  constructor(deps: PlugDeps, options: PlugOptions, session: Session, limits: readonly Limit[], onOver: () => void) {
+    this.#limits = limits
+    this.#onOver = onOver
     this.#deps = deps
     this.#options = options
     this.#session = session
@@ -33,6 +46,7 @@ export class PlugSession implements ConnectionReader {
   start(): void {
     const { client, destination, service } = this.#session
     CountPlug.sessions++
+    this.#session.speaker = this
     client.setReader(this)
     client.deferRead()
     if (this.#deps.isOwnConnection(client.peer, destination)) {
@@ -57,7 +71,7 @@ export class PlugSession implements ConnectionReader {
   onTimeout(): void {}
 
   onClose(_client: Connection, why: CloseReason): void {
-    if (this.#over || this.#relaying) return
+    if (this.#over || this.#relaying !== null) return
     this.#connecting?.abort()
     this.#outcome.error = why === 'shutdown' ? 'shutting-down' : 'client-aborted'
     this.#end(why)
@@ -88,13 +102,36 @@ export class PlugSession implements ConnectionReader {
     outcome.hierarchy = route.hierarchy
     outcome.attempts = attempts
     outcome.status = 200
-    this.#relaying = true
-    const { idleTimeout } = this.#options
-    this.#deps.relay(this.#session.client, connection, {
+    const { idleTimeout, oneWay } = this.#options
+    this.#relaying = this.#deps.relay(this.#session.client, connection, {
       idleTimeoutMs: Number.isFinite(idleTimeout) ? idleTimeout : 0,
+      ...(oneWay === 'no' ? undefined : { oneWay: oneWay === 'to_server' ? 'to-b' : 'to-a' }),
+      ...(this.#limits.length === 0 ? undefined : { limits: this.#limits }),
       onEnd: stats => this.#relayed(stats),
     })
+    this.#watchStats()
   }
+
+  // --- while it runs ---
+
+  #watchStats(): void {
+    const { statsInterval } = this.#options
+    if (Number.isFinite(statsInterval)) this.#deps.deadlines.set(this, statsInterval)
+  }
+
+  deadlinePassed(): void {
+    if (this.#over || this.#relaying === null) return
+    const { bytesToA, bytesToB } = this.#relaying
+    this.#deps.stats(`${this.#session.id}/plug`, bytesToB, bytesToA)
+    this.#watchStats()
+  }
+
+  /** Datagrams promise nothing, and a flow would hold the process up until it has been quiet for long enough. */
+  windUp(): void {
+    if (this.#session.client.protocol === 'udp') this.#session.client.close('shutdown')
+  }
+
+  // --- the end ---
 
   #relayed(stats: RelayStats): void {
     this.#outcome.requestContentBytes = stats.bytesToB
@@ -140,10 +177,12 @@ export class PlugSession implements ConnectionReader {
   #end(detail: string): void {
     if (this.#over) return
     this.#over = true
+    this.#deps.deadlines.forget(this)
     this.#outcome.errorDetail = detail
     this.#outcome.endedMono = this.#deps.clock.mono()
     this.#outcome.sessionId = `${this.#session.id}/plug`
     this.#deps.record(this.#outcome)
+    this.#onOver()
   }
 }
 

@@ -1,0 +1,82 @@
+import type { Connection } from '../../../comm/connection.ts'
+import type { Session } from '../../service/session.ts'
+import type { Limit, PlugDeps, PlugOptions } from './plug-proxy.ts'
+import { PlugSession } from './plug-session.ts'
+import type { Secondaries } from './secondaries.ts'
+import { SecondarySession } from './secondary-session.ts'
+import type { SharedLimits } from './shared-limits.ts'
+
+// Zorp's proxy instance: a session with what its connections share, which is its bandwidth, and the further connections
+// it takes. It lives until the last of them has ended, the first one or another.
+
+/** Limits that instances of one service share; null = none. */
+export interface Shares {
+  readonly clients: SharedLimits | null
+  readonly zones: SharedLimits | null
+}
+
+export class PlugInstance {
+  readonly session: Session
+  readonly #deps: PlugDeps
+  readonly #options: PlugOptions
+  readonly #shares: Shares
+  readonly #secondaries: Secondaries | null
+  readonly #own: Limit | null
+  /** Connections beside the first, now and ever. */
+  secondary = 0
+  #numbered = 0
+  #running = 0
+
+  constructor(deps: PlugDeps, options: PlugOptions, shares: Shares, secondaries: Secondaries | null, session: Session) {
+    this.session = session
+    this.#deps = deps
+    this.#options = options
+    this.#shares = shares
+    this.#secondaries = secondaries
+    this.#own = options.bandwidth === null ? null : deps.bandwidth(options.bandwidth)
+  }
+
+  start(): void {
+    this.#secondaries?.add(this)
+    this.#run(this.session, () => {})
+  }
+
+  /** One more. The table has seen that it is alike, and that there is room. */
+  take(client: Connection): void {
+    this.secondary++
+    this.#run(new SecondarySession(this.session, ++this.#numbered, client), () => {
+      this.secondary--
+    })
+  }
+
+  #run(session: Session, over: () => void): void {
+    this.#running++
+    const { limits, giveBack } = this.#limitsOf(session)
+    new PlugSession(this.#deps, this.#options, session, limits, () => {
+      giveBack()
+      over()
+      if (--this.#running === 0) this.#end()
+    }).start()
+  }
+
+  #limitsOf({ client, clientZone }: Session): { readonly limits: readonly Limit[]; readonly giveBack: () => void } {
+    const { clients, zones } = this.#shares
+    const { address } = client.peer
+    const zone = clientZone ?? ''
+    const limits: Limit[] = this.#own === null ? [] : [this.#own]
+    if (clients !== null) limits.push(clients.take(address))
+    if (zones !== null) limits.push(zones.take(zone))
+    return {
+      limits,
+      giveBack() {
+        clients?.giveBack(address)
+        zones?.giveBack(zone)
+      },
+    }
+  }
+
+  #end(): void {
+    this.#secondaries?.remove(this)
+    this.#own?.close()
+  }
+}
