@@ -30,9 +30,9 @@ export interface Tries {
 
 export const connectOptions = (route: Route, note: string, protocol: 'tcp' | 'udp' = 'tcp'): ConnectOptions => ({
   target: route.target,
-  protocol,
   flags: route.forged ? COMM_TPROXY_REM : 0,
   note,
+  ...(protocol === 'tcp' ? undefined : { protocol }),
   ...(route.source === null ? undefined : { source: route.source }),
   ...(route.mark === undefined ? undefined : { mark: route.mark }),
   ...(route.tos === undefined ? undefined : { tos: route.tos }),
