@@ -14,6 +14,10 @@ export interface NginxSight {
   readonly uri: string
   readonly status: number
   readonly via: string
+  /** What it was asked for of the file; '' = all. */
+  readonly range: string
+  /** Bytes of content that it sent. */
+  readonly sent: number
 }
 
 // root is the only user an ordinary user's lab has: nginx would give its folders to another, and fail
@@ -26,7 +30,7 @@ error_log stderr;
 events { worker_connections 4096; }
 http {
   default_type text/plain;
-  log_format facts escape=json '{"peer":"$remote_addr","port":$remote_port,"method":"$request_method","uri":"$request_uri","status":$status,"via":"$http_via"}';
+  log_format facts escape=json '{"peer":"$remote_addr","port":$remote_port,"method":"$request_method","uri":"$request_uri","status":$status,"via":"$http_via","range":"$http_range","sent":$body_bytes_sent}';
   access_log /run/nginx/access.log facts;
   client_body_temp_path /run/nginx/body;
   proxy_temp_path /run/nginx/proxy;
