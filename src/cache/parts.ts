@@ -114,6 +114,7 @@ export class PartialResponse {
   /** By first byte; none lies within another. */
   readonly parts: readonly Placed[]
   #whole: StoredResponse | null = null
+  #content: SplicedContent | null = null
 
   constructor(newest: StoredResponse, length: number, parts: readonly Placed[]) {
     this.newest = newest
@@ -171,8 +172,14 @@ export class PartialResponse {
    * looks at `missing` first.
    */
   get whole(): StoredResponse {
-    this.#whole ??= wholeOf(this.newest, this.length, new SplicedContent(segmentsOf(this.parts)))
+    this.#whole ??= wholeOf(this.newest, this.length, this.content)
     return this.#whole
+  }
+
+  /** Those bytes of the whole that are here. */
+  get content(): SplicedContent {
+    this.#content ??= new SplicedContent(segmentsOf(this.parts))
+    return this.#content
   }
 }
 

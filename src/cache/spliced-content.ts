@@ -12,7 +12,10 @@ export interface Segment {
   readonly content: ContentSource | null
 }
 
-/** A content that lies in several places, in order. Bytes between its segments are not there. */
+/**
+ * A content that lies in several places, in order. Bytes between its segments are not there. Whoever opens it has all of
+ * it, whatever becomes of the places meanwhile.
+ */
 export class SplicedContent implements ContentSource {
   readonly segments: readonly Segment[]
 
@@ -20,19 +23,39 @@ export class SplicedContent implements ContentSource {
     this.segments = segments
   }
 
-  open(): Promise<ContentReader> {
-    return Promise.resolve(new SplicedReader(this.segments))
+  /** What of the bytes [first, last] is here, as segments of another content, in which `first` is at `at`. */
+  within(first: number, last: number, at: number): Segment[] {
+    const found: Segment[] = []
+    for (const segment of this.segments) {
+      const start = Math.max(first, segment.at)
+      const length = Math.min(last + 1, segment.at + segment.length) - start
+      if (length > 0) found.push({ ...segment, at: at + start - first, length, from: segment.from + start - segment.at })
+    }
+    return found
+  }
+
+  async open(): Promise<ContentReader | null> {
+    const sources = [...new Set(this.segments.map(segment => segment.content))].filter(source => source !== null)
+    const opened = await Promise.all(sources.map(source => source.open()))
+    const readers = new Map<ContentSource, ContentReader>()
+    for (const [i, source] of sources.entries()) {
+      const reader = opened[i] ?? null
+      if (reader !== null) readers.set(source, reader)
+    }
+    if (readers.size === sources.length) return new SplicedReader(this.segments, readers)
+    for (const reader of readers.values()) reader.close()
+    return null
   }
 }
 
 class SplicedReader implements ContentReader {
   readonly #segments: readonly Segment[]
-  /** Those of the segments that were read from. */
-  readonly #readers = new Map<ContentSource, ContentReader>()
+  readonly #readers: ReadonlyMap<ContentSource, ContentReader>
   #closed = false
 
-  constructor(segments: readonly Segment[]) {
+  constructor(segments: readonly Segment[], readers: ReadonlyMap<ContentSource, ContentReader>) {
     this.#segments = segments
+    this.#readers = readers
   }
 
   async read(at: number, into: Buffer): Promise<number> {
@@ -56,19 +79,8 @@ class SplicedReader implements ContentReader {
     for (const reader of this.#readers.values()) reader.close()
   }
 
-  async #readSegment({ body, content }: Segment, from: number, into: Buffer): Promise<number> {
-    if (content === null) return copied(body, from, into)
-    let reader = this.#readers.get(content) ?? null
-    if (reader === null) {
-      reader = await content.open()
-      if (reader === null) return -1
-      if (this.#closed) {
-        reader.close()
-        return -1
-      }
-      this.#readers.set(content, reader)
-    }
-    return reader.read(from, into)
+  #readSegment({ body, content }: Segment, from: number, into: Buffer): Promise<number> | number {
+    return content === null ? copied(body, from, into) : (this.#readers.get(content)?.read(from, into) ?? -1)
   }
 
   #at(at: number): Segment | null {

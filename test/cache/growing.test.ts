@@ -79,6 +79,46 @@ const storing = (objectBytesMax = 100_000, response = responseOf()) => {
   return { store, response, writer: opened.writer }
 }
 
+test('the source is ahead of the fastest reader by no more than the gap, however slow the others are', () => {
+  const { growing, join, source } = machine({ readAheadBytesMax: bytes(4) })
+  const { response, writer } = storing()
+  const [slow, quick] = [new Reader(), new Reader()]
+  slow.appetite = 1
+  const first = join(slow)
+  growing.respond(response, writer)
+  growing.append(Buffer.from('abcd')) // the slow one takes this, and wants a pause
+  growing.append(Buffer.from('efgh'))
+  expect(source).toEqual([])
+  growing.append(Buffer.from('i'))
+  expect(source).toEqual(['pause'])
+  const second = join(quick) // whoever comes now is held by nobody
+  expect([source, quick.text]).toEqual([['pause', 'resume'], 'abcdefghi'])
+  for (const text of ['jklmn', 'opqrs']) growing.append(Buffer.from(text))
+  expect(source).toEqual(['pause', 'resume'])
+  second.pause()
+  growing.append(Buffer.from('12345'))
+  expect(source).toEqual(['pause', 'resume', 'pause'])
+  second.leave() // the slow one is far behind: what is ahead of it can wait
+  expect(source).toEqual(['pause', 'resume', 'pause'])
+  slow.appetite = Number.POSITIVE_INFINITY
+  first.resume()
+  expect([source.at(-1), slow.text]).toEqual(['resume', 'abcdefghijklmnopqrs12345'])
+})
+
+test('with nobody there, the source goes as fast as it likes', () => {
+  const { growing, join, source } = machine({ readAheadBytesMax: bytes(4) })
+  const { response, writer } = storing()
+  const reader = new Reader()
+  reader.appetite = 1
+  const follower = join(reader)
+  growing.respond(response, writer)
+  for (const text of ['abcd', 'efghi']) growing.append(Buffer.from(text))
+  follower.leave()
+  expect(source).toEqual(['pause', 'deserted', 'resume'])
+  for (let i = 0; i < 10; i++) growing.append(Buffer.alloc(100))
+  expect(source).toHaveLength(3)
+})
+
 test('all who wait get the head and every byte, and the store has it at the end', () => {
   const { growing, join, source } = machine()
   const { store, response, writer } = storing()

@@ -63,10 +63,22 @@ describe.each([['alone', ''], ['that others could join', 'collapsed_forwarding o
 
   it('ends where it turns out too large to be stored', async () => {
     const proxy = await stage(`${base}${sharing}quick_abort_min -1 KB\nmaximum_object_size_in_memory 60 KB\n`)
-    const shelf = await slowShelf(50 * kb, {}, false)
-    await leave(proxy, shelf.port, 10 * kb)
-    shelf.go.open()
-    await until(() => originConnections(proxy).length === 0, 'the end of the fetch')
+    const go = gate()
+    const closed = gate()
+    const server = await origin(async (_r, response) => {
+      response.on('close', closed.open)
+      response.writeHead(200, { 'Cache-Control': 'max-age=60' })
+      response.write(content.subarray(0, 50 * kb))
+      await go.opened
+      const more = (): void => {
+        while (!response.destroyed && response.write(content));
+        response.once('drain', more)
+      }
+      more()
+    })
+    await leave(proxy, server.port, 10 * kb)
+    go.open()
+    await closed.opened
   })
 
   it('ends before the head has come, since nobody knows what it would be', async () => {

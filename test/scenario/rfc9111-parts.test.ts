@@ -14,13 +14,14 @@ afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })
 
-/** Where parts lie: small ones in memory, or in files of a disk store without memory. */
-const places = ['memory', 'disk'] as const
+/** Where parts lie: in memory, in files of a disk store without memory, or, by their size, in both. */
+const places = ['memory', 'disk', 'both'] as const
 const confOf = (place: (typeof places)[number]): string => {
   if (place === 'memory') return 'cache_mem 64 MB\nmaximum_object_size_in_memory 16 MB\n'
   const folder = mkdtempSync(join(tmpdir(), 'glassquid-parts-'))
   folders.push(folder)
-  return `cache_dir ufs ${folder} 200\nmaximum_object_size 64 MB\nmemory_cache_mode never\n`
+  const memory = place === 'disk' ? 'memory_cache_mode never' : 'maximum_object_size_in_memory 64 KB'
+  return `cache_dir ufs ${folder} 200\nmaximum_object_size 64 MB\n${memory}\n`
 }
 
 const tenBytes = Buffer.from('0123456789')
@@ -303,15 +304,39 @@ describe('a part', () => {
   })
 })
 
-test('page by page, a reader leaves one part and then the whole', async () => {
-  const proxy = await stage()
-  const content = large.subarray(0, 200_000)
+test('parts on disk outlive the proxy', async () => {
+  const conf = confOf('disk')
+  const before = await stage(conf)
+  const server = await shelf({ content: large })
+  await part(before, server.port, '0-199999')
+  await part(before, server.port, '300000-300009')
+  await until(() => before.machine.sessions === 0, 'the end of the sessions')
+  await before.stop()
+  const after = await stage(conf)
+  expect((await part(after, server.port, '300001-300002')).body).toBe(large.toString('latin1', 300_001, 300_003))
+  expect((await after.ask(get(server.port))).body).toBe(large.toString())
+  expect(server.asked.slice(2)).toEqual([`bytes=200000-${large.length - 1} if "a"`])
+})
+
+test.each([
+  ['memory', large, 4000],
+  ['disk', Buffer.concat(Array(10).fill(large)), 50_000],
+  ['both', Buffer.concat(Array(10).fill(large)), 80_000],
+] as const)('page by page, a reader leaves a few parts on %s and then the whole', async (place, content, size) => {
+  const proxy = await stage(confOf(place))
   const server = await shelf({ content })
-  for (let at = 0; at < content.length; at += 2000) await part(proxy, server.port, `${at}-${at + 1999}`)
-  expect(server.requests).toHaveLength(100)
-  await settled(proxy, 100)
-  expect((await proxy.ask(get(server.port))).body).toBe(content.toString())
-  expect(server.requests).toHaveLength(100)
+  const wire = await proxy.client()
+  const pages = Math.ceil(content.length / size)
+  for (let page = 0; page < pages; page++) {
+    const at = page * size
+    const { body } = await wire.send(get(server.port, '/', `Range: bytes=${at}-${at + size - 1}`)).response()
+    expect(body === content.toString('latin1', at, at + size)).toBe(true)
+  }
+  expect(server.requests).toHaveLength(pages)
+  await settled(proxy, pages)
+  const whole = await proxy.ask(get(server.port))
+  expect(whole.body === content.toString()).toBe(true)
+  expect(server.requests).toHaveLength(pages)
 })
 
 describe('a response that breaks off', () => {

@@ -1,5 +1,5 @@
 import { assert, type Endpoint, ProxyError } from '../../base/index.ts'
-import { continues, fieldsTogether, type PartialResponse, strongValidatorOf } from '../../cache/index.ts'
+import { type ContentReader, continues, fieldsTogether, type PartialResponse, SplicedContent, strongValidatorOf } from '../../cache/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import { type ByteRange, Fields } from '../../http/index.ts'
 import type { Route } from '../../router/router.ts'
@@ -8,6 +8,7 @@ import { type PiecesOwner, StoredPieces } from './stored-pieces.ts'
 // A response of which some bytes are stored and the others come from the origin (RFC 9111 3.4, RFC 9110 13.1.5). To
 // whoever fetches it looks like an exchange that brought all of it:
 //
+//   open:     what is stored of it, so that it stays for us whatever becomes of it in the store
 //   ask:      Range: bytes=MISSING, If-Range: what we have
 //   206 ──►   head of the whole (or of the wanted range), stored bytes before, content of the 206, stored bytes behind
 //   200 ──►   as it is: what we have is over
@@ -24,6 +25,7 @@ export interface Completing {
 type Ask = (request: OriginRequest, handler: OriginHandler) => OriginFetch
 
 type Stage =
+  | 'opening' // nothing has been asked yet
   | 'asked' // no head yet
   | 'through' // what comes is passed on as it is
   | 'before' // stored bytes are being given, what comes waits
@@ -41,7 +43,8 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
   readonly #handler: OriginHandler
   /** Null: it has come to its end. */
   #fetch: OriginFetch | null = null
-  #stage: Stage = 'asked'
+  #stage: Stage = 'opening'
+  #reader: ContentReader | null = null
   #pieces: StoredPieces | null = null
   /** What came while stored bytes were on their way: at most one piece, since it waits then. */
   readonly #early: Buffer[] = []
@@ -62,6 +65,25 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
   }
 
   start(): void {
+    const { content } = this.#partial
+    const { first, last } = this.#wanted
+    new SplicedContent(content.within(first, last, first)).open().then(
+      reader => this.#opened(reader),
+      error => this.#fail(error instanceof Error ? error.message : ''),
+    )
+  }
+
+  #opened(reader: ContentReader | null): void {
+    if (this.#stage === 'over') reader?.close()
+    else if (reader === null) this.#askAsClient() // it has left the store since it was found
+    else {
+      this.#reader = reader
+      this.#stage = 'asked'
+      this.#askMissing()
+    }
+  }
+
+  #askMissing(): void {
     const validator = strongValidatorOf(this.#partial.newest)
     assert(validator !== null, 'parts are completed by what tells two contents apart')
     const fields = Fields.from(this.#request.pairs)
@@ -84,9 +106,15 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
   }
 
   abort(): void {
+    this.#end()
+    this.#fetch?.abort()
+  }
+
+  #end(): void {
     this.#stage = 'over'
     this.#pieces?.stop()
-    this.#fetch?.abort()
+    this.#reader?.close()
+    this.#reader = null
   }
 
   // ---- from the origin
@@ -131,7 +159,7 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
     this.#attemptsBefore = this.attempts
     this.#fetch = null
     if (this.#stage === 'through') {
-      this.#stage = 'over'
+      this.#end()
       this.#handler.onEnd(trailers)
     } else if (this.#stage === 'missing') this.#afterMissing()
     // 'before': what came early is still to be given
@@ -141,7 +169,7 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
     if (this.#stage === 'over') return
     this.#attemptsBefore = this.attempts
     this.#fetch = null
-    this.abort()
+    this.#end()
     this.#handler.onError(error)
   }
 
@@ -158,8 +186,12 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
   }
 
   onUnread(): void {
+    this.#fail('the stored part could not be read')
+  }
+
+  #fail(why: string): void {
     this.abort()
-    this.#handler.onError(new ProxyError('read-error', 'the stored part could not be read', { side: 'server' }))
+    this.#handler.onError(new ProxyError('read-error', why, { side: 'server' }))
   }
 
   // ----
@@ -173,10 +205,9 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
   }
 
   #giveStored(from: number, to: number): void {
-    const { content } = this.#partial.whole
-    assert(content !== null, 'what is put together has its content where its parts are')
-    this.#pieces = new StoredPieces(content, from, to, this)
-    this.#pieces.start()
+    assert(this.#reader !== null, 'what is stored is open from before the question until the end')
+    this.#pieces = new StoredPieces(this.#reader, from, to, this)
+    this.#pieces.resume()
   }
 
   #toMissing(): void {
@@ -198,7 +229,7 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
   }
 
   #all(): void {
-    this.#stage = 'over'
+    this.#end()
     this.#handler.onEnd([])
   }
 }

@@ -400,6 +400,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     t.outcome.serverContentBytes = this.#completing?.originBytes ?? this.#received
     if (this.#shared && this.#growing !== null) {
       this.#growing.append(chunk)
+      // for the store alone, and it will not have it
+      if (this.#growing.followers === 0 && this.#writer?.refusal !== null) this.deserted()
       return !this.#paused
     }
     if (this.#confirmed !== null || this.#again) return true

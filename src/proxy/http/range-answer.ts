@@ -78,7 +78,7 @@ export const rangeAnswer = (stored: StoredResponse, ranges: readonly ByteRange[]
     const length = only.last - only.first + 1
     fields.set('Content-Length', String(length))
     fields.set('Content-Range', contentRangeText(only, stored.contentLength))
-    return answerOf(fields, [rangeSegment(stored, only, 0)], length)
+    return answerOf(fields, rangeSegments(stored, only, 0), length)
   }
   return multipart(stored, fields, ranges)
 }
@@ -97,7 +97,7 @@ const multipart = (stored: StoredResponse, fields: Fields, ranges: readonly Byte
   for (const range of ranges) {
     const typeLine = type === undefined ? '' : `Content-Type: ${type}\r\n`
     text(`${length === 0 ? '' : '\r\n'}--${boundary}\r\n${typeLine}Content-Range: ${contentRangeText(range, stored.contentLength)}\r\n\r\n`)
-    segments.push(rangeSegment(stored, range, length))
+    segments.push(...rangeSegments(stored, range, length))
     length += range.last - range.first + 1
   }
   text(`\r\n--${boundary}--\r\n`)
@@ -113,9 +113,10 @@ const boundaryOf = (stored: StoredResponse): string => {
   return `glassquid-${stored.responseTime.toString(36)}-${salt.toString(36)}`
 }
 
-const rangeSegment = (stored: StoredResponse, { first, last }: ByteRange, at: number): Segment => ({
-  at, length: last - first + 1, from: first, body: stored.body, content: stored.content,
-})
+const rangeSegments = ({ body, content }: StoredResponse, { first, last }: ByteRange, at: number): readonly Segment[] =>
+  content instanceof SplicedContent
+    ? content.within(first, last, at)
+    : [{ at, length: last - first + 1, from: first, body, content }]
 
 const answerOf = (fields: Fields, segments: readonly Segment[], length: number): RangeAnswer => {
   const head = statusLine(206) + fieldLines(fields.pairs)
