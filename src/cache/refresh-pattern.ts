@@ -41,7 +41,7 @@ export interface RefreshLine {
   readonly percent: number
   readonly max: Seconds
   readonly options: RefreshOptions
-  /** As written, for `explain`. */
+  /** Where it stands and as written, for `explain`. */
   readonly text: string
 }
 

@@ -1,6 +1,7 @@
 import { parseArgs, type ParseArgsOptionsConfig } from 'node:util'
 import { type Common, commonOptions, defaultConfFile, readCommon, wrong } from './command/command.ts'
 import { doctor } from './command/doctor.ts'
+import { explain } from './command/explain.ts'
 import { importWords } from './command/import.ts'
 import { lab } from './command/lab.ts'
 import { manager } from './command/manager.ts'
@@ -26,7 +27,7 @@ export const controlSignals = {
 export type Control = keyof typeof controlSignals
 
 /** In the order they are listed in. */
-const commands = { rules, import: importWords, test, doctor, purge, manager, sessions, lab } as const
+const commands = { rules, import: importWords, test, explain, doctor, purge, manager, sessions, lab } as const
 
 export type Command = keyof typeof commands
 

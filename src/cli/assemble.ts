@@ -14,14 +14,16 @@ import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
+import { explainPage } from './explain-page.ts'
 import { registerPages } from './manager-pages.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
+import { Refusals } from './refused-lately.ts'
 import { SessionLogs } from './session-log.ts'
 import { registerSessions } from './session-pages.ts'
-import { openStores } from './stores.ts'
+import { openStores, tiersWith } from './stores.ts'
 
 // The whole machine from a conf. Rooms know each other by type only; here they are handed to one another:
 //
@@ -79,7 +81,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
   const manager = new Manager()
   const traffic = new Traffic()
-  let passwords = config.cachemgr_passwd
+  const refusals = new Refusals()
+  let inForce = config
   const deps: HttpDeps = {
     clock,
     deadlines: new Deadlines(clock),
@@ -94,9 +97,10 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     isOwnConnection: comm.isOwnConnection,
     record: outcome => {
       traffic.count(outcome)
+      refusals.count(outcome)
       accessLogs.record(outcome)
     },
-    ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => passwords }, request) },
+    ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => inForce.cachemgr_passwd }, request) },
     notices,
   }
   const census = new Census()
@@ -142,9 +146,20 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   registerSessions(manager, () => listening.services)
   const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
   manager.register(purging)
+  manager.register(
+    explainPage({
+      clock,
+      ports: () => inForce.http_port,
+      parts: () => ({
+        policy: deps.policy.current,
+        names: deps.accessNames,
+        running: { store: stores.store, collapse, whereIs: key => tiersWith(stores, key), refused: uri => refusals.of(uri) },
+      }),
+    }),
+  )
   registerPages(manager, {
     clock, startedAt: clock.wall(), traffic, stores, comm, collapse,
-    passwords: () => passwords,
+    passwords: () => inForce.cachemgr_passwd,
     hostname: () => deps.policy.current.hostname,
     sessions: () => listening.sessions,
   })
@@ -167,7 +182,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       sessionLogs.use(next.config)
       availability.watch(watchesOf(next.config, parts))
       deps.policy.current = next.policy.http
-      passwords = next.config.cachemgr_passwd
+      inForce = next.config
       const former = resolver
       resolver = newResolver(next.config, clock, log)
       former.close()

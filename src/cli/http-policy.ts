@@ -136,8 +136,8 @@ const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
       problems.push({ severity: 'fatal', at: pattern.at, message: `refresh_pattern: ${compiled.message}`, hint: compiled.hint })
       continue
     }
-    const { min, percent, max, options, text } = pattern
-    lines.push({ regex: { test: uri => compiled.matches(uri) }, min, percent, max, options, text })
+    const { min, percent, max, options, text, at } = pattern
+    lines.push({ regex: { test: uri => compiled.matches(uri) }, min, percent, max, options, text: `${at.file}:${at.line}: ${text}` })
   }
   return {
     refresh: new RefreshPatterns(lines),

@@ -154,3 +154,9 @@ const tierRules = (config: Config): TierRules => ({
   fetched: config.memory_cache_mode === 'always' || config.memory_cache_mode === 'network',
   risen: config.memory_cache_mode === 'always' || config.memory_cache_mode === 'disk',
 })
+
+/** Where something is stored under the key. */
+export const tiersWith = ({ memory, disk }: Stores, key: CacheKey): readonly string[] => [
+  ...(memory.peek(key) === null ? [] : ['memory']),
+  ...(disk?.has(key) === true ? ['disk'] : []),
+]

@@ -16,12 +16,18 @@ describe('purge and manager', () => {
       what: [['host', '.b'], ['prefix', 'p'], ['regex', 'r'], ['iregex', 'i'], ['tag', 'x'], ['tag', 'y']],
     }],
     ['purge -h', { kind: 'help', topic: 'purge' }],
+    ['explain http://a/ -X HEAD -H Foo:bar -H A:b --from 10.0.0.1 -R X:y --status 404', {
+      kind: 'explain', ...common, json: false,
+      question: [['uri', 'http://a/'], ['method', 'HEAD'], ['from', '10.0.0.1'], ['status', '404'], ['field', 'Foo:bar'], ['field', 'A:b'], ['response', 'X:y']],
+    }],
     ['manager', { kind: 'manager', ...common, page: 'menu', args: [], json: false, post: false }],
     ['manager objects max=3 --json', { kind: 'manager', ...common, page: 'objects', args: ['max=3'], json: true, post: false }],
     ['manager rotate --post', { kind: 'manager', ...common, page: 'rotate', args: [], json: false, post: true }],
   ])('%s', (line, wish) => expect(read(line)).toEqual(wish))
 
   it.each([
+    ['explain', 'explain what?'],
+    ['explain a b', "unexpected 'b'"],
     ['purge', 'purge what?'],
     ['purge --tag=', 'tag is empty'],
     ['purge --tga x', '--tga'],

@@ -2,7 +2,7 @@
 // words are those scripts written for Squid look for. The daemon runs on the lab's gateway, whose ports nobody else has.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -66,6 +66,26 @@ describe('words and exit codes', () => {
   })
 })
 
+describe('the commands that ask a running proxy, where none runs', () => {
+  const idle = () => conf('silent.conf', `http_port 3128 name=web\npid_filename ${folder}/silent.pid\nacl lan src 10.0.0.0/8\nhttp_access allow lan\nhttp_access deny all\nrefresh_pattern . 0 20% 4320\n`)
+
+  it('purge and manager: who does not answer, 1', () => {
+    for (const args of [['purge', 'http://a/'], ['manager'], ['manager', 'rotate', '--post']]) {
+      expect(run(...args, '-f', idle())).toEqual({ code: 1, stdout: '', stderr: `glassquid: no proxy answers at ${folder}/silent.sock\n` })
+    }
+  })
+
+  it('explain: from the conf alone, and it says so, 0', () => {
+    const told = run('explain', 'http://a.example/x', '--from', '10.1.1.1', '-f', idle())
+    expect(told).toMatchObject({ code: 0, stderr: `Note: no proxy answers at ${folder}/silent.sock: what follows is from the conf alone\n` })
+    expect(told.stdout).toMatch(/^verdict +not known: no proxy runs/m)
+    expect(told.stdout).toMatch(/^http_access +allowed by .*silent\.conf:4: http_access allow lan/m)
+    expect(told.stdout).toMatch(/^refresh +.*silent\.conf:6: refresh_pattern \. 0 20% 4320$/m)
+    expect(JSON.parse(run('explain', 'http://a/', '--json', '-f', idle()).stdout)).toMatchObject({ running: false, verdict: expect.stringContaining('refused') })
+    expect(run('explain', '/x', '-f', idle())).toMatchObject({ code: 1, stderr: expect.stringContaining("'/x' is no absolute URI") })
+  })
+})
+
 describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
   const text = () => `http_port 3128\nhttp_access allow all\npid_filename ${folder}/daemon.pid\nshutdown_lifetime 0 seconds\naccess_log none\ncache_log ${folder}/cache.log\n`
   const cacheLog = () => readFileSync(join(folder, 'cache.log'), 'utf8')
@@ -99,6 +119,29 @@ describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
       expect(await daemon.exited).toBe(0)
       expect(existsSync(join(folder, 'daemon.pid'))).toBe(false)
       expect(await control('check')).toMatchObject({ code: 1 })
+    }))
+
+  it('answers the command line on its control socket, from start to end', () =>
+    withLab(async ({ gateway }) => {
+      const path = conf('asked.conf', text())
+      const socket = join(folder, 'daemon.sock')
+      const daemon = gateway.spawn(glassquid, ['-f', path])
+      await daemon.heard(/^ready:/m)
+      const ask = (...args: string[]) => gateway.run(glassquid, ...args, '-f', path)
+      expect((statSync(socket).mode & 0o777).toString(8)).toBe('600')
+      expect(await ask('manager')).toMatchObject({ code: 0, stdout: expect.stringMatching(/^ purge +\t/m) })
+      expect(await ask('purge', 'http://a.example/', '--tag', 'x')).toMatchObject({ code: 0, stdout: 'purged 0\n', stderr: '' })
+      expect(await ask('explain', 'http://a.example/')).toMatchObject({ code: 0, stdout: expect.stringContaining('nothing is stored for the URI') })
+      expect(await ask('manager', 'nothing')).toMatchObject({ code: 1, stderr: expect.stringContaining("there is no page 'nothing'") })
+      expect(await ask('manager', 'reconfigure', '--post')).toMatchObject({ code: 0, stdout: 'reconfigured\n' })
+      writeFileSync(path, `${text()}no_such_directive\n`)
+      expect(await gateway.run('curl', '-s', '-d', '', '--unix-socket', socket, 'http://x/squid-internal-mgr/reconfigure')).toMatchObject({
+        stdout: expect.stringContaining('the new conf was refused'),
+      })
+      writeFileSync(path, text())
+      expect(await ask('manager', 'shutdown', '--post')).toMatchObject({ code: 0, stdout: 'shutting down\n' })
+      expect(await daemon.exited).toBe(0)
+      expect(existsSync(socket)).toBe(false)
     }))
 
   it('ends with 0 by INT, also in the middle of nothing', () =>

@@ -1,6 +1,6 @@
-import type { Decision } from '../../acl/index.ts'
-import { isLoopback } from '../../base/index.ts'
-import { hostText, splitList, viaNames } from '../../http/index.ts'
+import type { AccessFacts, Decision } from '../../acl/index.ts'
+import { isLoopback, type WallMs } from '../../base/index.ts'
+import { type Fields, hostText, splitList, type TargetUri, viaNames } from '../../http/index.ts'
 import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
 import { verifyHost } from './host-verify.ts'
@@ -78,17 +78,30 @@ const checkAccess = (t: Transaction): Next | Promise<Next> => {
   const target = t.target
   if (target === null) return t.refuse('bad-target', 'no target')
   const intercepted = t.client.port.mode === 'intercept' || t.client.port.mode === 'tproxy'
-  facts.method = t.head.method
-  facts.scheme = target.scheme === 'tunnel' ? '' : target.scheme
-  facts.uri = t.outcome.uri
-  facts.host = hostText(target.host)
-  facts.port = t.targetPort
-  facts.urlPath = target.path
-  facts.fields = t.fields
-  facts.now = t.outcome.startedAt
+  tellFacts(facts, t.head.method, target, t.outcome.uri, t.targetPort, t.fields, t.outcome.startedAt)
   facts.pinned = intercepted && (t.unverified || t.policy.clientDstPassthru)
   const decision = t.policy.access.http.check(facts)
   return decision instanceof Promise ? decision.then(d => afterAccess(t, d)) : afterAccess(t, decision)
+}
+
+/** What access lists are told of a request. */
+export const tellFacts = (
+  facts: AccessFacts,
+  method: string,
+  target: TargetUri,
+  uri: string,
+  port: number,
+  fields: Fields,
+  now: WallMs,
+): void => {
+  facts.method = method
+  facts.scheme = target.scheme === 'tunnel' ? '' : target.scheme
+  facts.uri = uri
+  facts.host = hostText(target.host)
+  facts.port = port
+  facts.urlPath = target.path
+  facts.fields = fields
+  facts.now = now
 }
 
 const afterAccess = (t: Transaction, decision: Decision): Next => {

@@ -7,6 +7,10 @@
 // calls          base, http, acl, cache; what it needs of comm, router and chainer is handed in
 
 export { CountHttp } from './counters.ts'
+export {
+  type Explained, explain, type ExplainParts, type ExplainedVariant, type LastRefused, type Question, type RunningParts,
+} from './explain.ts'
+export { explainedText } from './explain-text.ts'
 export type { HttpDeps, HttpNotices, NameService, OwnPages, Relay, Resolved } from './deps.ts'
 export { createHttpProxy } from './http-proxy.ts'
 export type { Guarded, HttpPolicy, HttpPort } from './policy.ts'

@@ -1,19 +1,24 @@
-import { chooseVariant, missed, PartialResponse, requestFacts, reuse, type Variants } from '../../cache/index.ts'
+import { chooseVariant, missed, PartialResponse, type RequestFacts, requestFacts, reuse, type Variants } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import { judgeParts } from './lookup-parts.ts'
 import { keyOf } from './key-of.ts'
+import type { HttpPort } from './policy.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
 import { validateBehind } from './validate-behind.ts'
 
 /** Is it stored, and may the stored response be used. */
 export const lookup = (t: Transaction): Next | Promise<Next> => {
-  t.asks = requestFacts(t.client.port.accel?.ignoreControl === true ? withoutControl(t.fields) : t.fields)
+  t.asks = askedOfCache(t.client.port, t.fields)
   t.key = keyOf(t, 'GET')
   const variants = t.client.deps.store.lookup(t.key)
   return variants instanceof Promise ? variants.then(found => choose(t, found)) : choose(t, variants)
 }
+
+/** What the request says to a cache; null = nothing. */
+export const askedOfCache = (port: HttpPort, fields: Fields): RequestFacts | null =>
+  requestFacts(port.accel?.ignoreControl === true ? withoutControl(fields) : fields)
 
 /** ignore-cc: what clients say to caches is not for this one. Their conditions and ranges are. */
 const withoutControl = (fields: Fields): Fields => {

@@ -1,0 +1,189 @@
+import { AccessFacts, type AccessNames, type Explanation } from '../../acl/index.ts'
+import { type Endpoint, type WallMs } from '../../base/index.ts'
+import {
+  admit, cacheKey, type CacheKey, chooseVariant, type Collapse, type ExplainedStored, explainStored, missed, PartialResponse,
+  type RequestFacts, type Reuse, reuseAnswer, type Store, type StoreReason, storeReasons, reuseReasons, type Variants,
+} from '../../cache/index.ts'
+import { defaultPort, Fields, httpDate, type TargetUri, uriText } from '../../http/index.ts'
+import { tellFacts } from './admit.ts'
+import { askedOfCache } from './lookup.ts'
+import type { HttpPolicy, HttpPort } from './policy.ts'
+import { storeIdOf } from './store-id.ts'
+
+// What would become of a request, and why: the lists and rules that a request meets are asked in its order, with their
+// reasons. Nothing is fetched, and looking at what is stored does not count as a use.
+
+export interface Question {
+  readonly method: string
+  readonly target: TargetUri
+  readonly fields: Fields
+  readonly client: Endpoint
+  readonly port: HttpPort
+  readonly portName: string
+  readonly local: Endpoint
+  /** A response one would like to know about: may it be stored. */
+  readonly response: { readonly status: number; readonly fields: Fields } | null
+}
+
+export interface RunningParts {
+  readonly store: Store
+  readonly collapse: Collapse
+  /** The tiers that have the key. */
+  readonly whereIs: (key: CacheKey) => readonly string[]
+  /** What is remembered of the last response that was not stored. */
+  readonly refused: (uri: string) => LastRefused | null
+}
+
+export interface LastRefused {
+  readonly at: string
+  readonly status: number
+  readonly reason: string
+  readonly doc: string
+}
+
+export interface ExplainParts {
+  readonly policy: HttpPolicy
+  /** Null: no proxy runs, there is a conf only. */
+  readonly running: RunningParts | null
+  readonly names: AccessNames | null
+  readonly now: WallMs
+}
+
+export interface Explained {
+  readonly at: string
+  readonly running: boolean
+  readonly method: string
+  readonly uri: string
+  readonly client: string
+  readonly port: string
+  readonly httpAccess: Explanation
+  /** The `cache` list. */
+  readonly cacheAccess: Explanation
+  readonly key: string
+  /** The line of store_id_rule that made the key; '' = none. */
+  readonly keyRule: string
+  /** `file:line: ` and the line. */
+  readonly refreshPattern: string
+  /** Null: the store is not looked at for such a request. */
+  readonly reuse: { readonly kind: string; readonly reason: string; readonly doc: string } | null
+  readonly verdict: string
+  readonly where: readonly string[]
+  readonly variants: readonly ExplainedVariant[]
+  /** Somebody is fetching it at this moment. */
+  readonly beingFetched: boolean
+  readonly storing: { readonly response: string; readonly kind: 'store' | 'no'; readonly reason: StoreReason; readonly doc: string }
+  readonly lastRefused: LastRefused | null
+}
+
+export interface ExplainedVariant extends ExplainedStored {
+  /** The one that would answer. */
+  readonly chosen: boolean
+}
+
+export const explain = async (parts: ExplainParts, question: Question): Promise<Explained> => {
+  const { policy, running, now } = parts
+  const { method, target, fields, port } = question
+  const uri = uriText(target.scheme, target.host, target.port, target.path)
+  const facts = factsOf(question, uri, parts)
+  const httpAccess = await policy.access.http.explain(facts)
+  const cacheAccess = await policy.access.cache.explain(facts)
+  const id = storeIdOf(policy.storeIds, uri, facts)
+  const stored = id === '' ? uri : id
+  const key = cacheKey('GET', stored)
+  const reads = method === 'GET' || method === 'HEAD'
+  const looks = reads && httpAccess.decision.allowed && cacheAccess.decision.allowed
+  const asks = askedOfCache(port, fields)
+  const found = running === null ? null : await lookedUp(running.store, key, cacheKey('HEAD', stored), method, fields)
+  const chosen = found === null ? null : chooseVariant(found, fields)
+  const answer = !looks || running === null || chosen !== null ? null : unanswered(found, asks, method, fields)
+  const variants = (found ?? []).map(one => ({ ...explainStored(one, asks, policy.cache, now), chosen: one === chosen }))
+  const reuse =
+    answer !== null
+      ? { kind: answer.kind, reason: answer.reason, doc: reuseReasons[answer.reason].doc }
+      : looks && chosen !== null
+        ? explainStored(chosen, asks, policy.cache, now).reuse
+        : null
+  return {
+    at: new Date(now).toISOString(),
+    running: running !== null,
+    method, uri,
+    client: question.client.address,
+    port: `${question.portName} (${port.mode})`,
+    httpAccess, cacheAccess,
+    key,
+    keyRule: id === '' ? '' : (policy.storeIds.find(({ value, when }) => when.holds(facts) && value.idOf(uri) === id)?.value.text ?? ''),
+    refreshPattern: policy.cache.refresh.ruleFor(stored).text,
+    reuse,
+    verdict: verdictOf(httpAccess, cacheAccess, reads, running !== null, reuse?.kind ?? null),
+    where: running === null ? [] : running.whereIs(key),
+    variants,
+    beingFetched: running !== null && running.collapse.keys().includes(key),
+    storing: storingOf(question, stored, key, policy, now),
+    lastRefused: running?.refused(uri) ?? null,
+  }
+}
+
+const factsOf = ({ method, target, fields, client, local, port, portName }: Question, uri: string, { names, now, policy }: ExplainParts): AccessFacts => {
+  const facts = new AccessFacts(client, local, portName)
+  facts.names = names
+  const intercepted = port.mode === 'intercept' || port.mode === 'tproxy'
+  tellFacts(facts, method, target, uri, target.port === 0 ? defaultPort(target.scheme) : target.port, fields, now)
+  facts.pinned = intercepted && policy.clientDstPassthru
+  return facts
+}
+
+/** As the step `lookup` does: a HEAD may be answered by what a GET has stored, and then by what a HEAD has. */
+const lookedUp = async (store: Store, key: CacheKey, headKey: CacheKey, method: string, fields: Fields): Promise<Variants | null> => {
+  const found = await store.peek(key)
+  if (method !== 'HEAD' || (found !== null && chooseVariant(found, fields) !== null)) return found
+  return (await store.peek(headKey)) ?? found
+}
+
+/** Nothing whole fits. What parts are good for depends on the range that is wanted. */
+const unanswered = (found: Variants | null, asks: RequestFacts | null, method: string, fields: Fields): Reuse =>
+  found !== null && method === 'GET' && PartialResponse.of(found, fields) !== null ? reuseAnswer('part') : missed(found !== null, asks)
+
+const verdictOf = (
+  http: Explanation,
+  cache: Explanation,
+  reads: boolean,
+  runs: boolean,
+  kind: string | null,
+): string => {
+  if (!http.decision.allowed) return 'refused: http_access denies it'
+  if (!reads) return 'forwarded: what is stored answers GET and HEAD only'
+  if (!cache.decision.allowed) return 'forwarded: the cache list denies it, it is neither answered from the cache nor stored'
+  if (!runs) return 'not known: no proxy runs with this conf, so nothing is known of what is stored'
+  switch (kind) {
+    case 'fresh':
+    case 'stale':
+      return 'hit: answered from the cache'
+    case 'validate':
+      return 'validated: the origin is asked whether what is stored still holds'
+    default:
+      return 'miss: the origin is asked'
+  }
+}
+
+/** May a response to this request be stored: that which is asked about, or one that says nothing against it. */
+const storingOf = (question: Question, uri: string, key: CacheKey, policy: HttpPolicy, now: WallMs): Explained['storing'] => {
+  const { method, target, fields, response } = question
+  const told = response?.fields.copy() ?? Fields.from(['Cache-Control', 'max-age=3600'])
+  if (!told.has('date')) told.append('Date', httpDate(now))
+  const length = told.get('content-length')
+  const admission = admit(
+    {
+      method, uri, target, requestFields: fields, status: response?.status ?? 200, reasonPhrase: '', fields: told,
+      contentLength: length === undefined ? -1 : Number(length),
+      requestTime: now, responseTime: now, denied: false, unverified: false,
+    },
+    key,
+    policy.cache,
+  )
+  return {
+    response: response === null ? '200 with Cache-Control: max-age=3600' : `the ${response.status} asked about`,
+    kind: admission.kind,
+    reason: admission.reason,
+    doc: storeReasons[admission.reason].doc,
+  }
+}
