@@ -48,8 +48,8 @@ const main = async (words: readonly string[]): Promise<number> => {
       return doctor(wish)
     }
     case 'lab': {
-      const { runLab } = await import('../intercept/index.ts')
-      return runLab(wish)
+      const { lab } = await import('./lab.ts')
+      return lab(wish)
     }
     case 'version':
       return showVersion()

@@ -91,8 +91,9 @@ describe('rules', () => {
 })
 
 it('lab stays, or checks', () => {
-  expect(read('lab')).toEqual({ kind: 'lab', check: false })
-  expect(read('lab --check')).toEqual({ kind: 'lab', check: true })
+  expect(read('lab')).toEqual({ kind: 'lab', check: false, example: null })
+  expect(read('lab --check')).toEqual({ kind: 'lab', check: true, example: null })
+  expect(read('lab relay --check')).toEqual({ kind: 'lab', check: true, example: 'relay' })
 })
 
 it.each([
@@ -108,7 +109,7 @@ it.each([
   ['rules nft more', /unexpected 'more'/],
   ['rules --apply --undo', /not both/],
   ['rules --fail-open --fail-closed', /not both/],
-  ['lab now', /'now'/],
+  ['lab relay now', /'now'/],
 ])('%s is refused, and the message says what was wrong', (line, message) => {
   const wish = read(line)
   expect(wish.kind).toBe('wrong')

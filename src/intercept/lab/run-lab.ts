@@ -1,13 +1,14 @@
-import { existsSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { ms } from '../../base/index.ts'
 import type { AccessRecord } from './access-record.ts'
+import { home, labProgram } from './home.ts'
 import { judge } from './judge.ts'
 import { Journal } from './journal.ts'
 import { type Network, openNetwork, whyNoNetwork } from './network.ts'
 import type { Sight } from './origin-program.ts'
 import type { Running } from './running.ts'
 import { listenPorts, natPort, type Play, plays, tproxyPorts } from './script.ts'
+import { Stop, Stopped } from './stop.ts'
 import { tableHead, tableLine } from './table.ts'
 
 // `glassquid lab`: the whole thing at work, on one machine, without root.
@@ -69,7 +70,7 @@ const start = async (network: Network): Promise<Stage> => {
   )
   await network.gateway.must(glassquid, ...rulesCommand(conf))
 
-  const origin = network.origin.spawn(process.execPath, [originProgram, String(tproxyPorts.open), String(natPort)])
+  const origin = network.origin.spawn(process.execPath, [labProgram('origin-program'), String(tproxyPorts.open), String(natPort)])
   const proxy = network.gateway.spawn(glassquid, ['-f', conf])
   const journal = new Journal(proxy, origin)
   await Promise.all([origin.heard('origin ready'), proxy.heard(/^.*\bready\b.*$/m, ms(20_000))])
@@ -82,16 +83,6 @@ const rulesCommand = (conf: string): string[] => [
   ...['--take', `${tproxyPorts.open},${tproxyPorts.closed}=${listenPorts.tproxy}`],
   ...['--take', `${natPort}=${listenPorts.intercept}`],
 ]
-
-/** The folder with bin and conf: above the sources, or above what was compiled from them. */
-const home = (): string => {
-  for (let folder = import.meta.dirname; folder !== dirname(folder); folder = dirname(folder)) {
-    if (existsSync(join(folder, 'bin/glassquid'))) return folder
-  }
-  throw new Error('bin/glassquid is not where it should be')
-}
-
-const originProgram = join(import.meta.dirname, `origin-program${import.meta.filename.slice(-3)}`)
 
 // --- asking ---
 
@@ -180,41 +171,3 @@ const showByHand = async (record: AccessRecord, journal: Journal): Promise<void>
 }
 
 const pathOf = (uri: string): string | null => (URL.canParse(uri) ? new URL(uri).pathname : null)
-
-// --- stopping ---
-
-class Stopped extends Error {
-  readonly code: number
-
-  constructor(code: number) {
-    super('stopped')
-    this.code = code
-  }
-}
-
-/** Ctrl-C and TERM end whatever is being waited for; the lab is then closed as always. */
-class Stop {
-  readonly #asked: Promise<never>
-  readonly #listeners: readonly (readonly [NodeJS.Signals, () => void])[]
-
-  constructor() {
-    const { promise, reject } = Promise.withResolvers<never>()
-    promise.catch(() => {}) // nobody may be waiting when it comes
-    this.#asked = promise
-    // Ctrl-C is how the lab is meant to end; being told to is not
-    this.#listeners = [
-      ['SIGINT', () => reject(new Stopped(0))],
-      ['SIGTERM', () => reject(new Stopped(143))],
-      ['SIGHUP', () => reject(new Stopped(129))],
-    ]
-    for (const [signal, listener] of this.#listeners) process.on(signal, listener)
-  }
-
-  or<T>(awaited: Promise<T>): Promise<T> {
-    return Promise.race([awaited, this.#asked])
-  }
-
-  forget(): void {
-    for (const [signal, listener] of this.#listeners) process.removeListener(signal, listener)
-  }
-}

@@ -1,0 +1,173 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { ms } from '../../base/index.ts'
+import { type AccessRecord, parseAccessRecord } from './access-record.ts'
+import type { Example, ExamplePlay, Machine } from './example.ts'
+import type { Heard } from './example-server.ts'
+import { home, labProgram } from './home.ts'
+import { type Network, openNetwork, whyNoNetwork } from './network.ts'
+import type { Running } from './running.ts'
+import { Stop, Stopped } from './stop.ts'
+
+// `glassquid lab EXAMPLE`: a conf of conf/examples on the lab's gateway, with servers and clients on both sides of it.
+//
+//   each play: ask ─► who answered, and whom did it see ─► when all are over and the proxy has ended: what did it log
+//
+// The proxy's log is looked at last, as a whole: a flow of datagrams is logged when it is over. Each play must stand there
+// once, and nothing else may.
+
+/** Answers the exit code: 0 when everything was as it should be. */
+export const runExample = async (example: Example, { check }: { readonly check: boolean }): Promise<number> => {
+  const why = whyNoNetwork()
+  if (why !== null) {
+    print(why)
+    return 1
+  }
+  const stopped = new Stop()
+  let network: Network | null = null
+  try {
+    network = await openNetwork()
+    const scene = await stopped.or(open(network, example))
+    const complaints = await stopped.or(playAll(scene, example))
+    if (!check && complaints.length === 0) await stopped.or(stay(scene, example))
+    await scene.proxy.stop()
+    complaints.push(...judgeLog(scene.records, example.plays))
+    for (const complaint of complaints) print(`    ✗ ${complaint}`)
+    print('', complaints.length === 0 ? `${example.plays.length} rows, all as they should be at client, proxy and server.` : `${complaints.length} things are wrong.`)
+    return complaints.length === 0 ? 0 : 1
+  } catch (error) {
+    if (error instanceof Stopped) return error.code
+    print(error instanceof Error ? error.message : String(error))
+    return 1
+  } finally {
+    await network?.close()
+    stopped.forget()
+  }
+}
+
+interface Scene {
+  readonly network: Network
+  readonly proxy: Running
+  readonly servers: Partial<Record<Machine, Running>>
+  readonly records: AccessRecord[]
+  readonly heard: Heard[]
+}
+
+const print = (...lines: readonly string[]): void => {
+  for (const line of lines) process.stdout.write(`${line}\n`)
+}
+
+const conf = '/run/glassquid/lab.conf'
+
+/** The example as it stands, and beside it what the lab reads. */
+const confText = (example: Example): string => `include ${join(home(), 'conf/examples', `${example.name}.conf`)}
+logformat lab taken=%glass::taken client=%>a destination=%>la destinationPort=%>lp result=%Ss status=%>Hs bytes=%<st ms=%tr method=%rm uri=%>ru hierarchy=%Sh serverLocal=%<la serverLocalPort=%<lp
+access_log stdio:/dev/stdout logformat=lab buffer-size=0
+cache_log /run/glassquid/cache.log
+pid_filename /run/glassquid/glassquid.pid
+visible_hostname lab.glassquid
+shutdown_lifetime 1 second
+hosts_file /etc/hosts
+dns_nameservers 127.0.0.1
+dns_timeout 2 seconds
+`
+
+const open = async (network: Network, example: Example): Promise<Scene> => {
+  const machines = ['gateway', 'client', 'origin'] as const
+  for (const machine of machines) {
+    const script = example.setUp?.[machine]
+    if (script !== undefined) await network[machine].script(script)
+  }
+  writeFileSync(join(network.gateway.root, conf), confText(example))
+  const glassquid = join(home(), 'bin/glassquid')
+  print(`${example.name}: ${example.title}`, '', `conf   conf/examples/${example.name}.conf`)
+  if (example.rules !== null) {
+    print(`rules  glassquid rules nft ${example.rules.join(' ')} --apply`)
+    await network.gateway.must(glassquid, 'rules', 'nft', '-f', conf, ...example.rules, '--apply')
+  }
+  const servers: Partial<Record<Machine, Running>> = {}
+  const heard: Heard[] = []
+  for (const machine of machines) {
+    const places = example.servers[machine]
+    if (places === undefined) continue
+    const server = network[machine].spawn(process.execPath, [labProgram('example-server'), ...places])
+    server.onLine(line => void (line.startsWith('{') && heard.push(JSON.parse(line) as Heard))) // our own program's line
+    await server.heard('servers ready')
+    servers[machine] = server
+  }
+  const records: AccessRecord[] = []
+  const proxy = network.gateway.spawn(glassquid, ['-f', conf])
+  proxy.onLine(line => {
+    const record = parseAccessRecord(line)
+    if (record !== null) records.push(record)
+  })
+  await proxy.heard(/^.*\bready\b.*$/m, ms(20_000))
+  print(`proxy  ${/^.*\bready\b.*$/m.exec(proxy.said)?.[0] ?? ''}`, '')
+  return { network, proxy, servers, records, heard }
+}
+
+const playAll = async (scene: Scene, example: Example): Promise<string[]> => {
+  const wrong: string[] = []
+  for (const [at, play] of example.plays.entries()) {
+    const complaints = await playOne(scene, play, `row-${at + 1}`)
+    print(`${complaints.length === 0 ? '✓' : '✗'} ${play.what}`)
+    wrong.push(...complaints.map(complaint => `${play.what}: ${complaint}`))
+  }
+  return wrong
+}
+
+const playOne = async ({ network, servers, heard }: Scene, play: ExamplePlay, row: string): Promise<string[]> => {
+  if (play.before !== undefined) {
+    servers[play.before.machine]?.tell(`${play.before.tell}\n`)
+    await servers[play.before.machine]?.heard(`done ${play.before.tell}`)
+  }
+  const { transport, host, port, by = '' } = play.ask
+  const said = await network[play.from].must(process.execPath, labProgram('example-client'), transport, host, String(port), row, by)
+  const { got = '', error = '' } = JSON.parse(said) as { readonly got?: string; readonly error?: string }
+  const seen = heard.filter(({ text }) => text === row)
+  if (play.answers === null) {
+    return [...(error === '' ? [`${play.from}: got '${got.trim()}', and should have been refused`] : []), ...seen.map(({ place }) => `${place}: was asked`)]
+  }
+  const wanted = `${play.answers} sees ${play.sees}`
+  if (error !== '') return [`${play.from}: ${error}, instead of '${wanted}'`]
+  const wrong = got.includes(`${wanted}\n`) ? [] : [`${play.from}: '${got.trim().split('\n').at(-1)}', instead of '${wanted}'`]
+  if (seen.length !== 1) wrong.push(`${play.answers}: was asked ${seen.length} times`)
+  return wrong
+}
+
+/** Each play that is to be there is there once, and nothing else is. */
+export const judgeLog = (records: readonly AccessRecord[], plays: readonly Pick<ExamplePlay, 'what' | 'logged'>[]): string[] => {
+  const left = [...records]
+  const wrong: string[] = []
+  for (const { what, logged } of plays) {
+    if (logged === null) continue
+    const at = left.findIndex(record => Object.entries(logged).every(([key, value]) => record[key as keyof AccessRecord] === value)) // keys of a Partial<AccessRecord>
+    if (at < 0) wrong.push(`${what}: the proxy logged nothing like ${JSON.stringify(logged)}`)
+    else left.splice(at, 1)
+  }
+  for (const record of left) wrong.push(`the proxy logged what nobody asked: ${JSON.stringify(record)}`)
+  return wrong
+}
+
+const stay = async ({ network, proxy, records }: Scene, example: Example): Promise<void> => {
+  const asked = records.length
+  print(
+    '',
+    'The lab stays up. From another terminal, as the same user:',
+    '',
+    `  ${network.client.enter.join(' ')} sh        # the client's machine; the gateway's: -t ${network.gateway.pid}, the servers': -t ${network.origin.pid}`,
+    '',
+    `Servers: ${Object.values(example.servers).flat().join(' ')}`,
+    'Ctrl-C ends it, and nothing stays behind. What the proxy logs:',
+    '',
+  )
+  for (const record of records.slice(0, asked)) print(recordText(record))
+  proxy.onLine(line => {
+    const record = parseAccessRecord(line)
+    if (record !== null) print(recordText(record))
+  })
+  await proxy.exited
+}
+
+const recordText = ({ client, destination, destinationPort, taken, result, serverLocal }: AccessRecord): string =>
+  `${client} ─► ${destination}:${destinationPort} (${taken}) ${result}, in the name of ${serverLocal || '-'}`
