@@ -39,7 +39,12 @@ export interface DiskRoom {
 }
 
 const blockBytes = 64 * 1024
-const sparesMax = 8
+/**
+ * Blocks that have been written and can be filled again, by whoever writes next. New ones cost more than their memory:
+ * the collector looks through the whole heap after every few megabytes of them.
+ */
+const spares: Buffer[] = []
+const sparesMax = 64
 /** Of a content whose length is not known, so much is promised at a time. */
 const reserveBytes = 4 * 1024 * 1024
 /** A disk that has not taken a megabyte for so long holds up those who wait for the response. */
@@ -71,9 +76,8 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   #filled = 0
   /** Somebody reads along in the present block: it is not ours to fill again. */
   #shared = false
-  /** Blocks on their way that nobody else reads, and those that have arrived and can be filled again. */
+  /** Blocks on their way that nobody else reads. */
   readonly #ours = new Set<Buffer>()
-  readonly #spare: Buffer[] = []
   #patience: Timer | null = null
   /** No more is taken. */
   #closed = false
@@ -169,7 +173,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   // ---- from the file
 
   written(buffer: Buffer): void {
-    if (this.#ours.delete(buffer) && !this.#closed && this.#spare.length < sparesMax) this.#spare.push(buffer)
+    if (this.#ours.delete(buffer) && buffer.length === blockBytes && spares.length < sparesMax) spares.push(buffer)
   }
 
   relieved(): void {
@@ -225,7 +229,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   #fill(output: FileOutput, chunk: Uint8Array, kept: Buffer[] | undefined): void {
     let at = 0
     while (at < chunk.length) {
-      this.#block ??= this.#spare.pop() ?? Buffer.allocUnsafeSlow(blockBytes)
+      this.#block ??= spares.pop() ?? Buffer.allocUnsafeSlow(blockBytes)
       const block = this.#block
       if (kept !== undefined) this.#shared = true
       const size = Math.min(chunk.length - at, block.length - this.#filled)
