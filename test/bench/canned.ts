@@ -8,7 +8,7 @@ import { endpoint, systemClock } from '../../src/base/index.ts'
 const body = (bytes: number): Buffer => {
   const content = Buffer.alloc(bytes, 'x')
   const head =
-    'HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: Fri, 20 Nov 2026 00:00:00 GMT\r\nContent-Type: text/plain\r\n' +
+    `HTTP/1.1 200 OK\r\nServer: nginx\r\nDate: ${new Date().toUTCString()}\r\nContent-Type: text/plain\r\n` +
     `Content-Length: ${bytes}\r\nCache-Control: max-age=3600\r\nETag: "655b0000-400"\r\nAge: 5\r\n\r\n`
   return Buffer.concat([Buffer.from(head), content])
 }
@@ -46,5 +46,8 @@ const listenTransparent = (port: number): void => {
 }
 
 const [, , port, tproxyPort] = process.argv
-serve().listen(Number(port), '::', 4096, () => console.log('ready'))
+const server = serve().listen(Number(port), '::', 4096, () => {
+  const address = server.address()
+  console.log(`ready on ${typeof address === 'object' ? address?.port : port}`)
+})
 if (tproxyPort !== undefined) listenTransparent(Number(tproxyPort))
