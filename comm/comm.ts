@@ -21,12 +21,14 @@ import type {
 } from './engine/engine.ts'
 import { createNativeEngine } from './engine/native.ts'
 import { createNodeEngine } from './engine/node.ts'
+import { NodeConnection } from './engine/node-connection.ts'
 import { CommError, commError } from './error.ts'
 import { FollowedInterfaces, type Interfaces, WatchedInterfaces, watchedEveryMs } from './interfaces/index.ts'
 import { FdBudget } from './fd-budget.ts'
 import { natDoubt } from './nat-proof.ts'
 import { OwnConnections } from './own-connections.ts'
 import { OwnEndpoints } from './own-endpoints.ts'
+import { connectionPair, type PairEnd, type PairEnds } from './pair.ts'
 import { copyRelay } from './relay.ts'
 
 // The comm layer: an engine, and around it what both engines share.
@@ -68,6 +70,10 @@ export interface Comm {
   relay(a: Connection, b: Connection, options: RelayOptions): Relay
   /** A limit that relays may share. Throws CommError ENOBUFS when there are too many. */
   bandwidth(bytesPerSecond: number): Bandwidth
+  /** Two connections joined in this process: what one writes the other reads. */
+  pair(left: PairEnds, right: PairEnds, note: string): readonly [Connection, Connection]
+  /** A pipe of a program as a connection. It is owned by comm from here on. */
+  adoptPipe(socket: net.Socket, ends: PairEnds, note: string): Connection
   /** Whether an endpoint is one of our listeners at an address of this machine. */
   isOwnEndpoint(e: Endpoint, protocol?: 'tcp' | 'udp'): boolean
   /** An address of this machine. */
@@ -116,6 +122,8 @@ export const createComm = (options: CommOptions): Comm => {
   const ownConnections = new OwnConnections(host.ownEndpoints.isLocal)
   const { engine, note } = createEngine(options.engine ?? 'auto', host)
   let closed = false
+  /** Ends of pairs and pipes: no engine has them. */
+  const inProcess = new Set<PairEnd | NodeConnection>()
   let interfaces: Interfaces | null = null
   return {
     engine: engine.name,
@@ -147,6 +155,17 @@ export const createComm = (options: CommOptions): Comm => {
       return { cancel() {} }
     },
     bandwidth: bytesPerSecond => host.bandwidths.open(bytesPerSecond),
+    pair(left, right, note) {
+      const ends = connectionPair(host, left, right, note, end => void inProcess.delete(end))
+      for (const end of ends) inProcess.add(end)
+      return ends
+    },
+    adoptPipe(socket, ends, note) {
+      socket.allowHalfOpen = true // Node makes the pipes of programs without, and ends our half with theirs
+      const connection = new NodeConnection(host, socket, ends, note, gone => void inProcess.delete(gone), true)
+      inProcess.add(connection)
+      return connection
+    },
     relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: (e, protocol) => (protocol === 'udp' ? host.ownReceivers : host.ownEndpoints).isOwn(e),
     isLocalAddress: host.ownEndpoints.isLocal,
@@ -155,7 +174,7 @@ export const createComm = (options: CommOptions): Comm => {
       interfaces ??= followInterfaces(engine, host, warn)
       return interfaces
     },
-    fdTable: () => engine.fdTable(),
+    fdTable: () => [...engine.fdTable(), ...Array.from(inProcess, entry => inProcessEntry(entry, clock))],
     get descriptors() {
       if (engine.descriptors === null) throw new CommError('ENOTSUP', 'open', `the ${engine.name} engine has no bare descriptors`)
       return engine.descriptors
@@ -164,6 +183,7 @@ export const createComm = (options: CommOptions): Comm => {
       interfaces?.close()
       closed = true // first: what owners do when they are told must not begin anything
       engine.close()
+      for (const connection of inProcess) connection.close('shutdown')
       deadlines.stop()
       host.bandwidths.stop()
       budget.stop()
@@ -187,6 +207,18 @@ const listenToInterfaces = ({ descriptors }: Engine, { failed }: EngineHost, war
     return null
   }
 }
+
+const inProcessEntry = (connection: PairEnd | NodeConnection, clock: Clock): FdEntry => ({
+  fd: connection.fd,
+  kind: 'plain',
+  peer: connection.peer,
+  local: connection.local,
+  note: connection.note,
+  bytesRead: connection.bytesRead,
+  bytesWritten: connection.bytesWritten,
+  ageMs: clock.mono() - connection.bornAt,
+  deadlineMs: connection.deadlineAt === 0 ? 0 : Math.max(0, connection.deadlineAt - clock.mono()),
+})
 
 const canceled = ({ target }: ConnectOptions): CommError =>
   commError('ECANCELED', 'connect', { doing: 'connect', endpoint: target })

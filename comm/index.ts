@@ -55,6 +55,7 @@ export {
 } from './expect.ts'
 export * from './interfaces/index.ts'
 export * from './nat-lookup/index.ts'
+export type { PairEnds } from './pair.ts'
 export {
   type AddressRecord,
   createResolver,

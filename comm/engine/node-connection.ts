@@ -36,6 +36,7 @@ export class NodeConnection implements Connection, Watched {
 
   readonly #host: EngineHost
   readonly #socket: net.Socket
+  readonly #isPipe: boolean
   /** Takes it out of the engine's table. */
   readonly #gone: (connection: NodeConnection) => void
   #reader: ConnectionReader | null = null
@@ -59,6 +60,7 @@ export class NodeConnection implements Connection, Watched {
     ends: { readonly peer: Endpoint; readonly local: Endpoint; readonly original: OriginalDestination },
     note: string,
     gone: (connection: NodeConnection) => void,
+    isPipe = false,
   ) {
     this.id = host.nextId()
     this.peer = ends.peer
@@ -69,6 +71,7 @@ export class NodeConnection implements Connection, Watched {
     this.#host = host
     this.#socket = socket
     this.#gone = gone
+    this.#isPipe = isPipe
     socket.on('data', (chunk: Buffer) => this.#data(chunk))
     socket.on('end', () => this.#end())
     socket.on('error', error => this.#broke(error))
@@ -158,6 +161,10 @@ export class NodeConnection implements Connection, Watched {
     if (this.closed) return
     this.#leave(why)
     const socket = this.#socket
+    if (this.#isPipe) {
+      socket.destroy() // only TCP has resets
+      return
+    }
     // while the FIN of shutdownWrite is being sent a reset is refused (EINVAL), and Node 26 leaks the descriptor then
     if (this.#finSent && !socket.writableFinished && socket.writableLength === 0) {
       socket.once('finish', () => socket.resetAndDestroy())
@@ -206,7 +213,8 @@ export class NodeConnection implements Connection, Watched {
       process.nextTick(flushLater, this)
     }
     if (typeof part === 'string') this.#socket.write(part, 'latin1', this.#taken)
-    else this.#socket.write(part.length <= copyMax ? Buffer.from(part) : part, this.#taken)
+    // beside a native engine a pipe is written views of its slab, which lasts for a turn
+    else this.#socket.write(part.length <= copyMax || this.#isPipe ? Buffer.from(part) : part, this.#taken)
   }
 
   /** The end of the turn. */
