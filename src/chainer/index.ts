@@ -20,5 +20,6 @@ export {
 export {
   createOriginPool, type OriginLimits, OriginPool, type OriginPoolOptions, usualOriginLimits,
 } from './origin-pool/pool.ts'
+export { createSideStackChainer, type SideStackOptions } from './side-stack.ts'
 export { noServerPolicy, type ServerPolicy } from './server-policy.ts'
 export { failover, roundRobin, TargetStates, type TargetStatesOptions } from './target-states.ts'

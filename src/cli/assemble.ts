@@ -124,6 +124,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
         log.write('plug', 1, `${where}: ${toServer} bytes to the server, ${toClient} to the client so far`),
       hint: plugHint,
       isOwnConnection: comm.isOwnConnection,
+      programs: { clock, adoptPipe: comm.adoptPipe, complain: text => log.limited(text, 'service', 1, `WARNING: ${text}`) },
       record: deps.record,
       bug: notices.bug,
     },

@@ -1,10 +1,11 @@
-import { type Chainer, noServerPolicy } from '../chainer/index.ts'
-import type { Config, PortConfig, RouterConfig, ServiceConfig } from '../conf/index.ts'
-import { createDenyProxy, createHttpProxy, createPlugProxy, type HttpDeps, type PlugDeps, type Proxy } from '../proxy/index.ts'
+import { type Chainer, createSideStackChainer, noServerPolicy } from '../chainer/index.ts'
+import type { Config, PortConfig, ProxyKind, RouterConfig, ServiceConfig, StackConfig } from '../conf/index.ts'
+import { createDenyProxy, createHttpProxy, createPlugProxy, plainPlug, type HttpDeps, type PlugDeps, type PlugStack, type Proxy } from '../proxy/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
 import { type Census, createService, type NamedService, type ServiceOptions, type SessionLimits, type SessionRecord } from '../service/index.ts'
 import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
+import { startStacked } from './stacked.ts'
 
 // From the lines of a conf to services: each service line, and each http_port line, which is one of its own kind.
 
@@ -99,17 +100,16 @@ class Build {
     const { http, plug } = this.#parts
     switch (line.proxy) {
       case 'http':
-        return this.#httpProxy(line, http)
+        return this.#httpProxy(http, this.#routerLine(line.router)?.kind === 'directed')
       case 'plug':
-        return createPlugProxy(plug, line)
+        return createPlugProxy(plug, { ...line, stack: this.#program(line) })
       case 'deny':
         return createDenyProxy(line.denyKind)
     }
   }
 
   /** One service may have listeners of several kinds: how a connection was taken says which way of http it speaks. */
-  #httpProxy(line: ServiceConfig, deps: HttpDeps): Proxy {
-    const directed = this.#routerLine(line.router)?.kind === 'directed'
+  #httpProxy(deps: HttpDeps, directed: boolean): Proxy {
     const proxies = {
       tproxy: createHttpProxy(deps, servicePort('tproxy', directed)),
       nat: createHttpProxy(deps, servicePort('intercept', directed)),
@@ -144,9 +144,53 @@ class Build {
     return createDirectedRouter({ ...common, overridable, targets: [first, ...others] })
   }
 
-  #chainer({ chainer, keepalive }: ServiceConfig): Chainer {
-    const key = chainer.toLowerCase()
-    const line = this.#config.chainer.find(line => line.name.toLowerCase() === key) ?? connectLine
-    return chainerOf(line, this.#config, this.#parts, noServerPolicy, keepalive === 'server' || keepalive === 'both')
+  #stackLine(line: ServiceConfig): StackConfig | undefined {
+    const { stack } = line
+    return stack === null ? undefined : this.#config.stack.find(one => one.name.toLowerCase() === stack.toLowerCase())
+  }
+
+  #program(line: ServiceConfig): PlugStack | null {
+    const stack = this.#stackLine(line)
+    if (stack === undefined || stack.program === null) return null
+    return { name: stack.name, command: stack.program, direction: stack.direction, timeout: stack.timeout }
+  }
+
+  /** A stacked proxy stands between the service's own and its chainer. */
+  #chainer(line: ServiceConfig): Chainer {
+    const { keepalive } = line
+    const chainer = this.#chainerNamed(line.chainer, keepalive === 'server' || keepalive === 'both')
+    const right = this.#stackLine(line)?.proxy ?? null
+    return right === null ? chainer : this.#sideStack(`stack ${line.stack}`, right, chainer)
+  }
+
+  #chainerNamed(name: string, keepalive: boolean): Chainer {
+    const key = name.toLowerCase()
+    const line = this.#config.chainer.find(one => one.name.toLowerCase() === key) ?? connectLine
+    if (line.rightProxy === null) return chainerOf(line, this.#config, this.#parts, noServerPolicy, keepalive)
+    // the conf has been checked for chainers that lead to themselves
+    return this.#sideStack(line.name, line.rightProxy, this.#chainerNamed(line.rightChainer, keepalive))
+  }
+
+  #sideStack(name: string, right: ProxyKind, chainer: Chainer): Chainer {
+    const { comm, clock } = this.#parts
+    const proxy = this.#rightProxy(right)
+    return createSideStackChainer({
+      name,
+      clock,
+      pair: comm.pair,
+      startRight: (owner, client, routes) => startStacked(owner, client, proxy, chainer, routes),
+    })
+  }
+
+  #rightProxy(kind: ProxyKind): Proxy {
+    const { http, plug } = this.#parts
+    switch (kind) {
+      case 'http':
+        return this.#httpProxy(http, true)
+      case 'plug':
+        return createPlugProxy(plug, plainPlug)
+      case 'deny':
+        return createDenyProxy('reset')
+    }
   }
 }

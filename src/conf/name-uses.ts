@@ -30,6 +30,8 @@ export const checkNames = (config: Config, findings: Findings): void => {
   for (const [kind, lines] of Object.entries(defined) as [NamedKind, readonly NamedLine[]][]) {
     known.set(kind, namesOf(kind, lines, findings))
   }
+  checkChainers(config, findings)
+  checkStacks(config, findings)
   const users: readonly NamedLine[] = [...Object.values(defined).flat(), ...config.listener, ...config.receiver]
   for (const { uses } of users) {
     for (const use of uses) {
@@ -42,6 +44,33 @@ export const checkNames = (config: Config, findings: Findings): void => {
         like === null ? `define it: ${use.kind} ${use.name} ...` : `did you mean ${like}?`,
       )
     }
+  }
+}
+
+/** A side_stack that leads back to itself would never arrive. */
+const checkChainers = (config: Config, findings: Findings): void => {
+  const byName = new Map(config.chainer.map(line => [line.name.toLowerCase(), line] as const))
+  for (const line of config.chainer) {
+    let steps = 0
+    for (let next = byName.get(line.name.toLowerCase()); next?.rightProxy; next = byName.get(next.rightChainer.toLowerCase())) {
+      if (++steps <= sideStacksMax) continue
+      findings.fatal(line.at, `the chainer '${line.name}' leads through more than ${sideStacksMax} others, or to itself`)
+      break
+    }
+  }
+}
+
+/** Proxies behind one another. */
+const sideStacksMax = 8
+
+/** A program is between client and server, where no relay is that could limit anything. */
+const checkStacks = (config: Config, findings: Findings): void => {
+  for (const { stack, name, at, oneWay, bandwidth, bandwidthPerClient, bandwidthPerZone } of config.service) {
+    const line = config.stack.find(one => one.name.toLowerCase() === stack?.toLowerCase())
+    if (line === undefined || line.program === null) continue
+    const limited = bandwidth ?? bandwidthPerClient ?? bandwidthPerZone
+    if (oneWay === 'no' && limited === null) continue
+    findings.fatal(at, `the service '${name}' has a program in the middle: one_way and bandwidth are not for it`, 'stack proxy=plug goes with both')
   }
 }
 

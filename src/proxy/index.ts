@@ -1,11 +1,14 @@
 // proxy: those who speak a protocol with the client of a session. One folder each.
 //
-// holds          http, plug, deny
+// holds          http, plug, deny; programs in the middle of a session (stack)
 // does not hold  sockets, routes, limits
 // called by      cli/assemble
 // calls          base, http, acl, tls, log, cache
 
 export { createDenyProxy } from './deny/index.ts'
 export * from './http/index.ts'
-export { CountPlug, createPlugProxy, type PlugDeps, type PlugOptions, type SecondaryPort } from './plug/index.ts'
+export {
+  CountPlug, createPlugProxy, plainPlug, type PlugDeps, type PlugOptions, type PlugStack, type SecondaryPort,
+} from './plug/index.ts'
+export { CountStack, type ProgramDeps } from './stack/index.ts'
 export type { Proxy } from './proxy.ts'

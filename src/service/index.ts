@@ -14,6 +14,7 @@ import { type Decided, type Session, undecided } from './session.ts'
 export { Census, noLimits, ServiceMemory, SessionCounts, type SessionLimits } from './census.ts'
 export { createService, NamedService, type Refused, type ServiceOptions, type SessionRecord } from './named-service.ts'
 export type { Service } from './service.ts'
+export { StackedSession } from './stacked-session.ts'
 export { type Decided, type Session, type Speaker, undecided, type Verdict, verdicts } from './session.ts'
 
 /** Starts a session on a connection the dispatcher took, or closes it and says why not. */

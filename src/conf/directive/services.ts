@@ -7,7 +7,7 @@ import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
 import { portNumber, readServer, wholeNumber } from '../values.ts'
 import { bindGrammar, bindLimits, readBind } from './bind.ts'
-import { later, works } from './directive.ts'
+import { works } from './directive.ts'
 import { count, lines } from './kinds.ts'
 import {
   choiceOption, nameOption, namesOption, numberOption, onOffOption, type OptionReader, type OptionReaders, readOptions,
@@ -438,10 +438,17 @@ towards servers another protocol than the client's.`,
       example: 'chainer both failover timeout_state=30s timeout_connect=5s',
     },
   ),
-  stack: later(
+  stack: works(
     lines('NAME proxy=PROXY | NAME program="COMMAND" [options]', stackLine),
-    `What the bytes of a plug go through on their way: another proxy, or a program (run by /bin/sh). The program has the
-client's side at descriptor 0 and the server's at 1, and may say its verdict at descriptor 3.`,
+    `What the bytes of a plug go through on their way: another proxy (proxy=http|plug|deny), which then speaks with the
+server, or a program, run by /bin/sh.
+
+A program has the client's side at descriptor 0 and the server's at 1, both as sockets: with direction=both it passes
+bytes on in either direction; with to_server or to_client it reads on 0 what goes that way and writes it on 1, and the
+other way does not concern it. On descriptor 3 it may say, on a line of its own, SETVERDICT accept, reject, drop or error,
+with a reason behind it; until then, or until its first byte, nothing has been passed on. A program that ends with an
+error, or says nothing for timeout=TIME in the beginning, costs its session and nobody else's. It finds
+GLASSQUID_SESSION, _SERVICE, _CLIENT, _DESTINATION and _SERVER in its environment.`,
     { reload: 'new connections', example: 'stack scanner program="/usr/local/bin/scan --quick" direction=to_client' },
   ),
 }

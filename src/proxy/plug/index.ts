@@ -7,5 +7,5 @@
 // calls          base
 
 export { CountPlug } from './counters.ts'
-export { createPlugProxy, type PlugDeps, type PlugOptions } from './plug-proxy.ts'
+export { createPlugProxy, plainPlug, type PlugDeps, type PlugOptions, type PlugStack } from './plug-proxy.ts'
 export type { SecondaryPort } from './secondaries.ts'

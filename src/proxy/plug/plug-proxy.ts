@@ -1,10 +1,11 @@
 import type { Bandwidth } from '../../../comm/bandwidth.ts'
 import type { Connection } from '../../../comm/connection.ts'
 import type { Relay as Relaying, RelayOptions } from '../../../comm/engine/engine.ts'
-import type { Clock, Deadlines, DurationMs, Endpoint, Outcome } from '../../base/index.ts'
+import { type Clock, type Deadlines, type DurationMs, type Endpoint, ms, type Outcome } from '../../base/index.ts'
 import type { RouteHint } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
 import type { Proxy } from '../proxy.ts'
+import type { ProgramDeps } from '../stack/index.ts'
 import { PlugInstance, type Shares } from './plug-instance.ts'
 import { Secondaries, type SecondaryPort } from './secondaries.ts'
 import { SharedLimits } from './shared-limits.ts'
@@ -21,6 +22,8 @@ export interface PlugDeps {
   readonly isOwnConnection: (from: Endpoint, to: Endpoint) => boolean
   /** Where entries that are asked before its listener are registered; null: the port has gone. */
   readonly portOf: (session: Session) => SecondaryPort | null
+  /** For programs that are stacked. */
+  readonly programs: ProgramDeps
   readonly record: (outcome: Outcome) => void
   /** The bytes of a session that runs, every stats_interval. */
   readonly stats: (where: string, bytesToServer: number, bytesToClient: number) => void
@@ -33,7 +36,17 @@ export type Limit = Bandwidth
 /** comm's. */
 export type Relay = (a: Connection, b: Connection, options: RelayOptions) => Relaying
 
+/** A stack line with a program. */
+export interface PlugStack {
+  readonly name: string
+  readonly command: string
+  readonly direction: 'both' | 'to_server' | 'to_client'
+  readonly timeout: DurationMs
+}
+
 export interface PlugOptions {
+  /** What the bytes go through; null = nothing. */
+  readonly stack: PlugStack | null
   /** Nothing moved for so long in either direction; Infinity = for ever. */
   readonly idleTimeout: DurationMs
   readonly oneWay: 'no' | 'to_server' | 'to_client'
@@ -46,6 +59,19 @@ export interface PlugOptions {
   /** Connections a session takes beside its first; 0 = none. */
   readonly secondarySessions: number
   readonly secondaryMask: number
+}
+
+/** A plug that only passes bytes on. */
+export const plainPlug: PlugOptions = {
+  stack: null,
+  idleTimeout: ms(Number.POSITIVE_INFINITY),
+  oneWay: 'no',
+  bandwidth: null,
+  bandwidthPerClient: null,
+  bandwidthPerZone: null,
+  statsInterval: ms(Number.POSITIVE_INFINITY),
+  secondarySessions: 0,
+  secondaryMask: 0xf,
 }
 
 export const createPlugProxy = (deps: PlugDeps, options: PlugOptions): Proxy => {

@@ -7,11 +7,12 @@ import type { RouteAnswer } from '../../router/router.ts'
 import type { Session, Speaker } from '../../service/session.ts'
 import { CountPlug } from './counters.ts'
 import type { Relay, RelayStats } from '../../../comm/engine/engine.ts'
-import type { Limit, PlugDeps, PlugOptions } from './plug-proxy.ts'
+import { type ProgramUser, Pump, type PumpPath, StackedProgram, type Verdict } from '../stack/index.ts'
+import type { Limit, PlugDeps, PlugOptions, PlugStack } from './plug-proxy.ts'
 
 // One client and its server.
 //
-//   start ──► route ──► chainer ──► relay ──► both closed ──► record
+//   start ──► route ──► chainer ──► relay (or a program between two) ──► both closed ──► record
 //               └──────────┴── no ──► the client is reset ──► record
 //
 // Until the server is there nothing is read from the client: what it sends waits in the kernel, and it cannot make us
@@ -26,6 +27,9 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
   readonly #onOver: () => void
   #connecting: AbortController | null = null
   #relaying: Relay | null = null
+  #pump: Pump | null = null
+  /** What a stacked program said. */
+  #detail = ''
   #over = false
   // of stats_interval
   deadlineAt = 0 as MonoMs
@@ -102,7 +106,8 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
     outcome.hierarchy = route.hierarchy
     outcome.attempts = attempts
     outcome.status = 200
-    const { idleTimeout, oneWay } = this.#options
+    const { idleTimeout, oneWay, stack } = this.#options
+    if (stack !== null) return this.#throughProgram(stack, connection)
     this.#relaying = this.#deps.relay(this.#session.client, connection, {
       idleTimeoutMs: Number.isFinite(idleTimeout) ? idleTimeout : 0,
       ...(oneWay === 'no' ? undefined : { oneWay: oneWay === 'to_server' ? 'to-b' : 'to-a' }),
@@ -110,6 +115,63 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
       onEnd: stats => this.#relayed(stats),
     })
     this.#watchStats()
+  }
+
+  #throughProgram(stack: PlugStack, server: Connection): void {
+    const { client } = this.#session
+    if (client.protocol === 'udp' || server.protocol === 'udp') {
+      server.close('aborted')
+      return this.#refuse('no-route', `stack ${stack.name}: a program is for streams, not for datagrams`)
+    }
+    const user: ProgramUser = {
+      onVerdict: (verdict, text) => this.#judged(stack.name, verdict, text),
+      onSettled: () => this.#pump?.release(),
+    }
+    const program = StackedProgram.start(
+      this.#deps.programs,
+      { ...stack, environment: environmentOf(this.#session, server) },
+      { peer: client.peer, local: client.local, original: client.original },
+      user,
+    )
+    if (program === null) {
+      server.resetClose('aborted')
+      this.#outcome.status = 503
+      this.#session.verdict = 'DENIED_BY_LIMIT'
+      return this.#away('overload', `stack ${stack.name}: the program was not started`)
+    }
+    const pump = new Pump({
+      client,
+      server,
+      paths: pathsOf(stack.direction, client, server, program),
+      idleTimeoutMs: Number.isFinite(this.#options.idleTimeout) ? this.#options.idleTimeout : 0,
+      mayEnd: from => (from === program.input || from === program.output ? program.mayEnd(stack.direction === 'both') : true),
+      onPayload: from => {
+        if (from === program.input || from === program.output) program.spoke()
+      },
+      onEnd: ({ why, bytesToClient, bytesToServer }) => {
+        const over = (): void => {
+          program.stop()
+          this.#relayed({ why, bytesToA: bytesToClient, bytesToB: bytesToServer })
+        }
+        if (why === 'reset' || why === 'error') program.broken(over)
+        else over()
+      },
+    })
+    this.#pump = pump
+    this.#relaying = pump
+    this.#watchStats()
+  }
+
+  /** What a program says of the session it is in the middle of. */
+  #judged(stack: string, verdict: Verdict, text: string): void {
+    if (verdict === 'accept') return
+    const outcome = this.#outcome
+    outcome.error = verdict === 'error' ? 'internal' : 'denied'
+    outcome.status = verdict === 'error' ? 500 : 403
+    outcome.result = 'TCP_DENIED'
+    this.#detail = `stack ${stack}: ${verdict}${text === '' ? '' : ` (${text})`}`
+    this.#session.verdict = verdict === 'error' ? 'DENIED_BY_UNKNOWN_FAIL' : 'DENIED_BY_POLICY'
+    this.#pump?.stop()
   }
 
   // --- while it runs ---
@@ -178,13 +240,51 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
     if (this.#over) return
     this.#over = true
     this.#deps.deadlines.forget(this)
-    this.#outcome.errorDetail = detail
+    this.#outcome.errorDetail = this.#detail === '' ? detail : this.#detail
     this.#outcome.endedMono = this.#deps.clock.mono()
     this.#outcome.sessionId = `${this.#session.id}/plug`
     this.#deps.record(this.#outcome)
     this.#onOver()
   }
 }
+
+const pathsOf = (
+  direction: PlugStack['direction'],
+  client: Connection,
+  server: Connection,
+  { input, output }: StackedProgram,
+): readonly PumpPath[] => {
+  switch (direction) {
+    case 'both':
+      return [
+        { from: client, to: input },
+        { from: input, to: client },
+        { from: output, to: server },
+        { from: server, to: output },
+      ]
+    case 'to_server':
+      return [
+        { from: client, to: input },
+        { from: output, to: server },
+        { from: server, to: client },
+      ]
+    case 'to_client':
+      return [
+        { from: server, to: input },
+        { from: output, to: client },
+        { from: client, to: server },
+      ]
+  }
+}
+
+/** What a program may know of the session. */
+const environmentOf = (session: Session, server: Connection): Readonly<Record<string, string>> => ({
+  GLASSQUID_SESSION: session.id,
+  GLASSQUID_SERVICE: session.service.name,
+  GLASSQUID_CLIENT: endpointText(session.client.peer),
+  GLASSQUID_DESTINATION: endpointText(session.destination),
+  GLASSQUID_SERVER: endpointText(server.peer),
+})
 
 /** In the access log a plug session is what Squid makes of a tunnel: CONNECT to where the client was going. */
 const newOutcome = ({ clock }: PlugDeps, session: Session): Outcome => ({
