@@ -41,7 +41,7 @@ const tproxied = (port: number): string => `  chain pre {
     iifname "lan" tcp dport 80 tproxy ip to :${port} meta mark set 1 accept
   }`
 
-/** nginx with files: /1k may be stored, /miss/1k not, /50m and /miss/50m likewise. */
+/** nginx with files: /1k may be stored, /miss/1k not, /50m and /miss/50m likewise; /many/1k/X is /1k. */
 export const startOrigin = (network: Network, directory: string): Running => {
   const www = join(directory, 'www')
   mkdirSync(www, { recursive: true })
@@ -57,6 +57,7 @@ http { access_log off; default_type text/plain; keepalive_requests 1000000000; k
   uwsgi_temp_path ${directory}/ou; scgi_temp_path ${directory}/os; open_file_cache max=100; open_file_cache_valid 600s;
   server { listen 80 backlog=4096; listen [::]:80; root ${www};
     location / { add_header Cache-Control "max-age=36000"; }
+    location ~ ^/many/ { rewrite ^/many/([0-9]+k)/ /$1 break; add_header Cache-Control "max-age=36000"; }
     location /miss/ { alias ${www}/; add_header Cache-Control "no-store"; } } }
 `,
   )

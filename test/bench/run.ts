@@ -8,6 +8,7 @@ import { openNetwork, type Network, type Running } from '../../src/intercept/ind
 import { origin, startOrigin, take, tune, type Way } from './gateway.ts'
 import { idleHolder } from './idle.ts'
 import { large } from './large.ts'
+import { manyWorks, measureMany } from './many.ts'
 import { load } from './load.ts'
 import { residentBytes } from './measure.ts'
 import { rate } from './rate.ts'
@@ -33,6 +34,7 @@ const { values } = parseArgs({
     idle: { type: 'string', default: '10000' },
     sizes: { type: 'string', default: '1,16,100' },
     large: { type: 'string', default: '20' },
+    objects: { type: 'string', default: '500000' },
     /** Leaves the network and subjects as they are for so long, to look at them. */
     hold: { type: 'string', default: '0' },
   },
@@ -173,6 +175,11 @@ const main = async (): Promise<void> => {
     }
     for (const trial of trials(options)) if (wantedWorks.includes(trial.work)) print(await bench.measure(trial))
     if (wantedWorks.includes('idle')) await bench.measureIdle()
+    await bench.stop()
+    const many = { only: named(values.only), rounds, seconds: Number(values.seconds), objects: Number(values.objects) }
+    for (const work of manyWorks) {
+      if (values.works === '' || named(values.works).includes(work)) await measureMany(network, directory, work, many)
+    }
     await sleep(systemClock, ms(1000 * Number(values.hold)))
   } finally {
     await bench.stop()

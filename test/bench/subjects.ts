@@ -30,12 +30,12 @@ const tproxied = ['hit-tproxy', 'miss-tproxy'] as const
 const larges = ['large-hit', 'large-disk', 'large-store', 'large-pass'] as const
 
 /** Commands in a namespace start at its root. */
-const root = join(import.meta.dirname, '../..')
+export const root = join(import.meta.dirname, '../..')
 /** On one core, with as many descriptors as ten thousand connections with two ends need, where the system allows it. */
-const on = (gateway: Namespace, ...command: readonly string[]): Running =>
+export const on = (gateway: Namespace, ...command: readonly string[]): Running =>
   gateway.spawn('sh', ['-c', 'ulimit -n 65536 2>/dev/null; exec taskset -c 0 "$@"', 'sh', ...command])
 
-const write = (directory: string, name: string, text: string): string => {
+export const write = (directory: string, name: string, text: string): string => {
   mkdirSync(directory, { recursive: true, mode: 0o777 })
   const file = join(directory, name)
   writeFileSync(file, text)

@@ -6,10 +6,10 @@ import { fieldsOf } from '../cache/kit.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { check, responseFor, contentFor, keyNumber } from './disk-program.ts'
 
-// full-program.ts FOLDER, on a file system of a few megabytes: stores far more than that, then takes the room away
-// altogether, then gives it back. Says in JSON what came of it.
+// full-program.ts FOLDER [limited], on a file system of a few megabytes: stores far more than that, then takes the room away
+// altogether (not if `limited`: by whom it is started, files may not grow), then gives it back. Says in JSON what came of it.
 
-const [, , folder = ''] = process.argv
+const [, , folder = '', limited] = process.argv
 const clock = new FakeClock()
 const notices: string[] = []
 const opened = openDisk({
@@ -58,11 +58,11 @@ const fill = (): void => {
 
 const first = await storeSome(150)
 const afterFirst = await check(store)
-fill()
+if (limited === undefined) fill()
 const whileFull = await storeSome(60)
 const afterFull = await check(store)
 const free = statfsSync(folder).bfree
-rmSync(join(folder, 'filler'))
+rmSync(join(folder, 'filler'), { force: true })
 clock.advance(120_000)
 const afterwards = await storeSome(60)
 const last = await check(store)

@@ -717,7 +717,13 @@ export class DiskStore implements Store {
   async close(): Promise<void> {
     this.#closed = true
     for (const writer of this.#writers.all()) writer.abandon()
-    await Promise.race([this.settled(), sleep(this.#clock, ms(closeMsMax))])
+    await new Promise<void>(resolve => {
+      const enough = this.#clock.after(ms(closeMsMax), resolve)
+      void this.settled().then(() => {
+        enough.cancel() // it would keep the process from ending
+        resolve()
+      })
+    })
     this.#sweep?.cancel()
     this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
