@@ -1,7 +1,7 @@
 import { type DurationMs, ms, type Seconds, secondsToMs, type WallMs, wallMs } from '../base/index.ts'
 import {
   endToEndFields, type Fields, httpDate, isEtag, parseAge, parseHttpDate, type ResponseCacheControl,
-  responseCacheControl, varyMembers,
+  varyMembers,
 } from '../http/index.ts'
 import { bornAt } from './age.ts'
 import type { ContentSource } from './content-source.ts'
@@ -9,6 +9,7 @@ import { explicitLifetime, judge, staleWhileRevalidateOf } from './freshness.ts'
 import type { CacheKey } from './key.ts'
 import { partStatus, placed } from './parts.ts'
 import type { CachePolicy, SetCookiePolicy } from './policy.ts'
+import { controlOf } from './response-control.ts'
 import { type Exchange, forbidden, mayUseHeuristic, partTold, type StoreReason, storeReasons } from './storable.ts'
 import { detached, flag, headText, StoredResponse } from './stored-response.ts'
 import { noTags, tagFields, tagsOf, withoutTags } from './tags.ts'
@@ -22,7 +23,7 @@ export type Admission =
   | { readonly kind: 'no'; readonly reason: StoreReason }
 
 export const admit = (exchange: Exchange, key: CacheKey, policy: CachePolicy): Admission => {
-  const control = responseCacheControl(exchange.fields)
+  const control = controlOf(exchange.fields, policy)
   const why = forbidden(exchange, control, policy)
   if (why !== null) return { kind: 'no', reason: why }
   const response = storedResponse(exchange, control, key, policy)
@@ -188,8 +189,8 @@ export const keptTags = (fields: Fields, policy: CachePolicy): readonly string[]
 }
 
 /** What a response has for the client it was asked for alone, in order: given to that one, not kept. */
-export const fieldsForOne = (fields: Fields, setCookie: SetCookiePolicy): readonly string[] => {
-  const names = namesForOne(responseCacheControl(fields), setCookie)
+export const fieldsForOne = (fields: Fields, policy: CachePolicy): readonly string[] => {
+  const names = namesForOne(controlOf(fields, policy), policy.setCookie)
   if (!names.some(name => fields.has(name))) return none
   const sent = endToEndFields(fields)
   const pairs: string[] = []

@@ -1,11 +1,12 @@
 import type { DurationMs, WallMs } from '../base/index.ts'
 import {
-  type Fields, isStrongEtag, parseAge, parseHttpDate, responseCacheControl, varyMembers, weakMatch,
+  type Fields, isStrongEtag, parseAge, parseHttpDate, varyMembers, weakMatch,
 } from '../http/index.ts'
 import { fromFields, keptFields, keptTags, sharedNames } from './admit.ts'
 import { judge } from './freshness.ts'
 import { lengthOfWhole } from './parts.ts'
 import type { CachePolicy } from './policy.ts'
+import { controlOf } from './response-control.ts'
 import type { Store } from './store/store.ts'
 import { detached, flag, reasonPhraseOf, StoredResponse } from './stored-response.ts'
 import { type Selecting, selectingFields, selects } from './vary.ts'
@@ -76,7 +77,7 @@ export const freshened = (
 ): StoredResponse => {
   const fields = merged(stored.fields(), update.fields, policy)
   const names = varyMembers(fields)
-  const control = responseCacheControl(fields)
+  const control = controlOf(fields, policy)
   const gone = names === '*'
   const updated = fromFields(
     {
@@ -120,7 +121,7 @@ export const mayStayStored = (stored: StoredResponse, policy: CachePolicy): bool
 const keptFromUpdate = new Set(['content-length', 'content-encoding', 'content-range'])
 
 const merged = (own: Fields, update: Fields, policy: CachePolicy): Fields => {
-  const brought = keptFields(update, responseCacheControl(update), policy)
+  const brought = keptFields(update, controlOf(update, policy), policy)
   // the Date of the update even if it has none: fromFields then dates it by its arrival (RFC 9110 6.6.1)
   own.delete('date')
   const replaced = new Set<string>()

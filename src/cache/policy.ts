@@ -25,6 +25,8 @@ export interface CachePolicy {
   /** offline_mode: what would be validated is used as it is. */
   readonly offline: boolean
   readonly tags: TagPolicy
+  /** cdn_cache_control: CDN-Cache-Control is for us (RFC 9213). */
+  readonly isCdn: boolean
 }
 
 /** Squid's defaults. */
@@ -37,4 +39,5 @@ export const defaultPolicy: CachePolicy = {
   negativeTtl: ms(0),
   offline: false,
   tags: 'keep',
+  isCdn: false,
 }

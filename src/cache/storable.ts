@@ -192,7 +192,8 @@ const forbiddenWithoutFreshness = (
   control: Readonly<ResponseCacheControl>,
   policy: CachePolicy,
 ): StoreReason | null => {
-  if (control.maxAge !== null || control.sMaxage !== null || exchange.fields.has('expires')) return null
+  if (control.maxAge !== null || control.sMaxage !== null) return null
+  if (!control.targeted && exchange.fields.has('expires')) return null
   const heuristic = exchange.method !== 'POST' && mayUseHeuristic(exchange.status, control)
   if (heuristic) return null
   const negative = exchange.method !== 'POST' && negativeTtlOf(exchange.status, policy.refresh.ruleFor(exchange.uri), policy) > 0

@@ -36,6 +36,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const shownVersion = config.httpd_suppress_version_string ? '' : version
   const viaComment = shownVersion === '' ? 'glassquid' : `glassquid/${shownVersion}`
   const xCache = config.x_cache ? { from: `from ${name}`, at: `from ${name}:${config.http_port[0]?.port ?? 0}` } : null
+  const cache = cachePolicy(config, problems)
   const http: HttpPolicy = {
     hostname: name,
     version: shownVersion,
@@ -80,7 +81,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       lifetime: config.client_lifetime,
     },
     storeIds: storeIds(config, acls, problems),
-    cache: cachePolicy(config, problems),
+    cache,
+    acceleratedCache: config.cdn_cache_control ? { ...cache, isCdn: true } : cache,
     quickAbort: { min: config.quick_abort_min, max: config.quick_abort_max, percent: config.quick_abort_pct },
     readAheadBytesMax: config.read_ahead_gap,
     rangeOffsets: config.range_offset_limit.map(line => ({
@@ -148,5 +150,6 @@ const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
     negativeTtl: secondsToMs(config.negative_ttl) as DurationMs,
     offline: config.offline_mode,
     tags: config.cache_tags,
+    isCdn: false,
   }
 }

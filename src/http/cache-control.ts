@@ -62,6 +62,8 @@ export class ResponseCacheControl {
   staleWhileRevalidate: Seconds | null = null
   staleIfError: Seconds | null = null
   unknown: Directive[] | null = null
+  /** From a field for caches of our kind (RFC 9213): Expires does not count beside it. */
+  targeted = false
 }
 
 const noRequestControl: Readonly<RequestCacheControl> = Object.freeze(new RequestCacheControl())

@@ -81,6 +81,13 @@ clients, "off" takes them for fields like others. A response with more than 1000
 What is stored already stays as it is. Not a directive of Squid.`,
     { default: 'keep' },
   ),
+  cdn_cache_control: works(
+    onOff(),
+    `On accel ports, CDN-Cache-Control of origins is for this cache (RFC 9213): where it can be read it alone decides, and
+Cache-Control and Expires are for those behind it. On other ports it is never looked at: they are nobody's CDN. What
+serves the same URIs by accel ports and others shares what is stored. Not a directive of Squid.`,
+    { default: 'off' },
+  ),
   cache_set_cookie: works(
     choice(['strip', 'refuse', 'replay']),
     `Set-Cookie in a response that may be stored. "strip", as Squid: the client it was fetched for gets it, hits are without

@@ -178,7 +178,7 @@ const storingOf = (question: Question, uri: string, key: CacheKey, policy: HttpP
       requestTime: now, responseTime: now, denied: false, unverified: false,
     },
     key,
-    policy.cache,
+    question.port.accel === null ? policy.cache : policy.acceleratedCache,
   )
   return {
     response: response === null ? '200 with Cache-Control: max-age=3600' : `the ${response.status} asked about`,

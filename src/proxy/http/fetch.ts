@@ -301,7 +301,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       if (this.#confirmed === null) this.#again = true
       else {
         t.outcome.result = 'TCP_REFRESH_UNMODIFIED'
-        t.linesForOne = fieldLines(fieldsForOne(fields, t.policy.cache.setCookie))
+        t.linesForOne = fieldLines(fieldsForOne(fields, t.cachePolicy))
       }
       return
     }

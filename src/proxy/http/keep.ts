@@ -45,7 +45,7 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
       denied: false, unverified: false, // the one is mayCache, the other has a key of its own
     },
     keyOf(t, method === 'HEAD' ? 'HEAD' : 'GET'),
-    t.policy.cache,
+    t.cachePolicy,
   )
   t.outcome.storeReason = admission.reason
   if (admission.kind === 'store' && status === 206 && isOfWhole(t, admission.response)) {
@@ -121,7 +121,7 @@ const updateAfterHead = (t: Transaction, update: Update): void => {
   const variants = store.peek(keyOf(t, 'GET'))
   const updateAll = (stored: Variants | null): void => {
     for (const one of stored ?? none) {
-      const after = afterHead(one, t.fields, update, t.policy.cache)
+      const after = afterHead(one, t.fields, update, t.cachePolicy)
       if (after !== one) store.replace(one, after)
     }
   }
@@ -141,7 +141,7 @@ export const confirmedBy = (t: Transaction, validation: Validation, update: Upda
 }
 
 const renew = (t: Transaction, stored: StoredResponse, update: Update): StoredResponse => {
-  const updated = freshened(stored, update, t.fields, t.policy.cache)
-  keepFreshened(t.client.deps.store, stored, updated, t.fields, t.policy.cache)
+  const updated = freshened(stored, update, t.fields, t.cachePolicy)
+  keepFreshened(t.client.deps.store, stored, updated, t.fields, t.cachePolicy)
   return updated
 }

@@ -70,6 +70,8 @@ export interface HttpPolicy {
   /** Several URIs, one key. */
   readonly storeIds: readonly Guarded<StoreIdRule>[]
   readonly cache: CachePolicy
+  /** The same on accel ports, with cdn_cache_control. */
+  readonly acceleratedCache: CachePolicy
   readonly quickAbort: QuickAbort
   /** read_ahead_gap. */
   readonly readAheadBytesMax: Bytes

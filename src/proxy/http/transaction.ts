@@ -8,7 +8,7 @@ import {
   ProxyError,
   type WallMs,
 } from '../../base/index.ts'
-import { type CacheKey, type PartialResponse, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
+import { type CacheKey, type CachePolicy, type PartialResponse, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
 import { cacheStatusText, defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
 import type { HttpClient } from './client.ts'
 import type { Completing } from './complete-part.ts'
@@ -112,6 +112,11 @@ export class Transaction {
   get targetPort(): number {
     const target = this.target
     return target === null ? 0 : target.port === 0 ? defaultPort(target.scheme) : target.port
+  }
+
+  /** Rules for what comes from the origin; what is stored is judged by those of all ports alike. */
+  get cachePolicy(): CachePolicy {
+    return this.client.port.accel === null ? this.policy.cache : this.policy.acceleratedCache
   }
 
   get over(): boolean {
