@@ -2,7 +2,7 @@ import type http from 'node:http'
 import { describe, expect, it, test } from 'vitest'
 import { heard } from '../support/origin.ts'
 import type { Wire } from '../support/wire.ts'
-import { clientConnections, gate, get, origin, originConnections, raw, request, type Stage, stage, taken, until } from './scene.ts'
+import { clientConnections, fetched, gate, get, origin, originConnections, raw, request, type Stage, stage, taken, until } from './scene.ts'
 
 // collapsed_forwarding: requests for the same thing at the same time are one request at the origin, and yet no client
 // depends on another. Seen at the origin (how many came, what became of them), at each client, and in the record.
@@ -145,7 +145,7 @@ describe('conditions', () => {
     const asked: (string | undefined)[] = []
     const server = await origin((r, response) => {
       asked.push(r.headers['if-none-match'])
-      etagged(response, etag, `content ${etag}`)
+      etagged(response, etag, `content ${etag}`.padStart(400_000, '.')) // more than quick_abort would finish
     })
     await proxy.ask(get(server.port))
     proxy.clock.advance(60_000)
@@ -154,7 +154,8 @@ describe('conditions', () => {
     expect([known.status, known.fields.get('etag'), known.body]).toEqual([304, '"b"', ''])
     expect(asked).toEqual([undefined, '"a"'])
     await until(() => proxy.records.length === 2, 'its record')
-    expect((await proxy.ask(get(server.port))).body).toBe('content "b"')
+    await fetched(proxy, 800_000)
+    expect((await proxy.ask(get(server.port))).body).toMatch(/content "b"$/)
     expect(server.requests).toHaveLength(2)
     expect(await proxy.results(3)).toEqual(['TCP_MISS/200', 'TCP_REFRESH_MODIFIED/304', 'TCP_MEM_HIT/200'])
   })
@@ -464,4 +465,28 @@ it('newcomers do not join a fetch that is older than a change', async () => {
 
 it('nor is what it brings stored in the place of what was fetched since', async () => {
   expect((await fetchOlderThanChange()).later).toBe('content 1')
+})
+
+test('a 304 about nothing we have, when its client has gone: those who waited with it ask for themselves', async () => {
+  const proxy = await stage(on)
+  const answer = gate()
+  let count = 0
+  const server = await origin(async (_, response) => {
+    const nth = count++
+    if (nth === 1) {
+      await answer.opened
+      response.writeHead(304, { ETag: '"z"' }).end()
+      return
+    }
+    response.setHeader('ETag', '"a"')
+    plain(response, nth)
+  })
+  await proxy.ask(get(server.port))
+  proxy.clock.advance(60_000)
+  const [first, second] = await crowd(proxy, 2, get(server.port))
+  await until(() => server.requests.length === 2, 'the question')
+  first?.close()
+  await proxy.results(2)
+  answer.open()
+  expect((await second?.response())?.body).toBe('content 2')
 })

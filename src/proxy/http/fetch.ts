@@ -119,6 +119,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #again = false
   /** The client of this transaction is served otherwise, or gone. */
   #over = false
+  /** The store wants it, with clients or without. */
+  #forStore = false
 
   constructor(
     t: Transaction,
@@ -204,6 +206,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #fetchesOn(): boolean {
     const writer = this.#writer
     if (writer === null || writer.refusal !== null) return false
+    if (this.#forStore) return true
     if (this.#t.asWhole && rangeOffsetLimit(this.#t) === Number.POSITIVE_INFINITY) return true
     return fetchesOn(this.#t.policy.quickAbort, this.#received, writer.response.contentLength)
   }
@@ -320,6 +323,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       return
     }
     if (this.#confirmsClient(response)) {
+      // it was our question that brought it, and would be again
+      this.#forStore = true
       this.#served()
       return
     }
@@ -437,6 +442,9 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     }
     if (this.#over) {
       this.#complete()
+      // a 304 about nothing we have: those who waited ask for themselves
+      this.#growing?.fail()
+      this.#growing = null
       return
     }
     if (this.#again) {
