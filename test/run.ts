@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 /** Run after the quick folders, in this order, one file at a time: they start processes and fill the machine. */
-const slow = ['contract', 'native', 'intercept', 'scenario', 'fault', 'conformance', 'lab', 'load']
+const slow = ['contract', 'native', 'intercept', 'scenario', 'differential', 'fault', 'conformance', 'lab', 'load']
 /** No tests of ours in there: the kit, and what `npm run bench` and `npm run replay` run. */
 const other = ['support', 'bench', 'replay', 'golden']
 

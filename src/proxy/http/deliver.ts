@@ -14,7 +14,7 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
   const stored = t.stored
   if (stored === null) return t.refuse('internal', 'nothing to deliver')
   if (t.client.gone) return 'finish'
-  const hit = stored.fromDisk || stored.content !== null ? 'TCP_HIT' : 'TCP_MEM_HIT'
+  const hit = stored.status >= 400 ? 'TCP_NEGATIVE_HIT' : stored.fromDisk || stored.content !== null ? 'TCP_HIT' : 'TCP_MEM_HIT'
   if (stored.fromDisk) stored.fromDisk = false
   if (t.asks !== null) {
     if (conditionOf(stored, t.fields).kind === 'not-modified') {
@@ -26,7 +26,7 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
       const answered = inRanges(t, stored)
       if (answered !== null) return answered
     }
-  } else t.outcome.result = hitCode(t, stored.status >= 400 ? 'TCP_NEGATIVE_HIT' : hit)
+  } else t.outcome.result = hitCode(t, hit)
   if (t.head.method === 'HEAD') return send(t, stored, stored.status, stored.head, none, 0)
   return stored.content === null
     ? send(t, stored, stored.status, stored.head, stored.body, stored.contentLength)

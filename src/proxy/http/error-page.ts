@@ -1,3 +1,4 @@
+import { constants } from 'node:os'
 import { type ErrorCode, errorTable, type WallMs } from '../../base/index.ts'
 import { httpDate, reasonPhrase } from '../../http/index.ts'
 
@@ -10,7 +11,7 @@ export interface ErrorPageFacts {
   readonly uri: string
   /** One sentence from whoever refused; shown escaped. */
   readonly detail: string
-  /** errno name, shown in X-Squid-Error; '' = 0. */
+  /** errno name, its number stands in X-Squid-Error; '' = 0. */
   readonly errno: string
   readonly hostname: string
   /** '' hides the version (httpd_suppress_version_string). */
@@ -78,7 +79,7 @@ export const errorPage = (facts: ErrorPageFacts): ErrorPage => {
       'Date', httpDate(facts.now),
       'Content-Type', 'text/html;charset=utf-8',
       'Content-Length', String(content.length),
-      'X-Squid-Error', `${line.page} ${facts.errno === '' ? '0' : facts.errno}`,
+      'X-Squid-Error', `${line.page} ${errnoNumber(facts.errno)}`,
       'Vary', 'Accept-Language',
       'Content-Language', 'en',
       // an error of ours says nothing about the resource: no cache further out may keep it
@@ -109,3 +110,9 @@ const shownMax = 2000
 const clip = (text: string): string => (text.length > shownMax ? `${text.slice(0, shownMax)}…` : text)
 
 const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, c => `&#${c.charCodeAt(0)};`)
+
+/** As Squid writes it; what has no number here is 0. */
+const errnoNumber = (name: string): number => {
+  const number: unknown = Reflect.get(constants.errno, name)
+  return typeof number === 'number' ? number : 0
+}

@@ -1,0 +1,248 @@
+// Statuses, result codes, and the fields each end sees: what Squid does with a request and what glassquid does, in one
+// run with one conf. Where they differ on purpose, the case says what is ours and why; it fails when they agree again.
+
+import { describe, expect, it } from 'vitest'
+import { compared, type Compared } from './compare.ts'
+import { type Ask, noSquid, withPair } from './pair.ts'
+
+interface Case extends Ask {
+  /** Ours where it differs, and the reason. */
+  readonly ours?: Partial<Compared>
+  readonly because?: string
+}
+
+interface Group {
+  readonly name: string
+  readonly conf: string
+  readonly cases: readonly Case[]
+}
+
+const x = (query: string): string => `http://{origin}/${query}`
+const fresh = '?h=Cache-Control:max-age=6000'
+const again = <T extends Case>(...cases: readonly T[]): Case[] => cases.flatMap(one => [one, one])
+const field = (...pairs: readonly string[]): (readonly [string, string])[] => pairs.map(pair => [pair.slice(0, pair.indexOf(':')), pair.slice(pair.indexOf(':') + 1).trim()] as const)
+
+const page = (name: string): readonly string[] => ['connection: close', 'via: 1.1 proxy.test (program)', `x-squid-error: ${name} 0`]
+
+/** Squid passes it on; we do not. */
+const refused = (because: string): Pick<Case, 'ours' | 'because'> => ({
+  ours: { status: 400, result: '', asked: null, response: [], body: '' },
+  because,
+})
+
+const noValidator = 'without a validator of the origin there is nothing to validate by; Squid takes the Date for one'
+const offlineCode = "the manual's code for it, which 5.7 does not write"
+
+type Differing = Pick<Case, 'ours' | 'because'>
+
+/** One refresh rule and one response: stored, used again, reloaded, asked with a condition, and by HEAD. */
+const refreshed = (
+  line: string,
+  query: string,
+  differ: { readonly again?: Differing; readonly conditional?: Differing; readonly head?: Differing } = {},
+): Group[] => [
+  {
+    name: `${line} with ${query}`,
+    conf: `${line}\nhttp_access allow all`,
+    cases: [
+      { target: x(query) },
+      { target: x(query), ...differ.again },
+      { target: x(query), fields: field('Cache-Control: no-cache') },
+      { target: x(query), fields: field('If-None-Match: "a"'), ...differ.conditional },
+      { target: x(query), method: 'HEAD', ...differ.head },
+    ],
+  },
+]
+
+const groups: readonly Group[] = [
+  {
+    name: 'what is stored and used again',
+    conf: 'http_access allow all',
+    cases: [
+      ...again({ target: x(`1${fresh}`) }),
+      ...again({ target: x('2?h=Cache-Control:no-store') }),
+      ...again({ target: x('3?h=Cache-Control:private') }),
+      ...again({ target: x('4?h=Cache-Control:max-age=0&etag="a"') }),
+      ...again({ target: x('5?h=Cache-Control:no-cache&etag="a"') }),
+      ...again({ target: x('6?h=Expires:Fri, 01 Jan 2100 00:00:00 GMT') }),
+      ...again({ target: x('7?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT') }),
+      ...again({ target: x('8?h=Expires:0&etag="e"') }),
+      ...again({ target: x('9?h=Cache-Control:s-maxage=6000') }),
+      ...again({ target: x('10?h=Vary:X-A&h=Cache-Control:max-age=6000'), fields: field('X-A: 1') }),
+      { target: x('10?h=Vary:X-A&h=Cache-Control:max-age=6000'), fields: field('X-A: 2') },
+      { target: x('10?h=Vary:X-A&h=Cache-Control:max-age=6000'), fields: field('X-A: 1') },
+      { target: x('11?h=Vary:*&h=Cache-Control:max-age=6000') },
+      {
+        target: x('11?h=Vary:*&h=Cache-Control:max-age=6000'),
+        ours: { result: 'TCP_MISS' },
+        because: 'RFC 9111 4.1: Vary: * never matches, so it is not kept; Squid keeps it and validates',
+      },
+      ...again({ target: x(`12${fresh}`), fields: field('Authorization: Basic eDp5') }),
+      ...again({ target: x(`13${fresh},public`), fields: field('Authorization: Basic eDp5') }),
+      ...again({ target: x(`14${fresh}&s=301&h=Location:/x`) }),
+      ...again({ target: x('15?s=302&h=Location:/x') }),
+      ...again({ target: x('16?s=404') }),
+      ...again({ target: x(`17${fresh}&s=206`) }),
+      { target: x(`18${fresh}&s=500`) },
+      {
+        target: x(`18${fresh}&s=500`),
+        ours: { result: 'TCP_NEGATIVE_HIT', asked: null },
+        because: 'RFC 9111 3: any final status with explicit freshness may be stored; Squid wants negative_ttl',
+      },
+      { method: 'POST', target: x(`19${fresh}`), content: 'abc' },
+      { target: x(`19${fresh}`) },
+      { target: x(`20${fresh}`), method: 'HEAD' },
+      { target: x(`20${fresh}`), method: 'HEAD' },
+      ...again({ target: x(`21${fresh}&b=`) }),
+      ...again({ target: x(`22${fresh}&chunked=1`) }),
+    ],
+  },
+  {
+    name: 'what a request may ask of a stored response',
+    conf: 'http_access allow all',
+    cases: [
+      { target: x(`1${fresh}&etag="a"`) },
+      { target: x(`1${fresh}&etag="a"`), fields: field('If-None-Match: "a"') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('If-None-Match: "b"') },
+      { target: x(`1${fresh}&etag="a"`), method: 'HEAD' },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Range: bytes=0-2') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Range: bytes=2-') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Range: bytes=-2') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Cache-Control: only-if-cached') },
+      { target: x(`2${fresh}`), fields: field('Cache-Control: only-if-cached') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Cache-Control: no-cache') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Pragma: no-cache') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Cache-Control: max-age=0') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Cache-Control: no-store') },
+      { target: x(`1${fresh}&etag="a"`), fields: field('Cache-Control: min-fresh=7000') },
+      { target: x('3?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT') },
+      { target: x('3?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT'), fields: field('If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT') },
+      { target: x('3?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT'), fields: field('If-Modified-Since: Fri, 31 Dec 1999 00:00:00 GMT') },
+      { target: x(`4${fresh}&etag="a"`), fields: field('If-None-Match: "a"') },
+      { target: x(`5${fresh}`), fields: field('Range: bytes=0-2') },
+    ],
+  },
+  ...(['on', 'off', 'transparent', 'delete', 'truncate'] as const).map(
+    (word): Group => ({
+      name: `forwarded_for ${word}, via ${word === 'off' ? 'off' : 'on'}`,
+      conf: `forwarded_for ${word}\nvia ${word === 'off' ? 'off' : 'on'}\nhttp_access allow all`,
+      cases: [
+        { target: x('1') },
+        { target: x('2'), fields: field('X-Forwarded-For: 10.0.0.1', 'Via: 1.0 elsewhere') },
+        { target: x('3'), fields: field('X-Forwarded-For: unknown'), client: '127.0.0.9' },
+        { target: x('4?h=Via:1.0 inside') },
+      ],
+    }),
+  ),
+  {
+    name: 'fields of one connection, and odd ones',
+    conf: 'http_access allow all',
+    cases: [
+      { target: x('1'), fields: field('Keep-Alive: 300', 'Proxy-Connection: keep-alive', 'TE: trailers', 'X-Kept: yes') },
+      { target: x('2'), fields: field('X-Hop: 1', 'Upgrade: h2c') },
+      { target: x('3?h=Connection:X-Gone&h=X-Gone:1&h=Keep-Alive:timeout=5&h=X-Kept:1') },
+      { target: x('4?h=Proxy-Authenticate:Basic&h=Set-Cookie:a=b&h=Set-Cookie:c=d') },
+      { target: x('5'), fields: field('Proxy-Authorization: Basic eDp5') },
+      { target: x('6'), fields: field('X-Twice: a', 'X-Twice: b', 'Accept-Encoding: gzip', 'Cookie: a=b') },
+      { target: x('7'), method: 'OPTIONS' },
+      { target: x('8'), method: 'DELETE' },
+      { target: x('9'), method: 'PUT', content: 'abc' },
+      { target: x('10'), method: 'PROPFIND' },
+      { target: x('11'), version: '1.0' },
+      {
+        target: x('13'),
+        method: 'OPTIONS',
+        fields: field('Max-Forwards: 0'),
+        ours: { status: 200, response: ['allow: GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, CONNECT', 'connection: close', 'via: 1.1 proxy.test (program)'] },
+        because: 'RFC 9110 7.6.2: the one it ends at answers; Squid says 501',
+      },
+      { target: x('14'), method: 'OPTIONS', fields: field('Max-Forwards: 5') },
+    ],
+  },
+  {
+    name: 'what cannot be done',
+    conf: 'acl denied urlpath_regex ^/denied\nacl Safe_ports port 80 443 1025-65535\nacl SSL_ports port 443\nhttp_access deny !Safe_ports\nhttp_access deny CONNECT !SSL_ports\nhttp_access deny denied\nhttp_access allow all',
+    cases: [
+      { target: x('denied') },
+      { target: x('denied'), method: 'HEAD' },
+      { target: 'http://127.0.0.1:22/' },
+      { method: 'CONNECT', target: '127.0.0.1:{port}' },
+      { target: 'http://127.0.0.1:1/' },
+      { target: 'http://127.0.0.1:2000/' },
+      { target: 'gopher://good.test/' },
+      { target: 'https://good.test/', ours: { status: 501, result: '', response: page('ERR_UNSUP_REQ') }, because: 'https is carried in tunnels only so far' },
+      { target: '', raw: 'GET / HTTP/1.1\r\nHost: good.test\r\nConnection: close\r\n\r\n' },
+      { target: '', raw: 'GET / HTTP/1.1\r\n\r\n' },
+      { target: '', raw: 'GET\r\n\r\n' },
+      { target: '', raw: 'GET http://{origin}/ HTTP/2.0\r\n\r\n' },
+      { target: '', raw: 'GET http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab', ours: { status: 400 }, because: 'RFC 9112 6.3: 400; Squid says 411' },
+      { target: '', raw: 'GET http://{origin}/ HTTP/1.1\r\nHost : {origin}\r\nConnection: close\r\n\r\n' },
+      { target: '', raw: 'POST http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\n\r\n' },
+      { target: '', raw: 'POST http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\nConnection: close\r\n\r\n0\r\n\r\n', ...refused('what two parsers may read differently (RFC 9112 6.1)') },
+      { target: '', raw: 'POST http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nTransfer-Encoding: gzip\r\n\r\n', ours: { status: 400 }, because: 'RFC 9112 6.3: 400 where chunked is not the last coding; Squid says 501' },
+      { target: '', raw: `GET http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nX-Big: ${'a'.repeat(70_000)}\r\n\r\n` },
+      { target: '', raw: 'GET http://user:pass@{origin}/ HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\n\r\n', ...refused('RFC 9110 4.2.4: user information in http URIs is a way to deceive; Squid makes Authorization of it') },
+    ],
+  },
+  ...refreshed('refresh_pattern . 60 50% 1440 override-expire', '?h=Cache-Control:max-age=0'),
+  ...refreshed('refresh_pattern . 60 50% 1440', '?nothing'),
+  ...refreshed('refresh_pattern . 60 50% 1440', '?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT'),
+  ...refreshed('refresh_pattern . 0 0% 0', '?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT', {
+    conditional: {
+      ours: { result: 'TCP_REFRESH_UNMODIFIED', asked: ['connection: keep-alive', 'host: 127.0.0.1:PORT', 'if-modified-since: Sat, 01 Jan 2000 00:00:00 GMT', 'via: 1.1 proxy.test (program)', 'x-forwarded-for: 127.0.0.1'] },
+      because: "a client's own If-None-Match is answered by us once the stored response is validated; Squid hands it on",
+    },
+  }),
+  ...refreshed('refresh_pattern . 60 50% 1440 ignore-reload', fresh),
+  ...refreshed('refresh_pattern . 60 50% 1440 reload-into-ims', `${fresh}&etag="a"`),
+  ...refreshed('refresh_pattern . 60 50% 1440 ignore-no-store', '?h=Cache-Control:no-store'),
+  ...refreshed('refresh_pattern . 60 50% 1440 ignore-private', '?h=Cache-Control:private', {
+    again: { ours: { result: 'TCP_MISS' }, because: noValidator },
+    conditional: { ours: { result: 'TCP_MISS' }, because: noValidator },
+    head: { ours: { result: 'TCP_MISS' }, because: noValidator },
+  }),
+  ...refreshed('refresh_pattern . 60 50% 1440 refresh-ims', `${fresh}&etag="a"`, {
+    conditional: {
+      ours: { result: 'TCP_REFRESH_UNMODIFIED', asked: ['connection: keep-alive', 'host: 127.0.0.1:PORT', 'if-none-match: "a"', 'via: 1.1 proxy.test (program)', 'x-forwarded-for: 127.0.0.1'] },
+      because: 'refresh-ims means conditional requests; 5.7 forgets those by If-None-Match',
+    },
+  }),
+  ...refreshed('cache deny all', fresh),
+  ...refreshed('negative_ttl 1 minute', '?s=404'),
+  ...refreshed('offline_mode on', '?h=Cache-Control:max-age=0&etag="a"', {
+    again: { ours: { result: 'TCP_OFFLINE_HIT' }, because: offlineCode },
+    conditional: { ours: { result: 'TCP_OFFLINE_HIT' }, because: offlineCode },
+    head: { ours: { result: 'TCP_OFFLINE_HIT' }, because: offlineCode },
+  }),
+  ...refreshed('reload_into_ims on', `${fresh}&etag="a"`),
+]
+
+describe.skipIf(noSquid !== null)(`beside Squid ${noSquid ?? ''}`, () => {
+  it.each(groups)(
+    '$name',
+    async ({ conf, cases }) => {
+      await withPair(`${conf}\n`, async pair => {
+        const differing: unknown[] = []
+        for (const [index, { ours, because, ...ask }] of cases.entries()) {
+          const squid = compared(await pair.squid(ask))
+          const glassquid = compared(await pair.glassquid(ask))
+          const expected = { ...squid, ...ours }
+          if (JSON.stringify(glassquid) !== JSON.stringify(expected)) differing.push({ index, ask, squid: difference(expected, glassquid), glassquid: difference(glassquid, expected) })
+          if (ours !== undefined && JSON.stringify(squid) === JSON.stringify(expected)) differing.push({ index, ask, because, no: 'longer differs' })
+        }
+        expect(differing).toEqual([])
+      })
+    },
+    60_000,
+  )
+})
+
+/** Only what the other has not. */
+const difference = (a: Compared, b: Compared): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(a).flatMap(([key, value]) => {
+      const other: unknown = Reflect.get(b, key)
+      if (JSON.stringify(value) === JSON.stringify(other)) return []
+      return [[key, Array.isArray(value) && Array.isArray(other) ? value.filter(one => !other.includes(one)) : value]]
+    }),
+  )
