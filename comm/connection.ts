@@ -66,6 +66,12 @@ export interface Connection {
 
   setReader(reader: ConnectionReader): void
   /**
+   * The reader has looked at these bytes, the last it was given, and leaves them, and the connection, to the next one: that
+   * one is told of them first, after `setReader` has returned, and of a FIN that was seen. Nothing is read meanwhile. Kept,
+   * not copied. TCP only.
+   */
+  giveBack(bytes: Buffer): void
+  /**
    * Up to three parts in one go (head, its changing tail, content). Strings are latin1, as HTTP heads are. Buffers are
    * not copied when larger than 8 KB: they must not change until drained. False: output is waiting in our memory; stop until
    * onDrain. Writing to a closed connection is ignored and answers false.

@@ -1,4 +1,4 @@
-import { type Endpoint, type MonoMs, ms, type Watched } from '../src/base/index.ts'
+import { assert, type Endpoint, type MonoMs, ms, type Watched } from '../src/base/index.ts'
 import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from './close-handlers.ts'
 import type { CloseHandler, CloseReason, Connection, ConnectionReader } from './connection.ts'
 import type { EngineHost } from './engine/engine.ts'
@@ -84,6 +84,10 @@ export class PairEnd implements Connection, Watched {
 
   get pending(): number {
     return this.closed || this.other.closed ? 0 : this.other.#inboxBytes
+  }
+
+  giveBack(): void {
+    assert(false, 'ends of a pair are made for a proxy that is known: nobody looks at them first')
   }
 
   setReader(reader: ConnectionReader): void {

@@ -1,5 +1,5 @@
 import type { Endpoint, MonoMs, Watched } from '../../src/base/index.ts'
-import { ms } from '../../src/base/index.ts'
+import { assert, ms } from '../../src/base/index.ts'
 import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from '../close-handlers.ts'
 import type { CloseHandler, CloseReason, Connection, ConnectionReader } from '../connection.ts'
 import type { EngineHost } from '../engine/engine.ts'
@@ -114,6 +114,10 @@ export abstract class DatagramConnection implements Connection {
   shutdownWrite(): void {}
 
   // ---- input
+
+  giveBack(): void {
+    assert(false, 'datagrams are not looked at before a service is chosen')
+  }
 
   setReader(reader: ConnectionReader): void {
     this.reader = reader

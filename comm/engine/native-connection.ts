@@ -110,6 +110,15 @@ export class NativeConnection implements Connection, Watched {
     else this.#askForInput()
   }
 
+  giveBack(bytes: Buffer): void {
+    if (this.flags & (closedNow | finishing)) return
+    this.reader = null
+    if (bytes.length > 0) this.#held = this.#held === null ? bytes : Buffer.concat([bytes, this.#held])
+    // a FIN is found again when input is asked for
+    this.flags &= ~(ended | endHeld | deferred)
+    this.#stopInput()
+  }
+
   // ---- output
 
   write(a: Buffer | string, b: Buffer | string | null = null, c: Buffer | string | null = null): boolean {

@@ -42,6 +42,9 @@ export class NodeConnection implements Connection, Watched {
   #reader: ConnectionReader | null = null
   #handlers: CloseHandlers = null
   #deferred = false
+  /** Given back, and not told to anybody since. */
+  #returned: Buffer | null = null
+  #endReturned = false
   /** Everything write was given. */
   #written = 0
   /** What of it the kernel had not taken when the socket was closed. */
@@ -94,7 +97,40 @@ export class NodeConnection implements Connection, Watched {
   setReader(reader: ConnectionReader): void {
     this.#reader = reader
     if (this.pending > 0) this.#waiting = true // whoever comes now and finds output pending is told when it has gone
-    if (!this.#deferred) this.#socket.resume()
+    this.#goOn()
+  }
+
+  giveBack(bytes: Buffer): void {
+    if (this.closed || this.#leaving !== null) return
+    this.#reader = null
+    this.#deferred = false
+    this.#socket.pause()
+    // an ended stream takes nothing back, so it is kept here
+    if (bytes.length > 0) this.#returned = this.#returned === null ? bytes : Buffer.concat([bytes, this.#returned])
+    if (!this.ended) return
+    this.ended = false
+    this.#endReturned = true
+  }
+
+  /** What was given back comes first, and never from inside a call of the reader's. */
+  #goOn(): void {
+    if (this.#deferred || this.#reader === null) return
+    if (this.#returned === null && !this.#endReturned) this.#socket.resume()
+    else process.nextTick(tellReturned, this)
+  }
+
+  tellReturned(): void {
+    const reader = this.#reader
+    if (this.closed || this.#deferred || reader === null || this.#leaving !== null) return
+    const returned = this.#returned
+    this.#returned = null
+    if (returned !== null) {
+      this.#call(() => reader.onData(this, returned, 0, returned.length))
+      return this.#goOn()
+    }
+    if (!this.#endReturned) return
+    this.#endReturned = false
+    this.#end()
   }
 
   write(a: Buffer | string, b?: Buffer | string | null, c?: Buffer | string | null): boolean {
@@ -113,7 +149,7 @@ export class NodeConnection implements Connection, Watched {
 
   resumeRead(): void {
     this.#deferred = false
-    if (this.#reader !== null) this.#socket.resume()
+    this.#goOn()
   }
 
   shutdownWrite(): void {
@@ -191,8 +227,12 @@ export class NodeConnection implements Connection, Watched {
 
   #end(): void {
     if (this.closed) return
-    this.ended = true
     const reader = this.#reader
+    if (this.#returned !== null || (reader === null && this.#leaving === null)) {
+      this.#endReturned = true // it comes behind what was given back
+      return
+    }
+    this.ended = true
     if (reader !== null && this.#leaving === null) this.#call(() => reader.onEnd(this))
   }
 
@@ -277,6 +317,8 @@ export class NodeConnection implements Connection, Watched {
 }
 
 // one function for all connections: a turn of ten thousand writes queues ten thousand ticks, not closures
+const tellReturned = (connection: NodeConnection): void => connection.tellReturned()
+
 const flushLater = (connection: NodeConnection): void => connection.flushTurn()
 const announceLater = (connection: NodeConnection): void => connection.announceClose()
 

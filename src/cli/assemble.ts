@@ -1,5 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
+import { ZoneHosts } from '../acl/index.ts'
 import { type Clock, Deadlines, endpointText, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse } from '../cache/index.ts'
@@ -133,17 +134,26 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     sessions: sessionLogs,
     failed: (error, where) => notices.bug(where, error),
   }
-  const listening = new Listening(comm, clock, log, parts.failed, config => servicesOf(config, parts))
+  const listening = new Listening(comm, clock, log, parts.failed, ({ config, policy }) => servicesOf(config, parts, policy))
   resolveAclHosts(loaded, resolver, log)
+  const followZones = ({ policy }: LoadedConf, former: ZoneHosts | null): ZoneHosts => {
+    const warn = (text: string) => log.warning('acl', text)
+    const hosts = new ZoneHosts(policy.zones, policy.zoneHosts, { clock, lookup: name => resolver.lookup(name), warn }, former)
+    former?.stop()
+    return hosts
+  }
+  let zoneHosts = followZones(loaded, null)
+  let { nat } = loaded.policy
   try {
     census.limits = limitsOf(config)
-    listening.use(config)
+    listening.use(loaded)
     availability.watch(watchesOf(config, parts))
   } catch (error) {
     void stores.close()
     throw error
   }
 
+  void zoneHosts.start()
   registerSessions(manager, () => listening.services)
   const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
   manager.register(purging)
@@ -177,7 +187,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       return deps.validationsBehind.count
     },
     reload(next) {
-      listening.use(next.config)
+      next.policy.nat.adopt(nat)
+      listening.use(next)
+      nat = next.policy.nat
       census.limits = limitsOf(next.config)
       census.keep(listening.services.map(service => service.name))
       sessionLogs.use(next.config)
@@ -188,6 +200,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       resolver = newResolver(next.config, clock, log)
       former.close()
       resolveAclHosts(next, resolver, log)
+      zoneHosts = followZones(next, zoneHosts)
+      void zoneHosts.start()
       stores.reload(next.config)
       deps.store = stores.store
       collapse.on = next.config.collapsed_forwarding
@@ -201,6 +215,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
     async stop(graceMs) {
       purging.stop()
+      zoneHosts.stop()
       listening.close()
       availability.close()
       await listening.drained(clock, graceMs)

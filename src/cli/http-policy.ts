@@ -1,11 +1,14 @@
 import { hostname } from 'node:os'
+import { groupNumber, readGroupNames } from '../../comm/index.ts'
 import {
-  type AclTable, type AccessList, type Condition, compileAccessList, compileAcls, compileCondition, compilePosixRegex, compileReplacing,
-  type PendingHost,
+  type AclTable, type AccessList, type Condition, compileAccessList, compileAcls, compileCondition, compilePosixRegex,
+  compileReplacing, compileZones, type PendingHost, type ZoneHost, type ZoneTable,
 } from '../acl/index.ts'
 import { type Bytes, type DurationMs, secondsToMs } from '../base/index.ts'
 import { type CachePolicy, RefreshPatterns, type RefreshLine } from '../cache/index.ts'
+import { type CompiledNat, compileNat } from '../chainer/index.ts'
 import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } from '../conf/index.ts'
+import { compileRules, type RuleSet } from '../dispatch/index.ts'
 import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
 import { type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
 import { version } from './version.ts'
@@ -18,6 +21,11 @@ export interface CompiledPolicy {
   readonly acls: AclTable
   readonly conditionOf: (uses: readonly AclUse[], at: Location) => Condition
   readonly pendingHosts: readonly PendingHost[]
+  readonly zones: ZoneTable
+  /** Host names in zones, to be followed. */
+  readonly zoneHosts: readonly ZoneHost[]
+  readonly nat: CompiledNat
+  readonly rules: RuleSet
   /** A fatal or error among them: do not use the rest. */
   readonly problems: readonly Diagnostic[]
 }
@@ -26,7 +34,14 @@ export interface CompiledPolicy {
 const fieldsMax = 200
 
 export const compilePolicy = (config: Config): CompiledPolicy => {
-  const { acls } = compileAcls(config.acl)
+  const zones = compileZones(config.zone)
+  const { acls } = compileAcls(config.acl, { zones: zones.table })
+  const nat = compileNat(config.nat_policy)
+  const rules = compileRules(config.rule, {
+    zones: zones.table,
+    conditionOf: (uses, at) => compileCondition(uses, acls, at),
+    groupNumber: name => groupNumber(name, readGroupNames()),
+  })
   const problems: Diagnostic[] = []
   const list = (lines: readonly AccessLine[], otherwise: 'allow' | 'deny'): AccessList =>
     compileAccessList(lines, acls, otherwise)
@@ -94,7 +109,11 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     acls,
     conditionOf: (uses, at) => compileCondition(uses, acls, at),
     pendingHosts: acls.pendingHosts,
-    problems: [...acls.problems, ...problems],
+    zones: zones.table,
+    zoneHosts: zones.hosts,
+    nat,
+    rules: rules.set,
+    problems: [...zones.problems, ...acls.problems, ...nat.problems, ...rules.problems, ...problems],
   }
 }
 

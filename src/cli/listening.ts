@@ -8,6 +8,7 @@ import {
 import type { DebugLog } from '../log/index.ts'
 import { type NamedService, type Session, startSession } from '../service/index.ts'
 import type { SecondaryPort } from '../proxy/index.ts'
+import type { LoadedConf } from './load-conf.ts'
 import type { Services } from './services.ts'
 
 // The http_port and listener lines of the present conf, each a listener entry with its service. A reload keeps the
@@ -34,7 +35,7 @@ export class Listening {
   readonly #comm: Comm
   readonly #log: Pick<DebugLog, 'write' | 'limited' | 'warning'>
   readonly #listeners: Listeners
-  readonly #servicesOf: (config: Config) => Services
+  readonly #servicesOf: (loaded: LoadedConf) => Services
   #present: Present | null = null
   #services: NamedService[] = []
   #stopFollowing: () => void = () => {}
@@ -44,7 +45,7 @@ export class Listening {
     clock: Clock,
     log: Pick<DebugLog, 'write' | 'limited' | 'warning'>,
     failed: (error: unknown, where: string) => void,
-    servicesOf: (config: Config) => Services,
+    servicesOf: (loaded: LoadedConf) => Services,
   ) {
     this.#comm = comm
     this.#log = log
@@ -65,8 +66,9 @@ export class Listening {
   }
 
   /** Throws ListenFailed; then everything is as it was. */
-  use(config: Config): void {
-    const services = this.#servicesOf(config)
+  use(loaded: LoadedConf): void {
+    const { config } = loaded
+    const services = this.#servicesOf(loaded)
     const wanted = wantedBy(config, services, this.#comm)
     const problems = this.#listeners.configure(wanted.map(({ listener }) => listener))
     if (problems.length > 0) throw new ListenFailed(problems.map(problem => problem.detail).join('; '))
@@ -184,7 +186,7 @@ const limitsOf = ({ bufferBytes, flowsMax, flowsPerClientMax, idleTimeout }: Rec
   timesOf: flowTimes(idleTimeout),
 })
 
-const portListener = (port: PortConfig, service: NamedService): ListenerOptions => {
+const portListener = (port: PortConfig, service: ListenerOptions['service']): ListenerOptions => {
   const address = port.address ?? '::'
   return {
     name: port.name,
@@ -207,8 +209,7 @@ const lineListeners = (
   const interfaces = () => comm.interfaces
   const why = whyNotBound(line.bind, interfaces)
   if (why !== null) throw new ListenFailed(`${line.text}: ${why}`)
-  if (line.service === null) throw new ListenFailed(`${line.text}: there are no rules yet`)
-  const service = services.named(line.service)
+  const service = line.service === null ? services.byRules : services.named(line.service)
   return boundPlaces(line.bind, interfaces).map(({ endpoint, device, dualStack }) => ({
     name: line.name,
     place: placeOf(line),

@@ -1,10 +1,14 @@
-import { type Chainer, createSideStackChainer, noServerPolicy } from '../chainer/index.ts'
+import { isWithin } from '../acl/index.ts'
+import type { Endpoint } from '../base/index.ts'
+import { type Chainer, createSideStackChainer, noServerPolicy, type ServerPolicy } from '../chainer/index.ts'
 import type { Config, PortConfig, ProxyKind, RouterConfig, ServiceConfig, StackConfig } from '../conf/index.ts'
 import { createDenyProxy, createHttpProxy, createPlugProxy, plainPlug, type HttpDeps, type PlugDeps, type PlugStack, type Proxy } from '../proxy/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
-import { type Census, createService, type NamedService, type ServiceOptions, type SessionLimits, type SessionRecord } from '../service/index.ts'
+import { type Census, createService, type NamedService, type ServiceOptions, type SessionLimits, type SessionRecord, startSession } from '../service/index.ts'
 import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
+import { detectorOf, startByRules, type StartHere, type StartParts, startService } from '../dispatch/index.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
+import type { CompiledPolicy } from './http-policy.ts'
 import { startStacked } from './stacked.ts'
 
 // From the lines of a conf to services: each service line, and each http_port line, which is one of its own kind.
@@ -23,29 +27,43 @@ export interface ServiceParts extends ChainerParts {
   readonly failed: (error: unknown, where: string) => void
 }
 
-/** The services of one conf. */
+/** The services of one conf, as its listeners start them. */
 export interface Services {
   /** That of a service line; names know no case, and the conf has checked that it is there. */
-  named(name: string): NamedService
-  ofPort(port: PortConfig): NamedService
+  named(name: string): NamedService | StartHere
+  ofPort(port: PortConfig): NamedService | StartHere
+  /** Whichever the rules say. */
+  readonly byRules: StartHere
   readonly all: readonly NamedService[]
 }
 
-export const servicesOf = (config: Config, parts: ServiceParts): Services => {
-  const build = new Build(config, parts)
+export const servicesOf = (config: Config, parts: ServiceParts, policy: CompiledPolicy): Services => {
+  const build = new Build(config, parts, policy)
   const byName = new Map(config.service.map(line => [line.name.toLowerCase(), build.service(line)]))
   const byPort = new Map(config.http_port.map(port => [port, build.portService(port)]))
+  const serviceNamed = (name: string): NamedService => {
+    const found = byName.get(name.toLowerCase())
+    if (found === undefined) throw new RangeError(`no service is named ${name}`)
+    return found
+  }
+  const { comm, clock } = parts
+  const starting: StartParts = {
+    rules: policy.rules,
+    zones: policy.zones,
+    detectors: new Map(config.detector.map(line => [line.name.toLowerCase(), detectorOf(line)])),
+    serviceNamed,
+    startSession,
+    interfaces: () => comm.interfaces,
+    clock,
+  }
   return {
-    named(name) {
-      const found = byName.get(name.toLowerCase())
-      if (found === undefined) throw new RangeError(`no service is named ${name}`)
-      return found
-    },
+    named: name => startService(serviceNamed(name), starting, true),
     ofPort(port) {
       const found = byPort.get(port)
       if (found === undefined) throw new RangeError(`${port.text} is no line of this conf`)
-      return found
+      return startService(found, starting, false)
     },
+    byRules: startByRules(starting),
     all: [...byName.values(), ...byPort.values()],
   }
 }
@@ -60,10 +78,12 @@ export const limitsOf = (config: Config): SessionLimits => ({
 class Build {
   readonly #config: Config
   readonly #parts: ServiceParts
+  readonly #policy: CompiledPolicy
 
-  constructor(config: Config, parts: ServiceParts) {
+  constructor(config: Config, parts: ServiceParts, policy: CompiledPolicy) {
     this.#config = config
     this.#parts = parts
+    this.#policy = policy
   }
 
   service(line: ServiceConfig): NamedService {
@@ -91,9 +111,10 @@ class Build {
     })
   }
 
-  #common(): Pick<ServiceOptions, 'clock' | 'failed' | 'census' | 'onEnd' | 'onRefused'> {
+  #common(): Pick<ServiceOptions, 'clock' | 'failed' | 'census' | 'zoneOf' | 'onEnd' | 'onRefused'> {
     const { clock, failed, census, sessions } = this.#parts
-    return { clock, failed, census, onEnd: sessions.ended, onRefused: sessions.refused }
+    const zoneOf = (address: string) => this.#policy.zones.ofAddress(address)?.name ?? null
+    return { clock, failed, census, zoneOf, onEnd: sessions.ended, onRefused: sessions.refused }
   }
 
   #proxy(line: ServiceConfig): Proxy {
@@ -158,17 +179,17 @@ class Build {
   /** A stacked proxy stands between the service's own and its chainer. */
   #chainer(line: ServiceConfig): Chainer {
     const { keepalive } = line
-    const chainer = this.#chainerNamed(line.chainer, keepalive === 'server' || keepalive === 'both')
+    const chainer = this.#chainerNamed(line.chainer, this.#serverPolicy(line), keepalive === 'server' || keepalive === 'both')
     const right = this.#stackLine(line)?.proxy ?? null
     return right === null ? chainer : this.#sideStack(`stack ${line.stack}`, right, chainer)
   }
 
-  #chainerNamed(name: string, keepalive: boolean): Chainer {
+  #chainerNamed(name: string, policy: ServerPolicy, keepalive: boolean): Chainer {
     const key = name.toLowerCase()
     const line = this.#config.chainer.find(one => one.name.toLowerCase() === key) ?? connectLine
-    if (line.rightProxy === null) return chainerOf(line, this.#config, this.#parts, noServerPolicy, keepalive)
+    if (line.rightProxy === null) return chainerOf(line, this.#config, this.#parts, policy, keepalive)
     // the conf has been checked for chainers that lead to themselves
-    return this.#sideStack(line.name, line.rightProxy, this.#chainerNamed(line.rightChainer, keepalive))
+    return this.#sideStack(line.name, line.rightProxy, this.#chainerNamed(line.rightChainer, policy, keepalive))
   }
 
   #sideStack(name: string, right: ProxyKind, chainer: Chainer): Chainer {
@@ -192,5 +213,20 @@ class Build {
       case 'deny':
         return createDenyProxy('reset')
     }
+  }
+
+  /** NAT, then the zone of the target as it is after that. */
+  #serverPolicy({ name, snat, dnat, limitTargetZones }: ServiceConfig): ServerPolicy {
+    const { zones, nat } = this.#policy
+    if (snat === null && dnat === null && zones.zones.length === 0) return noServerPolicy
+    const limits = limitTargetZones.flatMap(zone => zones.named(zone) ?? [])
+    const denies = ({ address }: Endpoint): string => {
+      const zone = zones.ofAddress(address)
+      const where = zone === null ? 'no zone' : `zone ${zone.name}`
+      if (limits.length > 0 && !limits.some(limit => isWithin(zone, limit))) return `${address} is in ${where}, where ${name} may not go`
+      return zones.permits(zone, 'inbound', name) ? '' : `${address} is in ${where}, whose servers may not be reached by ${name}`
+    }
+    const policyOf = (of: string | null) => (of === null ? null : (nat.get(of) ?? null))
+    return { nat: { snat: policyOf(snat), dnat: policyOf(dnat) }, denies }
   }
 }

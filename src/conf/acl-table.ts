@@ -2,9 +2,9 @@ import { type AclType, aclTypeName, aclTypes, builtInAcls } from './acl-types.ts
 import type { AclDefinition, AclUse, AclValue, Location, LogFormat } from './config.ts'
 import type { Findings } from './findings.ts'
 import type { Line, Word } from './line.ts'
+import { FileValue, readListFile } from './list-file.ts'
 import { nearest } from './nearest.ts'
 import { canonicalNetwork } from './network.ts'
-import { readErrorText } from './world.ts'
 
 // `acl NAME TYPE [flags] values`: the definitions of a conf, and who uses them. Names know no case. Lines of one name add
 // up; its type stays. An ACL must stand above its first use, as in Squid; the place below is named when there is one.
@@ -277,60 +277,13 @@ const takeArgument = (line: Line, definition: Definition, word: Word): boolean =
   return false
 }
 
-/** A value of a list file. A million of them are normal: the place is made when somebody asks. */
-class FileValue implements AclValue {
-  readonly text: string
-  readonly caseInsensitive: boolean
-  readonly #list: { readonly file: string; readonly from: Location }
-  readonly #line: number
-
-  constructor(
-    text: string,
-    caseInsensitive: boolean,
-    list: { readonly file: string; readonly from: Location },
-    line: number,
-  ) {
-    this.text = text
-    this.caseInsensitive = caseInsensitive
-    this.#list = list
-    this.#line = line
-  }
-
-  get at(): Location {
-    return { file: this.#list.file, line: this.#line, column: 1, from: this.#list.from }
-  }
-}
-
-/** One value per line, blanks inside kept; empty lines and comments skipped; `-i` and `+i` also work here. */
+/** `-i` and `+i` also work in a file. */
 const readList = (line: Line, definition: Definition, word: Word, insensitive: boolean, mayTurn: boolean): void => {
-  let text: string
-  try {
-    text = line.scope.world.readFile(word.text)
-  } catch (error) {
-    line.error(
-      `Can not open file ${word.text} for reading: ${readErrorText(error)}`,
-      word,
-      'an ACL without its list would match nothing',
-    )
-    return
-  }
-  const list = { file: word.text, from: line.at(word) }
   let caseInsensitive = insensitive
-  let number = 0
-  for (const raw of text.split('\n')) {
-    number++
-    const value = listValue(number === 1 && raw.startsWith('\ufeff') ? raw.slice(1) : raw)
-    if (value === '') continue
-    if (mayTurn && (value === '-i' || value === '+i')) caseInsensitive = value === '-i'
-    else addValue(line, definition, new FileValue(value, caseInsensitive, list, number))
-  }
-}
-
-const listValue = (raw: string): string => {
-  const text = raw.trim()
-  if (text.startsWith('#')) return ''
-  const comment = text.search(/[ \t]#/)
-  return comment < 0 ? text : text.slice(0, comment).trimEnd()
+  readListFile(line, word, 'an ACL without its list would match nothing', (text, list, number) => {
+    if (mayTurn && (text === '-i' || text === '+i')) caseInsensitive = text === '-i'
+    else addValue(line, definition, new FileValue(text, caseInsensitive, list, number))
+  })
 }
 
 /** Redeclaring a built-in ACL is common and mostly says what it says already. */

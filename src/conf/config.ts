@@ -216,6 +216,61 @@ export interface ReceiverConfig extends TakingConfig {
   readonly bufferBytes: Bytes
 }
 
+// --- rules ---
+
+/** Networks, addresses and `host:NAME`s, compiled by the acl room. */
+export interface ZoneConfig extends NamedLine {
+  readonly parent: string | null
+  readonly umbrella: boolean
+  /** Services, or '*'; null = not said. */
+  readonly inbound: readonly string[] | null
+  readonly outbound: readonly string[] | null
+  readonly addresses: readonly Pick<AclValue, 'text' | 'at'>[]
+}
+
+/** Values of a kind are alternatives; an empty list says nothing. */
+export interface RuleConfig {
+  /** null = the next free number. */
+  readonly id: number | null
+  readonly proto: readonly ('tcp' | 'udp')[]
+  readonly src: readonly Pick<AclValue, 'text' | 'at'>[]
+  readonly dst: RuleConfig['src']
+  readonly srcZone: RuleConfig['src']
+  readonly dstZone: RuleConfig['src']
+  readonly srcIface: RuleConfig['src']
+  readonly srcGroup: RuleConfig['src']
+  readonly dstIface: RuleConfig['src']
+  readonly dstGroup: RuleConfig['src']
+  readonly srcPort: RuleConfig['src']
+  readonly dstPort: RuleConfig['src']
+  readonly acl: readonly AclUse[]
+  /** In the order to try. */
+  readonly detect: readonly { readonly detector: string; readonly service: string }[]
+  readonly service: string
+  readonly uses: readonly NameUse[]
+  readonly text: string
+  readonly at: Location
+}
+
+export interface DetectorConfig extends NamedLine {
+  readonly kind: 'http' | 'ssh' | 'tls'
+  /** tls: lower case; `.x` is x and all below it; empty = any name, or none. */
+  readonly sni: readonly string[]
+  readonly timeout: DurationMs
+}
+
+export type NatPolicyKind =
+  | 'general' | 'static' | 'one_to_one' | 'one_to_one_multi' | 'random' | 'hash' | 'nat64' | 'nat46' | 'forge_client'
+
+/** Compiled by the chainer room. */
+export interface NatPolicyConfig extends NamedLine {
+  readonly kind: NatPolicyKind
+  readonly words: readonly Pick<AclValue, 'text' | 'at'>[]
+  /** null = not said. */
+  readonly cache: boolean | null
+  readonly otherwise: 'reject' | 'accept' | null
+}
+
 // --- access control ---
 
 export interface AclValue {

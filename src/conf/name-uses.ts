@@ -1,4 +1,4 @@
-import type { Config, NamedKind, NamedLine } from './config.ts'
+import type { Config, NamedKind, NamedLine, NameUse } from './config.ts'
 import type { Findings } from './findings.ts'
 import { nearest } from './nearest.ts'
 
@@ -16,9 +16,9 @@ const definitions = (config: Config): Record<NamedKind, readonly NamedLine[]> =>
   router: config.router,
   chainer: config.chainer,
   stack: config.stack,
-  zone: [],
-  nat_policy: [],
-  detector: [],
+  zone: config.zone,
+  nat_policy: config.nat_policy,
+  detector: config.detector,
 })
 
 /** Kinds whose lines of one name add up. */
@@ -32,18 +32,52 @@ export const checkNames = (config: Config, findings: Findings): void => {
   }
   checkChainers(config, findings)
   checkStacks(config, findings)
-  const users: readonly NamedLine[] = [...Object.values(defined).flat(), ...config.listener, ...config.receiver]
-  for (const { uses } of users) {
-    for (const use of uses) {
-      const names = known.get(use.kind)
-      if (names === undefined || names.has(use.name.toLowerCase())) continue
-      const like = nearest(use.name, names.values())
-      findings.fatal(
-        use.at,
-        `there is no ${use.kind} '${use.name}'`,
-        like === null ? `define it: ${use.kind} ${use.name} ...` : `did you mean ${like}?`,
-      )
-    }
+  const lines = [...Object.values(defined).flat(), ...config.listener, ...config.receiver, ...config.rule]
+  const uses = [...lines.flatMap(line => line.uses), ...usesOfAcls(config)]
+  for (const use of uses) {
+    const names = known.get(use.kind)
+    if (names === undefined || names.has(use.name.toLowerCase())) continue
+    const like = nearest(use.name, names.values())
+    findings.fatal(
+      use.at,
+      `there is no ${use.kind} '${use.name}'`,
+      like === null ? `define it: ${use.kind} ${use.name} ...` : `did you mean ${like}?`,
+    )
+  }
+  unused(defined, uses, findings)
+  sourcesAsTargets(config, findings)
+}
+
+/** Zones are the values of two types of ACL. */
+const usesOfAcls = (config: Config): readonly NameUse[] =>
+  config.acl
+    .filter(({ type }) => type === 'src_zone' || type === 'dst_zone')
+    .flatMap(({ values }) => values.map(({ text, at }): NameUse => ({ kind: 'zone', name: text, at })))
+
+/** Kinds that do nothing by themselves. A zone with services of its own does. */
+const unused = (
+  defined: Record<NamedKind, readonly NamedLine[]>,
+  uses: readonly NameUse[],
+  findings: Findings,
+): void => {
+  for (const kind of ['zone', 'nat_policy', 'detector'] as const) {
+    const used = new Set(uses.filter(use => use.kind === kind).map(use => use.name.toLowerCase()))
+    const idle = defined[kind].filter(line => !used.has(line.name.toLowerCase()) && !saysServices(line))
+    const [first] = idle
+    const names = new Set(idle.map(line => line.name))
+    if (first !== undefined) findings.note(first.at, `${kind} lines that no line uses: ${[...names].join(', ')}`)
+  }
+}
+
+const saysServices = (line: object): boolean =>
+  ('inbound' in line && line.inbound !== null) || ('outbound' in line && line.outbound !== null)
+
+const sourcesAsTargets = (config: Config, findings: Findings): void => {
+  for (const service of config.service) {
+    const key = service.dnat?.toLowerCase()
+    const policy = config.nat_policy.find(line => line.name.toLowerCase() === key)
+    if (policy?.kind !== 'forge_client') continue
+    findings.fatal(service.at, `service: dnat=${policy.name} would send '${service.name}' to its own client`, 'forge_client is for snat=')
   }
 }
 

@@ -18,3 +18,5 @@ export {
   type Arrival, type CompiledRules, compileRules, type InterfaceFacts, noInterfaces, type Rule, type RuleLine, type RuleOptions,
   RuleSet, type ScoreParts, scoreOf, scoreParts, type Tuple, tupleOf,
 } from './rule/index.ts'
+export { type Detector, detectorOf } from './detect/index.ts'
+export { interfaceFacts, startByRules, startService, type StartParts } from './start.ts'

@@ -36,6 +36,8 @@ export interface ServiceOptions {
   /** Whether the kernel asks clients that are silent if they are still there. */
   readonly keepalive?: boolean
   readonly clock: Clock
+  /** Name of an address's zone. */
+  readonly zoneOf?: (address: string) => string | null
   /** Once per session, after its client connection has closed. */
   readonly onEnd?: (record: SessionRecord) => void
   /** A limit said no. */
@@ -82,6 +84,7 @@ const table = {
     doc: 'connections refused by a limit on sessions',
     whenItGrows: 'raise the limit, or look who holds so many sessions',
   },
+  denied: { doc: 'connections refused since the zone of the client may not use the service (outbound=)' },
   stopped: { doc: 'sessions stopped by the operator' },
   failed: { doc: 'sessions whose proxy threw', whenItGrows: 'a bug of ours: cache_log has the stack' },
 } as const satisfies CounterTable
@@ -101,6 +104,7 @@ export class NamedService implements Service {
   readonly #onRefused: ServiceOptions['onRefused'] | null
   readonly #onEnd: ((record: SessionRecord) => void) | null
   readonly #failed: (error: unknown, where: string) => void
+  readonly #zoneOf: (address: string) => string | null
   readonly #sessions = new SessionList()
 
   constructor(options: ServiceOptions) {
@@ -118,6 +122,7 @@ export class NamedService implements Service {
     this.#keepalive = options.keepalive ?? false
     this.#onRefused = options.onRefused ?? null
     this.#clock = options.clock
+    this.#zoneOf = options.zoneOf ?? (() => null)
     this.#onEnd = options.onEnd ?? null
     this.#failed = options.failed ?? (() => {})
   }
@@ -134,8 +139,9 @@ export class NamedService implements Service {
   start(connection: Connection, portName: string, decided: Decided): Session | Refused {
     const { address } = connection.peer
     const { clientZone } = decided
+    if (decided.denied !== undefined) return this.#refuse(connection, portName, decided, 'DENIED_BY_POLICY', decided.denied)
     const detail = this.#overLimit(address, clientZone)
-    if (detail !== '') return this.#refuse(connection, portName, decided, detail)
+    if (detail !== '') return this.#refuse(connection, portName, decided, 'DENIED_BY_LIMIT', detail)
     if (connection.closed) return { refused: 'DENIED_BY_UNKNOWN_FAIL', detail: 'the connection is closed already' }
     if (this.#keepalive) connection.keepAlive()
     const session = new ClientSession(this, ++this.#memory.serial, connection, portName, this.#clock.mono(), decided)
@@ -170,15 +176,22 @@ export class NamedService implements Service {
     return own !== '' || this.#census === null ? own : overLimit(this.#census.counts, this.#census.limits, 'this proxy', address, zone)
   }
 
-  #refuse(connection: Connection, portName: string, decided: Decided, detail: string): Refused {
-    this.counters.limited++
+  #refuse(
+    connection: Connection,
+    portName: string,
+    decided: Decided,
+    refused: 'DENIED_BY_POLICY' | 'DENIED_BY_LIMIT',
+    detail: string,
+  ): Refused {
+    if (refused === 'DENIED_BY_LIMIT') this.counters.limited++
+    else this.counters.denied++
     if (this.#onRefused !== null) {
       const session = new ClientSession(this, ++this.#memory.serial, connection, portName, this.#clock.mono(), decided)
-      session.verdict = 'DENIED_BY_LIMIT'
+      session.verdict = refused
       this.#onRefused?.(this.#recordOf(session, 'refused'), detail)
     }
     connection.close('refused')
-    return { refused: 'DENIED_BY_LIMIT', detail }
+    return { refused, detail }
   }
 
   #run(session: ClientSession): void {
@@ -219,7 +232,7 @@ export class NamedService implements Service {
       taken: session.taken,
       rule: session.rule,
       clientZone: session.clientZone,
-      serverZone: session.serverZone,
+      serverZone: session.server === null ? session.serverZone : this.#zoneOf(session.server.address),
       server: session.server,
       serverLocal: session.serverLocal,
       bytesRead: client.bytesRead,

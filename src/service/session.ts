@@ -25,6 +25,8 @@ export interface Decided {
   readonly rule: number | null
   readonly clientZone: string | null
   readonly serverZone: string | null
+  /** Why there is to be no session; absent when there is nothing against it. */
+  readonly denied?: string
 }
 
 export const undecided: Decided = { rule: null, clientZone: null, serverZone: null }

@@ -225,11 +225,15 @@ describe('one decision per address', () => {
 
   test('a reload with the same lines keeps what was decided', () => {
     const options = { random: wheel() }
+    const ask = (nat: ReturnType<typeof compileNat>, client: string) => from(nat.get('n') ?? expect.fail(), client)
     const before = compileNat([line(random)], options)
-    const after = compileNat([line(random)], { ...options, former: before })
-    const other = compileNat([line(`${random} 10.9.0.5`)], { ...options, former: before })
-    expect(after.get('n')).toBe(before.get('n'))
-    expect(other.get('n')).not.toBe(before.get('n'))
+    expect([ask(before, '10.0.0.1:1'), ask(before, '10.0.0.2:1')]).toEqual(['10.9.0.1:0', '10.9.0.2:0'])
+    const after = compileNat([line(random)], options)
+    after.adopt(before)
+    expect(ask(after, '10.0.0.1:1')).toBe('10.9.0.1:0')
+    const other = compileNat([line(`${random} 10.9.0.5`)], options)
+    other.adopt(before)
+    expect(ask(other, '10.0.0.1:1')).not.toBe('10.9.0.1:0')
   })
 })
 

@@ -38,8 +38,6 @@ export interface NatLine {
 export interface NatOptions {
   /** Numbers in [0, 1). */
   readonly random?: () => number
-  /** The policies there were: one whose lines are the same goes on, with what it has decided. */
-  readonly former?: CompiledNat | null
 }
 
 /** Zorp's defaults: a table that should hold every address rejects what it does not hold. */
@@ -55,9 +53,12 @@ export class CompiledNat {
     return this.#policies.get(name.toLowerCase())
   }
 
-  /** For explain and the compiler. */
-  compiled(name: string): CompiledPolicy | undefined {
-    return this.#policies.get(name.toLowerCase())
+  /** Where the lines of a policy are what they were, what it has decided holds on. */
+  adopt(former: CompiledNat): void {
+    for (const [key, policy] of this.#policies) {
+      const before = former.#policies.get(key)
+      if (before !== undefined) policy.adopt(before)
+    }
   }
 
   add(policy: CompiledPolicy): void {
@@ -67,10 +68,8 @@ export class CompiledNat {
 
 export const compileNat = (lines: readonly NatLine[], options: NatOptions = {}): CompiledNat => {
   const compiled = new CompiledNat()
-  for (const [key, group] of Map.groupBy(lines, line => line.name.toLowerCase())) {
-    const text = group.map(textOf).join('\n')
-    const former = options.former?.compiled(key)
-    const policy = former !== undefined && former.text === text ? former : compileOne(group, text, options, compiled.problems)
+  for (const group of Map.groupBy(lines, line => line.name.toLowerCase()).values()) {
+    const policy = compileOne(group, options, compiled.problems)
     if (policy !== null) compiled.add(policy)
   }
   return compiled
@@ -81,13 +80,17 @@ class CompiledPolicy implements NatPolicy {
   readonly text: string
   readonly #map: (use: NatUse, pair: NatPair) => Mapped
   /** Only where asking again could answer otherwise. */
-  readonly #decisions: Decisions | null
+  #decisions: Decisions | null
 
   constructor(name: string, text: string, map: (use: NatUse, pair: NatPair) => Mapped, decisions: Decisions | null) {
     this.name = name
     this.text = text
     this.#map = map
     this.#decisions = decisions
+  }
+
+  adopt(former: CompiledPolicy): void {
+    if (former.text === this.text) this.#decisions = former.#decisions
   }
 
   map(use: NatUse, pair: NatPair): Mapped {
@@ -106,12 +109,7 @@ class CompiledPolicy implements NatPolicy {
 const textOf = (line: NatLine): string =>
   [line.kind, ...line.words.map(word => word.text), line.cache ?? '', line.otherwise ?? ''].join(' ')
 
-const compileOne = (
-  lines: readonly NatLine[],
-  text: string,
-  options: NatOptions,
-  problems: Diagnostic[],
-): CompiledPolicy | null => {
+const compileOne = (lines: readonly NatLine[], options: NatOptions, problems: Diagnostic[]): CompiledPolicy | null => {
   const [first] = lines
   if (first === undefined) return null
   const reading = new Reading(problems)
@@ -123,6 +121,7 @@ const compileOne = (
   if (kind === null || reading.failed) return null
   const otherwise = last(lines, line => line.otherwise) ?? (rejecting.has(first.kind) ? 'reject' : 'accept')
   const remember = first.kind === 'random' && (last(lines, line => line.cache) ?? true)
+  const text = lines.map(textOf).join('\n')
   return new CompiledPolicy(first.name, text, orElse(kind, otherwise), remember ? new Decisions() : null)
 }
 

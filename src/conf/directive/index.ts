@@ -8,6 +8,7 @@ import { portDirectives } from './ports.ts'
 import { processDirectives } from './process.ts'
 import { refreshDirectives } from './refresh.ts'
 import { retired } from './retired.ts'
+import { ruleDirectives } from './rules.ts'
 import { serviceDirectives } from './services.ts'
 import { storageDirectives } from './storage.ts'
 import { timeoutDirectives } from './timeouts.ts'
@@ -17,6 +18,7 @@ import { timeoutDirectives } from './timeouts.ts'
 export const sections = {
   'Listening': portDirectives,
   'Services': serviceDirectives,
+  'Zones and rules': ruleDirectives,
   'Access control': accessDirectives,
   'Interception and origins': interceptionDirectives,
   'Stored responses': storageDirectives,
@@ -34,6 +36,7 @@ export const sections = {
 export const directives = {
   ...portDirectives,
   ...serviceDirectives,
+  ...ruleDirectives,
   ...accessDirectives,
   ...interceptionDirectives,
   ...storageDirectives,

@@ -4,11 +4,11 @@ import type {
   ServiceConfig, StackConfig, TakingConfig,
 } from '../config.ts'
 import type { Line, Word } from '../line.ts'
-import { nearest } from '../nearest.ts'
 import { portNumber, readServer, wholeNumber } from '../values.ts'
 import { bindGrammar, bindLimits, readBind } from './bind.ts'
 import { works } from './directive.ts'
 import { count, lines } from './kinds.ts'
+import { named, properName, readChoice, readName, refused } from './named.ts'
 import {
   choiceOption, nameOption, namesOption, numberOption, onOffOption, type OptionReader, type OptionReaders, readOptions,
   textOption, timeOption,
@@ -19,34 +19,6 @@ import {
 // and may be used above the line that defines them.
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
-
-const refused = (line: Line, word: Word | null, message: string, hint = ''): undefined => {
-  line.fatal(`${line.name}: ${message}`, word, hint)
-  return undefined
-}
-
-/** Everything a log line, a command or another line can hold as one word. */
-const properName = /^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,63}$/
-
-const readName = (line: Line, grammar: string): string | undefined => {
-  const word = line.next()
-  if (word === null) return refused(line, null, `needs ${grammar}`)
-  if (properName.test(word.text)) return word.text
-  return refused(line, word, `'${word.text}' is no proper name`, 'letters, digits, _ . : and -, at most 64 of them')
-}
-
-/** One of the words a line goes on with. */
-const readChoice = <W extends string>(line: Line, what: string, words: readonly W[]): W | undefined => {
-  const word = line.next()
-  const known = words.join(', ')
-  if (word === null) return refused(line, null, `needs ${what}: ${known}`)
-  const found = words.find(w => w === word.text)
-  if (found !== undefined) return found
-  const like = nearest(word.text, words)
-  return refused(line, word, `'${word.text}' is no ${what}`, like === null ? `there are ${known}` : `did you mean ${like}?`)
-}
-
-const named = (line: Line, name: string, uses: readonly NameUse[]): NamedLine => ({ name, uses, text: line.read, at: line.at() })
 
 const proxies: readonly ProxyKind[] = ['http', 'plug', 'deny']
 

@@ -25,7 +25,6 @@ export class RuleSet {
   readonly #ordered: readonly Rule[]
   readonly #shapes: Uint8Array
   readonly #pool: RowPool
-  readonly #zones: ZoneTable
   readonly #srcIfaces: ReadonlyMap<string, Row>
   readonly #srcGroups: ReadonlyMap<number, Row>
   readonly #protos: ReadonlyMap<string, Row>
@@ -47,7 +46,6 @@ export class RuleSet {
 
   constructor(rules: readonly Rule[], zones: ZoneTable) {
     this.rules = rules.toSorted((a, b) => a.id - b.id)
-    this.#zones = zones
     this.#ordered = this.rules.toSorted((a, b) => shapeOf(b) - shapeOf(a))
     this.#shapes = Uint8Array.from(this.#ordered, shapeOf)
     this.#pool = new RowPool(rules.length)
@@ -71,9 +69,14 @@ export class RuleSet {
     this.#noDestination = this.#without(shape.destination)
   }
 
-  /** The zones its rules speak of. */
-  get zones(): ZoneTable {
-    return this.#zones
+  /** Does any rule ask by which interface a connection came in? */
+  get speaksOfIngress(): boolean {
+    return this.#srcIfaces.size + this.#srcGroups.size > 0
+  }
+
+  /** Does any rule ask for groups, or for what interface has an address? */
+  get speaksOfInterfaces(): boolean {
+    return this.#srcGroups.size + this.#dstIfaces.size + this.#dstGroups.size > 0
   }
 
   /** The rule that decides, null = none matches. */
