@@ -75,7 +75,7 @@ pinger_enable off
 netdb_filename none
 shutdown_lifetime 0 seconds
 `
-    const run = `if [ "$1" = true ]; then squid -N -z -n ${name} -f "$0" >/dev/null 2>&1; fi; exec squid -N -n ${name} -f "$0"`
+    const run = `if [ "$1" = true ]; then squid -N -z -n ${name.replace('-', '')} -f "$0" >/dev/null 2>&1; fi; exec squid -N -n ${name.replace('-', '')} -f "$0"`
     return on(gateway, 'sh', '-c', run, write(directory, 'squid.conf', conf), String(dir !== null))
   },
 })
