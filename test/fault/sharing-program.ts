@@ -1,5 +1,8 @@
 import { bytes, systemClock } from '../../src/base/index.ts'
-import { cacheKey, type CacheKey, Disks, MemoryStore, openDisk, type StoredResponse, TieredStore } from '../../src/cache/index.ts'
+import {
+  cacheKey, type CacheKey, Collapse, Disks, MemoryStore, openDisk, purgeSelected, type StoredResponse, TieredStore,
+} from '../../src/cache/index.ts'
+import { byPrefix } from '../../src/cache/selection.ts'
 import { openChangeSignal } from '../../src/cli/change-signal.ts'
 import { contentOf, write } from '../contract/store.ts'
 import { fieldsOf, storedOf } from '../cache/kit.ts'
@@ -78,6 +81,10 @@ const deeds: Readonly<Record<string, (...words: string[]) => string | Promise<st
     return stored === undefined ? 'nothing' : (/X-Fresh: (\w+)/.exec(stored.head)?.[1] ?? 'no')
   },
   invalidate: (name = '') => String(tiers.invalidate(keyOf(name))),
+  purge: async (prefix = '') => {
+    const parts = { store: tiers, collapse: new Collapse(false, systemClock), clock: systemClock }
+    return String(await purgeSelected(parts, byPrefix(`http://a.example/${prefix}`), () => true))
+  },
   clear: () => (tiers.clear(), 'cleared'),
   outdated: () => outdated.splice(0).join(' ') || 'none',
   sums: () => JSON.stringify({ bytes: disk.bytes, max: disk.bytesMax, count: disk.count, ...disk.counters }),

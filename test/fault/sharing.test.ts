@@ -134,6 +134,20 @@ describe.each(ways)('with %s', (_, ask) => {
   })
 })
 
+test('a purge of many in one reaches what others have in memory and on its way', async () => {
+  const [a, b] = await two()
+  for (const name of ['x1', 'x2', 'y1']) {
+    await a.do('put', name, 'old')
+    expect(await b.do('get', name)).toBe('old')
+  }
+  expect(await b.do('open', 'x3', 'old', 100)).toBe('open')
+  expect(await a.do('purge', 'x')).toBe('2')
+  for (const name of ['x1', 'x2']) expect(await b.do('get', name)).toBe('nothing')
+  await b.do('finish', 'x3')
+  expect(await b.do('get', 'x3')).toBe('nothing')
+  expect(await b.do('get', 'y1')).toBe('old')
+})
+
 test('who comes later is known to who was alone, and who leaves is forgotten', async () => {
   const folder = newFolder()
   const [a] = await open(1, { folder })
