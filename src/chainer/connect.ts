@@ -4,6 +4,7 @@ import type { Session } from '../service/session.ts'
 import type { Chained, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
 import { inOrder, type Plan } from './course.ts'
 import { type Dialer, shuttingDown, type Tries } from './dial.ts'
+import { onLengths, onMessages } from './framing.ts'
 import type { OriginPool } from './origin-pool/pool.ts'
 import { allowedRoutes, noServerPolicy, type ServerPolicy } from './server-policy.ts'
 import { Walk } from './walk.ts'
@@ -32,6 +33,10 @@ export interface ConnectChainerOptions {
   readonly triesMax?: number
   /** Servers that are silent are asked by the kernel whether they are still there. */
   readonly keepalive?: boolean
+  /** Towards servers; auto: the client's. */
+  readonly protocol?: 'auto' | 'tcp' | 'udp'
+  /** Where that is another than the client's: how messages are told apart in a stream. */
+  readonly framing?: 'none' | 'dns'
 }
 
 export const usualTries = {
@@ -65,13 +70,26 @@ class ConnectChainer implements Chainer {
   connect(session: Session, routes: readonly Route[], signal: AbortSignal): Promise<Chained> {
     if (this.#options.pool.closed) return Promise.reject(shuttingDown())
     const { routes: allowed, denied } = allowedRoutes(this.#policy, session, routes)
+    const protocol = this.#protocolFor(session)
     return new Promise((resolve: (chained: Chained) => void, reject: (error: ProxyError) => void) => {
-      new Walk(session, this.#plan(allowed), denied, this.#options, this.#tries, resolve, reject).start(signal)
+      const done = (chained: Chained): void => resolve(this.#framed(session, chained))
+      new Walk(session, this.#plan(allowed, protocol), denied, this.#options, this.#tries, protocol, done, reject).start(signal)
     })
+  }
+
+  #protocolFor(session: Session): 'tcp' | 'udp' {
+    const { protocol = 'auto' } = this.#options
+    return protocol === 'auto' ? session.client.protocol : protocol
+  }
+
+  #framed(session: Session, chained: Chained): Chained {
+    const { connection } = chained
+    if (this.#options.framing !== 'dns' || connection.protocol === session.client.protocol) return chained
+    return { ...chained, connection: connection.protocol === 'tcp' ? onLengths(connection) : onMessages(connection) }
   }
 
   fetch(session: Session, routes: readonly Route[], request: OriginRequest, handler: OriginHandler): OriginFetch {
     const { routes: allowed, denied } = allowedRoutes(this.#policy, session, routes)
-    return this.#options.pool.fetch(session, this.#plan(allowed), request, handler, this.#tries, denied)
+    return this.#options.pool.fetch(session, this.#plan(allowed, 'tcp'), request, handler, this.#tries, denied)
   }
 }

@@ -16,7 +16,7 @@ export interface Course {
 }
 
 /** What a chainer makes of a session's targets. There is at least one. */
-export type Plan = (routes: readonly Route[]) => Course
+export type Plan = (routes: readonly Route[], protocol: 'tcp' | 'udp') => Course
 
 /** Squid's walk: all of them, as the router gave them. */
 export const inOrder: Plan = routes => new ListCourse(routes)

@@ -32,8 +32,8 @@ export class TargetStates {
     return this.#down.size
   }
 
-  isDown(target: Endpoint): boolean {
-    const key = keyOf(target)
+  isDown(target: Endpoint, protocol: Protocol = 'tcp'): boolean {
+    const key = keyOf(target, protocol)
     const until = this.#down.get(key)
     if (until === undefined) return false
     if (this.#clock.mono() < until) return true
@@ -42,38 +42,39 @@ export class TargetStates {
   }
 
   /** For `timeoutState` from its first failure on: one that is down already is not down for longer. */
-  failed(target: Endpoint, timeoutState: DurationMs): void {
-    if (this.isDown(target)) return
+  failed(target: Endpoint, timeoutState: DurationMs, protocol: Protocol = 'tcp'): void {
+    if (this.isDown(target, protocol)) return
     const until = this.#clock.mono() + timeoutState * (1 + jitter * this.#random())
-    this.#down.set(keyOf(target), until as MonoMs)
+    this.#down.set(keyOf(target, protocol), until as MonoMs)
     if (this.#down.size <= targetsMax) return
     const oldest = this.#down.keys().next()
     if (oldest.done !== true) this.#down.delete(oldest.value)
   }
 
-  reached(target: Endpoint): void {
-    this.#down.delete(keyOf(target))
+  reached(target: Endpoint, protocol: Protocol = 'tcp'): void {
+    this.#down.delete(keyOf(target, protocol))
   }
 
-  forget(targets: Iterable<Endpoint>): void {
-    for (const target of targets) this.#down.delete(keyOf(target))
+  forget(targets: Iterable<Endpoint>, protocol: Protocol = 'tcp'): void {
+    for (const target of targets) this.#down.delete(keyOf(target, protocol))
   }
 }
 
-/** UDP has no failures to remember yet; it will be the same table under another word. */
-const keyOf = (target: Endpoint): string => `tcp ${endpointText(target)}`
+type Protocol = 'tcp' | 'udp'
+
+const keyOf = (target: Endpoint, protocol: Protocol): string => `${protocol} ${endpointText(target)}`
 
 /** Zorp's FailoverChainer: the first that is not known to be down. */
 export const failover =
   (states: TargetStates, timeoutState: DurationMs): Plan =>
-  routes =>
-    new StateCourse(routes, states, timeoutState)
+  (routes, protocol) =>
+    new StateCourse(routes, states, timeoutState, protocol)
 
 /** The same, beginning with another one each time. */
 export const roundRobin =
   (states: TargetStates, timeoutState: DurationMs, turn: Turn): Plan =>
-  routes =>
-    new StateCourse(turn.rotated(routes), states, timeoutState)
+  (routes, protocol) =>
+    new StateCourse(turn.rotated(routes), states, timeoutState, protocol)
 
 /**
  * Two rounds. The first passes over those that are down. Has it reached nobody, what is known of these targets is
@@ -83,11 +84,13 @@ class StateCourse implements Course {
   readonly #routes: readonly Route[]
   readonly #states: TargetStates
   readonly #timeoutState: DurationMs
+  readonly #protocol: Protocol
   #at = 0
   #secondRound = false
 
-  constructor(routes: readonly Route[], states: TargetStates, timeoutState: DurationMs) {
+  constructor(routes: readonly Route[], states: TargetStates, timeoutState: DurationMs, protocol: Protocol) {
     this.#routes = routes
+    this.#protocol = protocol
     this.#states = states
     this.#timeoutState = timeoutState
     this.#passOver()
@@ -104,21 +107,21 @@ class StateCourse implements Course {
   failed(error: ProxyError): void {
     const { route } = this
     if (route === null) return
-    if (targetFaults.has(error.code)) this.#states.failed(route.target, this.#timeoutState)
+    if (targetFaults.has(error.code)) this.#states.failed(route.target, this.#timeoutState, this.#protocol)
     this.#at++
     this.#passOver()
   }
 
   reached(): void {
-    if (this.route !== null) this.#states.reached(this.route.target)
+    if (this.route !== null) this.#states.reached(this.route.target, this.#protocol)
   }
 
   #passOver(): void {
     if (this.#secondRound) return
-    while (this.route !== null && this.#states.isDown(this.route.target)) this.#at++
+    while (this.route !== null && this.#states.isDown(this.route.target, this.#protocol)) this.#at++
     if (this.route !== null) return
     this.#secondRound = true
-    this.#states.forget(this.#routes.map(route => route.target))
+    this.#states.forget(this.#routes.map(route => route.target), this.#protocol)
     this.#at = 0
   }
 }

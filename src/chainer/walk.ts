@@ -34,6 +34,7 @@ export class Walk {
   readonly #course: Course
   readonly #parts: WalkParts
   readonly #tries: Tries
+  readonly #protocol: 'tcp' | 'udp'
   readonly #resolve: (chained: Chained) => void
   readonly #reject: (error: ProxyError) => void
   readonly #failures: ProxyError[]
@@ -50,6 +51,7 @@ export class Walk {
     denied: readonly ProxyError[],
     parts: WalkParts,
     tries: Tries,
+    protocol: 'tcp' | 'udp',
     resolve: (chained: Chained) => void,
     reject: (error: ProxyError) => void,
   ) {
@@ -58,6 +60,7 @@ export class Walk {
     this.#failures = [...denied]
     this.#parts = parts
     this.#tries = tries
+    this.#protocol = protocol
     this.#resolve = resolve
     this.#reject = reject
     this.#until = (parts.clock.mono() + tries.forwardTimeout) as MonoMs
@@ -88,7 +91,7 @@ export class Walk {
     const dialling: Dialling = { route, attempt: null }
     this.#dialling.push(dialling)
     const timeoutMs = Math.min(this.#tries.connectTimeout, left)
-    const { protocol } = this.#session.client
+    const protocol = this.#protocol
     dialling.attempt = dialRoute(
       this.#parts.comm, route, 'tunnel', timeoutMs, (error, connection) => this.#answered(dialling, error, connection), protocol,
     )

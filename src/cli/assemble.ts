@@ -123,7 +123,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       portOf: session => listening.portOf(session),
       stats: (where, toServer, toClient) =>
         log.write('plug', 1, `${where}: ${toServer} bytes to the server, ${toClient} to the client so far`),
-      hint: plugHint,
+      hint: plugHint(() => deps.policy.current, accessNames(() => resolver)),
       isOwnConnection: comm.isOwnConnection,
       programs: { clock, adoptPipe: comm.adoptPipe, complain: text => log.limited(text, 'service', 1, `WARNING: ${text}`) },
       record: deps.record,

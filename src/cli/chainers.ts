@@ -33,6 +33,8 @@ export const chainerOf = (
     plan: line === undefined ? inOrder : planOf(line, parts),
     policy,
     keepalive,
+    protocol: line?.protocol ?? 'auto',
+    framing: line?.framing ?? 'none',
     connectTimeout: line?.timeoutConnect ?? config.connect_timeout,
     forwardTimeout: config.forward_timeout,
   })

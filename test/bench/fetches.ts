@@ -102,7 +102,7 @@ const pooled = (using: Comm) => {
       onConnected() {}, onInterim() {}, onHead() {}, onData: () => true, onEnd: next,
       onError(error) { throw error },
     }
-    pool.fetch(session, inOrder([route]), { method: 'GET', target: '/1k', pairs, content: null, contentLength: undefined, idempotent: true }, handler, tries, [])
+    pool.fetch(session, inOrder([route], 'tcp'), { method: 'GET', target: '/1k', pairs, content: null, contentLength: undefined, idempotent: true }, handler, tries, [])
   }
 }
 

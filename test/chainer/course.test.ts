@@ -116,6 +116,12 @@ describe('the memory of failover', () => {
     expect(await w.session(chainer, [routeTo(1, { address: '127.0.0.2' }), routeTo(7)])).toBe('1 7')
   })
 
+  it('knows protocols: what is down for streams may answer datagrams', () => {
+    const { states } = new World()
+    states.failed(endpoint('10.0.0.1', 53), ms(1000), 'udp')
+    expect([states.isDown(endpoint('10.0.0.1', 53), 'udp'), states.isDown(endpoint('10.0.0.1', 53))]).toEqual([true, false])
+  })
+
   it('is about targets: a source that cannot be had says nothing of them', async () => {
     const w = new World()
     const chainer = w.chainer(failover(w.states, ms(10_000)))
