@@ -121,6 +121,8 @@ struct Engine {
   int active = 0;
   // Their rest has gone in this turn: unless they have a new one when it is over, writability is not asked for any more.
   std::vector<int> drained;
+  // Their input has ended in this turn: unless they are closed when it is over, they are not read any more.
+  std::vector<int> ended;
   std::vector<int> doomed;  // to be closed at the end of the turn; a reset is stored as ~fd
 
   Bytes slab;
@@ -185,6 +187,7 @@ struct Engine {
   // send_commands, onFlushed and close_doomed until nothing is left.
   void end_turn();
   void relax_drained();
+  void silence_ended();
   void call(napi_ref function, int32_t count);
 
   // -- datagrams (datagram.cc)

@@ -116,6 +116,7 @@ void Engine::end_turn() {
     call(on_flushed, failed);
   }
   relax_drained();
+  silence_ended();
   close_doomed();
   control[control::in_turn] = 0;
 }
@@ -128,6 +129,15 @@ void Engine::relax_drained() {
     set_interest(fd, target->interest & kReadable);
   }
   drained.clear();
+}
+
+// Later than at once: most are closed within the turn, and need no epoll_ctl at all.
+void Engine::silence_ended() {
+  for (int fd : ended) {
+    Slot* target = slot(fd);
+    if (target != nullptr && target->kind == Kind::stream) set_interest(fd, target->interest & kWritable);
+  }
+  ended.clear();
 }
 
 namespace {

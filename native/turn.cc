@@ -182,7 +182,7 @@ void Engine::receive(int fd, Slot& slot) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got == 0) add_record(record::end, fd, 0, 0);
   else add_record(record::error, fd, errno, 0);
-  set_interest(fd, slot.interest & kWritable);
+  ended.push_back(fd);
 }
 
 void Engine::finish_connect(int fd, Slot&) {

@@ -123,7 +123,8 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#transaction = null
     if (this.#phase === 'gone') return
     if (!transaction.keepAlive) {
-      this.#linger()
+      if (this.#mayStillSend(transaction)) this.#linger()
+      else this.#end()
       return
     }
     this.#phase = 'idle'
@@ -347,6 +348,16 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#phase = 'busy'
     this.#drop()
     runSteps(transaction, 'refuse')
+  }
+
+  /** RFC 9112 9.6: who has said "close" sends nothing more, and need not be listened to until he has gone. */
+  #mayStillSend(transaction: Transaction): boolean {
+    return transaction.parsed === null || transaction.parsed.keepAlive || transaction.content !== null || this.#held !== null
+  }
+
+  #end(): void {
+    this.#phase = 'lingering'
+    this.#leave('done')
   }
 
   #linger(): void {
