@@ -29,7 +29,7 @@ export const partStatus = 206
 
 const rangeLine = '\r\nContent-Range: '
 
-/** Null for what is no part. `keptAsPart` has written the field. */
+/** Null for what is no part. The field is as `placed` writes it. */
 export const rangeOfPart = (stored: StoredResponse): PartRange | null => {
   if (stored.status !== partStatus) return null
   const at = stored.head.indexOf(rangeLine)

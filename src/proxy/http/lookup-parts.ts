@@ -43,8 +43,8 @@ const use = (t: Transaction, partial: PartialResponse, answer: Reuse): Next => {
   t.stored = partial.whole
   t.reuse = answer
   t.outcome.reuseReason = answer.reason
-  // nobody has asked for the whole, so it is not fetched behind a client's back either
   if (answer.reason === 'offline') t.outcome.result = 'TCP_OFFLINE_HIT'
+  // nobody has asked for the whole, so it is not fetched behind a client's back either
   if (answer.kind === 'validate' || answer.reason === 'while-revalidate') return 'validate'
   CountHttp.hits++
   return 'deliver'
