@@ -1,5 +1,6 @@
 import type http from 'node:http'
 import { describe, expect, it, test } from 'vitest'
+import { CountHttp } from '../../src/proxy/http/counters.ts'
 import { clientConnections, fetched, gate, get, origin, originConnections, type Stage, stage, until } from './scene.ts'
 
 // What becomes of a fetch whose clients have what they want, or have left (quick_abort_*), and how far one runs ahead of
@@ -94,6 +95,36 @@ describe.each([['alone', ''], ['that others could join', 'collapsed_forwarding o
 })
 
 describe('a fetch that goes on for the cache', () => {
+  it('is one of 128 at most: those beyond end with their clients', async () => {
+    const proxy = await stage(`${base}quick_abort_min -1 KB\n`)
+    const go = gate()
+    let closed = 0
+    const server = await origin(async (_, response) => {
+      response.on('close', () => void (closed += response.writableFinished ? 0 : 1))
+      response.writeHead(200, { 'Cache-Control': 'max-age=60', 'Content-Length': 10 })
+      response.write('01234')
+      await go.opened
+      if (!response.destroyed) response.end('56789')
+    })
+    const [on, full] = [CountHttp.fetchesOn, CountHttp.fetchesOnFull]
+    for (let i = 0; i < 132; i++) {
+      const wire = await proxy.client()
+      await wire.send(get(server.port, `/${i}`)).bytes(100)
+      wire.close()
+      await until(() => proxy.records.length === i + 1, 'its record')
+    }
+    await until(() => closed === 4, 'the end of four')
+    expect([CountHttp.fetchesOn - on, CountHttp.fetchesOnFull - full]).toEqual([128, 4])
+    go.open()
+    await fetched(proxy, 128 * 10)
+    // they are over, and others may follow
+    const wire = await proxy.client()
+    await wire.send(get(server.port, '/after')).bytes(100)
+    wire.close()
+    expect((await proxy.ask(get(server.port, '/127'))).body).toBe('0123456789')
+    expect(CountHttp.fetchesOnFull - full).toBe(4)
+  })
+
   it('can be joined again, and is for who joins then', async () => {
     const proxy = await stage(`${base}collapsed_forwarding on\nquick_abort_min -1 KB\n`)
     const shelf = await slowShelf(20 * kb)

@@ -3,6 +3,7 @@ import { type ContentReader, continues, fieldsTogether, type PartialResponse, Sp
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import { type ByteRange, Fields } from '../../http/index.ts'
 import type { Route } from '../../router/router.ts'
+import { CountHttp } from './counters.ts'
 import { type PiecesOwner, StoredPieces } from './stored-pieces.ts'
 
 // A response of which some bytes are stored and the others come from the origin (RFC 9111 3.4, RFC 9110 13.1.5). To
@@ -139,6 +140,7 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
       this.#askAsClient()
       return
     }
+    CountHttp.partsCompleted++
     const range = this.#ranged ? { ...this.#wanted, length } : null
     const together = fieldsTogether(newest, fields, range, length)
     this.#stage = this.#missing.first === this.#wanted.first ? 'missing' : 'before'

@@ -8,6 +8,12 @@ export const CountHttp = declareCounters({
   validations: { doc: 'stored responses the origin was asked about' },
   validationsBehind: { doc: 'stale responses given at once and validated behind the client (stale-while-revalidate)' },
   validationsBehindFailed: { doc: 'of these, those whose origin could not say: the stale response stays within its window' },
+  fetchesOn: { doc: 'fetches that went on for the cache when nobody wanted the response any more (quick_abort)' },
+  fetchesOnFull: {
+    doc: 'fetches that would have, but for too many of them',
+    whenItGrows: 'clients ask for much and leave: lower quick_abort_min, or limit whom range_offset_limit none is for',
+  },
+  partsCompleted: { doc: 'responses put together from stored parts and what was missing' },
   tunnels: { doc: 'CONNECT and Upgrade requests that became a relay' },
   purged: { doc: 'stored responses that were purged, by method or by the manager' },
   denied: { doc: 'requests an access list refused' },

@@ -90,6 +90,13 @@ const useStale = (t: Transaction, validated: StoredResponse, why: string): boole
   return use.kind === 'stale'
 }
 
+/**
+ * Fetches without a client, at a time: a client may begin one and leave as often as it likes. Fewer than one origin gets
+ * connections, so that others still reach it.
+ */
+const goingOnMax = 128
+let goingOn = 0
+
 class Fetching implements OriginHandler, GrowingSource, ServerSide {
   readonly #t: Transaction
   readonly #validated: StoredResponse | null
@@ -121,6 +128,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #over = false
   /** The store wants it, with clients or without. */
   #forStore = false
+  /** It is one of those without a client; a client may have joined since. */
+  #goesOn = false
 
   constructor(
     t: Transaction,
@@ -198,8 +207,26 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   /** Nobody waits for it any more. */
   deserted(): void {
     if (!this.#over || this.#fetch === null) return // this client still does
-    if (this.#fetchesOn()) this.resume()
+    if (this.#fetchesOn() && this.#mayGoOn()) this.resume()
     else this.#stop()
+  }
+
+  /** There may be so many fetches without a client, and no more. */
+  #mayGoOn(): boolean {
+    if (this.#goesOn) return true
+    if (goingOn >= goingOnMax) {
+      CountHttp.fetchesOnFull++
+      return false
+    }
+    CountHttp.fetchesOn++
+    goingOn++
+    this.#goesOn = true
+    return true
+  }
+
+  #ended(): void {
+    if (this.#goesOn) goingOn--
+    this.#goesOn = false
   }
 
   /** quick_abort_*: there is something to be stored, and it is worth the rest. */
@@ -253,6 +280,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   }
 
   #abort(): void {
+    this.#ended()
     this.#answered()
     this.#fetch?.abort()
     this.#fetch = null
@@ -431,6 +459,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   onEnd(trailers: readonly string[]): void {
     const t = this.#t
     this.#fetch = null
+    this.#ended()
     this.#timed()
     if (this.#confirmed !== null) {
       this.#settle(this.#confirmed)
@@ -479,6 +508,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     const t = this.#t
     if (this.#fetch !== null) t.outcome.attempts = this.#fetch.attempts
     this.#fetch = null
+    this.#ended()
     this.#answered()
     this.#timed()
     this.#keepBroken()
