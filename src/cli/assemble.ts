@@ -17,6 +17,7 @@ import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { explainPage } from './explain-page.ts'
 import { registerPages } from './manager-pages.ts'
+import { objectsPage } from './objects-page.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
@@ -167,6 +168,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
         running: { store: stores.store, collapse, whereIs: key => tiersWith(stores, key), refused: uri => refusals.of(uri) },
       }),
     }),
+  )
+  manager.register(
+    objectsPage({ clock, store: () => stores.store, policy: () => deps.policy.current.cache, whereIs: key => tiersWith(stores, key) }),
   )
   registerPages(manager, {
     clock, startedAt: clock.wall(), traffic, stores, comm, collapse,

@@ -85,7 +85,8 @@ const read = (args: Arguments): PurgeWish | PageRefusal => {
   return { uris, selections }
 }
 
-const selectionOf = (name: string, value: string): Selection | PageRefusal => {
+/** What one argument means; the names are those of the command's options. */
+export const selectionOf = (name: string, value: string): Selection | PageRefusal => {
   switch (name) {
     case 'host':
       return byHost(value)
@@ -99,7 +100,7 @@ const selectionOf = (name: string, value: string): Selection | PageRefusal => {
       return compiled.ok ? byPattern(uri => compiled.matches(uri)) : refusedPage(400, `${name}: ${compiled.message}`)
     }
     default:
-      return refusedPage(400, `there is no '${name}': say uri=, host=, prefix=, regex=, iregex= or tag=`)
+      return refusedPage(400, `there is no '${name}': say host=, prefix=, regex=, iregex= or tag=`)
   }
 }
 

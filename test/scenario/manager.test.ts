@@ -50,6 +50,26 @@ describe('on a forward port', () => {
     expect(JSON.parse(json.body).sums).toMatchObject({ requests: 3, hits: 1, serverRequests: 1 })
   })
 
+  it('objects are those that are stored, as many as wished, of those that are meant', async () => {
+    const proxy = await stage()
+    const web = await site(r => ({ fields: ['Cache-Control: max-age=60', `Cache-Tag: t${r.url?.slice(1)}`, 'Vary: Foo'], content: 'x' }))
+    for (let i = 0; i < 5; i++) await proxy.ask(get(web.port, `/${i}`))
+    await proxy.ask(get(web.port, '/3', 'Foo: a'))
+    proxy.clock.advance(10_000)
+    const page = async (query: string) => (await proxy.ask(get(proxy.port('web'), `${path}objects${query}`))).body
+    const uri = (i: number) => `http://127.0.0.1:${web.port}/${i}`
+    const lines = (await page('')).trim().split('\n').sort()
+    expect(lines).toHaveLength(6)
+    expect(lines[0]).toBe(`200 1 age=10 ttl=50 fresh memory - ${uri(0)} vary=foo tags=t0`)
+    expect((await page('?tag=t3')).trim().split('\n')).toEqual(Array(2).fill(`200 1 age=10 ttl=50 fresh memory - ${uri(3)} vary=foo tags=t3`))
+    expect((await page('?max=2')).trim().split('\n')).toHaveLength(3)
+    expect(await page('?max=2')).toContain('more than these 2')
+    expect(JSON.parse(await page(`?prefix=${uri(4)}&format=json`))).toMatchObject({ more: false, objects: [{ key: uri(4), tags: ['t4'], vary: ['foo'] }] })
+    for (const wrong of ['?max=0', '?max=x', '?tag=', '?regex=(', '?what=1', '?tag=a&host=b']) {
+      expect((await proxy.ask(get(proxy.port('web'), `${path}objects${wrong}`))).status, wrong).toBe(400)
+    }
+  })
+
   it('protected pages need their password, whatever the user is called', async () => {
     const proxy = await stage('cachemgr_passwd secret menu\n')
     const page = get(proxy.port('web'), `${path}menu`)
