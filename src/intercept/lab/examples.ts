@@ -1,4 +1,4 @@
-import type { Example } from './example.ts'
+import type { Example, ExamplePlay } from './example.ts'
 import { labAddresses } from './network.ts'
 
 // The examples of conf/examples, each with the traffic that shows it at work.
@@ -6,6 +6,56 @@ import { labAddresses } from './network.ts'
 const { client, gateway, gatewayWan, origin, bank } = labAddresses
 
 const place = (transport: string, address: string, port: number): string => `${transport}:${address}:${port}`
+
+const relay: Example = {
+  name: 'relay',
+  title: 'DNS and RADIUS for clients that know the gateway only',
+  // nothing is taken; the rules lead the answers to forged addresses back
+  rules: ['--interface', 'lan'],
+  servers: {
+    origin: [
+      ...['udp', 'tcp'].flatMap(transport => [place(transport, origin.ipv4, 53), place(transport, bank.ipv4, 53)]),
+      ...[1812, 1813].map(port => place('udp', origin.ipv4, port)),
+    ],
+  },
+  plays: [
+    {
+      what: 'a name is asked for: the server sees the gateway',
+      from: 'client',
+      ask: { transport: 'udp', host: gateway.ipv4, port: 53 },
+      answers: place('udp', origin.ipv4, 53),
+      sees: gatewayWan.ipv4,
+      logged: { taken: 'direct', client: client.ipv4, destination: gateway.ipv4, destinationPort: 53 },
+    },
+    {
+      what: 'the same over TCP',
+      from: 'client',
+      ask: { transport: 'tcp', host: gateway.ipv4, port: 53 },
+      answers: place('tcp', origin.ipv4, 53),
+      sees: gatewayWan.ipv4,
+      logged: { taken: 'direct', destination: gateway.ipv4, destinationPort: 53, serverLocal: gatewayWan.ipv4 },
+    },
+    {
+      what: 'the first name server is down: the second one is asked',
+      before: { machine: 'origin', tell: `close ${place('tcp', origin.ipv4, 53)}` },
+      from: 'client',
+      ask: { transport: 'tcp', host: gateway.ipv4, port: 53 },
+      answers: place('tcp', bank.ipv4, 53),
+      sees: gatewayWan.ipv4,
+      logged: { taken: 'direct', destination: gateway.ipv4, destinationPort: 53, serverLocal: gatewayWan.ipv4 },
+    },
+    ...[1812, 1813].map(
+      (port): ExamplePlay => ({
+        what: `RADIUS (${port}): the server sees the client`,
+        from: 'client',
+        ask: { transport: 'udp', host: gateway.ipv4, port },
+        answers: place('udp', origin.ipv4, port),
+        sees: client.ipv4,
+        logged: { taken: 'direct', destination: gateway.ipv4, destinationPort: port, serverLocal: client.ipv4 },
+      }),
+    ),
+  ],
+}
 
 const toMail = { taken: 'direct', client: client.ipv4, destination: gateway.ipv4, destinationPort: 25, serverLocal: gatewayWan.ipv4 } as const
 
@@ -96,4 +146,51 @@ const ftpReady: Example = {
   ],
 }
 
-export const examples: readonly Example[] = [failover, ftpReady]
+const families = [
+  { client: client.ipv4, origin: origin.ipv4, family: 'IPv4' },
+  { client: client.ipv6, origin: origin.ipv6, family: 'IPv6' },
+] as const
+
+const everything: Example = {
+  name: 'everything',
+  title: 'everything that passes the gateway',
+  rules: ['--interface', 'lan', '--take', '80=3129', '--take', '1-79,81-65535=3130', '--take', '1-65535/udp=3130'],
+  servers: {
+    origin: families.flatMap(({ origin: address }) => [
+      ...[80, 22, 31_000].map(port => place('tcp', address, port)),
+      ...[53, 31_000].map(port => place('udp', address, port)),
+    ]),
+  },
+  plays: families.flatMap(({ client: from, origin: to, family }) => [
+    {
+      what: `web, ${family}`,
+      from: 'client',
+      ask: { transport: 'http', host: to, port: 80 },
+      answers: place('tcp', to, 80),
+      sees: from,
+      logged: { taken: 'tproxy', destination: to, destinationPort: 80, result: 'TCP_MISS', status: 200, serverLocal: from },
+    } as const,
+    ...[22, 31_000].map(
+      (port): ExamplePlay => ({
+        what: `TCP ${port}, ${family}`,
+        from: 'client',
+        ask: { transport: 'tcp', host: to, port },
+        answers: place('tcp', to, port),
+        sees: from,
+        logged: { taken: 'tproxy', destination: to, destinationPort: port, result: 'TCP_TUNNEL', serverLocal: from },
+      }),
+    ),
+    ...[53, 31_000].map(
+      (port): ExamplePlay => ({
+        what: `UDP ${port}, ${family}`,
+        from: 'client',
+        ask: { transport: 'udp', host: to, port },
+        answers: place('udp', to, port),
+        sees: from,
+        logged: { taken: 'tproxy', destination: to, destinationPort: port, serverLocal: from },
+      }),
+    ),
+  ]),
+}
+
+export const examples: readonly Example[] = [relay, failover, ftpReady, everything]
