@@ -24,6 +24,7 @@ import { createNodeEngine } from './engine/node.ts'
 import { NodeConnection } from './engine/node-connection.ts'
 import { CommError, commError } from './error.ts'
 import { FollowedInterfaces, type Interfaces, WatchedInterfaces, watchedEveryMs } from './interfaces/index.ts'
+import { createExpectSet, type ExpectSet } from './expect-set.ts'
 import { FdBudget } from './fd-budget.ts'
 import { natDoubt } from './nat-proof.ts'
 import { OwnConnections } from './own-connections.ts'
@@ -80,6 +81,8 @@ export interface Comm {
   isLocalAddress(address: string): boolean
   /** Whether a connection with these ends is one that we made: a rule has brought it back to us. */
   isOwnConnection(from: Endpoint, to: Endpoint): boolean
+  /** Sets of the kernel's rules for related connections. Throws, with a sentence, where there are none for us. */
+  openExpectSet(): ExpectSet
   /** This machine's interfaces. Followed from the first time somebody asks. */
   readonly interfaces: Interfaces
   readonly fdTable: () => readonly FdEntry[]
@@ -170,6 +173,10 @@ export const createComm = (options: CommOptions): Comm => {
     isOwnEndpoint: (e, protocol) => (protocol === 'udp' ? host.ownReceivers : host.ownEndpoints).isOwn(e),
     isLocalAddress: host.ownEndpoints.isLocal,
     isOwnConnection: (from, to) => ownConnections.has(from, to),
+    openExpectSet() {
+      if (engine.name === 'native' && native.present) return createExpectSet(native.addon)
+      throw new CommError('ENOTSUP', 'socket', native.present ? 'the node engine does not speak netlink' : native.why)
+    },
     get interfaces() {
       interfaces ??= followInterfaces(engine, host, warn)
       return interfaces

@@ -14,6 +14,7 @@ import {
 import type { Answer, Dispatcher, Entry, ListenParameters, Registered } from '../src/dispatch/index.ts'
 import type { Connection } from './connection.ts'
 import { COMM_REUSEADDR, COMM_TPROXY_LCL } from './engine/engine.ts'
+import type { ExpectSet } from './expect-set.ts'
 
 // Related connections: what a running session waits for, at an address that is usually somebody else's. The data
 // connection of FTP, which a server opens to the client's own address, is the one everybody knows.
@@ -27,7 +28,7 @@ import { COMM_REUSEADDR, COMM_TPROXY_LCL } from './engine/engine.ts'
 // This is TPROXY 2's LISTEN reference: the kernel's table of sockets is the table of expectations. A socket is found,
 // added and removed in constant time, it is gone with close(2) and with the process, however that ends, and there is
 // nothing to clean up. A port on which a listener of ours takes everything already needs no socket: then its chain is
-// joined.
+// joined. Sets of nf_tables are the other form (expect-set.ts).
 
 export interface ExpectOptions {
   /**
@@ -85,10 +86,25 @@ export interface ExpectHost {
   /** Descriptors that may still be used. */
   readonly descriptorsLeft: () => number
   readonly limits?: Partial<ExpectLimits>
+  /** The other form than sockets. */
+  readonly set?: SetForm | null
+}
+
+/** Elements of a set, all served by the listener on this port of all addresses. */
+export interface SetForm {
+  readonly elements: ExpectSet
+  readonly port: number
 }
 
 /** The kernel never offers more than the queue; more than one are strangers, or a peer that tries again. */
 const backlog = 16
+
+const leaseMore = 5000
+
+/** The kernel's own choice where nobody changed net.ipv4.ip_local_port_range. */
+const usualPorts = { first: 32_768, last: 60_999 } as const
+
+const isLocal = (host: ExpectHost, { address }: Endpoint): boolean => host.isLocal(address)
 
 /** Ports of a range that are tried before it is called full: the more are free, the fewer are needed. */
 const triesMax = 64
@@ -117,16 +133,24 @@ export class Expectations {
   /** Binds of listeners that were joined, by their endpoint. */
   readonly #joined = new Map<string, Joined>()
   readonly #perOwner = new Map<string, number>()
+  #set: SetForm | null
   #count = 0
 
   constructor(host: ExpectHost) {
     this.#host = host
     this.limits = { ...usualExpectLimits, ...host.limits }
+    this.#set = host.set ?? null
     this.#deadlines = new Deadlines(host.clock)
   }
 
   get count(): number {
     return this.#count
+  }
+
+  /** Before anything is waited for. */
+  useSet(set: SetForm): void {
+    assert(this.#count === 0, 'what is waited for in one form stays in it')
+    this.#set = set
   }
 
   /** Listens when it returns: whoever is told of the endpoint now may connect at once. */
@@ -137,8 +161,15 @@ export class Expectations {
       this.counters.limited++
       return { ok: false, reason: 'limit', detail: refused }
     }
-    const found = options.foreign.port === 0 && options.ports !== undefined ? this.#anyOf(options, options.ports) : this.#placeAt(options.foreign)
+    // no socket is bound for a place in a set, so nobody chooses a port but we
+    const ports = options.ports ?? (this.#set === null ? undefined : usualPorts)
+    const found = options.foreign.port === 0 && ports !== undefined ? this.#anyOf(options, ports) : this.#placeAt(options.foreign)
     if ('ok' in found) return found
+    const element = this.#addElement(found, options)
+    if (element !== null) {
+      this.#release(found)
+      return { ok: false, reason: 'failed', detail: element }
+    }
     const waiting = new Waiting(this, found, options)
     this.#perOwner.set(options.owner, (this.#perOwner.get(options.owner) ?? 0) + 1)
     this.#count++
@@ -151,6 +182,7 @@ export class Expectations {
   close(): void {
     for (const place of [...this.#places.values()]) for (let each = place.first; each !== null; each = place.first) each.close()
     this.#deadlines.stop()
+    this.#set?.elements.close()
   }
 
   // ---- called by what is waiting
@@ -167,10 +199,22 @@ export class Expectations {
     this.#deadlines.forget(waiting)
     const { place } = waiting
     place.remove(waiting)
+    if (!isLocal(this.#host, place.endpoint)) this.#set?.elements.remove(place.endpoint, waiting.options.from)
+    this.#release(place)
+  }
+
+  /** If nobody waits there. */
+  #release(place: Place): void {
     if (place.first !== null) return
     this.#places.delete(place.key)
     if (place.joined === null) place.registered.remove()
     else this.#leave(place.joined)
+  }
+
+  /** null, or why not. The kernel's lease is a little longer than ours: it is for the case that we are killed. */
+  #addElement({ endpoint }: Place, { from, ttl }: ExpectOptions): string | null {
+    if (isLocal(this.#host, endpoint)) return null
+    return this.#set?.elements.add(endpoint, from, ttl + leaseMore) ?? null
   }
 
   #accept(connection: Connection): Answer {
@@ -217,9 +261,14 @@ export class Expectations {
   }
 
   #open(at: Endpoint): Place | NotExpected {
-    const { dispatcher, priority, isLocal } = this.#host
+    const { dispatcher, priority } = this.#host
+    if (this.#set !== null && !isLocal(this.#host, at)) {
+      const joined = this.#joinListener(this.#set.port)
+      if (joined !== null) return this.#place(at, joined.registered, joined)
+      return { ok: false, reason: 'failed', detail: `no listener has port ${this.#set.port} of all addresses` }
+    }
     const parameters: ListenParameters = {
-      flags: COMM_REUSEADDR | (isLocal(at.address) ? 0 : COMM_TPROXY_LCL),
+      flags: COMM_REUSEADDR | (isLocal(this.#host, at) ? 0 : COMM_TPROXY_LCL),
       dualStack: false,
       backlog,
       natBackend: 'none',
@@ -236,6 +285,11 @@ export class Expectations {
     const place = new Place(at, registered, joined)
     this.#places.set(place.key, place)
     return place
+  }
+
+  /** That of the sets, for both families. */
+  #joinListener(port: number): Joined | null {
+    return this.#join({ family: 6, address: '::', port })
   }
 
   /** One entry in the chain of a listener, however many wait behind it. */

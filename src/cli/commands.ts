@@ -80,7 +80,9 @@ export const rules = (wish: RulesWish & Common): number => {
   const { config } = loaded
   const options = ruleOptions(wish, config.cache_effective_user)
   if (typeof options === 'string') return refuse(options)
-  const answer = planRules(interceptionPorts(config), { ...options, foreignSockets: usesForeignAddresses(config) })
+  const expectPort = config.related_connections.form === 'nft_sets' ? config.related_connections.port : null
+  if (expectPort !== null && wish.form !== 'nft') return refuse('related_connections nft_sets needs the rules of the nft form')
+  const answer = planRules(interceptionPorts(config), { ...options, foreignSockets: usesForeignAddresses(config), expectPort })
   return answer.ok ? doOrShow(wish, answer.plan) : refuse(answer.reason)
 }
 
@@ -106,6 +108,7 @@ const portOfLine = (line: TakingConfig, transport: Transport, groups: () => Read
 
 /** Lines that make the proxy speak with other people's addresses, whatever brought their connections. */
 const usesForeignAddresses = (config: Config): boolean =>
+  config.related_connections.form === 'nft_sets' ||
   config.router.some(({ forgeAddr }) => forgeAddr) || config.service.some(({ snat }) => snat !== null)
 
 const doOrShow = ({ form, deed, show }: RulesWish, plan: RulePlan): number => {

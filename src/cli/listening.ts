@@ -1,6 +1,6 @@
 import { type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
 import { type Clock, type Endpoint, endpointText, ms, sameEndpoint, sleep } from '../base/index.ts'
-import type { Config, PortConfig, PortMode, ReceiverConfig, TakingConfig } from '../conf/index.ts'
+import type { Config, PortConfig, PortMode, ReceiverConfig, RelatedConnections, TakingConfig } from '../conf/index.ts'
 import {
   boundPlaces, createDispatcher, createListeners, type DatagramLimits, type Dispatcher, flowTimes, type ListenerOptions, type Listeners, type ListenParameters,
   priority, protocolOf, whyNotBound,
@@ -70,8 +70,12 @@ export class Listening {
     const { config } = loaded
     const services = this.#servicesOf(loaded)
     const wanted = wantedBy(config, services, this.#comm)
+    if (this.#present === null) this.#useRelated(config.related_connections)
     const problems = this.#listeners.configure(wanted.map(({ listener }) => listener))
-    if (problems.length > 0) throw new ListenFailed(problems.map(problem => problem.detail).join('; '))
+    if (problems.length > 0) {
+      if (this.#present === null) this.stop()
+      throw new ListenFailed(problems.map(problem => problem.detail).join('; '))
+    }
     this.#present = { config, services, modes: modesOf(wanted) }
     // services of former confs are kept while they have sessions
     this.#services = [...this.#services.filter(service => service.running > 0), ...services.all]
@@ -79,6 +83,20 @@ export class Listening {
     this.#stopFollowing = takers(config).some(followsInterfaces) ? this.#comm.interfaces.onChange(() => this.#follow()) : () => {}
     for (const line of takers(config).filter(followsInterfaces)) {
       if (!wanted.some(({ from }) => from === line)) this.#log.warning('dispatch', `${line.text}: no such interface has an address yet`)
+    }
+  }
+
+  /** Where sessions wait by sets, the listener that serves them is opened, which takes nothing else. */
+  #useRelated(related: RelatedConnections): void {
+    if (related.form === 'sockets') return
+    const at: Endpoint = { family: 6, address: '::', port: related.port }
+    const added = this.dispatcher.add(at, parametersOf('tproxy', true, backlog), { accept: () => 'declined' }, priority.listen)
+    if (!added.ok) throw new ListenFailed(`related_connections: ${added.detail}`)
+    try {
+      this.expectations.useSet({ elements: this.#comm.openExpectSet(), port: related.port })
+    } catch (error) {
+      added.registered.remove()
+      throw new ListenFailed(`related_connections: ${error instanceof Error ? error.message : String(error)}`)
     }
   }
 

@@ -81,6 +81,9 @@ export type BindPlace =
   /** Those of every interface in the group: a name of /etc/iproute2/group, or a number. */
   | { readonly kind: 'group'; readonly name: string }
 
+/** How sessions wait for connections at foreign addresses: by sockets there, or by sets and one listener. */
+export type RelatedConnections = { readonly form: 'sockets' } | { readonly form: 'nft_sets'; readonly port: number }
+
 // --- services ---
 
 /** What has a name that other lines use. */

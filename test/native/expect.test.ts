@@ -22,10 +22,11 @@ const at = (address: string, where = port): string => (address.includes(':') ? `
 const program = new URL('../support/programs/expecting.ts', import.meta.url).pathname
 
 /** Everything from the server's side to the data port is taken by the administrator, for another listener. */
-const rules = (form: RuleForm, take = [port]): string => {
+const rules = (form: RuleForm, take = [port], expectPort: number | null = null): string => {
   const answer = planRules([{ mode: 'tproxy', address: null, port: 3130, name: '3130' }], {
     ...ruleDefaults,
     interfaces: ['wan'],
+    expectPort,
     take: [{ ports: take.map(each => ({ first: each, last: each })), listener: '3130' }],
   })
   if (!answer.ok) throw new Error(answer.reason)
@@ -54,11 +55,11 @@ interface Scene {
   tell(words: string, answer: string | RegExp): Promise<string>
 }
 
-const scene = (script: string, play: (scene: Scene) => Promise<void>): Promise<void> =>
+const scene = (script: string, play: (scene: Scene) => Promise<void>, ...words: readonly string[]): Promise<void> =>
   withLab(async lab => {
     await lab.gateway.script(script)
     await lab.client.spawn(process.execPath, ['-e', clientScript]).heard('up')
-    const proxy = lab.gateway.spawn(process.execPath, [program])
+    const proxy = lab.gateway.spawn(process.execPath, [program, ...words])
     await proxy.heard('ready')
     const tell = (words: string, answer: string | RegExp) => {
       proxy.tell(`${words}\n`)
@@ -127,6 +128,87 @@ describe.skipIf(why !== null).each(families)(`a connection that is waited for, %
       await tell(`expect data ${at(ours)} - 60000 often`, 'expecting data')
       expect(await ask(lab.origin, ours, 3130, server)).toBe('ECONNREFUSED') // the client has no such port
       expect(proxy.said).not.toContain('taken')
+    }))
+})
+
+describe.skipIf(why !== null).each(families)(`the same by sets of nf_tables, %s ${why ?? ''}`, (family, ours, server, other) => {
+  const set = family === 'IPv4' ? 'expected4' : 'expected6'
+  const elements = async (lab: Network, name = set): Promise<string> =>
+    /elements = \{([^}]*)\}/.exec(await lab.gateway.must('nft', 'list', 'set', 'inet', 'glassquid', name))?.[1]?.trim() ?? ''
+
+  it('wins over the administrator’s rule, for the expected peer alone; then the rule has the port again', () =>
+    scene(
+      rules('nft', [port], 3130),
+      async ({ lab, tell }) => {
+        await tell(`expect data ${at(ours)} ${at(server, 0)} 60000 once`, `expecting data ${at(ours)}`)
+        expect(await elements(lab)).toMatch(new RegExp(`^${server} \\. ${ours} \\. ${port} timeout 1m5s expires 1m`))
+        expect(await ask(lab.origin, ours, port, other)).toBe('the proxy, by the rule')
+        expect(await ask(lab.origin, ours, port, server)).toBe('the proxy, for data')
+        expect(await elements(lab)).toBe('')
+        expect(await ask(lab.origin, ours, port, server)).toBe('the proxy, by the rule')
+      },
+      'sets',
+    ))
+
+  it('leaves a third party to the real host, and anybody is let in where anybody may come', () =>
+    scene(
+      rules('nft', [9], 3130),
+      async ({ lab, proxy, tell }) => {
+        await tell(`expect data ${at(ours)} ${at(server, 0)} 60000 often`, 'expecting data')
+        expect(await ask(lab.origin, ours, port, other)).toBe('the client itself')
+        expect(await ask(lab.origin, ours, port, server)).toBe('the proxy, for data')
+        await tell('close data', 'closed data')
+        await tell(`expect all ${at(ours)} - 60000 often`, 'expecting all')
+        for (const from of [server, other]) expect(await ask(lab.origin, ours, port, from)).toBe('the proxy, for all')
+        await tell('close all', 'closed all')
+        expect(await ask(lab.origin, ours, port, server)).toBe('the client itself')
+        expect([await elements(lab), await elements(lab, `${set}_by_all`)]).toEqual(['', ''])
+        expect(proxy.said).not.toContain('unclaimed')
+      },
+      'sets',
+    ))
+
+  it('holds a place once for two who wait there alike, and chooses ports itself', () =>
+    scene(
+      rules('nft', [9], 3130),
+      async ({ lab, tell }) => {
+        await tell(`expect one ${at(ours)} ${at(server, 0)} 60000 once`, 'expecting one')
+        await tell(`expect two ${at(ours)} ${at(server, 0)} 90000 once`, 'expecting two')
+        expect((await elements(lab)).split('\n')).toHaveLength(1)
+        await tell('close one', 'closed one')
+        expect(await elements(lab)).toContain('timeout 1m35s')
+        expect(await ask(lab.origin, ours, port, server)).toBe('the proxy, for two')
+        const said = await tell(`expect some ${at(ours, 0)} ${at(server, 0)} 60000 once`, /expecting some .*/)
+        const chosen = Number(said.split(':').at(-1))
+        expect(chosen).toBeGreaterThanOrEqual(32_768)
+        expect(await ask(lab.origin, ours, chosen, server)).toBe('the proxy, for some')
+      },
+      'sets',
+    ))
+
+  it('is a lease: a killed process leaves what runs out, and the next one takes it away at once', () =>
+    scene(
+      rules('nft', [9], 3130),
+      async ({ lab, proxy, tell }) => {
+        await tell(`expect data ${at(ours)} ${at(server, 0)} 60000 often`, 'expecting data')
+        proxy.kill()
+        await proxy.exited
+        expect(await elements(lab)).toContain('expires')
+        expect(await ask(lab.origin, ours, port, server)).toBe('the client itself') // nobody listens: the packet goes on
+        await lab.gateway.spawn(process.execPath, [program, 'sets']).heard('ready')
+        expect(await elements(lab)).toBe('')
+      },
+      'sets',
+    ))
+})
+
+describe.skipIf(why !== null)(`sets that are not there ${why ?? ''}`, () => {
+  it('are said to be missing, with what makes them', () =>
+    withLab(async lab => {
+      await lab.gateway.script(rules('nft'))
+      const { code, stderr } = await lab.gateway.run(process.execPath, program, 'sets')
+      expect(code).not.toBe(0)
+      expect(stderr).toContain('the set expected4 of the nft table glassquid cannot be changed (ENOENT): it is made by glassquid rules')
     }))
 })
 

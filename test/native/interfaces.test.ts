@@ -77,7 +77,7 @@ describe.skipIf(why !== null)(`interfaces ${why ?? ''}`, () => {
     ['IPv4 from itself', 'gateway', '127.0.0.1', 7000, { way: 'direct', peer: '127.0.0.1', by: 'lo', back: 'lo' }],
     ['IPv6 from itself', 'gateway', '::1', 7000, { way: 'direct', peer: '::1', by: 'lo', back: 'lo' }],
   ] as const)('are told for a connection: %s', async (_what, from, host, port, facts) => {
-    const answer = await lab[from].must(process.execPath, program('tcp-client'), host, String(port), 'x')
+    const answer = await lab[from].must(process.execPath, program('tcp-client'), JSON.stringify({ host, port, text: 'x' }))
     expect(answer).toContain('known')
     expect(proxy.said.trim().split('\n').at(-1)).toBe(JSON.stringify(facts))
   })

@@ -4,8 +4,8 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNetwork } from '../../src/intercept/index.ts'
-import { factsLog, Gateway, program } from '../support/gateway.ts'
-import { labAddresses, type Network, noLabWith } from '../support/net-lab.ts'
+import { applyRules, confPath, factsLog, Gateway, glassquid, program, writeConf } from '../support/gateway.ts'
+import { labAddresses, type Network, noLabWith, withLab } from '../support/net-lab.ts'
 
 const cannot = noLabWith('ss')
 const { gateway: own, gatewayWan, origin } = labAddresses
@@ -35,7 +35,7 @@ describe.skipIf(cannot !== null)(`binds on a gateway ${cannot ?? ''}`, () => {
   afterAll(() => lab.close())
 
   const connect = async (host: string, port: number): Promise<string> => {
-    const { got, error } = JSON.parse((await lab.client.run(process.execPath, program('tcp-client'), host, String(port), 'hello')).stdout)
+    const { got, error } = JSON.parse((await lab.client.run(process.execPath, program('tcp-client'), JSON.stringify({ host, port, text: 'hello' }))).stdout)
     return error ?? got
   }
   const listening = async (port: number): Promise<string[]> =>
@@ -109,4 +109,22 @@ describe.skipIf(cannot !== null)(`binds on a gateway ${cannot ?? ''}`, () => {
     await said('listening on 198.51.100.8:7011')
     expect(await connect('198.51.100.8', 7011)).toBe('hello')
   })
+})
+
+const noSets = noLabWith('nft', 'ss')
+
+describe.skipIf(noSets !== null)(`related connections by sets ${noSets ?? ''}`, () => {
+  const related = 'http_port 3128\npid_filename /run/glassquid/glassquid.pid\ncache_log /run/glassquid/cache.log\naccess_log none\nrelated_connections nft_sets 3139\n'
+
+  it('need the rules first, and say so; then the daemon listens for them', () =>
+    withLab(async lab => {
+      writeConf(lab, related)
+      const early = await lab.gateway.run(glassquid, '-f', confPath)
+      expect([early.code, early.stderr]).toEqual([1, expect.stringMatching(/^FATAL: related_connections: the set expected4 of the nft table glassquid cannot be changed \(ENOENT\): it is made by glassquid rules/m)])
+      expect((await lab.gateway.run(glassquid, 'rules', 'iptables', '-f', confPath)).stderr).toContain('needs the rules of the nft form')
+      await applyRules(lab, 'nft', '--interface', 'lan')
+      const daemon = lab.gateway.spawn(glassquid, ['-f', confPath])
+      await daemon.heard(/^ready: /m)
+      expect(await lab.gateway.must('ss', '-Hltn', 'sport = :3139')).toContain('*:3139')
+    }))
 })

@@ -1,7 +1,8 @@
+import type { RelatedConnections } from '../config.ts'
 import type { Line } from '../line.ts'
-import { readAddress, wholeNumber } from '../values.ts'
+import { portNumber, readAddress, wholeNumber } from '../values.ts'
 import { accessList, valueList } from './access.ts'
-import { later, works } from './directive.ts'
+import { type Kind, later, works } from './directive.ts'
 import { kept, needWord, onOff, take, word } from './kinds.ts'
 
 /** A number as C writes it, within `max`. */
@@ -33,6 +34,26 @@ const readSource = (line: Line): string | undefined => {
   return word && take(line, word, readAddress(word.text))
 }
 
+const relatedConnections: Kind<RelatedConnections> = {
+  grammar: 'sockets | nft_sets PORT',
+  limits: 'PORT 1 to 65535',
+  initial: { form: 'sockets' },
+  read(line) {
+    const form = needWord(line, "'sockets' or 'nft_sets PORT'")
+    if (form === undefined) return undefined
+    if (form.text === 'sockets') return { form: 'sockets' }
+    if (form.text !== 'nft_sets') {
+      line.fatal(`${line.name}: expecting 'sockets' or 'nft_sets PORT', got '${form.text}'`, form)
+      return undefined
+    }
+    const word = needWord(line, 'the port of the listener that serves the sets')
+    const port = word === undefined ? null : portNumber(word.text)
+    if (word !== undefined && (port === null || port === 0)) line.fatal(`${line.name}: expecting a port from 1 to 65535, got '${word.text}'`, word)
+    return port === null || port === 0 ? undefined : { form: 'nft_sets', port }
+  },
+  write: value => [value.form === 'sockets' ? value.form : `${value.form} ${value.port}`],
+}
+
 export const interceptionDirectives = {
   host_verify_strict: works(
     onOff(),
@@ -52,6 +73,14 @@ verified request may go to any address of its host. An unverified one always goe
     `On tproxy ports: whose address is used towards the origin. A denied client is fetched for with an address of ours. A
 connection that cannot be made with the client's address fails; it never falls back to ours by itself.`,
     { default: 'allow all', example: 'spoof_client_ip deny localnet' },
+  ),
+  related_connections: works(
+    relatedConnections,
+    `How a session waits for a connection that belongs to it, at somebody else's address (the data connection of FTP).
+sockets: one listens there for each, gone with the process however that ends. nft_sets: an element in a set of the rules
+that "glassquid rules" makes, and one listener, on PORT of all addresses, for all of them; for tens of thousands at once.
+The proxy then needs CAP_NET_ADMIN, and the rules have to be there when it starts.`,
+    { default: 'sockets', reload: 'restart', example: 'related_connections nft_sets 3139' },
   ),
   tcp_outgoing_address: works(
     valueList('ADDRESS', 'fast', readSource),

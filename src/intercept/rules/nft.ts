@@ -1,3 +1,4 @@
+import { expectSetName } from '../../../comm/index.ts'
 import { boundAddress, familyOf, holdsForeignSockets, neverTaken, type PortRange, transportOf, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
 import { routingSteps, undoRoutingSteps } from './routing.ts'
 import type { Step } from './step.ts'
@@ -34,7 +35,7 @@ export const nftText = (plan: RulePlan): string => {
   return `table ${table}
 delete table ${table}
 table ${table} {
-${indent([networkSet(plan, 4), networkSet(plan, 6), ...clientSets(plan), ...chains].join('\n'))}
+${indent([networkSet(plan, 4), networkSet(plan, 6), ...clientSets(plan), ...expectSets(plan), ...chains].join('\n'))}
 }
 `
 }
@@ -70,6 +71,7 @@ const takeChain = (plan: RulePlan): string =>
     `meta mark & ${hex(plan.options.ownMark)} == ${hex(plan.options.ownMark)} accept`,
     '# what belongs to it already comes before any rule about what it shall get',
     'jump of_our_sockets',
+    ...expectRules(plan),
     ...(plan.tproxy.length > 0 ? neverTakenRules(plan) : []),
     ...plan.tproxy.flatMap(taken => tproxyRules(taken, plan)),
     ...(plan.options.failClosed ? closedRules(plan) : []),
@@ -194,6 +196,36 @@ const clientSets = (plan: RulePlan): string[] =>
 
 const set = (name: string, family: RuleFamily, elements: readonly string[]): string =>
   `set ${name}${family} { type ipv${family}_addr; flags interval; auto-merge; elements = { ${elements.join(', ')} }; }`
+
+/** Kept when the rules are loaded anew? No: the table is replaced, and what was waited for has to be asked for again. */
+const expectSets = (plan: RulePlan): string[] =>
+  plan.options.expectPort === null
+    ? []
+    : plan.options.families.flatMap(family => {
+        const address = `ipv${family}_addr`
+        const more = 'flags timeout; size 65536;'
+        return [
+          `set ${expectSetName(family, false)} { type ${address} . ${address} . inet_service; ${more} }`,
+          `set ${expectSetName(family, true)} { type ${address} . inet_service; ${more} }`,
+        ]
+      })
+
+/** Before what the administrator takes, and before what is never taken: it was asked for by name. */
+const expectRules = (plan: RulePlan): string[] => {
+  const { expectPort, families, takenMark } = plan.options
+  if (expectPort === null) return []
+  return [
+    '# connections that sessions wait for',
+    ...families.flatMap(family => {
+      const ip = family === 4 ? 'ip' : 'ip6'
+      const target = `tproxy ${ip} to :${expectPort} meta mark set mark or ${hex(takenMark)} accept`
+      return [
+        `${ip} saddr . ${ip} daddr . tcp dport @${expectSetName(family, false)} ${target}`,
+        `${ip} daddr . tcp dport @${expectSetName(family, true)} ${target}`,
+      ]
+    }),
+  ]
+}
 
 // --- text ---
 

@@ -49,6 +49,11 @@ export interface RuleOptions {
    * router, related connections.
    */
   readonly foreignSockets: boolean
+  /**
+   * Related connections by sets: whoever is in them is brought to the proxy's listener on this port. null: they wait on
+   * sockets of their own.
+   */
+  readonly expectPort: number | null
   /** Drop what a dead proxy does not take. Otherwise it goes to its destination untouched. */
   readonly failClosed: boolean
   /** Take this machine's own connections too, except those of `proxyUser`. */
@@ -70,6 +75,7 @@ export const ruleDefaults: RuleOptions = {
   exempt: [],
   families: [4, 6],
   foreignSockets: false,
+  expectPort: null,
   failClosed: false,
   local: false,
   proxyUser: 'proxy',

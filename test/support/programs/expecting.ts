@@ -1,4 +1,5 @@
 // A proxy that only waits: for what it is told to on standard input, and for everything a TPROXY rule brings to 3130.
+// With the word `sets` it waits by sets of nf_tables instead of sockets.
 //
 //   expect NAME FOREIGN:PORT FROM:PORT|- TTL-MS once|often        close NAME        many COUNT PORT
 //
@@ -6,7 +7,10 @@
 //        many COUNT SOCKETS | unclaimed PEER. Whoever is let in reads `the proxy, for NAME`.
 
 import { createInterface } from 'node:readline'
-import { COMM_REUSEADDR, COMM_TPROXY_LCL, type Connection, createComm, createExpectations, type Expectation } from '../../../comm/index.ts'
+import {
+  COMM_REUSEADDR, COMM_TPROXY_LCL, type Connection, createComm, createExpectations, createExpectSet, type Expectation,
+} from '../../../comm/index.ts'
+import { native } from '../../../native/index.ts'
 import { type Endpoint, endpoint, endpointText, ms, systemClock } from '../../../src/base/index.ts'
 import { createDispatcher, priority } from '../../../src/dispatch/index.ts'
 
@@ -19,6 +23,7 @@ const all = createExpectations({
   priority: priority.related,
   isLocal: () => false,
   descriptorsLeft: () => comm.budget.acceptable,
+  set: process.argv[2] === 'sets' && native.present ? { elements: createExpectSet(native.addon), port: 3130 } : null,
   limits: { expectationsPerOwnerMax: 100_000, expectationsMax: 100_000 },
 })
 
