@@ -23,6 +23,10 @@ const main = async (words: readonly string[]): Promise<number> => {
       const { purge } = await import('./purge-command.ts')
       return purge(wish)
     }
+    case 'explain-tuple': {
+      const { explainTuple } = await import('./explain-tuple.ts')
+      return explainTuple(wish)
+    }
     case 'explain': {
       const { explainRequest } = await import('./explain-command.ts')
       return explainRequest(wish)

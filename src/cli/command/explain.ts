@@ -7,7 +7,16 @@ export interface ExplainWish {
   readonly json: boolean
 }
 
-type ExplainRead = ({ readonly kind: 'explain' } & ExplainWish & Common) | Help<'explain'> | Wrong
+/** A connection that is described, for the rules. */
+export interface TupleWish {
+  readonly tuple: string
+  readonly json: boolean
+}
+
+type ExplainRead =
+  | ({ readonly kind: 'explain' } & ExplainWish & Common)
+  | ({ readonly kind: 'explain-tuple' } & TupleWish & Common)
+  | Help<'explain'> | Wrong
 
 const explainOptions = {
   ...commonOptions,
@@ -19,13 +28,15 @@ const explainOptions = {
   status: { type: 'string' },
   response: { type: 'string', short: 'R', multiple: true },
   json: { type: 'boolean' },
+  tuple: { type: 'string' },
 } as const satisfies ParseArgsOptionsConfig
 
 const readExplain = (words: readonly string[]): ExplainRead => {
   const { values, positionals } = parseArgs({ args: [...words], options: explainOptions, allowPositionals: true, strict: true })
   if (values.help) return { kind: 'help', topic: 'explain' }
   const [uri, stray] = positionals
-  if (uri === undefined) return wrong('explain what? A URL')
+  if (values.tuple !== undefined) return readTupleWish(values, uri)
+  if (uri === undefined) return wrong('explain what? A URL, or --tuple for the rules')
   if (stray !== undefined) return wrong(`unexpected '${stray}'`)
   const common = readCommon(values, [])
   if (typeof common === 'string') return wrong(common)
@@ -37,6 +48,16 @@ const readExplain = (words: readonly string[]): ExplainRead => {
   for (const field of values.header ?? []) question.push(['field', field])
   for (const field of values.response ?? []) question.push(['response', field])
   return { kind: 'explain', ...common, question, json: values.json === true }
+}
+
+const readTupleWish = (
+  values: { readonly tuple?: string; readonly json?: boolean; readonly config?: string; readonly debug?: string },
+  stray: string | undefined,
+): ExplainRead => {
+  if (stray !== undefined) return wrong(`--tuple or a URL, not both: '${stray}'`)
+  const common = readCommon(values, [])
+  if (typeof common === 'string') return wrong(common)
+  return { kind: 'explain-tuple', ...common, tuple: values.tuple ?? '', json: values.json === true }
 }
 
 export const explain: CommandWords<ExplainRead> = {
@@ -54,5 +75,10 @@ a response could be stored. Nothing is fetched. Where no proxy runs, the conf al
   --port NAME        which http_port it comes to: its name= or number (the first forward port)
   -R 'Name: value'   a field of a response: may it be stored? May be repeated; --status N: its status (200)
   --json             for programs
+
+glassquid explain [-f FILE] --tuple 'tcp 10.0.0.5:1234 -> 192.0.2.1:80 iface eth0' [--json]
+
+Tells which rule of the conf decides about such a connection, what it scores, which service it gets, the zones of both
+ends, and which rules would match as well. The interface may be left out. Ends with 1 when no rule matches.
 `,
 }
