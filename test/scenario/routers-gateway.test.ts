@@ -2,6 +2,8 @@
 // sessions go and where not, who is asked after somebody has failed. Seen at the server, in the access log and in
 // cache.log.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNetwork } from '../../src/intercept/index.ts'
 import { curl, factsLog, Gateway, program } from '../support/gateway.ts'
@@ -28,6 +30,9 @@ const services = [
   [7013, 'plug', `directed ${origin.ipv4}:7301 ${bank.ipv4}:7302`, 'chainer=alive'],
   [7014, 'http', `directed ${origin.ipv4}:8000`],
   [7015, 'http', `transparent forge_addr=on`],
+  [7016, 'plug', 'transparent', 'dnat=to_bank limit_target_zones=farm'],
+  [7017, 'plug', 'transparent', 'dnat=to_origin limit_target_zones=farm'],
+  [7018, 'plug', `directed ${bank.ipv4}:7101 ${origin.ipv4}:7100`, 'chainer=over limit_target_zones=farm'],
 ] as const
 
 const conf = `
@@ -35,6 +40,11 @@ visible_hostname gateway.lab
 pid_filename /run/glassquid/glassquid.pid
 cache_log /run/glassquid/cache.log
 http_access allow all
+session_log /run/glassquid/session.log
+zone farm ${origin.ipv4}
+zone elsewhere 203.0.113.0/24
+nat_policy to_bank static ${bank.ipv4}:7101
+nat_policy to_origin static ${origin.ipv4}:7100
 chainer over failover timeout_state=1minute timeout_connect=2s
 chainer turns round_robin timeout_connect=2s
 chainer alive availability check=tcp interval=100ms timeout=1s
@@ -159,6 +169,34 @@ describe.skipIf(cannot !== null)(`routers and chainers on a gateway ${cannot ?? 
       expect(await gateway.about('/directed')).toMatchObject([{ status: 200, hierarchy: 'HIER_DIRECT' }])
       const absolute = await curl(lab, '-4', '--proxy', `http://${origin.ipv4}:7015`, `http://${bank.ipv4}:8000/chosen`)
       expect(absolute.status).toBe(503)
+    })
+  })
+
+  describe('the zone of the target, as it is after dnat', () => {
+    const sessionOf = async (service: string) => {
+      const path = join(lab.gateway.root, 'run/glassquid/session.log')
+      const found = () => readFileSync(path, 'utf8').split('\n').find(line => line.includes(`"service":"${service}"`))
+      await expect.poll(found, { timeout: 10_000 }).toBeDefined()
+      return JSON.parse(found() ?? '')
+    }
+
+    it('may not be another than the service says', async () => {
+      const before = seen(7101).length
+      expect((await connect(7016)).error).toBe('ECONNRESET')
+      expect(await gateway.record(record => record.destinationPort === 7016)).toMatchObject({ result: 'TCP_DENIED', status: 403 })
+      expect(await sessionOf('s7016')).toMatchObject({ verdict: 'DENIED_BY_POLICY', server: null })
+      expect(seen(7101)).toHaveLength(before)
+    })
+
+    it('counts, and not where the client was going', async () => {
+      expect((await connect(7017, { host: bank.ipv4 })).got).toBe('to 7017')
+      expect(await sessionOf('s7017')).toMatchObject({ verdict: 'ACCEPTED', server: `${origin.ipv4}:7100`, serverZone: 'farm', destination: `${bank.ipv4}:7017` })
+    })
+
+    it('that is denied is passed over, and the next target asked', async () => {
+      const before = [seen(7100).length, seen(7101).length]
+      expect((await connect(7018)).got).toBe('to 7018')
+      await expect.poll(() => [seen(7100).length, seen(7101).length]).toEqual([(before[0] ?? 0) + 1, before[1]])
     })
   })
 
