@@ -132,7 +132,7 @@ export class DiskStore implements Store {
   #overhead = 0
   #changes = 0
   /** The oldest place in the order of use, or a little less. */
-  #frontId = 0
+  #frontRank = 0
   readonly #opened = new OpenFiles(openFilesMax)
   readonly #writers = new ByKey<DiskWriter>()
   readonly #sharing: Sharing
@@ -298,14 +298,14 @@ export class DiskStore implements Store {
     if (this.#owesAll || (this.#owed.size > 0 && this.#owed.has(key))) return null
     const found: StoredResponse[] = []
     const damaged: Row[] = []
-    let oldest = Number.MAX_SAFE_INTEGER
+    let lowest = Number.POSITIVE_INFINITY
     try {
       for (const row of this.#ledger?.findWhole(hashOf(key)) ?? none) {
         if (keyOfRecord(row.record) !== key) continue
         const stored = this.#storedOf(row)
         if (stored === null) damaged.push(row)
         else found.push(stored)
-        oldest = Math.min(oldest, row.id)
+        lowest = Math.min(lowest, row.rank)
       }
     } catch (error) {
       this.#fail(error)
@@ -313,7 +313,7 @@ export class DiskStore implements Store {
     }
     if (damaged.length > 0) this.#removeDamaged(damaged)
     if (found.length === 0) return null
-    if (used && this.#isOld(oldest)) this.touch(key)
+    if (used && this.#isOld(lowest)) this.touch(key)
     return found.length === 1 ? found : found.sort((a, b) => b.date - a.date)
   }
 
@@ -336,9 +336,9 @@ export class DiskStore implements Store {
   }
 
   /** With lru, in the older half of the order of use: a use of the others would not change what goes next. */
-  #isOld(id: number): boolean {
+  #isOld(rank: number): boolean {
     const ledger = this.#ledger
-    return ledger !== null && (ledger.policy !== 'lru' || id - this.#frontId < (ledger.next - this.#frontId) / 2)
+    return ledger !== null && (ledger.policy !== 'lru' || rank - this.#frontRank < (ledger.next - this.#frontRank) / 2)
   }
 
   #contentFile(file: number, length: number, stored: () => StoredResponse | null): ContentFile {
@@ -843,7 +843,7 @@ export class DiskStore implements Store {
       if (left-- === 0) return
       this.#used.delete(key)
       for (const row of ledger.find(hashOf(key))) {
-        if (this.#isOld(row.id) && keyOfRecord(row.record) === key) ledger.use(row, times)
+        if (this.#isOld(row.rank) && keyOfRecord(row.record) === key) ledger.use(row, times)
       }
     }
   }
@@ -882,7 +882,7 @@ export class DiskStore implements Store {
     let spared = 0
     for (const row of ledger.front(stepRows)) {
       if (this.#taken <= downTo) break
-      this.#frontId = row.id
+      this.#frontRank = row.rank
       if (spared < stepRows / 2 && this.#isSpared(ledger, row)) {
         spared++
         continue
@@ -1124,7 +1124,7 @@ export class DiskStore implements Store {
   #begin(ledger: Ledger): void {
     this.#inode = inodeOf(indexPath(this.#folder))
     this.#sharing.begin(ledger)
-    this.#frontId = ledger.front(1)[0]?.id ?? 0
+    this.#frontRank = ledger.front(1)[0]?.rank ?? ledger.next
     this.#measure(ledger)
     const dead = ledger.usersNow().filter(user => !ownerLives(user.owner))
     this.#change(() => {

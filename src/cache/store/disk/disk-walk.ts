@@ -4,8 +4,8 @@ import type { Walk } from '../store.ts'
 import type { Ledger } from './ledger.ts'
 import { keyOfRecord, tagsOfRecord } from './record.ts'
 
-// A walk through the ledger. By tag it goes along the table of tags, by key along the order of use: what is used
-// meanwhile moves to the end of it, in front of the walk.
+// A walk through the ledger. By tag it goes along the table of tags, by key along the rows' numbers, which never change:
+// what is stored meanwhile comes behind the walk's end or in front of it.
 
 export class DiskWalk implements Walk {
   readonly #ledger: () => Ledger | null

@@ -15,8 +15,8 @@ import { keyOfRecord, recordFormat, tagsOfRecord } from './record.ts'
 //   user       the stores that have it open; while there are several,
 //   change     what each of them has done that the others have to know: see sharing.ts
 //
-// With lru the row's number is its place: the lowest goes first, and a use moves the row to the end. With the other
-// policies an index by rank is kept.
+// The lowest rank goes first. With lru that is the place in the order of uses. It stands in the row and not in its number:
+// a use changes eight bytes and the index over them, and leaves 16 KB of content where they are.
 //
 // Every change is one transaction of some dozen microseconds: a process that is killed has made all of it or nothing.
 // With the write-ahead log in mode NORMAL that holds for the machine, too; what was written in its last seconds is gone.
@@ -26,7 +26,7 @@ export interface Row {
   readonly file: number | null
   /** What it counts for in the sums. */
   readonly bytes: number
-  /** As far as they have been written down: with lru none but the first. */
+  /** As far as they have been written down. */
   readonly uses: number
   readonly rank: number
   readonly record: Buffer
@@ -85,11 +85,19 @@ const filesPerSecond = 2 ** 20
 /** Of one hash; more are variants beyond any limit, or made to collide. */
 const rowsMax = 64
 
+/**
+ * SQLite writes a number in as few bytes as it takes, and a row anew, all 16 KB of it, when its length changes. From here
+ * on ranks take four bytes for two thousand million uses; and numbers of uses are kept one higher, since 0 and 1 take none.
+ */
+const firstRank = 2 ** 23
+const usesBias = 1
+
 const schema = `
   CREATE TABLE response(
     id INTEGER PRIMARY KEY, hash INTEGER NOT NULL, file INTEGER, bytes INTEGER NOT NULL, uses INTEGER NOT NULL,
     rank REAL NOT NULL, record BLOB NOT NULL, body BLOB);
   CREATE INDEX by_hash ON response(hash);
+  CREATE INDEX by_rank ON response(rank);
   CREATE TABLE file(
     id INTEGER PRIMARY KEY AUTOINCREMENT, state INTEGER NOT NULL, owner TEXT NOT NULL, boot TEXT NOT NULL,
     since INTEGER NOT NULL, bytes INTEGER NOT NULL);
@@ -101,7 +109,7 @@ const schema = `
     one INTEGER PRIMARY KEY CHECK(one = 1), next INTEGER NOT NULL, count INTEGER NOT NULL, small INTEGER NOT NULL,
     large INTEGER NOT NULL, age REAL NOT NULL, reserved INTEGER NOT NULL, users INTEGER NOT NULL,
     changes INTEGER NOT NULL, policy TEXT NOT NULL);
-  INSERT INTO total VALUES(1, 1, 0, 0, 0, 0, 0, 0, 0, 'lru');
+  INSERT INTO total VALUES(1, ${firstRank}, 0, 0, 0, 0, 0, 0, 0, 'lru');
   INSERT INTO sqlite_sequence VALUES('file', CAST(strftime('%s', 'now') AS INTEGER) * ${filesPerSecond});
   PRAGMA user_version = ${recordFormat};
 `
@@ -134,7 +142,6 @@ export class Ledger {
   readonly #findWhole: StatementSync
   readonly #insert: StatementSync
   readonly #update: StatementSync
-  readonly #move: StatementSync
   readonly #raise: StatementSync
   readonly #remove: StatementSync
   readonly #front: StatementSync
@@ -183,11 +190,9 @@ export class Ledger {
     this.#findWhole = rows(`SELECT id, file, bytes, uses, rank, record, body FROM response WHERE hash = ? LIMIT ${rowsMax}`)
     this.#insert = db.prepare('INSERT INTO response VALUES(?, ?, ?, ?, ?, ?, ?, ?)')
     this.#update = db.prepare('UPDATE response SET record = ?, bytes = ? WHERE id = ?')
-    this.#move = db.prepare('UPDATE response SET id = ? WHERE id = ?')
     this.#raise = db.prepare('UPDATE response SET uses = ?, rank = ? WHERE id = ?')
     this.#remove = db.prepare('DELETE FROM response WHERE id = ?')
-    const order = policy === 'lru' ? 'id' : 'rank, id'
-    this.#front = rows(`SELECT id, file, bytes, uses, rank, record FROM response ORDER BY ${order} LIMIT ?`)
+    this.#front = rows(`SELECT id, file, bytes, uses, rank, record FROM response ORDER BY rank, id LIMIT ?`)
     this.#readTotal = rows('SELECT next, count, small, large, age, reserved, users, changes FROM total')
     this.#writeTotal = db.prepare(
       'UPDATE total SET next = ?, count = ?, small = ?, large = ?, age = ?, reserved = ?, users = ?, changes = ?',
@@ -304,7 +309,7 @@ export class Ledger {
 
   /** `uses`: with this one. */
   insert(id: number, hashed: number, file: number | null, bytes: number, uses: number, record: Buffer, body: Buffer | null): void {
-    this.#insert.run(id, hashed, file, bytes, uses, this.#rankOf(uses, bytes), record, body)
+    this.#insert.run(id, hashed, file, bytes, uses + usesBias, this.#rankOf(uses, bytes), record, body)
     this.#addTags(record, hashed)
     this.#sum(1, file, bytes)
   }
@@ -319,8 +324,7 @@ export class Ledger {
 
   /** It has been used so often since it was last told. */
   use(row: Row, times: number): void {
-    if (this.policy === 'lru') this.#move.run(this.take(), row.id)
-    else this.#raise.run(row.uses + times, this.#rankOf(row.uses + times, row.bytes), row.id)
+    this.#raise.run(row.uses + times + usesBias, this.#rankOf(row.uses + times, row.bytes), row.id)
   }
 
   /** It leaves because there is no room: what comes from now on, or is used, starts from its rank. */
@@ -336,7 +340,7 @@ export class Ledger {
   }
 
   #rankOf(uses: number, bytes: number): number {
-    return this.policy === 'lru' ? 0 : agedRank(this.policy, this.#age, uses, bytes)
+    return this.policy === 'lru' ? this.take() : agedRank(this.policy, this.#age, uses, bytes)
   }
 
   #addTags(record: Buffer, hashed: number): void {
@@ -496,17 +500,10 @@ const prepareFile = (db: DatabaseSync): void => {
 
 /** Ranks of two policies cannot be compared: what is there goes before what comes, or is used again. */
 const prepareOrder = (db: DatabaseSync, policy: RemovalPolicy): void => {
-  const ranked = db.prepare("SELECT count(*) AS n FROM sqlite_schema WHERE name = 'by_rank'").get()?.['n'] === 1
-  const { policy: former, users } = db.prepare('SELECT policy, users FROM total').get() ?? {}
-  // whoever shares it and wants the index would look through all rows without
-  if (policy === 'lru' && users !== 0) return
-  if (former === policy && ranked === (policy !== 'lru')) return
+  if (db.prepare('SELECT policy FROM total').get()?.['policy'] === policy) return
   db.exec('BEGIN IMMEDIATE')
-  if (policy === 'lru') db.exec('DROP INDEX IF EXISTS by_rank')
-  else {
-    db.exec('CREATE INDEX IF NOT EXISTS by_rank ON response(rank)')
-    db.exec('UPDATE total SET age = max(age, coalesce((SELECT max(rank) FROM response), 0))')
-  }
+  const top = '(SELECT coalesce(max(rank), 0) FROM response)'
+  db.exec(`UPDATE total SET age = max(age, ${top}), next = max(next, CAST(max(age, ${top}) AS INTEGER) + 1)`)
   db.prepare('UPDATE total SET policy = ?').run(policy)
   db.exec('COMMIT')
 }
@@ -514,7 +511,7 @@ const prepareOrder = (db: DatabaseSync, policy: RemovalPolicy): void => {
 const rowOf = (row: unknown): Row => {
   // the columns asked for
   const [id, file, bytes, uses, rank, record] = row as [number, number | null, number, number, number, Uint8Array]
-  return { id, file, bytes, uses, rank, record: bufferOf(record) }
+  return { id, file, bytes, uses: uses - usesBias, rank, record: bufferOf(record) }
 }
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)

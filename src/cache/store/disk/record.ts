@@ -13,7 +13,7 @@ import { normalValue, type Selecting } from '../../vary.ts'
 //
 // Whoever changes the layout, or the ledger's tables, raises `recordFormat`: a store of another format is emptied.
 
-export const recordFormat = 4
+export const recordFormat = 5
 
 /** What the record says of the content, which lies elsewhere. */
 export interface ContentFacts {
