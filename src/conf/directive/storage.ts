@@ -40,8 +40,8 @@ numbers of uses there are.`,
     `Which response leaves a cache_dir first when there is no room; the words are those of memory_replacement_policy. It
 holds for all of them, wherever in the file it stands. What memory has and has been using is spared when its turn comes.
 With "lru" only uses of what is in the older half of the order are written down; with the others each use is, a little
-later, which costs some 20 microseconds of every hit on disk. After a change what is there goes before what is stored or
-used from then on, and the start takes a second or two per million responses.`,
+later, which costs some 10 microseconds of every hit on disk. After a change what is there goes before what is stored or
+used from then on.`,
     { default: 'lru', example: 'cache_replacement_policy heap LFUDA', reload: 'restart' },
   ),
   minimum_object_size: works(size(), 'Smaller responses are not written to disk.', { default: '0 KB' }),
