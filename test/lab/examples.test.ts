@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest'
 import { parseConf } from '../../src/conf/index.ts'
 import { examples } from '../../src/intercept/index.ts'
 import type { AccessRecord } from '../../src/intercept/lab/access-record.ts'
-import { judgeLog } from '../../src/intercept/lab/run-example.ts'
+import { judgeLog, judgeSessions } from '../../src/intercept/lab/run-example.ts'
 import { noLabWith } from '../support/net-lab.ts'
 
 const why = noLabWith('nft')
@@ -40,6 +40,14 @@ it('the log is judged as a whole: what is missing, what is otherwise and what is
   expect(judgeLog([], [play])).toEqual([expect.stringContaining('it: the proxy logged nothing like')])
   expect(judgeLog([record, record], [play])).toEqual([expect.stringContaining('what nobody asked')])
   expect(judgeLog([{ ...record, taken: 'direct' }], [play])).toHaveLength(2)
+})
+
+it('so is the session log, for who was turned away', () => {
+  const line = { service: 'nothing', verdict: 'DENIED_BY_POLICY', destination: 'd:1', clientZone: null }
+  const play = { what: 'it', session: { service: 'nothing', destination: 'd:1' } }
+  expect(judgeSessions([line, { ...line, verdict: 'ACCEPTED' }], [play])).toEqual([])
+  expect(judgeSessions([], [play])).toEqual([expect.stringContaining("it: no session of the proxy's is like")])
+  expect(judgeSessions([line, line], [play])).toEqual([expect.stringContaining('a session was not accepted')])
 })
 
 describe.skipIf(why !== null)(`glassquid lab EXAMPLE --check ${why ?? ''}`, () => {

@@ -25,7 +25,7 @@ Builds a client, a gateway and an origin out of network namespaces, loads our ke
 real requests through it. Stays up until Ctrl-C; --check asserts every row at the proxy and at the origin and ends with
 0 or 1.
 
-EXAMPLE is one of conf/examples, a working gateway each: everything, failover, ftp-ready, relay. Its conf is run as it
+EXAMPLE is one of conf/examples, a working gateway each: dmz, everything, failover, ftp-ready, relay. Its conf is run as it
 stands, with servers and clients on both sides.
 `,
 }

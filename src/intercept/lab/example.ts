@@ -27,8 +27,18 @@ export interface ExamplePlay {
   readonly sees: string | null
   /** What the proxy's access log says of it; null: nothing, it was not in the path. */
   readonly logged: Partial<AccessRecord> | null
+  /** What stands in the session log, for what is in no access log: who was turned away. */
+  readonly session?: Partial<SessionLine>
   /** Before it: words for a server (`close tcp:203.0.113.10:25`, `open ...`). */
   readonly before?: { readonly machine: Machine; readonly tell: string }
+}
+
+/** Of a line of session_log, what plays look at. */
+export interface SessionLine {
+  readonly service: string
+  readonly verdict: string
+  readonly destination: string
+  readonly clientZone: string | null
 }
 
 export interface Question {

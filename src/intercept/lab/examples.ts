@@ -193,4 +193,54 @@ const everything: Example = {
   ]),
 }
 
-export const examples: readonly Example[] = [relay, failover, ftpReady, everything]
+const publicMail = '192.0.2.25'
+const dmzMail = '198.51.100.25'
+
+const dmz: Example = {
+  name: 'dmz',
+  title: 'a DMZ with public addresses of its own, SNAT and DNAT',
+  rules: ['--interface', 'lan', '--interface', 'wan', '--take', '1-65535=3130'],
+  setUp: { client: `ip addr add ${dmzMail}/24 dev eth0` },
+  servers: {
+    client: [place('tcp', dmzMail, 25), place('tcp', dmzMail, 22)],
+    origin: [place('tcp', origin.ipv4, 443)],
+  },
+  plays: [
+    {
+      what: 'the world sends mail to the public address: the server sees who it is',
+      from: 'origin',
+      ask: { transport: 'tcp', host: publicMail, port: 25, by: origin.ipv4 },
+      answers: place('tcp', dmzMail, 25),
+      sees: origin.ipv4,
+      logged: { taken: 'tproxy', client: origin.ipv4, destination: publicMail, destinationPort: 25, serverLocal: origin.ipv4 },
+    },
+    {
+      what: 'a port that is not published',
+      from: 'origin',
+      ask: { transport: 'tcp', host: publicMail, port: 22, by: origin.ipv4 },
+      answers: null,
+      sees: null,
+      logged: null,
+      session: { service: 'nothing', verdict: 'DENIED_BY_POLICY', destination: `${publicMail}:22`, clientZone: null },
+    },
+    {
+      what: 'round the public address: refused as well',
+      from: 'origin',
+      ask: { transport: 'tcp', host: dmzMail, port: 25, by: origin.ipv4 },
+      answers: null,
+      sees: null,
+      logged: null,
+      session: { service: 'nothing', verdict: 'DENIED_BY_POLICY', destination: `${dmzMail}:25`, clientZone: null },
+    },
+    {
+      what: 'the server goes out: the world sees its public address',
+      from: 'client',
+      ask: { transport: 'tcp', host: origin.ipv4, port: 443, by: dmzMail },
+      answers: place('tcp', origin.ipv4, 443),
+      sees: publicMail,
+      logged: { taken: 'tproxy', client: dmzMail, destination: origin.ipv4, destinationPort: 443, serverLocal: publicMail },
+    },
+  ],
+}
+
+export const examples: readonly Example[] = [dmz, relay, failover, ftpReady, everything]

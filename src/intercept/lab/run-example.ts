@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ms } from '../../base/index.ts'
 import { type AccessRecord, parseAccessRecord } from './access-record.ts'
-import type { Example, ExamplePlay, Machine } from './example.ts'
+import type { Example, ExamplePlay, Machine, SessionLine } from './example.ts'
 import type { Heard } from './example-server.ts'
 import { home, labProgram } from './home.ts'
 import { type Network, openNetwork, whyNoNetwork } from './network.ts'
@@ -31,7 +31,7 @@ export const runExample = async (example: Example, { check }: { readonly check: 
     const complaints = await stopped.or(playAll(scene, example))
     if (!check && complaints.length === 0) await stopped.or(stay(scene, example))
     await scene.proxy.stop()
-    complaints.push(...judgeLog(scene.records, example.plays))
+    complaints.push(...judgeLog(scene.records, example.plays), ...judgeSessions(scene.sessions, example.plays))
     for (const complaint of complaints) print(`    ✗ ${complaint}`)
     print('', complaints.length === 0 ? `${example.plays.length} rows, all as they should be at client, proxy and server.` : `${complaints.length} things are wrong.`)
     return complaints.length === 0 ? 0 : 1
@@ -50,6 +50,7 @@ interface Scene {
   readonly proxy: Running
   readonly servers: Partial<Record<Machine, Running>>
   readonly records: AccessRecord[]
+  readonly sessions: SessionLine[]
   readonly heard: Heard[]
 }
 
@@ -63,6 +64,7 @@ const conf = '/run/glassquid/lab.conf'
 const confText = (example: Example): string => `include ${join(home(), 'conf/examples', `${example.name}.conf`)}
 logformat lab taken=%glass::taken client=%>a destination=%>la destinationPort=%>lp result=%Ss status=%>Hs bytes=%<st ms=%tr method=%rm uri=%>ru hierarchy=%Sh serverLocal=%<la serverLocalPort=%<lp
 access_log stdio:/dev/stdout logformat=lab buffer-size=0
+session_log stdio:/dev/stdout
 cache_log /run/glassquid/cache.log
 pid_filename /run/glassquid/glassquid.pid
 visible_hostname lab.glassquid
@@ -96,14 +98,16 @@ const open = async (network: Network, example: Example): Promise<Scene> => {
     servers[machine] = server
   }
   const records: AccessRecord[] = []
+  const sessions: SessionLine[] = []
   const proxy = network.gateway.spawn(glassquid, ['-f', conf])
   proxy.onLine(line => {
     const record = parseAccessRecord(line)
     if (record !== null) records.push(record)
+    else if (line.startsWith('{"id"')) sessions.push(JSON.parse(line) as SessionLine) // our own daemon's line
   })
   await proxy.heard(/^.*\bready\b.*$/m, ms(20_000))
   print(`proxy  ${/^.*\bready\b.*$/m.exec(proxy.said)?.[0] ?? ''}`, '')
-  return { network, proxy, servers, records, heard }
+  return { network, proxy, servers, records, sessions, heard }
 }
 
 const playAll = async (scene: Scene, example: Example): Promise<string[]> => {
@@ -146,6 +150,20 @@ export const judgeLog = (records: readonly AccessRecord[], plays: readonly Pick<
     else left.splice(at, 1)
   }
   for (const record of left) wrong.push(`the proxy logged what nobody asked: ${JSON.stringify(record)}`)
+  return wrong
+}
+
+/** Each play that is turned away is there, and nobody else was. */
+export const judgeSessions = (sessions: readonly SessionLine[], plays: readonly Pick<ExamplePlay, 'what' | 'session'>[]): string[] => {
+  const left = sessions.filter(({ verdict }) => verdict !== 'ACCEPTED')
+  const wrong: string[] = []
+  for (const { what, session } of plays) {
+    if (session === undefined) continue
+    const at = left.findIndex(line => Object.entries(session).every(([key, value]) => line[key as keyof SessionLine] === value)) // keys of a Partial<SessionLine>
+    if (at < 0) wrong.push(`${what}: no session of the proxy's is like ${JSON.stringify(session)}`)
+    else left.splice(at, 1)
+  }
+  for (const line of left) wrong.push(`a session was not accepted that should have been: ${JSON.stringify(line)}`)
   return wrong
 }
 
