@@ -39,8 +39,8 @@ struct Direction {
 
 struct Relay {
   int fd[2];
-  bool readable[2] = {true, true};  // not known yet: the first try tells
-  bool writable[2] = {true, true};
+  bool readable[2] = {false, false};  // joining asks epoll for everything there is: its first events tell
+  bool writable[2] = {false, false};
   bool closing[2] = {false, false};  // its FIN may be among what is to be read: only reading on tells
   Direction from[2];  // from[0]: fd[0] → fd[1]
   bool over = false;
@@ -270,7 +270,8 @@ bool pump_direction(Engine& engine, Relay& relay, int side, bool* again, int* er
   if (way.in_pipe == 0) drop_pipe(engine, way, true);
   if (way.ended && way.in_pipe == 0 && !way.shut) {
     way.shut = true;
-    ::shutdown(relay.fd[1 - side], SHUT_WR);  // ENOTCONN after a reset: the next splice tells
+    // the last end of the two is told by the close that follows; ENOTCONN after a reset: the next splice tells
+    if (!relay.from[1 - side].shut) ::shutdown(relay.fd[1 - side], SHUT_WR);
   }
   return true;
 }

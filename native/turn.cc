@@ -237,12 +237,19 @@ napi_value interest(napi_env env, napi_callback_info info) {
   return call.answer(call.wrong ? 0 : engine->set_interest(fd, static_cast<uint8_t>(mask)));
 }
 
-// adopt(fd): a connected descriptor becomes a stream and is read.
+// adopt(fd): a connected descriptor becomes a stream and is read. One of our own dials is not read yet: it was armed for
+// once, and who wants input asks for it (`interest`), unless a relay does so before.
 napi_value adopt(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Engine* engine = static_cast<Engine*>(call.data);
   int fd = call.integer(0);
   if (call.wrong || engine->closed) return call.answer(-EBADF);
+  Slot* found = engine->slot(fd);
+  if (found != nullptr && found->kind == Kind::connecting) {
+    found->kind = Kind::stream;
+    found->interest = 0;
+    return call.answer(0);
+  }
   return call.answer(engine->watch(fd, Kind::stream, 0, kReadable));
 }
 

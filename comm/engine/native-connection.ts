@@ -107,7 +107,7 @@ export class NativeConnection implements Connection, Watched {
   setReader(reader: ConnectionReader): void {
     this.reader = reader
     if (this.#held !== null || this.flags & endHeld) this.#wake()
-    else this.#askForInput()
+    else this.askForInput()
   }
 
   giveBack(bytes: Buffer): void {
@@ -227,7 +227,7 @@ export class NativeConnection implements Connection, Watched {
     if (this.flags & closedNow || !(this.flags & deferred)) return
     this.flags &= ~deferred
     if (this.#held !== null || this.flags & endHeld) this.#wake()
-    else this.#askForInput()
+    else this.askForInput()
   }
 
   #stopInput(): void {
@@ -236,7 +236,7 @@ export class NativeConnection implements Connection, Watched {
     this.engine.ask(this)
   }
 
-  #askForInput(): void {
+  askForInput(): void {
     if (!(this.flags & paused) || this.flags & (closedNow | deferred | ended)) return
     this.flags &= ~paused
     this.engine.ask(this)
@@ -287,7 +287,17 @@ export class NativeConnection implements Connection, Watched {
     if (this.flags & endHeld) {
       this.flags &= ~endHeld
       this.reader.onEnd(this)
-    } else this.#askForInput()
+    } else this.askForInput()
+  }
+
+  /** Deferred, but the kernel is not told: a relay is about to ask it for everything itself, or calls `ask`. */
+  deferForRelay(): void {
+    this.flags |= deferred | paused
+  }
+
+  /** New, and not read: the kernel is asked at the end of the turn (`askForInput`), unless a relay takes it first. */
+  notReadYet(): void {
+    this.flags |= paused
   }
 
   /** Input nobody has seen yet, for a relay that takes over. */
@@ -339,7 +349,7 @@ export class NativeConnection implements Connection, Watched {
     this.why = why
     this.flags = (this.flags | finishing) & ~deferred
     this.#held = null
-    this.#askForInput()
+    this.askForInput()
     if (this.rest === null) this.engine.afterFlush(this) // else it ends when the rest has gone
   }
 

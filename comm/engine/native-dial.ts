@@ -99,6 +99,7 @@ export class ConnectionDial extends Dial {
     const connection = new NativeConnection(engine, id, fd, options.target, local, direct, options.note, engine.seconds())
     engine.native.adopt(fd)
     engine.place(connection)
+    engine.readLater(connection)
     engine.guarded(connection, () => this.#done(null, connection))
   }
 }

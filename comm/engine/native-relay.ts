@@ -52,7 +52,7 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
 
   #takeOver(from: NativeConnection, to: NativeConnection): number {
     from.setTimeout(0)
-    from.deferRead()
+    from.deferForRelay()
     const held = from.takeHeld()
     from.setReader(this)
     if (held === null || this.#options.oneWay === (from === this.#a ? 'to-a' : 'to-b')) return 0
@@ -90,6 +90,10 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
   /** From the engine, when what was listed has been sent. */
   flushed(): void {
     this.#startIfDrained()
+    if (this.#id >= 0 || this.#over) return
+    // not yet: what is still to be sent goes first, and nothing is read meanwhile
+    this.#engine.ask(this.#a)
+    this.#engine.ask(this.#b)
   }
 
   onDrain(): void {

@@ -97,6 +97,8 @@ export class NativeEngine implements Engine, DatagramCarrier {
   #ended: (NativeConnection | DatagramConnection)[] = []
   #waking: (NativeConnection | DatagramConnection)[] = []
   #flushing: { flushed(): void }[] = []
+  /** Connected in this turn: read from its end on. */
+  #fresh: NativeConnection[] = []
   /** Datagram sockets to be closed after the next flush. */
   #dropping: number[] = []
   #calls: (() => void)[] = []
@@ -223,6 +225,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
     this.#readResults(failed)
     this.#closeDropped()
     this.#tellFlushed()
+    this.#readFresh()
     this.#afterwards()
     this.#allowAccepts()
   }
@@ -251,6 +254,13 @@ export class NativeEngine implements Engine, DatagramCarrier {
     return true
   }
 
+  #readFresh(): void {
+    if (this.#fresh.length === 0) return
+    const list = this.#fresh
+    this.#fresh = []
+    for (const connection of list) connection.askForInput()
+  }
+
   #tellFlushed(): void {
     if (this.#flushing.length === 0) return
     const list = this.#flushing
@@ -273,7 +283,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
         for (const call of calls) this.guarded(null, call)
       }
     }
-    this.#control[control.wantsFlushed] = this.#flushing.length > 0 || this.#dropping.length > 0 ? 1 : 0
+    this.#control[control.wantsFlushed] = this.#flushing.length > 0 || this.#dropping.length > 0 || this.#fresh.length > 0 ? 1 : 0
   }
 
   #tellClosed(): void {
@@ -331,6 +341,12 @@ export class NativeEngine implements Engine, DatagramCarrier {
 
   later(call: () => void): void {
     this.#calls.push(call)
+    this.#wantFlushed()
+  }
+
+  readLater(connection: NativeConnection): void {
+    connection.notReadYet()
+    this.#fresh.push(connection)
     this.#wantFlushed()
   }
 

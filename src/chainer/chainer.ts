@@ -1,5 +1,5 @@
 import type { Connection } from '../../comm/connection.ts'
-import type { Endpoint, ProxyError } from '../base/index.ts'
+import type { Endpoint, GiveUpSignal, ProxyError } from '../base/index.ts'
 import type { Fields } from '../http/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
@@ -10,7 +10,7 @@ import type { Session } from '../service/session.ts'
 export interface Chainer {
   readonly name: string
   /** Rejects with ProxyError (connect-failed, connect-timeout, spoof-failed, socket-failed, shutting-down). */
-  connect(session: Session, routes: readonly Route[], signal: AbortSignal): Promise<Chained>
+  connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained>
   /**
    * Never throws: every failure arrives at handler.onError, exactly once, instead of onEnd. onConnected may come before
    * this returns; everything else comes later.

@@ -1,4 +1,4 @@
-import { type Clock, type DurationMs, ms, type ProxyError } from '../base/index.ts'
+import { type Clock, type DurationMs, type GiveUpSignal, ms, type ProxyError } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
 import type { Chained, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
@@ -67,7 +67,7 @@ class ConnectChainer implements Chainer {
     }
   }
 
-  connect(session: Session, routes: readonly Route[], signal: AbortSignal): Promise<Chained> {
+  connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained> {
     if (this.#options.pool.closed) return Promise.reject(shuttingDown())
     const { routes: allowed, denied } = allowedRoutes(this.#policy, session, routes)
     const protocol = this.#protocolFor(session)

@@ -1,5 +1,5 @@
 import type { Connection, ConnectDone, PairEnds } from '../../comm/index.ts'
-import type { Clock } from '../base/index.ts'
+import type { Clock, GiveUpSignal } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
 import type { Chained, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
@@ -32,7 +32,7 @@ class SideStackChainer implements Chainer {
     this.#options = options
   }
 
-  connect(session: Session, routes: readonly Route[], signal: AbortSignal): Promise<Chained> {
+  connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained> {
     return this.#chainer(session, routes).connect(session, routes.slice(0, 1), signal)
   }
 

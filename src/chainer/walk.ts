@@ -1,5 +1,5 @@
 import type { Attempt, CommError, Connection } from '../../comm/index.ts'
-import { type Clock, type MonoMs, ms, ProxyError, type Timer } from '../base/index.ts'
+import { type Clock, type GiveUpSignal, type MonoMs, ms, ProxyError, type Timer } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
 import type { Chained } from './chainer.ts'
@@ -40,7 +40,7 @@ export class Walk {
   readonly #failures: ProxyError[]
   readonly #until: MonoMs
   readonly #dialling: Dialling[] = []
-  #signal: AbortSignal | null = null
+  #signal: GiveUpSignal | null = null
   #beside: Timer | null = null
   #attempts = 0
   #over = false
@@ -66,7 +66,7 @@ export class Walk {
     this.#until = (parts.clock.mono() + tries.forwardTimeout) as MonoMs
   }
 
-  start(signal: AbortSignal): void {
+  start(signal: GiveUpSignal): void {
     if (signal.aborted) return this.#reject(givenUp())
     this.#signal = signal
     signal.addEventListener('abort', this.#aborted, { once: true })

@@ -1,6 +1,6 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
 import {
-  assert, endpointText, type ErrorCode, errorTable, type MonoMs, type Outcome, ProxyError, type Watched,
+  assert, endpointText, type ErrorCode, errorTable, GiveUp, type MonoMs, type Outcome, ProxyError, type Watched,
 } from '../../base/index.ts'
 import type { Chained } from '../../chainer/chainer.ts'
 import type { RouteAnswer } from '../../router/router.ts'
@@ -25,7 +25,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
   readonly #outcome: Outcome
   readonly #limits: readonly Limit[]
   readonly #onOver: () => void
-  #connecting: AbortController | null = null
+  #connecting: GiveUp | null = null
   #relaying: Relay | null = null
   #pump: Pump | null = null
   /** What a stacked program said. */
@@ -86,10 +86,10 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
   #routed(answer: RouteAnswer): void {
     if (this.#over) return
     if (!answer.ok) return this.#refuse(answer.error, answer.detail)
-    const connecting = new AbortController()
+    const connecting = new GiveUp()
     this.#connecting = connecting
     this.#outcome.hierarchy = answer.routes[0].hierarchy
-    this.#session.service.chainer.connect(this.#session, answer.routes, connecting.signal).then(
+    this.#session.service.chainer.connect(this.#session, answer.routes, connecting).then(
       chained => this.#connected(chained),
       error => this.#failed(error),
     ).catch(error => this.#broke(error))
