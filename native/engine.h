@@ -43,6 +43,8 @@ struct Slot {
   uint8_t interest = 0;
   // In this flush the kernel did not take everything; what follows for the same descriptor must not overtake.
   bool blocked = false;
+  // Its end was read in this turn; see Engine::ended.
+  bool silenced = false;
   // JavaScript holds a rest for it.
   bool waiting = false;
   // Listener: kAskOriginal | kAskLocal. Relayed: which side. Receiver: kTellDrained.

@@ -135,7 +135,9 @@ void Engine::relax_drained() {
 void Engine::silence_ended() {
   for (int fd : ended) {
     Slot* target = slot(fd);
-    if (target != nullptr && target->kind == Kind::stream) set_interest(fd, target->interest & kWritable);
+    if (target == nullptr || target->kind != Kind::stream || !target->silenced) continue;
+    target->silenced = false;
+    set_interest(fd, target->interest & kWritable);
   }
   ended.clear();
 }

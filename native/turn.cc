@@ -55,6 +55,7 @@ int Engine::watch(int fd, Kind kind, uint32_t events, uint8_t interest) {
   slot.blocked = slot.waiting = false;
   slot.flags = 0;
   slot.doublings = 0;
+  slot.silenced = false;
   return 0;
 }
 
@@ -182,6 +183,7 @@ void Engine::receive(int fd, Slot& slot) {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got == 0) add_record(record::end, fd, 0, 0);
   else add_record(record::error, fd, errno, 0);
+  slot.silenced = true;
   ended.push_back(fd);
 }
 
@@ -234,6 +236,8 @@ napi_value interest(napi_env env, napi_callback_info info) {
   int fd = call.integer(0), mask = call.integer(1);
   Slot* found = engine->slot(fd);
   if (!call.wrong && found != nullptr && found->kind == Kind::relayed) return call.answer(0);  // the relay's own affair
+  // asked for again in the turn its end was read: the next reader wants to be told of it too
+  if (!call.wrong && found != nullptr && (mask & kReadable)) found->silenced = false;
   return call.answer(call.wrong ? 0 : engine->set_interest(fd, static_cast<uint8_t>(mask)));
 }
 
