@@ -36,13 +36,13 @@ export class RuleSet {
   readonly #dstIfaces: ReadonlyMap<string, Row>
   readonly #dstGroups: ReadonlyMap<number, Row>
   readonly #dstZones: Uint32Array
-  /** Rows of the rules that say nothing of a group. */
-  readonly #noIngress: Row
-  readonly #noProto: Row
-  readonly #noSrcPort: Row
-  readonly #noDstPort: Row
-  readonly #noSource: Row
-  readonly #noDestination: Row
+  /** The rules that say nothing of a group. */
+  readonly #noIngress: Everywhere
+  readonly #noProto: Everywhere
+  readonly #noSrcPort: Everywhere
+  readonly #noDstPort: Everywhere
+  readonly #noSource: Everywhere
+  readonly #noDestination: Everywhere
 
   constructor(rules: readonly Rule[], zones: ZoneTable) {
     this.rules = rules.toSorted((a, b) => a.id - b.id)
@@ -94,38 +94,46 @@ export class RuleSet {
     const dstIface = tuple.dstIface === null ? emptyRow : (this.#dstIfaces.get(tuple.dstIface) ?? emptyRow)
     const dstGroup = tuple.dstGroup === null ? emptyRow : (this.#dstGroups.get(tuple.dstGroup) ?? emptyRow)
 
+    const noSource = this.#noSource
+    const noDestination = this.#noDestination
+    const noDstPort = this.#noDstPort
+    const noSrcPort = this.#noSrcPort
+    const noProto = this.#noProto
+    const noIngress = this.#noIngress
+    const { masks } = pool
     let best: Rule | null = null
     let bestScore = -1
     let bestTop = 32 // zeros before its most significant group
-    for (let m = 0; m < pool.masks; m++) {
-      let mask =
-        (pool.mask(this.#noSource, m) | pool.mask(srcNet, m) | pool.mask(srcZone, m))
-        & (pool.mask(this.#noDestination, m) | pool.mask(dstNet, m) | pool.mask(dstZone, m) | pool.mask(dstIface, m) | pool.mask(dstGroup, m))
-        & (pool.mask(this.#noDstPort, m) | pool.mask(dstPort, m))
-        & (pool.mask(this.#noSrcPort, m) | pool.mask(srcPort, m))
-        & (pool.mask(this.#noProto, m) | pool.mask(proto, m))
-        & (pool.mask(this.#noIngress, m) | pool.mask(iface, m) | pool.mask(group, m))
+    for (let m = 0; m < masks; m++) {
+      let mask = (noSource.masks[m] as number) | pool.mask(srcNet, m) | pool.mask(srcZone, m)
+      if (mask === 0) continue
+      mask &= (noDestination.masks[m] as number) | pool.mask(dstNet, m) | pool.mask(dstZone, m) | pool.mask(dstIface, m) | pool.mask(dstGroup, m)
+      mask &= (noDstPort.masks[m] as number) | pool.mask(dstPort, m)
+      if (mask === 0) continue
+      mask &= (noSrcPort.masks[m] as number) | pool.mask(srcPort, m)
+      mask &= (noProto.masks[m] as number) | pool.mask(proto, m)
+      mask &= (noIngress.masks[m] as number) | pool.mask(iface, m) | pool.mask(group, m)
       for (; mask !== 0; mask &= mask - 1) {
         const w = m * 32 + lowestBit(mask)
-        let word =
-          (pool.word(this.#noSource, w) | pool.word(srcNet, w) | pool.word(srcZone, w))
-          & (pool.word(this.#noDestination, w) | pool.word(dstNet, w) | pool.word(dstZone, w) | pool.word(dstIface, w) | pool.word(dstGroup, w))
+        let word = (noSource.words[w] as number) | pool.word(srcNet, w) | pool.word(srcZone, w)
+        word &= (noDestination.words[w] as number) | pool.word(dstNet, w) | pool.word(dstZone, w) | pool.word(dstIface, w) | pool.word(dstGroup, w)
         if (word === 0) continue
-        word &= pool.word(this.#noDstPort, w) | pool.word(dstPort, w)
-        word &= pool.word(this.#noSrcPort, w) | pool.word(srcPort, w)
-        word &= pool.word(this.#noProto, w) | pool.word(proto, w)
-        word &= pool.word(this.#noIngress, w) | pool.word(iface, w) | pool.word(group, w)
+        word &= (noDstPort.words[w] as number) | pool.word(dstPort, w)
+        if (word === 0) continue
+        word &= (noSrcPort.words[w] as number) | pool.word(srcPort, w)
+        word &= (noProto.words[w] as number) | pool.word(proto, w)
+        word &= (noIngress.words[w] as number) | pool.word(iface, w) | pool.word(group, w)
         for (; word !== 0; word &= word - 1) {
           const position = w * 32 + lowestBit(word)
-          const shapeHere = this.#shapes[position] as number // within: rows hold positions of rules
-          if (best !== null && Math.clz32(shapeHere) > bestTop) return best
+          const top = Math.clz32(this.#shapes[position] as number) // within: rows hold positions of rules
+          if (best !== null && top > bestTop) return best
           const rule = this.#ordered[position] as Rule
           const score = scoreOf(rule, tuple)
-          // of equal ones the lowest id, and they come in that order
+          // of equal ones the lowest id: they have one shape, and come in that order
           if (score <= bestScore || !holdsFor(rule, tuple)) continue
           best = rule
           bestScore = score
-          bestTop = Math.clz32(shapeHere)
+          bestTop = top
         }
       }
     }
@@ -136,13 +144,22 @@ export class RuleSet {
     return this.#ordered.flatMap((rule, position) => of(rule).map(value => ({ value, position })))
   }
 
-  #without(bit: number): Row {
-    const bits = new Uint32Array(this.#pool.words)
+  #without(bit: number): Everywhere {
+    const words = new Uint32Array(this.#pool.words)
+    const masks = new Uint32Array(this.#pool.masks)
     this.#shapes.forEach((shapeHere, position) => {
-      if ((shapeHere & bit) === 0) setBit(bits, position)
+      if ((shapeHere & bit) !== 0) return
+      setBit(words, position)
+      setBit(masks, position >>> 5)
     })
-    return this.#pool.add(bits)
+    return { words, masks }
   }
+}
+
+/** A set of rules that takes part in every question: whole words, and a bit for each that is not zero. */
+interface Everywhere {
+  readonly words: Uint32Array
+  readonly masks: Uint32Array
 }
 
 /** Groups, the most significant highest. */
