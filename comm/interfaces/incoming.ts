@@ -12,9 +12,12 @@ const ip = { level: 0, pktInfo: 8, pktOptions: 9 } as const
 const ipv6 = { level: 41, receivePktInfo: 49, pktInfo: 50, pktOptions: 6 } as const
 const headBytes = 16
 
-/** 0: not told. */
-export const incomingIndex = (addon: Addon, { fd, peer }: Connection): number => {
-  if (fd < 0) return 0
+/**
+ * 0: not told. Never for datagrams: the kernel keeps nothing of the kind with their sockets, and the way back to the client
+ * proves nothing, since who sends may write any address as his own.
+ */
+export const incomingIndex = (addon: Addon, { fd, peer, protocol }: Connection): number => {
+  if (fd < 0 || protocol === 'udp') return 0
   // IPv4 on a socket for both families is known on the IPv4 side
   const four = peer.family === 4
   const set = four ? setOption(addon, fd, ip.level, ip.pktInfo, 1) : setOption(addon, fd, ipv6.level, ipv6.receivePktInfo, 1)

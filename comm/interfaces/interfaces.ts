@@ -20,7 +20,7 @@ export interface Interfaces {
   readonly live: boolean
   /** The group's number; null: no such name. */
   groupNumber(name: string): number | null
-  /** By which a connection came. null: it cannot be told (the node engine), or the interface has gone. */
+  /** By which a TCP connection came. null: it cannot be told (datagrams, the node engine), or the interface has gone. */
   cameBy(connection: Connection): Interface | null
   /** That a packet of ours to the address would leave by; lo for our own ones. null: no route, or it cannot be told. */
   towards(address: string): Interface | null

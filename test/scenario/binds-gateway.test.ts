@@ -123,8 +123,12 @@ describe.skipIf(noSets !== null)(`related connections by sets ${noSets ?? ''}`, 
       expect([early.code, early.stderr]).toEqual([1, expect.stringMatching(/^FATAL: related_connections: the set expected4 of the nft table glassquid cannot be changed \(ENOENT\): it is made by glassquid rules/m)])
       expect((await lab.gateway.run(glassquid, 'rules', 'iptables', '-f', confPath)).stderr).toContain('needs the rules of the nft form')
       await applyRules(lab, 'nft', '--interface', 'lan')
-      const daemon = lab.gateway.spawn(glassquid, ['-f', confPath])
+      const daemon = lab.gateway.spawn(glassquid, ['-f', confPath, '-d1'])
       await daemon.heard(/^ready: /m)
       expect(await lab.gateway.must('ss', '-Hltn', 'sport = :3139')).toContain('*:3139')
+      // for nobody in particular there is nobody
+      const { error } = JSON.parse(await lab.client.must(process.execPath, program('tcp-client'), JSON.stringify({ host: own.ipv4, port: 3139, text: 'x' })))
+      expect(error).toBe('ECONNRESET')
+      await daemon.heard(/connection from 198\.51\.100\.2:\d+ to \[::\]:3139 refused: nobody waits for it/)
     }))
 })

@@ -158,6 +158,17 @@ describe.each(['native', 'node'] as const)('detectors on the %s engine', engine 
     socket.destroy()
   })
 
+  it('who keeps silent keeps nobody else on the port waiting', async () => {
+    const proxy = await machine()
+    const silent = Array.from({ length: 50 }, () => net.connect(proxy.port('in'), '127.0.0.1'))
+    for (const socket of silent) socket.on('error', () => {}).resume()
+    await Promise.all(silent.map(socket => once(socket, 'connect')))
+    // the clock stands still: nobody's time is over
+    expect(await ask(proxy, 'GET / HTTP/1.1\r\n')).toBe('web:GET / HTTP/1.1\r\n')
+    expect(proxy.machine.sessions).toBeLessThanOrEqual(1) // none of the silent ones
+    for (const socket of silent) socket.destroy()
+  })
+
   it('a client that goes meanwhile leaves nothing behind', async () => {
     const proxy = await machine()
     const socket = net.connect({ port: proxy.port('in'), host: '127.0.0.1' })

@@ -237,6 +237,8 @@ matter: of the rules that match, the one that says most decides. What a rule doe
 commas between them are alternatives, and so are src and src_zone, src_iface and src_group, and the four that begin with
 dst_; everything else must match as well.
 
+Datagrams do not tell by which interface they came: a rule with src_iface or src_group never matches them.
+
 What says more is compared in this order: the interface it came in by (more than its group); proto; src_port, then
 dst_port (a port more than a range); the source (a longer network more than a shorter one, any network more than a zone,
 a deeper zone more than one above it); the destination (the same, and between networks and zones the interface that has
