@@ -78,6 +78,17 @@ describe.skipIf(!native.present)('bandwidth of plugs', () => {
     expect(other.bytes).toBeGreaterThan(150_000)
   })
 
+  it('of a zone: its clients share', async () => {
+    const server = await floods(4_000_000)
+    const zones = 'zone here 127.0.0.0/31\nzone there 127.0.1.0/24\n'
+    const proxy = await staged(zones + plugTo(server.port, 'bandwidth_per_zone=100KB/s'))
+    const here = [counted(await dial(proxy, '127.0.0.1')), counted(await dial(proxy, '127.0.0.1'))]
+    const there = counted(await dial(proxy, '127.0.1.1'))
+    await passes(proxy, 2)
+    expect(here.reduce((sum, { bytes }) => sum + bytes, 0)).toBeLessThanOrEqual(225_000)
+    expect(there.bytes).toBeGreaterThan(150_000)
+  })
+
   it('the limits are given back with the last session', async () => {
     const server = await floods(1000)
     const proxy = await staged(plugTo(server.port, 'bandwidth=100KB/s bandwidth_per_client=200KB/s'))
