@@ -1,8 +1,8 @@
 // comm: every socket of the program.
 //
-// holds          connections, listeners, connects, relays over two engines (native, node); the descriptor budget and
-//                table; where an accepted connection had been going (nat-lookup); names to addresses (resolver);
-//                this machine's interfaces (interfaces)
+// holds          connections, listeners, connects, relays and their bandwidth, datagrams as flows (datagram/), over two
+//                engines (native, node); the descriptor budget and table; where an accepted connection had been going
+//                (nat-lookup); names to addresses (resolver); this machine's interfaces (interfaces)
 // does not hold  protocols, policy: who may connect, where to, with whose address
 // called by      dispatch (listening), chainer (connecting), proxies (through the Connection they are handed)
 // calls          native, base
