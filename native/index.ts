@@ -31,6 +31,8 @@ export interface Addon {
   getsockname(fd: number, buffer: Uint8Array): number
   getpeername(fd: number, buffer: Uint8Array): number
   descriptorLimit(): number
+  /** preadv2 with RWF_NOWAIT: bytes read (0 = the end), or -EAGAIN where a disk would have to be waited for. */
+  readCached(fd: number, buffer: Uint8Array, position: number): number
   /** A descriptor. `groups` is a bit each, 32 of them. */
   netlinkOpen(protocol: number, groups: number): number
   netlinkSend(fd: number, bytes: Uint8Array): number
@@ -169,7 +171,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 5
+const revision = 6
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <cstring>
 
@@ -86,6 +87,20 @@ napi_value descriptor_limit(napi_env env, napi_callback_info info) {
   return call.answer(known ? static_cast<int32_t>(limit.rlim_cur < most ? limit.rlim_cur : most) : 0);
 }
 
+// readCached(fd, buffer, position): what of it the page cache holds at this moment, without waiting for a disk. Bytes read
+// (0 = the end), or minus errno: EAGAIN when it would have to wait, EOPNOTSUPP where the file system cannot tell.
+napi_value read_cached(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int fd = call.integer(0);
+  Bytes buffer = call.bytes(1);
+  double position = call.number(2);
+  if (call.wrong != 0) return call.refuse();
+  constexpr size_t most = 1 << 30;
+  iovec part{buffer.at, buffer.length < most ? buffer.length : most};
+  ssize_t got = preadv2(fd, &part, 1, static_cast<off_t>(position), RWF_NOWAIT);
+  return call.answer(got < 0 ? -errno : static_cast<int32_t>(got));
+}
+
 }  // namespace
 
 void export_kernel(napi_env env, napi_value object) {
@@ -95,6 +110,7 @@ void export_kernel(napi_env env, napi_value object) {
   put(env, object, "getsockname", ask_name<get_own_name>, nullptr);
   put(env, object, "getpeername", ask_name<get_peer_name>, nullptr);
   put(env, object, "descriptorLimit", descriptor_limit, nullptr);
+  put(env, object, "readCached", read_cached, nullptr);
 }
 
 }  // namespace glassquid

@@ -1,3 +1,4 @@
+import { native } from '../../native/index.ts'
 import { bytes, type Clock } from '../base/index.ts'
 import {
   type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type Store, type StoreLimits, TieredStore, type TierRules,
@@ -111,12 +112,15 @@ class OpenStores implements Stores {
   }
 }
 
+const readCached = native.present ? native.addon.readCached : null
+
 const diskOf = (dir: CacheDir, config: Config, clock: Clock, log: DebugLog): DiskStore | null => {
   const opened = openDisk({
     folder: dir.folder,
     limits: diskLimits(dir, config),
     policy: config.cache_replacement_policy,
     openSignal: openChangeSignal,
+    readCached,
     clock,
     notice: text => log.limited(`store ${dir.folder}`, 'disk', 1, `WARNING: ${text}`),
   })

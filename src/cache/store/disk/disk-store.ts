@@ -18,7 +18,7 @@ import { FileOutput } from './file-output.ts'
 import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath } from './folder.ts'
 import { type Ailment, ailmentOf, Health } from './health.ts'
 import { type ChangeRow, changeKind, fileState, hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
-import { OpenFiles } from './open-files.ts'
+import { OpenFiles, type ReadCached } from './open-files.ts'
 import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
 import { askLedger, type Foreign, type OpenSignal, Sharing } from './sharing.ts'
 
@@ -63,6 +63,8 @@ export interface DiskOptions {
   readonly policy?: RemovalPolicy
   /** How processes that share the folder tell each other; without it each look-up asks the index. */
   readonly openSignal?: OpenSignal
+  /** Without it each read is a thread's. */
+  readonly readCached?: ReadCached | null
 }
 
 /** How the ledger is opened, the first time and after it was set aside. Throws what keeps it from being one. */
@@ -133,7 +135,7 @@ export class DiskStore implements Store {
   #changes = 0
   /** The oldest place in the order of use, or a little less. */
   #frontRank = 0
-  readonly #opened = new OpenFiles(openFilesMax)
+  readonly #opened: OpenFiles
   readonly #writers = new ByKey<DiskWriter>()
   readonly #sharing: Sharing
   /** Of the index that is open. */
@@ -169,6 +171,7 @@ export class DiskStore implements Store {
     this.#folder = options.folder
     this.#limits = options.limits
     this.#clock = options.clock
+    this.#opened = new OpenFiles(openFilesMax, options.readCached)
     this.#notice = options.notice
     this.#openLedger = openLedger
     this.#owner = owner

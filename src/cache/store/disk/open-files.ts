@@ -1,6 +1,15 @@
 import fs from 'node:fs'
 import type { ContentReader } from '../../content-source.ts'
 
+/**
+ * Reads what is in the system's own cache, at once: bytes read, negative = not without waiting. Most of what a cache on
+ * disk is asked for lies there, and a thread that is sent for it costs more than the reading.
+ */
+export type ReadCached = (fd: number, into: Uint8Array, at: number) => number
+
+/** After so much in a row others are let in, by way of a thread. */
+const cachedBytesMax = 1024 * 1024
+
 /** One descriptor, and who uses it. */
 interface OpenFile {
   readonly fd: number
@@ -14,9 +23,11 @@ export class OpenFiles {
   /** Those used longest ago first. */
   readonly #files = new Map<number, OpenFile>()
   readonly #max: number
+  readonly #readCached: ReadCached | null
 
-  constructor(max: number) {
+  constructor(max: number, readCached: ReadCached | null = null) {
     this.#max = max
+    this.#readCached = readCached
   }
 
   open(file: number, path: string, length: number): Promise<ContentReader | Error> {
@@ -84,9 +95,10 @@ export class OpenFiles {
 
   #readerOf(opened: OpenFile): ContentReader {
     opened.readers++
-    return new FileReader(opened.fd, () => {
+    const done = () => {
       if (--opened.readers === 0 && opened.dropped) close(opened.fd)
-    })
+    }
+    return new FileReader(opened.fd, done, this.#readCached)
   }
 }
 
@@ -94,16 +106,28 @@ export class OpenFiles {
 export class FileReader implements ContentReader {
   readonly #fd: number
   readonly #done: () => void
+  readonly #readCached: ReadCached | null
+  /** Bytes that were read at once, one after the other. */
+  #cachedBytes = 0
   #reading = false
   #closed = false
 
-  constructor(fd: number, done: () => void) {
+  constructor(fd: number, done: () => void, readCached: ReadCached | null = null) {
     this.#fd = fd
     this.#done = done
+    this.#readCached = readCached
   }
 
   read(at: number, into: Buffer): Promise<number> {
     if (this.#closed) return Promise.resolve(-1)
+    if (this.#readCached !== null && this.#cachedBytes + into.length <= cachedBytesMax) {
+      const bytes = this.#readCached(this.#fd, into, at)
+      if (bytes === into.length) {
+        this.#cachedBytes += bytes
+        return Promise.resolve(bytes)
+      }
+    }
+    this.#cachedBytes = 0
     this.#reading = true
     return new Promise(resolve => {
       fs.read(this.#fd, into, 0, into.length, at, (error, bytes) => {
