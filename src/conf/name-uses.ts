@@ -46,6 +46,7 @@ export const checkNames = (config: Config, findings: Findings): void => {
   }
   unused(defined, uses, findings)
   sourcesAsTargets(config, findings)
+  rulesAndAskers(config, findings)
 }
 
 /** Zones are the values of two types of ACL. */
@@ -71,6 +72,15 @@ const unused = (
 
 const saysServices = (line: object): boolean =>
   ('inbound' in line && line.inbound !== null) || ('outbound' in line && line.outbound !== null)
+
+const rulesAndAskers = ({ rule, listener, receiver }: Config, findings: Findings): void => {
+  const asker = [...listener, ...receiver].find(line => line.service === null)
+  const [first] = rule
+  if (first !== undefined && asker === undefined)
+    findings.note(first.at, 'no listener or receiver asks the rules', "write 'rules' instead of service=NAME in its line")
+  if (first === undefined && asker !== undefined)
+    findings.warning(asker.at, 'there is no rule: what comes here is closed', 'rule service=NAME is for everything')
+}
 
 const sourcesAsTargets = (config: Config, findings: Findings): void => {
   for (const service of config.service) {

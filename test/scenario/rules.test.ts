@@ -7,7 +7,9 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { raw, type Stage, stageOf, until } from './scene.ts'
+import { endpoint } from '../../src/base/index.ts'
+import { plainSocket } from '../support/datagram-kit.ts'
+import { get, raw, site, type Stage, stageOf, until } from './scene.ts'
 
 let folder = ''
 beforeEach(() => {
@@ -79,6 +81,26 @@ describe('rules', () => {
   })
 })
 
+describe('datagrams', () => {
+  it('get a service of the same rules, and detectors do not keep them waiting', async () => {
+    const [tcp, udp] = [await echo('tcp'), await plainSocket('127.0.0.1', content => Buffer.from(`<${content.toString()}>`))]
+    const proxy = await stageOf(
+      `${listens}receiver 127.0.0.1:0 rules name=names\n${plug('stream', tcp.port)}${plug('names', udp.at.port, 'idle_timeout=1s')}`
+      + 'detector h http\nrule proto=udp src_iface=lo detect=h:stream service=stream\nrule proto=udp src=127.0.0.0/8 detect=h:stream service=names\nrule service=stream\n',
+    )
+    const client = await plainSocket('127.0.0.1')
+    try {
+      client.send('one', endpoint('127.0.0.1', proxy.port('names')))
+      await client.has(1)
+      expect(client.got.map(({ text }) => text)).toEqual(['<one>'])
+      expect(await ask(proxy, 'two')).toBe('tcp:two')
+    } finally {
+      proxy.clock.advance(70_000) // flows have no other end
+      for (const socket of [client, udp]) socket.close()
+    }
+  })
+})
+
 describe('the target', () => {
   it('is looked at as it is after DNAT', async () => {
     const server = await raw(socket => void socket.pipe(socket))
@@ -127,6 +149,17 @@ describe.each(['native', 'node'] as const)('detectors on the %s engine', engine 
     const long = `GET / HTTP/1.1\r\n${'x'.repeat(100_000)}`
     const answers = await Promise.all([ask(proxy, 'GET / HTTP/1.1\r\n\r\n'), ask(proxy, 'SSH-2.0-test\r\n'), ask(proxy, 'HELO x\r\n'), ask(proxy, ''), ask(proxy, 'GE'), ask(proxy, long)])
     expect(answers).toEqual(['web:GET / HTTP/1.1\r\n\r\n', 'ssh:SSH-2.0-test\r\n', 'rest:HELO x\r\n', 'rest:', 'rest:GE', `web:${long}`])
+  })
+
+  it('give a web request to the http proxy whole', async () => {
+    const [web, rest] = [await site(() => ({ content: 'from the site' })), await echo('rest')]
+    const proxy = await stageOf(
+      `${listens}http_access allow all\nservice web http router=inband\n${plug('rest', rest.port)}detector h http\nrule detect=h:web service=rest\n`, engine,
+    )
+    const wire = await proxy.client('in')
+    expect((await wire.send(get(web.port)).response()).body).toBe('from the site')
+    expect((await wire.send(get(web.port, '/two')).response()).status).toBe(200)
+    expect(await ask(proxy, 'HELO x\r\n')).toBe('rest:HELO x\r\n')
   })
 
   it('wait for the rest of a first line', async () => {

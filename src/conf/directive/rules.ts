@@ -247,6 +247,8 @@ the address, dst_iface, more than its group, dst_group); last, whether there is 
 Of two that say the same the lower id decides (ids that are not given are the next free numbers); such pairs are told of
 when the conf is read. If no rule matches, the connection is closed. "glassquid explain --tuple" tells which one decides.
 
+By which interface a datagram came is not known: rules with src_iface or src_group do not match those of a receiver.
+
 acl=NAME,!NAME: all of these ACLs must match. detect=DETECTOR:SERVICE,...: the first of these detectors that knows what
 the client or the server says gives the service, service= is for what none of them knows.`,
     {
@@ -261,7 +263,7 @@ these names (.example.org is that name and all below it). ssh: the greeting of t
 one that waits for the server's is not known by it.
 
 timeout=TIME is how long a client may take, 5 seconds unless said; the longest of a rule's detectors counts. Silence,
-and bytes that none of them knows, give the rule's service=. Nothing that was looked at is lost.`,
+and bytes that none of them knows, give the rule's service=, and so do datagrams. Nothing that was looked at is lost.`,
     { reload: 'new connections', example: 'detector web http\ndetector bank tls sni=.bank.example timeout=3s' },
   ),
   nat_policy: works(
