@@ -278,7 +278,7 @@ describe('an origin that', () => {
     await until(() => server.connections === 1, 'the origin')
     await until(() => (originConnections(proxy)[0]?.bytesWritten ?? 0) > 0, 'the request')
     proxy.clock.advance(11_000)
-    expect(await judged(proxy, wire, await wire.response())).toEqual([504, 'ERR_READ_TIMEOUT ETIMEDOUT', 'goes on', 'TCP_MISS', 'read-timeout'])
+    expect(await judged(proxy, wire, await wire.response())).toEqual([504, 'ERR_READ_TIMEOUT 110', 'goes on', 'TCP_MISS', 'read-timeout'])
   })
 
   it('takes nothing of what is sent to it', async () => {
@@ -298,7 +298,7 @@ describe('an origin that', () => {
     }, 'the upload to stand still')
     proxy.clock.advance(11_000)
     const response = await wire.response()
-    expect([response.status, response.fields.get('x-squid-error'), response.fields.get('connection')]).toEqual([502, 'ERR_WRITE_ERROR ETIMEDOUT', 'close'])
+    expect([response.status, response.fields.get('x-squid-error'), response.fields.get('connection')]).toEqual([502, 'ERR_WRITE_ERROR 110', 'close'])
     await proxy.results(1)
     expect(proxy.records[0]?.error).toBe('write-error')
   })
@@ -310,13 +310,13 @@ describe('an origin that', () => {
       socket.resetAndDestroy()
     })
     const wire = await proxy.client()
-    expect(await judged(proxy, wire, await wire.send(get(server.port)).response())).toEqual([502, 'ERR_READ_ERROR ECONNRESET', 'goes on', 'TCP_MISS', 'read-error'])
+    expect(await judged(proxy, wire, await wire.send(get(server.port)).response())).toEqual([502, 'ERR_READ_ERROR 104', 'goes on', 'TCP_MISS', 'read-error'])
   })
 
   it('is not there', async () => {
     const proxy = await stage()
     const wire = await proxy.client()
-    expect(await judged(proxy, wire, await wire.send(get(1)).response())).toEqual([503, 'ERR_CONNECT_FAIL ECONNREFUSED', 'goes on', 'TCP_MISS', 'connect-failed'])
+    expect(await judged(proxy, wire, await wire.send(get(1)).response())).toEqual([503, 'ERR_CONNECT_FAIL 111', 'goes on', 'TCP_MISS', 'connect-failed'])
   })
 
   it('does not accept', async () => {
@@ -327,7 +327,7 @@ describe('an origin that', () => {
       wire.send(get(deaf.port))
       await until(() => proxy.machine.comm.fdTable().some(e => e.kind === 'connecting'), 'the attempt')
       proxy.clock.advance(11_000)
-      expect(await judged(proxy, wire, await wire.response())).toEqual([504, 'ERR_CONNECT_FAIL ETIMEDOUT', 'goes on', 'TCP_MISS', 'connect-timeout'])
+      expect(await judged(proxy, wire, await wire.response())).toEqual([504, 'ERR_CONNECT_FAIL 110', 'goes on', 'TCP_MISS', 'connect-timeout'])
     } finally {
       await deaf.close()
     }
@@ -691,10 +691,10 @@ describe('a client that closes its sending side', () => {
 
 describe('after its last answer a connection', () => {
   it('is ended by us, waits a moment for the client, and takes what it still sends', async () => {
-    const proxy = await stage()
+    const proxy = await stage('client_persistent_connections off\n')
     const server = await site(() => ({ content: 'x' }))
     const wire = await proxy.client()
-    await wire.send(get(server.port, '/', 'Connection: close')).response()
+    await wire.send(get(server.port)).response()
     expect(await wire.closed()).toBe('')
     wire.send(get(server.port).repeat(100))
     proxy.clock.advance(1000)
@@ -705,10 +705,10 @@ describe('after its last answer a connection', () => {
   })
 
   it('does not take endlessly', async () => {
-    const proxy = await stage()
+    const proxy = await stage('client_persistent_connections off\n')
     const server = await site(() => ({ content: 'x' }))
     const wire = await proxy.client()
-    await wire.send(get(server.port, '/', 'Connection: close')).response()
+    await wire.send(get(server.port)).response()
     wire.send(Buffer.alloc(4 << 20))
     await until(() => proxy.machine.sessions === 0, 'the close')
   })
