@@ -8,7 +8,7 @@ import { Availability, type CheckOutcome, createOriginPool, TargetStates, type O
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { Manager, Traffic } from '../manager/index.ts'
-import { type HttpDeps, ValidationsBehind } from '../proxy/index.ts'
+import { type HttpDeps, type ProgramDeps, ValidationsBehind } from '../proxy/index.ts'
 import { Census } from '../service/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
 import { watchesOf } from './chainers.ts'
@@ -108,6 +108,12 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const census = new Census()
   const sessionLogs = new SessionLogs(config, clock, log)
   const availability = new Availability({ clock, changed: outcome => tellAvailability(log, outcome) })
+  const programs: ProgramDeps = {
+    clock,
+    adoptPipe: comm.adoptPipe,
+    complain: text => log.limited(text, 'service', 1, `WARNING: ${text}`),
+    running: new Set(),
+  }
   const parts: ServiceParts = {
     comm,
     clock,
@@ -126,7 +132,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
         log.write('plug', 1, `${where}: ${toServer} bytes to the server, ${toClient} to the client so far`),
       hint: plugHint(() => deps.policy.current, accessNames(() => resolver)),
       isOwnConnection: comm.isOwnConnection,
-      programs: { clock, adoptPipe: comm.adoptPipe, complain: text => log.limited(text, 'service', 1, `WARNING: ${text}`) },
+      programs,
       record: deps.record,
       bug: notices.bug,
     },
@@ -229,6 +235,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       collapse.stop()
       resolver.close()
       comm.close()
+      for (const program of [...programs.running]) program.kill()
       await stores.close()
       await accessLogs.close()
       await sessionLogs.close()

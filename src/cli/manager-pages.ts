@@ -6,7 +6,7 @@ import { docs } from '../base/index.ts'
 import {
   type CounterGroup, countersPage, infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, type Traffic,
 } from '../manager/index.ts'
-import { CountHttp } from '../proxy/index.ts'
+import { CountHttp, CountPlug, CountStack } from '../proxy/index.ts'
 import type { Stores } from './stores.ts'
 import { version } from './version.ts'
 
@@ -56,6 +56,8 @@ const tierOf = ({ bytes, bytesMax, count }: { readonly bytes: number; readonly b
 
 const counterGroups = ({ stores, collapse }: PageSources): readonly CounterGroup[] => [
   { room: 'http', counters: CountHttp, docs: CountHttp[docs] },
+  { room: 'plug', counters: CountPlug, docs: CountPlug[docs] },
+  { room: 'stack', counters: CountStack, docs: CountStack[docs] },
   { room: 'memory', counters: stores.memory.counters, docs: memoryCounters },
   ...(stores.disk === null ? [] : [{ room: 'disk', counters: stores.disk.counters, docs: diskCounters }]),
   { room: 'collapse', counters: collapse.counters, docs: collapseCounters },

@@ -175,6 +175,31 @@ describe('a program that misbehaves', () => {
     expect(proxy.machine.comm.fdTable().filter(entry => entry.note.startsWith('stack'))).toEqual([])
   })
 
+  it('is not blamed for a client that leaves before it has said anything', async () => {
+    const server = await echo()
+    const failed = CountStack.failed
+    const proxy = await stageOf(through(server.port, program('sleep 60', 'direction=to_server')))
+    const client = dial(proxy)
+    client.write('x')
+    await until(() => proxy.machine.comm.fdTable().some(entry => entry.note === 'stack middle 0' && entry.bytesWritten > 0), 'the payload')
+    client.resetAndDestroy()
+    await until(() => proxy.records.length === 1, 'the record')
+    expect(proxy.records[0]).toMatchObject({ status: 200, errorDetail: 'reset' })
+    expect([CountStack.failed, proxy.said.filter(text => text.includes('stack'))]).toEqual([failed, []])
+  })
+
+  it('does not outlive the process', async () => {
+    const server = await echo()
+    const pidFile = join(folder, 'pid')
+    const proxy = await stageOf(through(server.port, program(`trap : TERM; echo $$ > ${pidFile}; while :; do sleep 0.1; done`, 'direction=to_server')))
+    const client = dial(proxy)
+    await until(() => existsSync(pidFile) && readFileSync(pidFile, 'latin1').trim() !== '', 'the program')
+    const pid = Number(readFileSync(pidFile, 'latin1'))
+    client.destroy()
+    await proxy.stop()
+    await until(() => !isAlive(pid), 'the end of the program')
+  })
+
   it('leaves in the middle: the session breaks off', async () => {
     const server = await echo()
     const proxy = await stageOf(through(server.port, program('read line; echo "$line"; read line; exit 1', 'direction=to_server')))

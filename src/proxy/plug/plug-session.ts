@@ -148,12 +148,13 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
       onPayload: from => {
         if (from === program.input || from === program.output) program.spoke()
       },
-      onEnd: ({ why, bytesToClient, bytesToServer }) => {
+      onEnd: ({ why, by, bytesToClient, bytesToServer }) => {
         const over = (): void => {
           program.stop()
           this.#relayed({ why, bytesToA: bytesToClient, bytesToB: bytesToServer })
         }
-        if (why === 'reset' || why === 'error') program.broken(over)
+        // the program's own end, and no verdict yet: it knows why
+        if (by === program.input || by === program.output) program.broken(over)
         else over()
       },
     })

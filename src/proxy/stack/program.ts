@@ -21,6 +21,8 @@ export interface ProgramDeps {
   readonly adoptPipe: (socket: net.Socket, ends: PairEnds, note: string) => Connection
   /** For cache_log; limited by the receiver. */
   readonly complain: (text: string) => void
+  /** Those that have not ended; kept here. */
+  readonly running: Set<StackedProgram>
 }
 
 export interface ProgramOptions {
@@ -46,7 +48,6 @@ export interface ProgramUser {
 
 /** In all: each is a process and three descriptors of ours. */
 const programsMax = 256
-let running = 0
 
 const controlBytesMax = 4096
 /** To end by itself after its pipes are closed, and again after SIGTERM. */
@@ -80,7 +81,7 @@ export class StackedProgram {
 
   /** Null: it could not be started, which has been told. */
   static start(deps: ProgramDeps, options: ProgramOptions, ends: PairEnds, user: ProgramUser): StackedProgram | null {
-    if (running >= programsMax) {
+    if (deps.running.size >= programsMax) {
       CountStack.full++
       deps.complain(`stack ${options.name}: ${programsMax} programs are running already`)
       return null
@@ -104,7 +105,7 @@ export class StackedProgram {
     this.#options = options
     this.#user = user
     this.#child = child
-    running++
+    deps.running.add(this)
     CountStack.programs++
     child.on('error', error => this.#exited(error.message))
     child.on('exit', (code, signal) => this.#exited(code === 0 ? '' : code === null ? `ended by ${signal}` : `ended with ${code}`))
@@ -160,6 +161,13 @@ export class StackedProgram {
     })
   }
 
+  /** The process ends: at once. */
+  kill(): void {
+    this.stop()
+    this.#killer?.cancel()
+    this.#signal('SIGKILL')
+  }
+
   #heard(piece: Buffer): void {
     this.#said += piece.toString('latin1')
     for (let end = this.#said.indexOf('\n'); end >= 0; end = this.#said.indexOf('\n')) {
@@ -191,7 +199,7 @@ export class StackedProgram {
   #exited(why: string): void {
     if (this.#ended) return
     this.#ended = true
-    running--
+    this.#deps.running.delete(this)
     this.#patience?.cancel()
     this.#killer?.cancel()
     this.#signal('SIGKILL') // whom it has left behind in its group

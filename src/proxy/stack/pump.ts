@@ -15,6 +15,8 @@ export interface PumpPath {
 }
 
 export interface PumpEnd {
+  /** Whose end it was; null: of both sides, or ours. */
+  readonly by: Connection | null
   readonly why: RelayEnd
   readonly bytesToClient: number
   readonly bytesToServer: number
@@ -42,6 +44,7 @@ export class Pump implements ConnectionReader, Relay {
   readonly #ended = new Set<Connection>()
   readonly #held = new Set<Connection>()
   #why: PumpEnd['why'] | null = null
+  #by: Connection | null = null
   #open: number
   /** To the client. */
   bytesToA = 0
@@ -110,10 +113,11 @@ export class Pump implements ConnectionReader, Relay {
     else this.#end('idle')
   }
 
-  onClose(_connection: Connection, why: CloseReason): void {
+  onClose(connection: Connection, why: CloseReason): void {
+    if (this.#why === null) this.#by = connection
     this.#end(why === 'peer-reset' ? 'reset' : why === 'read-error' || why === 'write-error' ? 'error' : 'stopped')
     if (--this.#open > 0) return
-    this.#options.onEnd({ why: this.#why ?? 'stopped', bytesToClient: this.bytesToA, bytesToServer: this.bytesToB })
+    this.#options.onEnd({ why: this.#why ?? 'stopped', by: this.#by, bytesToClient: this.bytesToA, bytesToServer: this.bytesToB })
   }
 
   /** Its deadline is the client connection's. */
