@@ -31,7 +31,9 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
   readonly #options: RelayOptions
   /** The addon's number; -1 while it has not started, and when it is over. */
   #id = -1
-  readonly #counts = new Float64Array(2)
+  /** As the addon told last. */
+  #toA = 0
+  #toB = 0
   readonly #earlyToA: number
   readonly #earlyToB: number
   #movedBefore = 0
@@ -63,26 +65,29 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
 
   get bytesToA(): number {
     this.#count()
-    return this.#earlyToA + (this.#counts[0] ?? 0)
+    return this.#earlyToA + this.#toA
   }
 
   get bytesToB(): number {
     this.#count()
-    return this.#earlyToB + (this.#counts[1] ?? 0)
+    return this.#earlyToB + this.#toB
   }
 
   readFrom(connection: NativeConnection): number {
     this.#count()
-    return (connection === this.#a ? this.#counts[1] : this.#counts[0]) ?? 0
+    return connection === this.#a ? this.#toB : this.#toA
   }
 
   writtenTo(connection: NativeConnection): number {
     this.#count()
-    return (connection === this.#a ? this.#counts[0] : this.#counts[1]) ?? 0
+    return connection === this.#a ? this.#toA : this.#toB
   }
 
   #count(): void {
-    if (this.#id >= 0) this.#engine.native.relayBytes(this.#id, this.#counts)
+    if (this.#id < 0) return
+    this.#engine.native.relayBytes(this.#id, counts)
+    this.#toA = counts[0] ?? 0
+    this.#toB = counts[1] ?? 0
   }
 
   // ---- before the start
@@ -140,10 +145,9 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
       engine.relayForgotten(this.#id)
       this.#id = -1
     }
-    const [toA = 0, toB = 0] = this.#counts
-    this.#a.countRelayed(toB, toA)
-    this.#b.countRelayed(toA, toB)
-    engine.host.counters.relayBytes += toA + toB
+    this.#a.countRelayed(this.#toB, this.#toA)
+    this.#b.countRelayed(this.#toA, this.#toB)
+    engine.host.counters.relayBytes += this.#toA + this.#toB
     for (const connection of [this.#a, this.#b]) {
       if (reset) connection.resetClose(closeReasonOf[why])
       else connection.close(closeReasonOf[why])
@@ -175,5 +179,7 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
 }
 
 const none: readonly Bandwidth[] = []
+/** The addon's answers, read at once: a typed array for each relay would be the largest thing it holds. */
+const counts = new Float64Array(2)
 
 const resets: ReadonlySet<number> = new Set([constants.errno.ECONNRESET, constants.errno.EPIPE])

@@ -61,6 +61,7 @@ export class PlugInstance {
 
   #limitsOf({ client, clientZone }: Session): { readonly limits: readonly Limit[]; readonly giveBack: () => void } {
     const { clients, zones } = this.#shares
+    if (clients === null && zones === null && this.#own === null) return unlimited
     const { address } = client.peer
     const zone = clientZone ?? ''
     const limits: Limit[] = this.#own === null ? [] : [this.#own]
@@ -80,3 +81,5 @@ export class PlugInstance {
     this.#own?.close()
   }
 }
+
+const unlimited = { limits: [], giveBack() {} } as const
