@@ -185,6 +185,7 @@ napi_value init(napi_env env, napi_value exports) {
   put(env, exports, "createEngine", create_engine, instance);
   export_kernel(env, exports);
   export_netlink(env, exports);
+  export_local(env, exports);
   export_memory(env, exports);
   return exports;
 }

@@ -223,6 +223,7 @@ void export_datagram(napi_env env, napi_value object, Engine* engine);
 // Functions that need no engine.
 void export_kernel(napi_env env, napi_value object);
 void export_netlink(napi_env env, napi_value object);
+void export_local(napi_env env, napi_value object);
 void export_memory(napi_env env, napi_value object);
 
 inline void put(napi_env env, napi_value object, const char* name, napi_callback callback, void* data) {

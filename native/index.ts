@@ -39,6 +39,10 @@ export interface Addon {
   /** The length of one datagram of the kernel's; EAGAIN: none, ENOBUFS: some were lost, EMSGSIZE: longer than the buffer. */
   netlinkReceive(fd: number, buffer: Uint8Array): number
   netlinkClose(fd: number): number
+  /** A descriptor, connected to the datagram socket of that path; it never waits. */
+  localOpen(path: Uint8Array): number
+  localSend(fd: number, bytes: Uint8Array): number
+  localClose(fd: number): number
   mapShared(fd: number, length: number): ArrayBuffer | number
 }
 

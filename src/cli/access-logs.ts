@@ -2,6 +2,7 @@ import { factsOfOutcome } from '../acl/index.ts'
 import type { Clock, Outcome } from '../base/index.ts'
 import { type AccessLog, createAccessLog, type DebugLog } from '../log/index.ts'
 import type { LoadedConf } from './load-conf.ts'
+import { localDatagrams } from './local-datagrams.ts'
 
 export type Recorder = (outcome: Outcome) => void
 
@@ -10,12 +11,15 @@ export class AccessLogs {
   readonly #clock: Clock
   readonly #log: DebugLog
   readonly #also: Recorder | null
+  readonly #fatal: (message: string) => void
   #open: AccessLog
 
-  constructor(loaded: LoadedConf, clock: Clock, log: DebugLog, also: Recorder | null) {
+  /** `fatal`: the conf says that the proxy must not go on without this log. */
+  constructor(loaded: LoadedConf, clock: Clock, log: DebugLog, also: Recorder | null, fatal: (message: string) => void) {
     this.#clock = clock
     this.#log = log
     this.#also = also
+    this.#fatal = fatal
     this.#open = this.#make(loaded)
   }
 
@@ -49,6 +53,9 @@ export class AccessLogs {
       },
       keep: config.logfile_rotate,
       stripQueryTerms: config.strip_query_terms,
+      mimeFields: config.log_mime_hdrs,
+      localDatagrams: localDatagrams(),
+      fatal: this.#fatal,
     })
   }
 }

@@ -41,6 +41,8 @@ export interface MachineOptions {
   readonly engine?: 'native' | 'node' | 'auto'
   /** Beside the access log, for tests. */
   readonly record?: Recorder
+  /** A log the conf insists on (on-error=die) has lost a line: the machine goes on, whoever made it must end it. */
+  readonly fatal?: (message: string) => void
 }
 
 export interface Machine {
@@ -80,7 +82,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     else collapse.invalidate(key)
   }
   const pool = createOriginPool({ comm, clock, limits: originLimits(config, comm), failed: (e, where) => notices.bug(where, e) })
-  const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null)
+  const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null, options.fatal ?? (() => {}))
   const manager = new Manager()
   const traffic = new Traffic()
   const refusals = new Refusals()

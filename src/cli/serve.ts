@@ -46,7 +46,10 @@ export const serve = async (common: Common): Promise<number> => {
 }
 
 const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<number> => {
-  const machine = assemble({ ...loaded, config: await withPortAddresses(loaded.config) }, { clock: systemClock, log })
+  let giveUp = (message: string): void => void (gaveUp = message)
+  let gaveUp: string | null = null
+  const fatal = (message: string): void => giveUp(message)
+  const machine = assemble({ ...loaded, config: await withPortAddresses(loaded.config) }, { clock: systemClock, log, fatal })
   outliveBugs(log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
   if (!armRegexGuard().armed) log.warning('acl', 'this Node has no linear-time regular expressions: patterns are matched step by step, which is slower')
@@ -61,7 +64,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
       void machine.stop(graceMs).then(() => control?.close()).then(() => {
         log.write('main', 1, `glassquid ${version} ends`)
         stopListening()
-        resolve(0)
+        resolve(gaveUp === null ? 0 : 1)
       })
     }
     const reconfigure = (): Promise<boolean> => {
@@ -85,6 +88,13 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
       shutdown: () => stop(config.shutdown_lifetime, 'Preparing for shutdown'),
       interrupt: () => stop(0, 'Stopping at once'),
     })
+    giveUp = message => {
+      gaveUp = message
+      process.stderr.write(`FATAL: ${message}\n`)
+      log.write('main', 0, `FATAL: ${message}`)
+      stop(config.shutdown_lifetime, 'Stopping')
+    }
+    if (gaveUp !== null) giveUp(gaveUp)
     // as a signal: who asks twice has waited long enough
     registerDeeds(machine.manager, { reconfigure, rotate, shutdown: () => process.kill(process.pid, 'SIGTERM') })
     say(machine, log) // whoever waits for the word may signal at once

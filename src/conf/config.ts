@@ -377,6 +377,8 @@ export interface AccessLogLine {
   readonly module: LogModule
   /** Path, `facility.priority` or `host:port`; '' for none. */
   readonly place: string
+  /** syslog: facility * 8 + priority (RFC 5424 6.2.1); null for the others. */
+  readonly level: number | null
   /** Name of a built-in format or of a `logformat` line. */
   readonly format: string
   readonly acls: readonly AclUse[]

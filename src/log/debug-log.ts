@@ -165,6 +165,7 @@ class OpenDebugLog implements DebugLog {
       chunkBytes: 1, // few and wanted soon: each goes out at once
       delayMs: 0,
       keep: conf.keep,
+      fatal: null,
       // it cannot tell about itself in itself
       trouble: message => echo(`${message}\n`),
     })

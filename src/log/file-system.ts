@@ -16,8 +16,11 @@ export interface LogFileSystem {
 /** Group may read, others nothing: an access log tells who went where. Squid's umask gives the same. */
 const logMode = 0o640
 
+/** Without O_NONBLOCK a named pipe that nobody reads would stop the process at open(2), and later at each write. */
+const flags = fs.constants.O_WRONLY | fs.constants.O_APPEND | fs.constants.O_CREAT | fs.constants.O_NONBLOCK
+
 export const systemLogFiles: LogFileSystem = {
-  open: path => fs.openSync(path, 'a', logMode),
+  open: path => fs.openSync(path, flags, logMode),
   write: (fd, bytes, done) => fs.write(fd, bytes, 0, bytes.length, null, done),
   close: fd => fs.closeSync(fd),
   rename: (from, to) => fs.renameSync(from, to),

@@ -1,7 +1,7 @@
 // log: what happened, in files people and tools read.
 //
 // holds          the access log with Squid's formats and any logformat, result codes as Squid spells them, cache.log
-//                with its sections and levels, the files under both: buffered, rotated, never in the way of traffic
+//                with its sections and levels; the files, system log and collectors they go to: never in the way of traffic
 // does not hold  what happened (the Outcome of base, filled by the rooms), access lists (a condition is handed in)
 // called by      proxy, service (by interface); cli makes, rotates and closes them
 // calls          base, http
@@ -12,4 +12,5 @@ export { createDebugLog, type DebugLog, type DebugLogConf, type DebugLogOptions 
 export { type DebugSection, debugSections } from './debug-sections.ts'
 export { type LogFileSystem, systemLogFiles } from './file-system.ts'
 export { resultText } from './result-text.ts'
+export type { LocalDatagrams } from './syslog.ts'
 export { createSessionLog, type SessionLog, sessionLine } from './session-log.ts'

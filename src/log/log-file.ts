@@ -1,6 +1,6 @@
-import { type Clock, errnoOf, ms, type Timer } from '../base/index.ts'
-import { countLog } from './counters.ts'
+import { errnoOf, ms, type Timer } from '../base/index.ts'
 import { type LogFileSystem, ownDescriptor } from './file-system.ts'
+import { FailureNotes, type LineSink, Losses, type SinkOptions, waitingBytesMax } from './sink.ts'
 
 // One file of lines. Lines gather in memory and go out in large writes, never more than one at a time, never awaited:
 // whatever the disk does, a line costs a string concatenation.
@@ -10,8 +10,7 @@ import { type LogFileSystem, ownDescriptor } from './file-system.ts'
 // A rotation opens a new channel and lets the old one run dry on the renamed file, so no line is lost. When writing
 // fails the queue stays and is tried again each second; what does not fit the queue meanwhile is dropped and counted.
 
-export interface LogFileOptions {
-  readonly clock: Clock
+export interface LogFileOptions extends SinkOptions {
   readonly files: LogFileSystem
   readonly encoding: 'latin1' | 'utf8'
   /** Written when so much has gathered ... */
@@ -20,19 +19,13 @@ export interface LogFileOptions {
   readonly delayMs: number
   /** Old files kept by a rotation: NAME.0 … ; 0 = a rotation only opens the file again. */
   readonly keep: number
-  /** Told of failures and their end, at most once a minute. Must not write to this file. */
-  readonly trouble: (message: string) => void
 }
 
-/** What waits for a disk that does not take it. */
-const waitingBytesMax = 8 * 1024 * 1024
 const retryMs = ms(1000)
-/** Dropped lines are told so often at most. */
-const tellMs = 60_000
 /** A pipe whose reader is slow: no failure. */
 const fullPipeMs = ms(20)
 
-export class LogFile {
+export class LogFile implements LineSink {
   readonly path: string
   readonly #options: LogFileOptions
   #text = ''
@@ -40,22 +33,20 @@ export class LogFile {
   #channel: Channel
   /** Those of former rotations that are not dry yet. */
   readonly #old = new Set<Channel>()
-  #dropped = 0
-  /** Those that have not been told. */
-  #lost = 0
-  #toldAt = Number.NEGATIVE_INFINITY
+  readonly #losses: Losses
   #full = false
   #closed = false
 
   constructor(path: string, options: LogFileOptions) {
     this.path = path
     this.#options = options
+    this.#losses = new Losses(path, options)
     this.#channel = this.#openChannel()
   }
 
   /** Lines lost since the start. */
   get dropped(): number {
-    return this.#dropped
+    return this.#losses.total
   }
 
   /** `line` ends in a line feed. */
@@ -100,24 +91,13 @@ export class LogFile {
   #makesRoom(): boolean {
     if (this.#closed || this.#waiting() > waitingBytesMax / 2) return false
     this.#full = false
-    this.#tellLost()
+    this.#losses.tell()
     return true
   }
 
   #drop(): void {
     this.#full = true
-    this.#lost++
-    this.#dropped++
-    countLog.droppedLines++
-    this.#tellLost()
-  }
-
-  #tellLost(): void {
-    const now = this.#options.clock.mono()
-    if (this.#closed || this.#lost === 0 || now < this.#toldAt + tellMs) return
-    this.#toldAt = now
-    this.#options.trouble(`log ${this.path} does not take all lines: ${this.#lost} dropped`)
-    this.#lost = 0
+    this.#losses.lose()
   }
 
   #waiting(): number {
@@ -177,10 +157,7 @@ class Channel {
   readonly #queue: Buffer[] = []
   bytes = 0
   #writing = false
-  #failing = false
-  /** A disk that fails every other second is told once a minute. */
-  #toldAt = Number.NEGATIVE_INFINITY
-  #told = false
+  readonly #notes: FailureNotes
   /** Set when nothing comes any more: called after the file was closed. */
   #ended: (() => void) | null = null
   #retry: Timer | null = null
@@ -190,6 +167,7 @@ class Channel {
     this.#path = path
     this.#options = options
     this.#emptied = emptied
+    this.#notes = new FailureNotes(path, options)
     this.#open()
   }
 
@@ -205,7 +183,7 @@ class Channel {
 
   /** Resolved when the queue is empty, or at once when it cannot be emptied now. */
   dry(): Promise<void> {
-    if (this.#queue.length === 0 || (this.#failing && !this.#writing)) return Promise.resolve()
+    if (this.#queue.length === 0 || (this.#notes.failing && !this.#writing)) return Promise.resolve()
     return new Promise(resolve => this.#waiters.push(resolve))
   }
 
@@ -236,8 +214,8 @@ class Channel {
 
   #wrote(bytes: Buffer, error: Error | null, written: number): void {
     this.#writing = false
-    if (error !== null) return errnoOf(error) === 'EAGAIN' ? this.#again(fullPipeMs) : this.#failed(error)
-    if (this.#failing && written > 0) this.#recovered()
+    if (error !== null) return errnoOf(error) === 'EAGAIN' ? this.#waitForReader() : this.#failed(error)
+    if (written > 0) this.#notes.works()
     this.bytes -= written
     if (written === bytes.length) this.#queue.shift()
     else this.#queue[0] = bytes.subarray(written) // a line cut in two is completed first, whatever happens between
@@ -249,22 +227,15 @@ class Channel {
   }
 
   #failed(error: unknown): void {
-    countLog.writeFailures++
-    const now = this.#options.clock.mono()
-    if (!this.#failing && now >= this.#toldAt + tellMs) {
-      this.#toldAt = now
-      this.#told = true
-      this.#options.trouble(`log ${this.#path} cannot be written: ${reasonOf(error)}; lines wait in memory, then they are dropped`)
-    }
-    this.#failing = true
+    this.#notes.failed(reasonOf(error))
     this.#release()
     this.#again(retryMs)
   }
 
-  #recovered(): void {
-    this.#failing = false
-    if (this.#told) this.#options.trouble(`log ${this.#path} can be written again`)
-    this.#told = false
+  /** At the end nobody waits for a reader who may never read. */
+  #waitForReader(): void {
+    if (this.#ended !== null) this.#release()
+    this.#again(fullPipeMs)
   }
 
   #again(delay: typeof retryMs): void {

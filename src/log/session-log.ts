@@ -26,7 +26,7 @@ const chunkBytes = 64 * 1024
 const delayMs = 1000
 
 export const createSessionLog = (path: string, options: SessionLogOptions): SessionLog => {
-  const file = new LogFile(path, { ...options, files: systemLogFiles, encoding: 'utf8', chunkBytes, delayMs })
+  const file = new LogFile(path, { ...options, files: systemLogFiles, fatal: null, encoding: 'utf8', chunkBytes, delayMs })
   return {
     write(record) {
       countLog.sessionLines++

@@ -178,7 +178,7 @@ describe('values', () => {
     const c = configOf('http_port 1\nlogformat f %>a "%rm" # x\naccess_log stdio:/a f !localhost\naccess_log none')
     expect(c.logformat).toMatchObject([{ name: 'f', text: '%>a "%rm" # x' }])
     expect(c.access_log).toMatchObject([
-      { module: 'stdio', place: '/a', format: 'f', acls: [{ name: 'localhost', negated: true }], onError: 'die' },
+      { module: 'stdio', place: '/a', format: 'f', acls: [{ name: 'localhost', negated: true }], onError: 'drop' },
       { module: 'none', place: '', acls: [] },
     ])
     expect(configOf('http_port 1').access_log).toMatchObject([

@@ -6,6 +6,7 @@ import { builtInFormats } from '../../src/log/format/built-in.ts'
 import { codes, formerCodes } from '../../src/log/format/codes.ts'
 import { compileFormat } from '../../src/log/format/compile-format.ts'
 import { squidLine } from '../../src/log/format/squid-line.ts'
+import { jsonLine } from '../../src/log/format/json-line.ts'
 import { fields, formatOf, outcomeOf } from './kit.ts'
 
 // Guards the bytes of a log line. What Squid 5.7 wrote for the same request stands here as text.
@@ -239,4 +240,84 @@ test('the line written by hand is the line of the format', () => {
     }),
     { numRuns: 300 },
   )
+})
+
+/** Those of Squid's documentation for access_log. */
+const squidCodes = `>a >A >p >eui >la >lp la lp >qos >nfmark transport::>connection_id <a <A <p <la <lp <qos <nfmark ts tu tl tg tr dt tS
+  busy_time <pt <tt rm >rm <rm ru >ru <ru >rs <rs >rd <rd >rP <rP rp >rp <rp rv >rv <rv >h >ha sn >Hs <Hs mt <h st >st <st >sh <sh <sH
+  <sS <bs Ss Sh err_code err_detail request_attempts note master_xaction credentials un ul ue et ea ssl::bump_mode ssl::>sni
+  ssl::>cert_subject ssl::<cert_subject ssl::>cert_issuer ssl::<cert_issuer ssl::<cert ssl::<cert_errors ssl::>negotiated_version
+  ssl::<negotiated_version ssl::>negotiated_cipher ssl::<negotiated_cipher ssl::>received_hello_version ssl::<received_hello_version
+  ssl::>received_supported_version ssl::<received_supported_version ssl::>handshake >handshake proxy_protocol::>h adapt::all_trs
+  adapt::sum_trs adapt::<last_h icap::tt Hs oa >v rG us ui`.split(/\s+/)
+
+test.each(squidCodes)('%%%s is known', code => {
+  expect(compileFormat(`%${code}`, true).problems.filter(problem => problem.severity === 'fatal')).toEqual([])
+  expect(line(code in formerCodes ? '%ts' : `%${code}`)).not.toBe('')
+})
+
+describe('passwords are in no log', () => {
+  const secret = 'pa55word'
+  const basic = Buffer.from(`me:${secret}`).toString('base64')
+  const of: Partial<Outcome> = {
+    uri: `http://me:${secret}@example.com/a?b#c`,
+    requestFields: fields(
+      'Authorization', `Basic ${basic}`, 'Proxy-Authorization', secret, 'Referer', `http://me:${secret}@a.example/x`,
+      'X-Other', `see http://me:p@${secret}@b.example/, http://c.example/d@e`,
+    ),
+    responseFields: fields('Location', `https://${secret}@d.example/`, 'Content-Type', 'text/html'),
+  }
+  const asking = Object.keys(codes).map(code => `%${code} %"${code} %[${code} %#${code} %/${code} %'${code} %j${code}`)
+  const named = ['Authorization', 'Proxy-Authorization', 'authorization:x', 'Referer', 'X-Other'].flatMap(name => [`%{${name}}>h`, `%{${name}}>ha`])
+
+  test.each([...asking, ...named, '%{Location}<h', ...Object.values(builtInFormats), '%>h %<h'])('%s', format => {
+    const text = line(format, of, false)
+    expect(text).not.toContain(secret)
+    expect(text).not.toContain(basic.slice(0, 8))
+  })
+
+  test('nor in JSON', () => {
+    const text = jsonLine(false)(outcomeOf(of), { wallMs: wall, sequence: 0 })
+    expect(text).not.toContain(secret)
+    expect(JSON.parse(text)).toMatchObject({ uri: 'http://example.com/a?b#c', referer: 'http://a.example/x' })
+  })
+
+  test('what is no secret stays', () => {
+    expect(line('%{Authorization}>h', of)).toBe('Basic%20***')
+    expect(line("%'{Proxy-Authorization}>h", of)).toBe('***')
+    expect(line("%'{X-Other}>h", of)).toBe('see http://b.example/, http://c.example/d@e')
+    expect(line('%ru', { uri: 'http://a.example/~me@home' })).toBe('http://a.example/~me@home')
+  })
+
+  test("the manager's password, as squidclient sends it", () => {
+    expect(line('%ru', { uri: `cache_object://127.0.0.1/config@${secret}` })).toBe('cache_object://127.0.0.1/config@***')
+  })
+})
+
+describe('JSON', () => {
+  test('every line is an object, whatever a peer has sent', () => {
+    const anyBytes = fc.string({ unit: fc.integer({ min: 0, max: 255 }).map(n => String.fromCharCode(n)) })
+    fc.assert(
+      fc.property(anyBytes, anyBytes, (a, b) => {
+        const outcome = outcomeOf({ uri: a, method: a, contentType: b, errorDetail: b, requestFields: fields('User-Agent', a, 'Referer', b) })
+        const built = Buffer.from(jsonLine(true)(outcome, { wallMs: wall, sequence: 0 }), 'latin1')
+        const own = Buffer.from(compileFormat('{"uri":"%j>ru","agent":"%j{User-Agent}>h","d":"%jerr_detail"}', false).line(outcome, { wallMs: wall, sequence: 0 }), 'latin1')
+        for (const bytes of [built, own]) {
+          JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+          expect(bytes.indexOf(10)).toBe(bytes.length - 1)
+        }
+        // text is the peer's, but for what could be user information of a URI
+        if (a !== '' && !a.includes('@')) expect(JSON.parse(String(built)).user_agent).toBe(Buffer.from(a, 'latin1').toString())
+      }),
+    )
+  })
+
+  test('has what the record has', () => {
+    const text = jsonLine(true)(outcomeOf({ accessLine: 'x.conf:3', reuseReason: 'fresh', storeReason: 'no-store', error: 'denied', errorDetail: 'because' }), { wallMs: wall, sequence: 0 })
+    expect(JSON.parse(text)).toMatchObject({
+      time: '2026-11-20T06:37:02.790Z', duration_ms: 1, client: '127.0.0.1', method: 'GET', uri: 'http://127.0.0.1:18080/plain', result: 'TCP_MISS',
+      status: 200, server: '127.0.0.1', server_bytes: 5, dns_ms: null, rule: 'x.conf:3', reuse: 'fresh', store: 'no-store', error: 'denied',
+      error_page: 'ERR_ACCESS_DENIED', error_detail: 'because', user_agent: 'UA/1.0', referer: null,
+    })
+  })
 })

@@ -59,6 +59,7 @@ export const outcomeOf = (of: Partial<Outcome> = {}): Outcome => ({
 export const lineOf = (of: Partial<AccessLogLine> = {}): AccessLogLine => ({
   module: 'stdio',
   place: '/log/access.log',
+  level: null,
   format: 'squid',
   acls: [],
   bufferSize: kib(64),

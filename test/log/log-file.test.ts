@@ -17,7 +17,7 @@ let troubles: string[]
 
 const open = (of: Partial<LogFileOptions> = {}): LogFile =>
   new LogFile('/log/a', {
-    clock, files, encoding: 'latin1', chunkBytes: 100, delayMs: 1000, keep: 3, trouble: message => troubles.push(message), ...of,
+    clock, files, encoding: 'latin1', chunkBytes: 100, delayMs: 1000, keep: 3, fatal: null, trouble: message => troubles.push(message), ...of,
   })
 
 const text = (name = '/log/a'): string => files.contents.get(name) ?? ''
@@ -271,7 +271,7 @@ describe('on a real file system', () => {
   })
   const real = (path: string, of: Partial<LogFileOptions> = {}): LogFile =>
     new LogFile(path, {
-      clock: systemClock, files: systemLogFiles, encoding: 'latin1', chunkBytes: 1000, delayMs: 1000, keep: 2, trouble: message => troubles.push(message), ...of,
+      clock: systemClock, files: systemLogFiles, encoding: 'latin1', chunkBytes: 1000, delayMs: 1000, keep: 2, fatal: null, trouble: message => troubles.push(message), ...of,
     })
 
   test('appends, rotates and keeps every line under load', async () => {

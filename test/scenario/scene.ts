@@ -56,12 +56,16 @@ export interface Stage extends RunningProxy {
 }
 
 /** A forward proxy that lets everybody in, on a clock that stands still. */
-export const stage = (conf = '', engine: 'native' | 'node' | 'auto' = 'auto'): Promise<Stage> =>
-  stageOf(`http_port 127.0.0.1:0 name=web\nhttp_access allow all\n${conf}`, engine)
+export const stage = (conf = '', engine: 'native' | 'node' | 'auto' = 'auto', fatal?: (message: string) => void): Promise<Stage> =>
+  stageOf(`http_port 127.0.0.1:0 name=web\nhttp_access allow all\n${conf}`, engine, fatal)
 
-export const stageOf = async (conf: string, engine: 'native' | 'node' | 'auto' = 'auto'): Promise<Stage> => {
+export const stageOf = async (
+  conf: string,
+  engine: 'native' | 'node' | 'auto' = 'auto',
+  fatal?: (message: string) => void,
+): Promise<Stage> => {
   const clock = new FakeClock()
-  const proxy = await startProxy(conf, engine, clock)
+  const proxy = await startProxy(conf, engine, clock, null, fatal)
   proxies.push(proxy)
   const client = async (port = 'web') => {
     const wire = await Wire.connect(proxy.port(port))

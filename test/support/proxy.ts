@@ -30,10 +30,12 @@ export const startProxy = async (
   clock: Clock = systemClock,
   /** Who hears of each transaction instead of the list. */
   heard: ((record: Outcome) => void) | null = null,
+  /** on-error=die. */
+  fatal?: (message: string) => void,
 ): Promise<RunningProxy> => {
   const records: Outcome[] = []
   const said: string[] = []
-  const machine = assemble(loadText(conf), { clock, log: keeping(said), engine, record: heard ?? (o => void records.push(o)) })
+  const machine = assemble(loadText(conf), { clock, log: keeping(said), engine, record: heard ?? (o => void records.push(o)), ...(fatal === undefined ? {} : { fatal }) })
   return {
     machine,
     port(name) {

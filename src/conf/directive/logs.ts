@@ -15,7 +15,7 @@ import { count, kept, lines, needWord, onOff, word, wordOrNone } from './kinds.t
 //   none [acl ...]                                  ends logging of what matches for the lines below
 
 /** Formats that need no logformat line. */
-const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'referrer', 'useragent']
+const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'referrer', 'useragent', 'json']
 /** Names that a logformat line cannot take. */
 const reservedFormats: readonly string[] = [...builtInFormats, 'icap_squid']
 
@@ -35,7 +35,7 @@ const readAccessLog = (line: Line): AccessLogLine | undefined => {
   const first = needWord(line, 'a place: MODULE:PLACE, a path or none')
   const target = first && readTarget(line, first)
   if (target === undefined) return undefined
-  const options: Options = { format: null, bufferSize, onError: 'die', rotate: null }
+  const options: Options = { format: null, bufferSize, onError: 'drop', rotate: null }
   while (target.module !== 'none' && /^[a-z-]+=/.test(line.peek()?.text ?? '')) readOption(line, options)
   if (target.module !== 'none' && options.format === null) readFormatName(line, options)
   const acls = readUses(line, 'fast')
@@ -43,10 +43,16 @@ const readAccessLog = (line: Line): AccessLogLine | undefined => {
   return { ...target, ...options, format, acls, text: line.read, at: line.at() }
 }
 
-const readTarget = (line: Line, word: Word): { module: LogModule; place: string } | undefined => {
-  if (word.text === 'none') return { module: 'none', place: '' }
+interface Target {
+  readonly module: LogModule
+  readonly place: string
+  readonly level: number | null
+}
+
+const readTarget = (line: Line, word: Word): Target | undefined => {
+  if (word.text === 'none') return { module: 'none', place: '', level: null }
   const found = /^([A-Za-z][A-Za-z0-9]*):(.*)$/s.exec(word.text)
-  if (found === null) return { module: 'stdio', place: word.text }
+  if (found === null) return { module: 'stdio', place: word.text, level: null }
   const [, name = '', place = ''] = found
   if (!isModule(name)) {
     const like = nearest(name, modules)
@@ -57,13 +63,38 @@ const readTarget = (line: Line, word: Word): { module: LogModule; place: string 
     )
     return undefined
   }
-  if (name === 'none') return { module: 'none', place: '' }
+  if (name === 'none') return { module: 'none', place: '', level: null }
   if (place === '') {
     line.fatal(`${line.name}: ${name}: needs a place`, word)
     return undefined
   }
+  if (name === 'syslog') return syslogTarget(line, word, place)
+  if (name !== 'udp' && name !== 'tcp') return { module: name, place, level: null }
   // udp://host:port and udp:host:port are the same to Squid
-  return { module: name, place: name === 'udp' || name === 'tcp' ? place.replace(/^\/\//, '') : place }
+  const remote = place.replace(/^\/\//, '')
+  const port = /^(?:\[[0-9A-Fa-f:.]+\]|[^:/\s]+):(\d{1,5})$/.exec(remote)?.[1]
+  if (port !== undefined && Number(port) >= 1 && Number(port) <= 65535) return { module: name, place: remote, level: null }
+  line.fatal(`${line.name}: expecting ${name}://HOST:PORT, got '${word.text}'`, word, `for example: ${name}://192.0.2.1:514`)
+  return undefined
+}
+
+/** RFC 5424 6.2.1, as syslog(3) names them. */
+const facilities: Readonly<Record<string, number>> = {
+  kern: 0, user: 1, mail: 2, daemon: 3, auth: 4, security: 4, syslog: 5, lpr: 6, news: 7, uucp: 8, cron: 9, authpriv: 10,
+  ftp: 11, local0: 16, local1: 17, local2: 18, local3: 19, local4: 20, local5: 21, local6: 22, local7: 23,
+}
+const priorities: Readonly<Record<string, number>> = {
+  emerg: 0, alert: 1, crit: 2, err: 3, error: 3, warning: 4, warn: 4, notice: 5, info: 6, debug: 7,
+}
+
+/** `local5.info`, `local5|info`, and `local5` for its info. */
+const syslogTarget = (line: Line, word: Word, place: string): Target | undefined => {
+  const [facility = '', priority = 'info', ...more] = place.toLowerCase().split(/[.|]/)
+  const [high, low] = [facilities[facility], priorities[priority]]
+  if (high !== undefined && low !== undefined && more.length === 0) return { module: 'syslog', place, level: high * 8 + low }
+  const like = high === undefined ? nearest(facility, Object.keys(facilities)) : low === undefined ? nearest(priority, Object.keys(priorities)) : null
+  line.fatal(`${line.name}: '${place}' is no FACILITY.PRIORITY of syslog`, word, like === null ? 'for example: syslog:daemon.info' : `did you mean ${like}?`)
+  return undefined
 }
 
 const readOption = (line: Line, options: Options): void => {
@@ -196,7 +227,7 @@ const writtenAccessLog = (log: AccessLogLine): string => {
   const options = [
     `logformat=${log.format}`,
     ...(log.bufferSize === bufferSize ? [] : [`buffer-size=${log.bufferSize}bytes`]),
-    ...(log.onError === 'die' ? [] : [`on-error=${log.onError}`]),
+    ...(log.onError === 'drop' ? [] : [`on-error=${log.onError}`]),
     ...(log.rotate === null ? [] : [`rotate=${log.rotate}`]),
   ]
   return [`${log.module}:${log.place}`, ...options, ...acls].join(' ')
@@ -205,15 +236,20 @@ const writtenAccessLog = (log: AccessLogLine): string => {
 export const logDirectives = {
   logformat: works(
     logFormats,
-    'A format for access_log: text with %codes, taken to the end of the line as it stands. The built-in names cannot be given away.',
-    { example: 'logformat brief %ts %>a %Ss/%03>Hs %rm %ru' },
+    `A format for access_log: text with %codes, taken to the end of the line as it stands. The built-in names cannot be given
+away. %j in front of a code makes its value fit to stand in a JSON string. Passwords are left out, whatever is asked for:
+of Authorization only the scheme is logged, of URIs no user information.`,
+    { example: 'logformat brief %ts %>a %Ss/%03>Hs %rm %ru\nlogformat mine {"uri":"%j>ru","agent":"%j{User-Agent}>h"}' },
   ),
   access_log: works(
     accessLogs,
     `Where a line per transaction is written. Modules: stdio:PATH (also /dev/stdout), daemon:PATH (the same file, written
-by ourselves), syslog:FACILITY.PRIORITY, udp://HOST:PORT, tcp://HOST:PORT. Several lines: each that matches its ACLs is
-written; "none" ends logging of what matches it. The older style names the format as a word before the ACLs.
-Built-in formats: squid, common, combined, referrer, useragent.`,
+by ourselves), syslog:FACILITY.PRIORITY, udp://HOST:PORT (a datagram per line), tcp://HOST:PORT. Several lines: each that
+matches its ACLs is written; "none" ends logging of what matches it. The older style names the format as a word before the
+ACLs. Built-in formats: squid, common, combined, referrer, useragent, json. Lines are gathered up to buffer-size, a second
+at most. Whatever is wrong with a place, nobody waits for it: lines wait in 8 MB of memory, then they are dropped, counted
+(room_counters) and told in cache.log. on-error=die ends the proxy when a line is lost; the default is drop, unlike
+Squid's.`,
     {
       aliases: ['cache_access_log'],
       default: 'daemon:/var/log/glassquid/access.log squid',
@@ -248,7 +284,11 @@ log.`,
   }),
   cache_store_log: later(wordOrNone('PATH'), 'A line for each object stored or let go.', { default: 'none' }),
   stats_collection: later(accessList('fast'), 'Which transactions are counted.', { default: 'allow all' }),
-  log_mime_hdrs: later(onOff(), 'Appends the header fields to each line of the access log.', { default: 'off' }),
+  log_mime_hdrs: works(
+    onOff(),
+    'Appends the fields of request and response, as [...] [...], to lines of the formats squid and common. Credentials are left out.',
+    { default: 'off' },
+  ),
   buffered_logs: later(onOff(), 'Writes log lines in batches.', { default: 'off' }),
   client_netmask: later(word('MASK', 'no_addr'), 'Bits of the client address that are logged.', {
     default: 'no_addr',

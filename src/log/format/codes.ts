@@ -2,6 +2,7 @@ import { errorTable, type FieldView, type Outcome } from '../../base/index.ts'
 import { reasonPhrase } from '../../http/index.ts'
 import { resultText } from '../result-text.ts'
 import { compileStrftime } from './strftime.ts'
+import { withoutSecrets } from './secrets.ts'
 import { loggedUri, mediaType } from './uri-text.ts'
 
 // What each %code stands for. A value that is not there, or '' , is printed as `-`.
@@ -62,7 +63,7 @@ export const codes: Readonly<Record<string, Code>> = {
   'lp': number('our listening port; not told for intercepted connections', o => (o.taken === 'direct' ? o.clientLocal.port : -1)),
   '>qos': silent('TOS of the client connection'),
   '>nfmark': silent('netfilter mark of the client connection'),
-  'transport::>connection_id': silent('number of the client connection'),
+  'transport::>connection_id': plain('number of the client connection: its session', o => /:(\d+)/.exec(o.sessionId)?.[1] ?? ''),
 
   // server
   '<a': plain("the last server's address", o => o.server?.address ?? ''),
@@ -139,6 +140,9 @@ export const codes: Readonly<Record<string, Code>> = {
   'glass::port': plain("the listener's name", o => o.portName),
   'glass::reuse': plain('why the cache answered as it did', o => o.reuseReason),
   'glass::store': plain('why the response was stored or not', o => o.storeReason),
+  'glass::rule': plain('the line of http_access that decided', o => o.accessLine),
+  'glass::error': plain('what went wrong, as our own tables call it', o => o.error ?? ''),
+  'glass::forged': plain("yes: the server was asked with the client's address", o => (o.forged ? 'yes' : '')),
 
   // users
   'un': silent('user name'),
@@ -221,11 +225,11 @@ const fieldValue = (argument: string, fieldsOf: (o: Outcome) => FieldView | null
   if (argument === '') return o => wholeHead(fieldsOf(o), firstLine(o))
   const colon = argument.indexOf(':')
   const name = (colon < 0 ? argument : argument.slice(0, colon)).toLowerCase()
-  if (colon < 0) return o => fieldsOf(o)?.joined(name) ?? ''
+  if (colon < 0) return o => withoutSecrets(name, fieldsOf(o)?.joined(name) ?? '')
   const rest = argument.slice(colon + 1)
   const separator = /^[,;:]/.test(rest) ? rest.charAt(0) : ','
   const item = separator === rest.charAt(0) ? rest.slice(1) : rest
-  return o => itemOf(fieldsOf(o)?.joined(name) ?? '', separator, `${item}=`)
+  return o => itemOf(withoutSecrets(name, fieldsOf(o)?.joined(name) ?? ''), separator, `${item}=`)
 }
 
 const itemOf = (list: string, separator: string, start: string): string => {
@@ -251,7 +255,10 @@ const splitList = (list: string, separator: string): string[] => {
 const wholeHead = (fields: FieldView | null, firstLine: string): string => {
   if (fields === null) return ''
   let head = firstLine
-  for (let i = 0; i + 1 < fields.pairs.length; i += 2) head += `${fields.pairs[i]}: ${fields.pairs[i + 1]}\r\n`
+  for (let i = 0; i + 1 < fields.pairs.length; i += 2) {
+    const name = fields.pairs[i] ?? ''
+    head += `${name}: ${withoutSecrets(name.toLowerCase(), fields.pairs[i + 1] ?? '')}\r\n`
+  }
   return firstLine === '' ? head : `${head}\r\n`
 }
 

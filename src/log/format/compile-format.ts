@@ -4,7 +4,7 @@ import { encode, type Encoding } from './encode.ts'
 
 // A logformat text becomes a list of parts once; a line is their concatenation.
 //
-//   % [encoding: " [ # / '] [-] [[0]width] [.max] [{argument}] code [{argument}]
+//   % [encoding: " [ # / ' j] [-] [[0]width] [.max] [{argument}] code [{argument}]
 
 export interface FormatProblem {
   readonly severity: 'fatal' | 'warning'
@@ -44,7 +44,8 @@ const joined =
 /** Longest first: `tS` is not `t` and `S`, `>ha` not `>h` and `a`. */
 const names = [...Object.keys(codes), ...Object.keys(formerCodes)].sort((a, b) => b.length - a.length)
 
-const encodings: Readonly<Record<string, Encoding>> = { '"': 'quoted', '[': 'log', '#': 'url', '/': 'shell', "'": 'raw' }
+/** All but `j` are Squid's; no code begins with a j. */
+const encodings: Readonly<Record<string, Encoding>> = { '"': 'quoted', '[': 'log', '#': 'url', '/': 'shell', "'": 'raw', 'j': 'json' }
 
 class FormatParser {
   readonly parts: Part[] = []
@@ -83,7 +84,7 @@ class FormatParser {
 
   #code(): void {
     const begin = this.#at
-    const head = /^%(?:(%)|(["[#/'])?(-)?(0)?(\d{1,5})?(?:\.(\d{1,5}))?(?:\{([^}]*)\})?)/.exec(this.#text.slice(begin))
+    const head = /^%(?:(%)|(["[#/'j])?(-)?(0)?(\d{1,5})?(?:\.(\d{1,5}))?(?:\{([^}]*)\})?)/.exec(this.#text.slice(begin))
     if (head?.[1] !== undefined) {
       this.parts.push('%')
       this.#at += 2

@@ -1,7 +1,7 @@
 // How a value is made safe for its place in a line. Each as Squid 5.7 writes it (tried byte by byte), with one
 // difference: control characters other than CR, LF and tab, which Squid puts raw into quoted strings, are \xNN here.
 
-export type Encoding = 'default' | 'quoted' | 'log' | 'url' | 'shell' | 'raw'
+export type Encoding = 'default' | 'quoted' | 'log' | 'url' | 'shell' | 'raw' | 'json'
 
 export const encode = (text: string, encoding: Encoding): string => {
   switch (encoding) {
@@ -17,6 +17,8 @@ export const encode = (text: string, encoding: Encoding): string => {
       return shellWord(text)
     case 'raw':
       return text
+    case 'json':
+      return jsonSafe(text)
   }
 }
 
@@ -43,3 +45,13 @@ const shellWord = (text: string): string => {
   const escaped = text.replace(/["\\\n\r]/g, c => (c === '\n' ? '\\n' : c === '\r' ? '\\r' : `\\${c}`))
   return text.includes(' ') ? `"${escaped}"` : escaped
 }
+
+/** Fit to stand between the quotes of a JSON string. Bytes that are no UTF-8 become U+FFFD: a line is always valid. */
+export const jsonSafe = (text: string): string => {
+  if (!beyondJson.test(text)) return text
+  const bytes = /[\x80-\xff]/.test(text) ? Buffer.from(Buffer.from(text, 'latin1').toString('utf8'), 'utf8').toString('latin1') : text
+  return bytes.replace(jsonEscaped, c => (c === '"' || c === '\\' ? `\\${c}` : `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`))
+}
+
+const beyondJson = /["\\\0-\x1f\x7f-\xff]/
+const jsonEscaped = /["\\\0-\x1f\x7f]/g

@@ -16,8 +16,11 @@ const needsCare = (text: string): boolean => {
   return false
 }
 
-/** Passwords never get into a log. */
-const withoutUser = (text: string): string => text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#@]*@/i, '$1')
+/** Passwords never get into a log: not the user's, nor the manager's (cache_object://HOST/PAGE@PASSWORD, as squidclient). */
+const withoutUser = (text: string): string => {
+  const bare = text.replace(/^([a-z][a-z0-9+.-]*:\/\/)[^/?#]*@/i, '$1')
+  return bare.startsWith('cache_object:') ? bare.replace(/@.*$/s, '@***') : bare
+}
 
 const escaped = (text: string): string =>
   text.replace(/[\0-\x20\x7f]/g, c => `%${c.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
