@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -133,7 +133,8 @@ const startSquid = async (folder: string, text: string): Promise<RunningSquid> =
       `http_port 127.0.0.1:${port} name=p\n${text}\nlogformat pair %Ss\naccess_log stdio:${log} logformat=pair\nbuffered_logs off
 cache_log ${join(folder, 'cache.log')}\ncoredump_dir ${folder}\nmemory_cache_shared off\nnetdb_filename none\npinger_enable off\n`,
     )
-    const child = spawn('squid', ['-N', '-n', `pair${process.pid}x${port}`, '-f', confFile], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const name = `pair${process.pid}x${port}`
+    const child = spawn('squid', ['-N', '-n', name, '-f', confFile], { stdio: ['ignore', 'ignore', 'pipe'] })
     let complaint = ''
     child.stderr?.on('data', (chunk: Buffer) => {
       complaint += chunk.toString()
@@ -150,10 +151,10 @@ cache_log ${join(folder, 'cache.log')}\ncoredump_dir ${folder}\nmemory_cache_sha
             return readLines(log)[before] ?? ''
           }
         },
-        stop: () => stopped(child),
+        stop: () => stopped(child, name),
       }
     }
-    await stopped(child)
+    await stopped(child, name)
     if (attempt >= 2) throw new Error(`squid does not start: ${complaint}`)
   }
 }
@@ -186,11 +187,14 @@ const answersOn = async (port: number, child: ChildProcess): Promise<boolean> =>
   return false
 }
 
-const stopped = async (child: ChildProcess): Promise<void> => {
-  if (child.exitCode !== null || child.signalCode !== null) return
-  const gone = once(child, 'exit')
-  child.kill('SIGKILL')
-  await gone
+/** Killed, since it takes a second to end; the shared memory it would have removed is removed here. */
+const stopped = async (child: ChildProcess, name: string): Promise<void> => {
+  if (child.exitCode === null && child.signalCode === null) {
+    const gone = once(child, 'exit')
+    child.kill('SIGKILL')
+    await gone
+  }
+  for (const segment of readdirSync('/dev/shm')) if (segment.startsWith(`${name}-`)) rmSync(join('/dev/shm', segment), { force: true })
 }
 
 const until = async (done: () => boolean): Promise<void> => {
