@@ -13,7 +13,7 @@ import {
 } from '../src/base/index.ts'
 import type { Answer, Dispatcher, Entry, ListenParameters, Registered } from '../src/dispatch/index.ts'
 import type { Connection } from './connection.ts'
-import { COMM_REUSEADDR, COMM_TPROXY_LCL } from './engine/engine.ts'
+import { COMM_REUSEADDR, COMM_REUSEPORT, COMM_TPROXY_LCL } from './engine/engine.ts'
 import type { ExpectSet } from './expect-set.ts'
 
 // Related connections: what a running session waits for, at an address that is usually somebody else's. The data
@@ -86,6 +86,8 @@ export interface ExpectHost {
   /** Descriptors that may still be used. */
   readonly descriptorsLeft: () => number
   readonly limits?: Partial<ExpectLimits>
+  /** Other processes listen on the same ports as this one. */
+  readonly sharesPorts?: boolean
   /** The other form than sockets. */
   readonly set?: SetForm | null
 }
@@ -273,7 +275,13 @@ export class Expectations {
       backlog,
       natBackend: 'none',
     }
-    const added = dispatcher.add(at, parameters, this.entry, priority)
+    const plain = dispatcher.add(at, parameters, this.entry, priority)
+    // with several processes the chain of a listener is no way: the kernel may give the connection to another process's.
+    // A socket of its own on the very address is found before all of them.
+    const added =
+      this.#host.sharesPorts === true && !plain.ok && plain.errno === 'EADDRINUSE'
+        ? dispatcher.add(at, { ...parameters, flags: parameters.flags | COMM_REUSEPORT }, this.entry, priority)
+        : plain
     if (added.ok) return this.#place(added.registered.endpoint, added.registered, null)
     const inUse = added.reason === 'conflict' || added.errno === 'EADDRINUSE'
     const joined = inUse ? this.#join(at) : null

@@ -85,6 +85,9 @@ const passwordIn = (fields: FieldView): string | null => {
 const written = (rendered: Rendered, json: boolean): AdminAnswer =>
   json ? made(200, 'application/json', rendered.json()) : made(200, plain, rendered.text())
 
+/** The answer of who has no pages of his own to ask. */
+export const refusedAnswer = (status: PageRefusal['status'], reason: string): AdminAnswer => refused(refusedPage(status, reason), false)
+
 const refused = ({ status, reason }: PageRefusal, json: boolean): AdminAnswer =>
   json ? made(status, 'application/json', `${JSON.stringify({ error: reason })}\n`) : made(status, plain, `${reason}\n`)
 

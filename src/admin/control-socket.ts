@@ -3,8 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { connect } from 'node:net'
 import { errnoOf } from '../base/index.ts'
 import { Fields } from '../http/index.ts'
-import type { Manager } from '../manager/index.ts'
-import { answerPage } from './answer.ts'
+import type { AdminAnswer, AdminRequest } from './answer.ts'
 
 // The control socket: the manager's pages for whoever may open a file of mode 0600, and needs no password then. It speaks
 // HTTP, so that curl --unix-socket does what our own command line does. node:http is good enough for it: a handful of
@@ -22,7 +21,8 @@ export interface ControlSocket {
 
 export interface ControlOptions {
   readonly path: string
-  readonly manager: Manager
+  /** Whoever comes by the socket needs no password. */
+  readonly answer: (request: AdminRequest) => Promise<AdminAnswer>
   /** A page threw: a fault of ours. */
   readonly failed: (error: unknown, where: string) => void
 }
@@ -111,8 +111,7 @@ const answer = async (options: ControlOptions, request: IncomingMessage, respons
     response.end(`more than ${formBytesMax} bytes\n`)
     return
   }
-  const door = { manager: options.manager, passwords: null }
-  const answered = await answerPage(door, {
+  const answered = await options.answer({
     method: request.method ?? 'GET',
     path: request.url ?? '/',
     fields: Fields.from(request.rawHeaders),

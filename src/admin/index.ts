@@ -6,6 +6,6 @@
 // called by      cli, which hands the answering to the http proxy and opens the socket; the command line
 // calls          base, http, manager
 
-export { type AdminAnswer, type AdminRequest, answerPage, managerPath, type PageDoor } from './answer.ts'
+export { type AdminAnswer, type AdminRequest, answerPage, managerPath, type PageDoor, refusedAnswer } from './answer.ts'
 export { askControlSocket, type ControlAnswer } from './control-client.ts'
 export { type ControlOpened, type ControlSocket, openControlSocket } from './control-socket.ts'

@@ -3,7 +3,7 @@ import { type Comm, createComm, createResolver, type Resolver } from '../../comm
 import { ZoneHosts } from '../acl/index.ts'
 import { type Clock, Deadlines, endpointText, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
-import { Collapse } from '../cache/index.ts'
+import { Collapse, type SharedChanges } from '../cache/index.ts'
 import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
@@ -39,6 +39,8 @@ export interface MachineOptions {
   readonly log: DebugLog
   /** 'auto': native where the addon loads. */
   readonly engine?: 'native' | 'node' | 'auto'
+  /** One of several: it shares its ports with them. Absent: it is alone. */
+  readonly worker?: { readonly number: number; readonly count: number; readonly changes: SharedChanges | null }
   /** Beside the access log, for tests. */
   readonly record?: Recorder
   /** A log the conf insists on (on-error=die) has lost a line: the machine goes on, whoever made it must end it. */
@@ -62,9 +64,9 @@ export interface Machine {
 
 /** Throws ListenFailed when a port cannot be opened, CacheDirRefused when a cache_dir is another program's. */
 export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine => {
-  const { clock, log } = options
+  const { clock, log, worker } = options
   const { config } = loaded
-  const stores = openStores(config, clock, log)
+  const stores = openStores(config, clock, log, worker?.changes ?? null)
   const comm = createComm({
     clock,
     engine: options.engine ?? 'auto',
@@ -107,7 +109,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => inForce.cachemgr_passwd }, request) },
     notices,
   }
-  const census = new Census()
+  const census = new Census(worker === undefined ? undefined : { first: worker.number, step: worker.count })
   const sessionLogs = new SessionLogs(config, clock, log)
   const availability = new Availability({ clock, changed: outcome => tellAvailability(log, outcome) })
   const programs: ProgramDeps = {
@@ -143,7 +145,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     sessions: sessionLogs,
     failed: (error, where) => notices.bug(where, error),
   }
-  const listening = new Listening(comm, clock, log, parts.failed, ({ config, policy }) => servicesOf(config, parts, policy))
+  const listening = new Listening(comm, clock, log, parts.failed, worker !== undefined, ({ config, policy }) => servicesOf(config, parts, policy))
   resolveAclHosts(loaded, resolver, log)
   const followZones = ({ policy }: LoadedConf, former: ZoneHosts | null): ZoneHosts => {
     const warn = (text: string) => log.warning('acl', text)

@@ -1,4 +1,4 @@
-import { askControlSocket, type ControlSocket, openControlSocket } from '../admin/index.ts'
+import { type AdminAnswer, type AdminRequest, answerPage, askControlSocket, type ControlSocket, openControlSocket } from '../admin/index.ts'
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import type { Manager, Page } from '../manager/index.ts'
@@ -17,12 +17,16 @@ export const controlSocketPath = (config: Config): string | null => {
 }
 
 /** A proxy without its socket still serves: that it has none is said, and no more. */
-export const openControl = async (config: Config, manager: Manager, log: DebugLog): Promise<ControlSocket | null> => {
+export const openControl = async (
+  config: Config,
+  answer: (request: AdminRequest) => Promise<AdminAnswer>,
+  log: Pick<DebugLog, 'error' | 'warning'>,
+): Promise<ControlSocket | null> => {
   const path = controlSocketPath(config)
   if (path === null) return null
   const opened = await openControlSocket({
     path,
-    manager,
+    answer,
     failed: (error, where) => log.error('manager', `${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
   })
   if (opened.ok) return opened.socket
@@ -30,11 +34,17 @@ export const openControl = async (config: Config, manager: Manager, log: DebugLo
   return null
 }
 
+/** The pages of one process, for whoever needs no password. */
+export const answerFrom =
+  (manager: Manager) =>
+  (request: AdminRequest): Promise<AdminAnswer> =>
+    answerPage({ manager, passwords: null }, request)
+
 export interface Deeds {
   /** Resolves with what came of it. */
   reconfigure(): Promise<boolean>
-  rotate(): void
-  shutdown(): void
+  rotate(): unknown
+  shutdown(): unknown
 }
 
 /** What Squid's manager does on request; the signals do the same. */
@@ -43,6 +53,7 @@ export const registerDeeds = (manager: Manager, deeds: Deeds): void => {
     name, doc,
     protection: 'protected',
     effect: 'either',
+    together: 'one',
     answer: async () => ({ ok: true, value: await run() }),
     text: said => `${said}\n`,
   })
@@ -52,8 +63,8 @@ export const registerDeeds = (manager: Manager, deeds: Deeds): void => {
     ),
   )
   manager.register(
-    deed('rotate', 'Rotate the logs', () => {
-      deeds.rotate()
+    deed('rotate', 'Rotate the logs', async () => {
+      await deeds.rotate()
       return 'logs rotated'
     }),
   )

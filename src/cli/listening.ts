@@ -1,4 +1,4 @@
-import { type Comm, COMM_REUSEADDR, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
+import { type Comm, COMM_REUSEADDR, COMM_REUSEPORT, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
 import { type Clock, type Endpoint, endpointText, ms, sameEndpoint, sleep } from '../base/index.ts'
 import type { Config, PortConfig, PortMode, ReceiverConfig, RelatedConnections, TakingConfig } from '../conf/index.ts'
 import {
@@ -36,6 +36,8 @@ export class Listening {
   readonly #log: Pick<DebugLog, 'write' | 'limited' | 'warning'>
   readonly #listeners: Listeners
   readonly #servicesOf: (loaded: LoadedConf) => Services
+  /** Each of several workers listens for itself, and the kernel shares out who comes. */
+  readonly #sharesPorts: boolean
   #present: Present | null = null
   #services: NamedService[] = []
   #stopFollowing: () => void = () => {}
@@ -45,10 +47,12 @@ export class Listening {
     clock: Clock,
     log: Pick<DebugLog, 'write' | 'limited' | 'warning'>,
     failed: (error: unknown, where: string) => void,
+    sharesPorts: boolean,
     servicesOf: (loaded: LoadedConf) => Services,
   ) {
     this.#comm = comm
     this.#log = log
+    this.#sharesPorts = sharesPorts
     this.dispatcher = createDispatcher({ comm, failed, unclaimed: ({ peer }, bind) => this.#unclaimed(peer, bind) })
     this.expectations = createExpectations({
       clock,
@@ -56,6 +60,7 @@ export class Listening {
       priority: priority.related,
       isLocal: comm.isLocalAddress,
       descriptorsLeft: () => comm.budget.acceptable,
+      sharesPorts,
     })
     this.#listeners = createListeners(this.dispatcher, startSession, failed)
     this.#servicesOf = servicesOf
@@ -69,7 +74,7 @@ export class Listening {
   use(loaded: LoadedConf): void {
     const { config } = loaded
     const services = this.#servicesOf(loaded)
-    const wanted = wantedBy(config, services, this.#comm)
+    const wanted = wantedBy(config, services, this.#comm, this.#sharesPorts)
     if (this.#present === null) this.#useRelated(config.related_connections)
     const problems = this.#listeners.configure(wanted.map(({ listener }) => listener))
     if (problems.length > 0) {
@@ -89,8 +94,9 @@ export class Listening {
   /** Where sessions wait by sets, the listener that serves them is opened, which takes nothing else. */
   #useRelated(related: RelatedConnections): void {
     if (related.form === 'sockets') return
+    if (this.#sharesPorts) throw new ListenFailed('related_connections nft_sets: one listener serves them all, and with workers the kernel would give it to any of them; use sockets')
     const at: Endpoint = { family: 6, address: '::', port: related.port }
-    const added = this.dispatcher.add(at, parametersOf('tproxy', true, backlog), { accept: () => 'declined' }, priority.listen)
+    const added = this.dispatcher.add(at, parametersOf('tproxy', true, backlog, false), { accept: () => 'declined' }, priority.listen)
     if (!added.ok) throw new ListenFailed(`related_connections: ${added.detail}`)
     try {
       this.expectations.useSet({ elements: this.#comm.openExpectSet(), port: related.port })
@@ -105,7 +111,7 @@ export class Listening {
     const { config, services } = this.#present ?? {}
     if (config === undefined || services === undefined) return
     const before = this.#endpoints()
-    const wanted = wantedBy(config, services, this.#comm)
+    const wanted = wantedBy(config, services, this.#comm, this.#sharesPorts)
     const problems = this.#listeners.follow(wanted.map(({ listener }) => listener))
     this.#present = { config, services, modes: modesOf(wanted) }
     const after = this.#endpoints()
@@ -181,16 +187,16 @@ const modesOf = (wanted: readonly Wanted[]): Present['modes'] => new Map(wanted.
 
 const followsInterfaces = (line: TakingConfig): boolean => line.bind.place.kind !== 'address'
 
-const wantedBy = (config: Config, services: Services, comm: Comm): readonly Wanted[] => [
-  ...config.http_port.map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port)) })),
+const wantedBy = (config: Config, services: Services, comm: Comm, shared: boolean): readonly Wanted[] => [
+  ...config.http_port.map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared) })),
   ...config.listener.flatMap(line => {
     const { taken, backlog: waiting } = line
-    const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting), services, comm)
+    const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting, shared), services, comm)
     return listeners.map(listener => ({ from: line, mode: taken, listener }))
   }),
   ...config.receiver.flatMap(line => {
     const datagrams = limitsOf(line)
-    const receivers = lineListeners(line, dualStack => ({ ...parametersOf(line.taken, dualStack, 0), datagrams }), services, comm)
+    const receivers = lineListeners(line, dualStack => ({ ...parametersOf(line.taken, dualStack, 0, shared), datagrams }), services, comm)
     return receivers.map(listener => ({ from: line, mode: line.taken, listener }))
   }),
 ]
@@ -204,13 +210,13 @@ const limitsOf = ({ bufferBytes, flowsMax, flowsPerClientMax, idleTimeout }: Rec
   timesOf: flowTimes(idleTimeout),
 })
 
-const portListener = (port: PortConfig, service: ListenerOptions['service']): ListenerOptions => {
+const portListener = (port: PortConfig, service: ListenerOptions['service'], shared: boolean): ListenerOptions => {
   const address = port.address ?? '::'
   return {
     name: port.name,
     place: placeOf(port),
     bind: { family: address.includes(':') ? 6 : 4, address, port: port.port },
-    parameters: parametersOf(port.mode, port.dualStack, backlog),
+    parameters: parametersOf(port.mode, port.dualStack, backlog, shared),
     service,
     // whoever comes to an interception port itself gets a page that says so
     directHit: 'pass',
@@ -241,8 +247,8 @@ const lineListeners = (
 
 const placeOf = ({ at }: PortConfig | TakingConfig): string => `${at.file}(${at.line})`
 
-const parametersOf = (mode: ListeningPort['mode'], dualStack: boolean, backlog: number): ListenParameters => ({
-  flags: COMM_REUSEADDR | (mode === 'tproxy' ? COMM_TPROXY_LCL : 0),
+const parametersOf = (mode: ListeningPort['mode'], dualStack: boolean, backlog: number, shared: boolean): ListenParameters => ({
+  flags: COMM_REUSEADDR | (shared ? COMM_REUSEPORT : 0) | (mode === 'tproxy' ? COMM_TPROXY_LCL : 0),
   dualStack,
   backlog,
   natBackend: mode === 'intercept' ? 'netfilter' : mode === 'tproxy' ? 'getsockname' : 'none',

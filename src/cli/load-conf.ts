@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import {
-  type Config, type Diagnostic, diagnosticText, exitCodeOf, type ParsedConf, parseConf, systemWorld,
+  type Config, type ConfWorld, type Diagnostic, diagnosticText, exitCodeOf, type ParsedConf, parseConf, systemWorld,
 } from '../conf/index.ts'
 import { checkLogFormats } from '../log/index.ts'
 import type { Common } from './command/command.ts'
@@ -18,12 +18,16 @@ export interface LoadedConf {
 }
 
 /** The conf a command needs, read and compiled, with all remarks told; null when it was refused. */
-export const loadConf = ({ confFile, confGiven }: Pick<Common, 'confFile' | 'confGiven'>, tell: Tell): LoadedConf | null => {
+export const loadConf = (
+  { confFile, confGiven }: Pick<Common, 'confFile' | 'confGiven'>,
+  tell: Tell,
+  world: ConfWorld = systemWorld(),
+): LoadedConf | null => {
   if (!confGiven && !existsSync(confFile)) {
     tell(`FATAL: there is no ${confFile}. Say which conf: glassquid -f FILE (to see it work first: npm start)`)
     return null
   }
-  return compiled(parseConf({ file: confFile }, systemWorld()), tell)
+  return compiled(parseConf({ file: confFile }, world), tell)
 }
 
 /** What a conf means, or null. */

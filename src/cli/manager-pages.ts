@@ -4,7 +4,7 @@ import { type Collapse, collapseCounters, diskCounters, memoryCounters } from '.
 import { countLog } from '../log/index.ts'
 import { docs } from '../base/index.ts'
 import {
-  type CounterGroup, countersPage, infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, type Traffic,
+  addNumbers, type CounterGroup, countersPage, infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, type Traffic,
 } from '../manager/index.ts'
 import { CountHttp, CountPlug, CountStack } from '../proxy/index.ts'
 import type { Stores } from './stores.ts'
@@ -85,6 +85,15 @@ const storeDirPage = (stores: Stores): Page<readonly StoreDir[]> => ({
     ],
   }),
   text: storeDirText,
+  // memory is each one's own; a folder is one for all, but for those with ${process_number} in their names
+  together: all => {
+    const dirs = new Map<string, StoreDir>()
+    for (const dir of all.flat()) {
+      const known = dirs.get(dir.name)
+      dirs.set(dir.name, known === undefined || dir.name !== 'memory' ? dir : addNumbers(known, dir))
+    }
+    return [...dirs.values()]
+  },
 })
 
 const storeDirText = (dirs: readonly StoreDir[]): string => {

@@ -52,6 +52,8 @@ export const purgePage = ({ parts, keysOfUri, log }: PurgeSource): Page<Purged> 
       log.write('manager', 1, `purged ${purged} stored responses: ${args.toString().slice(0, 200)}`)
       return { ok: true, value: { purged, stopped } }
     },
+    // what lies on a disk they share is counted by whoever came first
+    together: all => ({ purged: all.reduce((sum, one) => sum + one.purged, 0), stopped: all.some(one => one.stopped) }),
     text: ({ purged, stopped: cut }) => `purged ${purged}${cut ? ' and then stopped: the proxy ends' : ''}\n`,
     stop: () => {
       stopped = true

@@ -54,6 +54,7 @@ const sessionsPage = (services: () => readonly NamedService[]): Page<SessionsPag
     }
     return { ok: true, value: { total, sessions } }
   },
+  together: all => ({ total: all.reduce((sum, one) => sum + one.total, 0), sessions: all.flatMap(({ sessions }) => sessions) }),
   text: ({ total, sessions }) =>
     `${[
       `Sessions: ${total}${sessions.length < total ? `, the first ${sessions.length} of them` : ''}`,
@@ -99,5 +100,7 @@ const stopPage = (services: () => readonly NamedService[]): Page<string> => ({
     }
     return refusedPage(404, `there is no session ${id}`)
   },
+  // a session is one worker's; the others have none of that name
+  together: ([said]) => said ?? '',
   text: said => `${said}\n`,
 })

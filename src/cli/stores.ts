@@ -1,7 +1,7 @@
 import { native } from '../../native/index.ts'
 import { bytes, type Clock } from '../base/index.ts'
 import {
-  type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type Store, type StoreLimits, TieredStore, type TierRules,
+  type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type SharedChanges, SharedMemory, type Store, type StoreLimits, TieredStore, type TierRules,
 } from '../cache/index.ts'
 import type { CacheDir, Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
@@ -24,13 +24,16 @@ export interface Stores {
   close(): Promise<void>
 }
 
-/** Throws CacheDirRefused. */
-export const openStores = (config: Config, clock: Clock, log: DebugLog): Stores => new OpenStores(config, clock, log)
+/** `changes`: other workers' memory, where there are some. Throws CacheDirRefused. */
+export const openStores = (config: Config, clock: Clock, log: DebugLog, changes: SharedChanges | null = null): Stores =>
+  new OpenStores(config, clock, log, changes)
 
 class OpenStores implements Stores {
   readonly memory: MemoryStore
   outdated: (key: CacheKey | null) => void = () => {}
   #tiers: TieredStore<Disks> | null = null
+  /** Of one of several workers: what it has in memory is all there is, as long as no cache_dir is named. */
+  readonly #shared: SharedMemory | null
   readonly #clock: Clock
   readonly #log: DebugLog
   /** By folder, as the conf names it. */
@@ -38,10 +41,12 @@ class OpenStores implements Stores {
   /** Of folders the conf does not name any more. */
   readonly #closing = new Map<string, Promise<void>>()
 
-  constructor(config: Config, clock: Clock, log: DebugLog) {
+  constructor(config: Config, clock: Clock, log: DebugLog, changes: SharedChanges | null) {
     this.#clock = clock
     this.#log = log
     this.memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy)
+    this.#shared = changes === null ? null : new SharedMemory(this.memory, changes)
+    if (this.#shared !== null) this.#shared.outdated = key => this.outdated(key)
     try {
       this.#useDirs(config, dir => this.#opened(dir, config))
     } catch (error) {
@@ -51,7 +56,7 @@ class OpenStores implements Stores {
   }
 
   get store(): Store {
-    return this.#tiers ?? this.memory
+    return this.#tiers ?? this.#shared ?? this.memory
   }
 
   get disk(): Disks | null {

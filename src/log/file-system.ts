@@ -11,6 +11,8 @@ export interface LogFileSystem {
   rename(from: string, to: string): void
   /** A file that rotation may rename; false for pipes, terminals and devices. */
   isRegular(path: string): boolean
+  /** Whether the open file is still what is found there. */
+  isAt(path: string, fd: number): boolean
 }
 
 /** Group may read, others nothing: an access log tells who went where. Squid's umask gives the same. */
@@ -25,6 +27,10 @@ export const systemLogFiles: LogFileSystem = {
   close: fd => fs.closeSync(fd),
   rename: (from, to) => fs.renameSync(from, to),
   isRegular: path => fs.statSync(path, { throwIfNoEntry: false })?.isFile() ?? false,
+  isAt(path, fd) {
+    const [there, open] = [fs.statSync(path, { throwIfNoEntry: false }), fs.fstatSync(fd)]
+    return there !== undefined && there.ino === open.ino && there.dev === open.dev
+  },
 }
 
 /**

@@ -65,9 +65,10 @@ export class LogFile implements LineSink {
     await Promise.all([this.#channel, ...this.#old].map(channel => channel.dry()))
   }
 
+  /** Where several processes write one file each is told to: the first renames it, the others find it renamed. */
   rotate(): void {
     this.#cut()
-    if (this.#options.keep > 0 && ownDescriptor(this.path) < 0) this.#shiftNames()
+    if (this.#options.keep > 0 && ownDescriptor(this.path) < 0 && this.#channel.isInPlace) this.#shiftNames()
     this.#renew()
   }
 
@@ -173,6 +174,11 @@ class Channel {
 
   get idle(): boolean {
     return this.#queue.length === 0
+  }
+
+  /** False: somebody else has renamed it. What could not be opened has not been. */
+  get isInPlace(): boolean {
+    return this.#fd < 0 || this.#options.files.isAt(this.#path, this.#fd)
   }
 
   add(bytes: Buffer): void {

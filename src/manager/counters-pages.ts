@@ -1,5 +1,6 @@
-import type { Clock, CounterTable, WallMs } from '../base/index.ts'
+import { assert, type Clock, type CounterTable, type WallMs, wallMs } from '../base/index.ts'
 import type { Page } from './page.ts'
+import { addNumbers } from './together.ts'
 import type { Traffic, TrafficSums } from './traffic.ts'
 
 interface Counted {
@@ -40,6 +41,21 @@ export const countersPage = (source: CountersSource): Page<Counted> => ({
     }
   },
   text: countersText,
+  together: all => {
+    const [first, ...others] = all
+    assert(first !== undefined, 'no worker, no page')
+    return others.reduce(
+      (sum, one) => ({
+        ...sum,
+        startedAt: wallMs(Math.min(sum.startedAt, one.startedAt)),
+        sums: addNumbers(sum.sums, one.sums),
+        disk: addNumbers(sum.disk, one.disk),
+        cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
+        pageFaults: sum.pageFaults + one.pageFaults,
+      }),
+      first,
+    )
+  },
 })
 
 const countersText = ({ at, startedAt, sums, cpuSeconds, pageFaults, disk }: Counted): string => {
@@ -111,6 +127,12 @@ export const roomCountersPage = (groups: () => readonly CounterGroup[]): Page<re
       })),
     ),
   }),
+  // of the same rooms, but one of them may have no disk
+  together: all => {
+    const sums = new Map<string, CounterLine>()
+    for (const line of all.flat()) sums.set(line.name, { ...line, value: line.value + (sums.get(line.name)?.value ?? 0) })
+    return [...sums.values()]
+  },
   text: lines =>
     lines
       .map(({ name, value, doc, whenItGrows }) => `${name} = ${value}\n    ${doc}\n${whenItGrows === undefined ? '' : `    when it grows: ${whenItGrows}\n`}`)

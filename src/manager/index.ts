@@ -14,7 +14,10 @@
 export { countersPage, roomCountersPage, type CounterGroup } from './counters-pages.ts'
 export { type InfoSource, infoPage } from './info-page.ts'
 export { menuPage } from './menu.ts'
-export { type Arguments, type Page, type PageAnswer, type PageRefusal, refusedPage } from './page.ts'
+export {
+  type Arguments, type OtherWorkers, type Page, type PageAnswer, type PageRefusal, refusedPage, type WorkerAnswer,
+} from './page.ts'
 export { mayRead, type ManagerPassword, protectionOf, type Protection, samePassword } from './passwords.ts'
 export { Manager, type RegisteredPage, type Rendered } from './registry.ts'
+export { addNumbers } from './together.ts'
 export { Traffic, type TrafficSums } from './traffic.ts'

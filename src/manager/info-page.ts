@@ -1,5 +1,6 @@
-import type { Clock, WallMs } from '../base/index.ts'
+import { assert, type Clock, type WallMs, wallMs } from '../base/index.ts'
 import type { Page } from './page.ts'
+import { addNumbers } from './together.ts'
 import type { Traffic, TrafficSums } from './traffic.ts'
 
 export interface InfoSource {
@@ -57,7 +58,27 @@ export const infoPage = (source: InfoSource): Page<Info> => ({
     }
   },
   text: infoText,
+  together: infoTogether,
 })
+
+/** The disk is one for all, memory is each one's own. */
+const infoTogether = (all: readonly Info[]): Info => {
+  const [first, ...others] = all
+  assert(first !== undefined, 'no worker, no page')
+  return others.reduce(
+    (sum, one) => ({
+      ...sum,
+      startedAt: wallMs(Math.min(sum.startedAt, one.startedAt)),
+      sessions: sum.sessions + one.sessions,
+      memory: addNumbers(sum.memory, one.memory),
+      descriptors: addNumbers(sum.descriptors, one.descriptors),
+      sums: addNumbers(sum.sums, one.sums),
+      cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
+      residentBytes: sum.residentBytes + one.residentBytes,
+    }),
+    first,
+  )
+}
 
 const infoText = (info: Info): string => {
   const { sums, memory, disk, descriptors } = info

@@ -15,6 +15,7 @@ export const menuPage = (manager: Manager, passwords: () => readonly ManagerPass
   doc: 'This menu',
   protection: 'public',
   effect: 'shows',
+  together: 'one',
   answer: () => ({
     ok: true,
     value: manager.pages.map(({ name, doc, protection, effect }) => ({

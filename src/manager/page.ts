@@ -19,6 +19,25 @@ export interface Page<Value> {
   answer(args: Arguments): PageAnswer<Value> | Promise<PageAnswer<Value>>
   /** Pure. With its last newline. */
   text(value: Value): string
+  /**
+   * What several workers say together. 'one': whoever is asked answers for all of them, and nobody else is asked.
+   * Absent: what each says, one after the other, as Squid writes it (`by kid1 {`).
+   */
+  readonly together?: 'one' | ((values: readonly Value[]) => Value)
+}
+
+/** What one of several workers said. */
+export interface WorkerAnswer {
+  readonly worker: number
+  /** Null: it did not answer in time. */
+  readonly answer: PageAnswer<unknown> | null
+}
+
+/** The other workers, as a page sees them. Absent in a process that is alone. */
+export interface OtherWorkers {
+  /** This one's. */
+  readonly number: number
+  ask(page: string, args: Arguments): Promise<readonly WorkerAnswer[]>
 }
 
 export type PageAnswer<Value> = { readonly ok: true; readonly value: Value } | PageRefusal

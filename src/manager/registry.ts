@@ -1,5 +1,6 @@
 import { assert } from '../base/index.ts'
-import type { Arguments, Page, PageRefusal } from './page.ts'
+import type { Arguments, OtherWorkers, Page, PageAnswer, PageRefusal } from './page.ts'
+import { allOf, rendered } from './together.ts'
 
 /** A page after its snapshot was taken: written as often and in what way is wished. */
 export interface Rendered {
@@ -13,12 +14,16 @@ export interface RegisteredPage {
   readonly doc: string
   readonly protection: 'public' | 'protected'
   readonly effect: 'shows' | 'changes' | 'either'
+  /** Of all workers. */
   render(args: Arguments): Promise<Rendered | PageRefusal>
+  /** What this process alone says; a value that JSON can hold. */
+  own(args: Arguments): Promise<PageAnswer<unknown>>
 }
 
 /** All pages of one running proxy. Rooms come and go with a reload; the page that is registered last has the name. */
 export class Manager {
   readonly #pages = new Map<string, RegisteredPage>()
+  others: OtherWorkers | null = null
 
   register<Value>(page: Page<Value>): void {
     assert(/^[a-z0-9_]{1,40}$/.test(page.name), `a page of the manager is named '${page.name}'`)
@@ -27,11 +32,11 @@ export class Manager {
       doc: page.doc,
       protection: page.protection,
       effect: page.effect,
-      async render(args) {
+      own: async args => page.answer(args),
+      render: async args => {
+        if (this.others !== null && page.together !== 'one') return allOf(page, this.others, args)
         const answer = await page.answer(args)
-        if (!answer.ok) return answer
-        const { value } = answer
-        return { ok: true, text: () => page.text(value), json: () => `${JSON.stringify(value)}\n` }
+        return answer.ok ? rendered(page, answer.value) : answer
       },
     })
   }

@@ -42,9 +42,28 @@ const add = (counts: Map<string, number>, key: string, by: 1 | -1): void => {
 /** What outlives the services of one name. */
 export class ServiceMemory {
   readonly counts = new SessionCounts()
-  /** Of the last session: `svc/web:4711` is never two sessions. */
-  serial = 0
+  readonly #step: number
+  #serial: number
+
+  constructor({ first, step }: Serials = aloneSerials) {
+    this.#serial = first - step
+    this.#step = step
+  }
+
+  /** Of the next session: `svc/web:4711` is never two sessions. */
+  nextSerial(): number {
+    this.#serial += this.#step
+    return this.#serial
+  }
 }
+
+/** Which numbers sessions get: several processes share them out, so that a number names one session of all. */
+export interface Serials {
+  readonly first: number
+  readonly step: number
+}
+
+const aloneSerials: Serials = { first: 1, step: 1 }
 
 /** 0 = no limit. */
 export interface SessionLimits {
@@ -61,11 +80,16 @@ export class Census {
   /** For all services together. */
   limits: SessionLimits = noLimits
   readonly #memories = new Map<string, ServiceMemory>()
+  readonly #serials: Serials
+
+  constructor(serials: Serials = aloneSerials) {
+    this.#serials = serials
+  }
 
   /** Names know no case. */
   memoryOf(service: string): ServiceMemory {
     const key = service.toLowerCase()
-    const memory = this.#memories.get(key) ?? new ServiceMemory()
+    const memory = this.#memories.get(key) ?? new ServiceMemory(this.#serials)
     this.#memories.set(key, memory)
     return memory
   }

@@ -144,7 +144,7 @@ export class NamedService implements Service {
     if (detail !== '') return this.#refuse(connection, portName, decided, 'DENIED_BY_LIMIT', detail)
     if (connection.closed) return { refused: 'DENIED_BY_UNKNOWN_FAIL', detail: 'the connection is closed already' }
     if (this.#keepalive) connection.keepAlive()
-    const session = new ClientSession(this, ++this.#memory.serial, connection, portName, this.#clock.mono(), decided)
+    const session = new ClientSession(this, this.#memory.nextSerial(), connection, portName, this.#clock.mono(), decided)
     this.#sessions.add(session)
     this.#memory.counts.enter(address, clientZone)
     this.#census?.counts.enter(address, clientZone)
@@ -186,7 +186,7 @@ export class NamedService implements Service {
     if (refused === 'DENIED_BY_LIMIT') this.counters.limited++
     else this.counters.denied++
     if (this.#onRefused !== null) {
-      const session = new ClientSession(this, ++this.#memory.serial, connection, portName, this.#clock.mono(), decided)
+      const session = new ClientSession(this, this.#memory.nextSerial(), connection, portName, this.#clock.mono(), decided)
       session.verdict = refused
       this.#onRefused?.(this.#recordOf(session, 'refused'), detail)
     }

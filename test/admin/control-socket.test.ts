@@ -6,8 +6,10 @@ import { createServer, type Server } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { askControlSocket, type ControlSocket, openControlSocket } from '../../src/admin/index.ts'
+import { type AdminRequest, answerPage, askControlSocket, type ControlSocket, openControlSocket } from '../../src/admin/index.ts'
 import { Manager, type Page, refusedPage } from '../../src/manager/index.ts'
+
+const answerFrom = (manager: Manager) => (request: AdminRequest) => answerPage({ manager, passwords: null }, request)
 
 let folder = ''
 let path = ''
@@ -39,7 +41,7 @@ const start = async (): Promise<ControlSocket> => {
   manager.register(echo('shows'))
   manager.register(echo('changes'))
   manager.register({ ...echo('shows'), name: 'broken', answer: () => { throw new Error('broken page') } })
-  const opened = await openControlSocket({ path, manager, failed: (error, where) => failures.push(`${where}: ${String(error)}`) })
+  const opened = await openControlSocket({ path, answer: answerFrom(manager), failed: (error, where) => failures.push(`${where}: ${String(error)}`) })
   if (!opened.ok) throw new Error(opened.reason)
   open.push(opened.socket)
   return opened.socket
@@ -104,10 +106,10 @@ it('leaves a living one alone, and what is no socket', async () => {
   await start()
   const manager = new Manager()
   const failed = () => {}
-  expect(await openControlSocket({ path, manager, failed })).toEqual({ ok: false, reason: `${path}: another process listens there` })
+  expect(await openControlSocket({ path, answer: answerFrom(manager), failed })).toEqual({ ok: false, reason: `${path}: another process listens there` })
   const file = join(folder, 'file')
   writeFileSync(file, 'mine')
-  expect(await openControlSocket({ path: file, manager, failed })).toEqual({ ok: false, reason: `${file} is there, and is no socket` })
+  expect(await openControlSocket({ path: file, answer: answerFrom(manager), failed })).toEqual({ ok: false, reason: `${file} is there, and is no socket` })
   const long = join(folder, 'x'.repeat(120))
-  expect(await openControlSocket({ path: long, manager, failed })).toMatchObject({ ok: false })
+  expect(await openControlSocket({ path: long, answer: answerFrom(manager), failed })).toMatchObject({ ok: false })
 })

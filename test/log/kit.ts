@@ -137,6 +137,10 @@ export class MemoryFiles implements LogFileSystem {
   isRegular(path: string): boolean {
     return this.contents.has(path)
   }
+
+  isAt(path: string, fd: number): boolean {
+    return this.#names.get(fd) === path
+  }
 }
 
 /** Lets what was answered in microtasks happen. */

@@ -19,18 +19,6 @@ const servers: Kind<readonly Endpoint[]> = {
     value.length === 0 ? [] : [value.map(e => (e.port === 53 ? e.address : endpointText(e))).join(' ')],
 }
 
-const workers: Kind<number> = {
-  ...count({ max: 1024 }),
-  read(line, before) {
-    const at = line.peek()
-    const number = count({ max: 1024 }).read(line, before)
-    if (number !== undefined && number > 1) {
-      line.warning(`workers ${number}: only one process is started yet`, at)
-    }
-    return number
-  },
-}
-
 /** A path, `auto` or `none` (null). */
 const controlSocket: Kind<'auto' | string | null> = {
   grammar: 'PATH|auto|none',
@@ -64,7 +52,14 @@ const quotedValues: Kind<boolean> = {
 }
 
 export const processDirectives = {
-  workers: works(workers, 'How many processes share the work. One, for now.', { default: '1', reload: 'restart' }),
+  workers: works(
+    count({ max: 1024 }),
+    `How many processes share the work. Each listens on every port for itself and the kernel shares connections out; a cache_dir
+is one for all, memory is each one's own (cache_mem counts for each). A supervisor starts them, starts again who dies,
+and answers -k and the command line for all. Lines that differ: if, \${process_number}, \${process_name}. 0 and 1: one
+process, which does everything itself.`,
+    { default: '1', reload: 'restart' },
+  ),
   pid_filename: works(wordOrNone('PATH'), 'Where the process id is written, for -k. "none" writes no file.', {
     default: '/run/glassquid.pid',
     reload: 'restart',

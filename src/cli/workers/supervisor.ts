@@ -1,0 +1,326 @@
+import { closeSync } from 'node:fs'
+import { type AdminAnswer, type AdminRequest, refusedAnswer } from '../../admin/index.ts'
+import { type Clock, type DurationMs, ms, sleep, systemClock, type Timer } from '../../base/index.ts'
+import { type Config, systemWorld } from '../../conf/index.ts'
+import type { DebugLog } from '../../log/index.ts'
+import type { WorkerAnswer } from '../../manager/index.ts'
+import type { Common } from '../command/command.ts'
+import { openControl } from '../control.ts'
+import { type LoadedConf, loadConf } from '../load-conf.ts'
+import { outliveBugs, toggleDebug } from '../running.ts'
+import { listenToSignals } from '../signals.ts'
+import { version } from '../version.ts'
+import { openChangesFile } from './changes-file.ts'
+import { type ConfFiles, noting } from './conf-files.ts'
+import { Kid } from './kid.ts'
+import type { Done, Order, PageReply, Wish } from './messages.ts'
+import { Revival } from './revival.ts'
+
+// The process over the workers. It has the pid file, the signals and the control socket, and serves nobody. Every worker
+// listens for itself (SO_REUSEPORT: the kernel shares connections out); none knows the others but through this.
+//
+//   signal, -k, control socket ─► supervisor ─┬─► kid1   check · adopt · revert · rotate · page · stop
+//                                             ├─► kid2
+//                     died ─► again, later ◄──┴─► kid3
+//
+// A reload is all or nothing: every worker compiles the new conf before any uses it, and if one cannot (a port), those
+// that could go back.
+
+/** Answers the exit code. */
+export const supervise = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<number> => {
+  outliveBugs(log)
+  log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}, ${loaded.config.workers} workers`)
+  const changesFd = openChangesFile(loaded.config.workers, text => log.warning('main', text))
+  const supervisor = new Supervisor({ common, config: loaded.config, log, clock: systemClock, changesFd })
+  try {
+    return await supervisor.run()
+  } finally {
+    if (changesFd >= 0) closeSync(changesFd)
+  }
+}
+
+interface Parts {
+  readonly common: Common
+  readonly config: Config
+  readonly log: DebugLog
+  readonly clock: Clock
+  readonly changesFd: number
+}
+
+/** Compiling a conf with a million domains takes seconds. */
+const confMsMax = ms(120_000)
+const pageMsMax = ms(5_000)
+/** A purge walks through all that is stored. */
+const deedMsMax = ms(10 * 60_000)
+const rotateMsMax = ms(10_000)
+/** After shutdown_lifetime a worker still has this long for its logs and its index. */
+const lastWordsMs = 10_000
+
+class Supervisor {
+  readonly #parts: Parts
+  readonly #log: DebugLog
+  readonly #count: number
+  /** By number, from 1; null: it has died and is waited with. */
+  readonly #kids: (Kid | null)[]
+  readonly #revivals: Revival[]
+  readonly #waiting = new Map<number, Timer>()
+  #config: Config
+  /** Of the conf in force. */
+  #files: ConfFiles = { texts: new Map(), globs: new Map() }
+  #stopping = false
+  #gaveUp = false
+  #allEnded: () => void = () => {}
+  /** Reloads and rotations, one after the other. */
+  #queue: Promise<unknown> = Promise.resolve()
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+    this.#log = parts.log
+    this.#config = parts.config
+    this.#count = parts.config.workers
+    this.#kids = Array.from({ length: this.#count }, () => null)
+    this.#revivals = Array.from({ length: this.#count }, () => new Revival(parts.clock.mono()))
+  }
+
+  async run(): Promise<number> {
+    const log = this.#log
+    const files = this.#read(() => {})
+    if (files === null) return this.#fatal('the conf has just become another, which is refused')
+    this.#files = files.files
+    const ended = new Promise<void>(resolve => {
+      this.#allEnded = resolve
+    })
+    const stopListening = listenToSignals({
+      reconfigure: () => void this.#reconfigure(),
+      rotate: () => void this.#rotate(),
+      debug: () => {
+        toggleDebug(this.#config, log, null)
+        for (const kid of this.#living()) void kid.ask({ kind: 'debug' }, pageMsMax)
+      },
+      shutdown: () => this.#stop(true),
+      interrupt: () => this.#stop(false),
+    })
+    try {
+      const said = await this.#startAll()
+      if (!said.ok && !this.#stopping) {
+        this.#stop(false)
+        await ended
+        return this.#fatal(said.said)
+      }
+      const control = await openControl(this.#config, request => this.#answer(request), log)
+      if (!this.#stopping) {
+        const line = `ready: ${said.said}, ${this.#count} workers, process ${process.pid}`
+        process.stdout.write(`${line}\n`)
+        log.write('main', 1, line)
+      }
+      await ended
+      await control?.close()
+      log.write('main', 1, `glassquid ${version} ends`)
+      return this.#gaveUp ? 1 : 0
+    } finally {
+      stopListening()
+    }
+  }
+
+  #fatal(why: string): number {
+    process.stderr.write(`FATAL: ${why}\n`)
+    this.#log.write('main', 0, `FATAL: ${why}`)
+    return 1
+  }
+
+  /** The first one alone: what is wrong with all of them is said once. */
+  async #startAll(): Promise<Done> {
+    const first = await this.#startOne(1)
+    if (!first.ok) return first
+    const others = await Promise.all(this.#kids.slice(1).map((_, i) => this.#startOne(i + 2)))
+    return others.find(({ ok }) => !ok) ?? first
+  }
+
+  #startOne(number: number): Promise<Done> {
+    const { clock, changesFd, common } = this.#parts
+    const kid = new Kid(number, {
+      clock, changesFd,
+      count: this.#count,
+      answer: (from, wish) => this.#granted(from, wish),
+      ended: (dead, how) => this.#died(dead, how),
+    })
+    this.#kids[number - 1] = kid
+    this.#revival(number).born(clock.mono())
+    return kid.start({ kind: 'start', common, files: this.#files })
+  }
+
+  #revival(number: number): Revival {
+    const revival = this.#revivals[number - 1]
+    if (revival === undefined) throw new RangeError(`there is no worker ${number}`)
+    return revival
+  }
+
+  #living(): Kid[] {
+    return this.#kids.filter(kid => kid !== null).filter(kid => kid.ready)
+  }
+
+  // ---- who dies
+
+  #died(kid: Kid, how: string): void {
+    this.#kids[kid.number - 1] = null
+    if (this.#stopping) {
+      if (this.#kids.every(one => one === null)) this.#allEnded()
+      return
+    }
+    const { inARow, wait } = this.#revival(kid.number).died(this.#parts.clock.mono())
+    const when = wait === 0 ? 'at once' : `in ${Math.round(wait / 1000)} seconds`
+    const often = inARow < 3 ? '' : ` (${inARow} times in a row: look above for why)`
+    this.#log.error('main', `worker kid${kid.number}, process ${kid.pid}, ${how}${often}; it is started again ${when}; ${this.#living().length} of ${this.#count} go on`)
+    const timer = this.#parts.clock.after(wait, () => {
+      this.#waiting.delete(kid.number)
+      void this.#revive(kid.number)
+    })
+    this.#waiting.set(kid.number, timer)
+  }
+
+  async #revive(number: number): Promise<void> {
+    const files = this.#files
+    const started = await this.#startOne(number)
+    const kid = this.#kids[number - 1] ?? null
+    if (this.#stopping || kid === null) return
+    if (!started.ok) {
+      this.#log.error('main', `worker kid${number} cannot start: ${started.said}`)
+      return kid.kill() // and then it has died
+    }
+    this.#log.write('main', 1, `worker kid${number} runs again, process ${kid.pid}`)
+    // a reload that was under way has gone without it
+    this.#queue = this.#queue.then(async () => {
+      if (files === this.#files) return
+      await this.#tell(kid, { kind: 'check', files: this.#files }, confMsMax)
+      await this.#tell(kid, { kind: 'adopt' }, confMsMax)
+    })
+  }
+
+  // ---- the conf
+
+  #read(tell: (text: string) => void): { readonly files: ConfFiles; readonly config: Config } | null {
+    const { world, files } = noting(systemWorld())
+    const loaded = loadConf(this.#parts.common, tell, world)
+    return loaded === null ? null : { files, config: loaded.config }
+  }
+
+  #reconfigure(): Promise<boolean> {
+    const done = this.#queue.then(() => this.#reload())
+    this.#queue = done
+    return done
+  }
+
+  async #reload(): Promise<boolean> {
+    const log = this.#log
+    log.write('conf', 1, `Reconfiguring from ${this.#parts.common.confFile}`)
+    const read = this.#read(text => log.write('conf', 1, text.replaceAll('\n', ' |')))
+    if (read === null) return this.#keepsConf('the new conf was refused')
+    if (read.config.workers !== this.#count) log.warning('conf', `workers ${read.config.workers}: takes a restart; there are ${this.#count}`)
+    const kids = this.#living()
+    const checked = await Promise.all(kids.map(kid => this.#tell(kid, { kind: 'check', files: read.files }, confMsMax)))
+    const unfit = checked.findIndex(({ ok }) => !ok)
+    if (unfit >= 0) return this.#keepsConf(`kid${kids[unfit]?.number ?? 0} refused the new conf: ${checked[unfit]?.said ?? ''}`)
+    const adopted: Kid[] = []
+    for (const kid of kids) {
+      const done = await this.#tell(kid, { kind: 'adopt' }, confMsMax)
+      if (kid.over) continue // its successor reads what is in force by then
+      if (done.ok) {
+        adopted.push(kid)
+        continue
+      }
+      for (const before of adopted) await this.#tell(before, { kind: 'revert' }, confMsMax)
+      return this.#keepsConf(`kid${kid.number}: ${done.said}`)
+    }
+    this.#files = read.files
+    this.#config = read.config
+    log.write('conf', 1, `Reconfigured ${adopted.length} workers`)
+    return true
+  }
+
+  #keepsConf(why: string): false {
+    this.#log.error('conf', `${why}: the former one stays in force`)
+    return false
+  }
+
+  async #tell(kid: Kid, order: Order, patience: DurationMs): Promise<Done> {
+    return ((await kid.ask(order, patience)) as Done | null) ?? { ok: false, said: 'it does not answer' }
+  }
+
+  // ---- logs
+
+  /** One after the other: who comes first renames the file, the next find that it has been done and open it anew. */
+  #rotate(): Promise<void> {
+    const done = this.#queue.then(async () => {
+      this.#log.rotate()
+      for (const kid of this.#living()) await kid.ask({ kind: 'rotate' }, rotateMsMax)
+      this.#log.write('main', 1, 'logs rotated')
+    })
+    this.#queue = done
+    return done
+  }
+
+  // ---- pages and wishes
+
+  /** A request by the control socket: any worker answers for all. */
+  async #answer(request: AdminRequest): Promise<AdminAnswer> {
+    const { method, path, form, fields } = request
+    const asked = { method, path, form, accept: fields.joined('accept') ?? '' }
+    for (const kid of this.#living()) {
+      const reply = (await kid.ask({ kind: 'request', request: asked }, deedMsMax)) as PageReply | null
+      if (reply !== null) return { status: reply.status, pairs: reply.pairs, content: Buffer.from(reply.content) }
+      if (method !== 'GET' && method !== 'HEAD') break // it may have been done in part
+    }
+    return refusedAnswer(503, 'no worker answers; cache.log says why')
+  }
+
+  async #granted(from: Kid, wish: Wish): Promise<unknown> {
+    if (wish.kind === 'fatal') return this.#giveUp(wish.message)
+    if (wish.kind === 'others') return this.#askOthers(from, wish)
+    switch (wish.deed) {
+      case 'reconfigure':
+        return this.#reconfigure()
+      case 'rotate':
+        await this.#rotate()
+        return true
+      case 'shutdown':
+        process.kill(process.pid, 'SIGTERM')
+        return true
+    }
+  }
+
+  /** Those that are just being started have nothing to say yet. */
+  #askOthers(from: Kid, { page, args }: Extract<Wish, { kind: 'others' }>): Promise<readonly WorkerAnswer[]> {
+    const patience = page === 'purge' ? deedMsMax : pageMsMax
+    return Promise.all(
+      this.#living()
+        .filter(kid => kid !== from)
+        .map(async kid => ({ worker: kid.number, answer: (await kid.ask({ kind: 'page', page, args }, patience)) as WorkerAnswer['answer'] })),
+    )
+  }
+
+  // ---- the end
+
+  #giveUp(why: string): void {
+    if (this.#gaveUp) return
+    this.#gaveUp = true
+    this.#fatal(why)
+    this.#stop(true)
+  }
+
+  /** A second wish is not gentle any more. */
+  #stop(gently: boolean): void {
+    const graceMs = gently ? this.#config.shutdown_lifetime : 0
+    this.#log.write('main', 1, gently ? `Preparing for shutdown: open transactions have ${Math.round(graceMs / 1000)} seconds` : 'Stopping at once')
+    this.#stopping = true
+    for (const timer of this.#waiting.values()) timer.cancel()
+    const kids = this.#kids.filter(kid => kid !== null)
+    if (kids.length === 0) return this.#allEnded()
+    for (const kid of kids) void kid.ask({ kind: 'stop', gently }, pageMsMax)
+    void sleep(this.#parts.clock, ms(graceMs + lastWordsMs)).then(() => {
+      for (const kid of kids) {
+        if (!kid.over) this.#log.warning('main', `worker kid${kid.number}, process ${kid.pid}, does not end: it is killed`)
+        kid.kill()
+      }
+    })
+  }
+}
