@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs'
 import { type AdminAnswer, type AdminRequest, refusedAnswer } from '../../admin/index.ts'
-import { type Clock, type DurationMs, ms, sleep, systemClock, type Timer } from '../../base/index.ts'
+import { type Clock, type DurationMs, ms, systemClock, type Timer } from '../../base/index.ts'
 import { type Config, systemWorld } from '../../conf/index.ts'
 import type { DebugLog } from '../../log/index.ts'
 import type { WorkerAnswer } from '../../manager/index.ts'
@@ -316,11 +316,12 @@ class Supervisor {
     const kids = this.#kids.filter(kid => kid !== null)
     if (kids.length === 0) return this.#allEnded()
     for (const kid of kids) void kid.ask({ kind: 'stop', gently }, pageMsMax)
-    void sleep(this.#parts.clock, ms(graceMs + lastWordsMs)).then(() => {
+    const enough = () => {
       for (const kid of kids) {
         if (!kid.over) this.#log.warning('main', `worker kid${kid.number}, process ${kid.pid}, does not end: it is killed`)
         kid.kill()
       }
-    })
+    }
+    this.#parts.clock.after(ms(graceMs + lastWordsMs), enough, { unref: true }) // living workers keep this process
   }
 }

@@ -71,7 +71,7 @@ class Worker {
     if (running === null) return null
     switch (order.kind) {
       case 'check':
-        return running.check(this.#load(order.files, text => running.log.write('conf', 1, text.replaceAll('\n', ' |'))))
+        return running.check(...this.#load(order.files))
       case 'adopt':
         return running.adopt()
       case 'revert':
@@ -90,19 +90,23 @@ class Worker {
     }
   }
 
-  #load(files: ConfFiles, tell: (text: string) => void): LoadedConf | null {
+  /** With what is wrong with it; remarks the supervisor has made already. */
+  #load(files: ConfFiles): readonly [LoadedConf | null, string] {
     const world: ConfWorld = { ...systemWorld(), processNumber: this.#number, processName: `glassquid-${this.#number}` }
-    const common = this.#common
-    return common === null ? null : loadConf(common, tell, noted(world, files))
+    const refusals: string[] = []
+    const tell = (text: string) => {
+      if (/^(?:FATAL|ERROR)/.test(text)) refusals.push(text.replaceAll('\n', ' |'))
+    }
+    const loaded = this.#common === null ? null : loadConf(this.#common, tell, noted(world, files))
+    return [loaded, refusals.join('; ')]
   }
 
   #common: Extract<Order, { kind: 'start' }>['common'] | null = null
 
   async #start(order: Extract<Order, { kind: 'start' }>): Promise<Done> {
     this.#common = order.common
-    const told: string[] = []
-    const loaded = this.#load(order.files, text => told.push(text))
-    if (loaded === null) return { ok: false, said: told.filter(text => /^(?:FATAL|ERROR)/.test(text)).join('; ') }
+    const [loaded, refusals] = this.#load(order.files)
+    if (loaded === null) return { ok: false, said: refusals }
     const log = openLog(loaded.config, order.common, `kid${this.#number}`)
     try {
       const machine = await startMachine(order.common, loaded, log, {
@@ -157,9 +161,9 @@ class Running {
     this.log = log
   }
 
-  check(next: LoadedConf | null): Done {
+  check(next: LoadedConf | null, refusals: string): Done {
     this.#checked = next
-    return next === null ? { ok: false, said: 'see above' } : { ok: true, said: '' }
+    return { ok: next !== null, said: refusals }
   }
 
   async adopt(): Promise<Done> {
