@@ -1,5 +1,6 @@
 import type { DebugLog } from '../log/index.ts'
 import type { Common } from './command/command.ts'
+import { confDifference } from './conf-diff.ts'
 import { answerFrom, openControl, registerDeeds } from './control.ts'
 import { ListenFailed } from './listening.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
@@ -62,6 +63,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
           log.error('conf', `${refused ?? ''}: the former one stays in force`)
           return false
         }
+        for (const line of confDifference(config, next.config)) log.write('conf', 1, `Reconfiguring: ${line}`)
         config = next.config
         log.write('conf', 1, 'Reconfigured')
         return true

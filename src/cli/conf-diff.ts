@@ -1,0 +1,33 @@
+import { type Config, confText } from '../conf/index.ts'
+
+/** A log is for reading; a new list of ten thousand ACL values is in the file. */
+const linesMax = 40
+const charactersMax = 300
+
+/**
+ * What a new conf says otherwise, line by line as both were understood, so that a comment or another spelling of the same
+ * is no difference: `- line` of the old, `+ line` of the new. Empty when they mean the same.
+ */
+export const confDifference = (before: Config, behind: Config): readonly string[] => {
+  const [old, young] = [linesOf(before), linesOf(behind)]
+  const gone = [...old].filter(([line, count]) => count > (young.get(line) ?? 0)).map(([line]) => `- ${line}`)
+  const come = [...young].filter(([line, count]) => count > (old.get(line) ?? 0)).map(([line]) => `+ ${line}`)
+  const all = [...gone, ...come]
+  if (all.length === 0 && confText(before) !== confText(behind)) return ['the same lines in another order']
+  const more = all.length - linesMax
+  return [...all.slice(0, linesMax).map(cut), ...(more > 0 ? [`... and ${more} lines more`] : [])]
+}
+
+const linesOf = (config: Config): Map<string, number> => {
+  const counts = new Map<string, number>()
+  for (const line of confText(config).split('\n')) if (line !== '') counts.set(line, (counts.get(line) ?? 0) + 1)
+  return counts
+}
+
+const cut = (line: string): string => {
+  const shown = withoutSecrets(line)
+  return shown.length > charactersMax ? `${shown.slice(0, charactersMax)}...` : shown
+}
+
+/** Squid: cachemgr_passwd PASSWORD action ..., cache_peer ... login=USER:PASSWORD. A log has more readers than a conf. */
+const withoutSecrets = (line: string): string => line.replace(/^([-+] cachemgr_passwd )\S+/, '$1...').replace(/\b(login=)\S+/g, '$1...')
