@@ -66,20 +66,23 @@ const sessionsPage = (services: () => readonly NamedService[]): Page<SessionsPag
     ].join('\n')}\n`,
 })
 
-const lineOf = (session: Session): SessionLine => ({
-  id: session.id,
-  service: session.service.name,
-  listener: session.portName,
-  rule: session.rule,
-  client: endpointText(session.client.peer),
-  clientZone: session.clientZone,
-  destination: endpointText(session.destination),
-  server: textOf(session.server),
-  serverLocal: textOf(session.serverLocal),
-  serverZone: session.serverZone,
-  bytesFromClient: session.client.bytesRead,
-  bytesToClient: session.client.bytesWritten,
-})
+const lineOf = (session: Session): SessionLine => {
+  const moved = session.speaker?.moved?.() ?? null
+  return {
+    id: session.id,
+    service: session.service.name,
+    listener: session.portName,
+    rule: session.rule,
+    client: endpointText(session.client.peer),
+    clientZone: session.clientZone,
+    destination: endpointText(session.destination),
+    server: textOf(session.server),
+    serverLocal: textOf(session.serverLocal),
+    serverZone: session.serverZone,
+    bytesFromClient: moved?.fromClient ?? session.client.bytesRead,
+    bytesToClient: moved?.toClient ?? session.client.bytesWritten,
+  }
+}
 
 const textOf = (end: Endpoint | null): string | null => (end === null ? null : endpointText(end))
 

@@ -18,6 +18,8 @@ export type Verdict = keyof typeof verdicts
 export interface Speaker {
   /** The process stops: whoever is idle is let go, whoever is served gets this answer and no other. */
   windUp(): void
+  /** Bytes so far, by a proxy whose bytes do not pass through the client's connection object: a relay's stay in the kernel. */
+  moved?(): { readonly fromClient: number; readonly toClient: number } | null
 }
 
 /** What is known before the service is. */

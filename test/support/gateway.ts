@@ -1,6 +1,6 @@
-import { writeFileSync, readFileSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type DurationMs, ms, systemClock } from '../../src/base/index.ts'
+import { type DurationMs, ms, sleep, systemClock } from '../../src/base/index.ts'
 import { type AccessRecord, parseAccessRecord } from '../../src/intercept/lab/access-record.ts'
 import { labAddresses, type Network, type Ran, type Running } from './net-lab.ts'
 
@@ -154,6 +154,26 @@ export class Gateway {
   use(conf: string): void {
     writeConf(this.lab, conf)
   }
+}
+
+/** Where the confs of tests have session_log, and what stands there so far. It is written once a second. */
+export const sessionLog = '/run/glassquid/sessions.log'
+
+export const sessionsOf = (lab: Network): readonly Record<string, unknown>[] => {
+  const path = join(lab.gateway.root, sessionLog)
+  if (!existsSync(path)) return []
+  return readFileSync(path, 'utf8').split('\n').filter(line => line !== '').map(line => JSON.parse(line))
+}
+
+/** The first record that has all of these, or null when none comes. */
+export const sessionOf = async (lab: Network, wanted: Readonly<Record<string, unknown>>): Promise<Record<string, unknown> | null> => {
+  const holds = (record: Record<string, unknown>) => Object.entries(wanted).every(([name, value]) => record[name] === value)
+  for (let i = 0; i < 100; i++) {
+    const found = sessionsOf(lab).find(holds)
+    if (found !== undefined) return found
+    await sleep(systemClock, ms(50))
+  }
+  return null
 }
 
 export const writeConf = (lab: Network, conf: string): void => writeFileSync(join(lab.gateway.root, confPath), conf)

@@ -194,6 +194,10 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
     if (this.#session.client.protocol === 'udp') this.#session.client.close('shutdown')
   }
 
+  moved(): { fromClient: number; toClient: number } | null {
+    return this.#relaying === null ? null : { fromClient: this.#relaying.bytesToB, toClient: this.#relaying.bytesToA }
+  }
+
   // --- the end ---
 
   #relayed(stats: RelayStats): void {
