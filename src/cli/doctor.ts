@@ -1,14 +1,15 @@
 import { existsSync } from 'node:fs'
 import { COMM_TPROXY_LCL, CommError, createComm, usualBackend } from '../../comm/index.ts'
 import { systemClock } from '../base/index.ts'
-import { collectFacts, doctorExitCode, doctorJson, doctorText, examine, lookHere, type Probe } from '../intercept/index.ts'
+import { collectFacts, doctorExitCode, doctorJson, doctorText, examine, lookHere, type Probe, type RunningCounters } from '../intercept/index.ts'
 import type { Common } from './command/command.ts'
 import type { DoctorWish } from './command/doctor.ts'
+import { askRunning } from './control.ts'
 import { loadConf } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
 
 /** `glassquid doctor`: looks at this machine and changes nothing. 1 when something fatal was found, or the conf is refused. */
-export const doctor = (wish: DoctorWish & Common): number => {
+export const doctor = async (wish: DoctorWish & Common): Promise<number> => {
   const conf = readableConf(wish)
   if (conf === 'refused') return 1
   const running = conf === null ? null : findRunning(conf.config.pid_filename)
@@ -22,11 +23,23 @@ export const doctor = (wish: DoctorWish & Common): number => {
       openFilesMax: conf?.config.max_filedescriptors ?? 0,
       interfaces: wish.interfaces,
       probe: probeHere,
-      counters: null,
+      counters: running?.ok ? await countersOf(wish) : null,
     }),
   )
   process.stdout.write(wish.json ? doctorJson(examined) : doctorText(examined, wish.all))
   return doctorExitCode(examined)
+}
+
+/** Over its control socket; null when it does not tell. */
+const countersOf = async (wish: Common): Promise<RunningCounters | null> => {
+  const asked = await askRunning(wish, 'room_counters', new URLSearchParams({ format: 'json' }), 'GET')
+  if (!asked.ok) return null
+  const list: unknown = JSON.parse(asked.text)
+  const value = (name: string): number => {
+    const found: unknown = Array.isArray(list) ? list.find(one => one?.name === `http.${name}`)?.value : undefined
+    return typeof found === 'number' ? found : 0
+  }
+  return { connections: value('connections'), directHits: value('directHits'), requests: value('requests'), hostMismatches: value('hostMismatches') }
 }
 
 /** Without a conf there is still a machine to look at. */

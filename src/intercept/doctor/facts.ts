@@ -26,11 +26,12 @@ export interface FactsWish {
 }
 
 export interface RunningCounters {
-  readonly interceptedConnections: number
-  /** Of these, those whose destination was the port itself. */
+  readonly connections: number
+  /** Connections to an interception port whose destination was the port itself. */
   readonly directHits: number
-  readonly hostChecks: number
-  readonly hostsUnconfirmed: number
+  readonly requests: number
+  /** Intercepted requests whose Host does not resolve to where the client went. */
+  readonly hostMismatches: number
 }
 
 /** Sockets of our own, asked of the kernel. Each answers '' or the system's word for why not. */

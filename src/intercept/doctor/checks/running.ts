@@ -13,11 +13,11 @@ const natElsewhere: Check = {
   look(facts) {
     const { counters } = facts
     if (counters === null) return notAsked(facts)
-    const all = counters.interceptedConnections
-    if (all < connectionsMin) return good(`${all} intercepted connections so far`)
-    if (counters.directHits * 20 < all) return good(`${counters.directHits} of ${all} connections were for this machine itself`)
+    const { connections, directHits } = counters
+    if (connections < connectionsMin) return good(`${connections} connections so far`)
+    if (directHits * 20 < connections) return good(`${directHits} of ${connections} connections were for an interception port itself`)
     return bad(
-      `${counters.directHits} of ${all} connections on interception ports were for this machine itself`,
+      `${directHits} of ${connections} connections were for an interception port itself`,
       'where clients were going is lost: another router rewrites the destination before it comes here',
       'let that router route the packets here (policy routing), and rewrite nothing there',
     )
@@ -31,11 +31,11 @@ const nameAgreement: Check = {
   look(facts) {
     const { counters } = facts
     if (counters === null) return notAsked(facts)
-    const all = counters.hostChecks
-    if (all < connectionsMin) return good(`${all} Host fields checked so far`)
-    if (counters.hostsUnconfirmed * 100 < all) return good(`${counters.hostsUnconfirmed} of ${all} Host fields did not fit their destination`)
+    const { requests, hostMismatches } = counters
+    if (requests < connectionsMin) return good(`${requests} requests so far`)
+    if (hostMismatches * 100 < requests) return good(`${hostMismatches} of ${requests} requests had a Host that did not fit their destination`)
     return bad(
-      `${counters.hostsUnconfirmed} of ${all} Host fields did not fit their destination`,
+      `${hostMismatches} of ${requests} requests had a Host that did not fit their destination`,
       'these responses are not shared between clients under their name, and access by name is decided by address',
       'dns_nameservers: the same servers that clients are given (DHCP)',
     )
