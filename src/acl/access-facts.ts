@@ -1,4 +1,5 @@
-import { type Endpoint, type FieldView, type WallMs, wallMs } from '../base/index.ts'
+import { type Endpoint, type FieldView, type Outcome, type WallMs, wallMs } from '../base/index.ts'
+import { type AclClients, ClientLookups } from './client-lookups.ts'
 import { type AccessNames, type Addresses, HostLookups } from './host-lookups.ts'
 import { IpKey } from './ip-key.ts'
 import { decodedOrRaw } from './percent.ts'
@@ -11,12 +12,15 @@ import { decodedOrRaw } from './percent.ts'
  * can be written at any time and nothing derived from the former request is ever seen.
  */
 export class AccessFacts {
-  readonly client: Endpoint
+  /** Who connected; the client behind him after `believe`. */
+  client: Endpoint
   /** Our end as the client sees it: for intercepted connections the original destination. */
   readonly local: Endpoint
   readonly portName: string
   /** Null = names are never looked up; `dst` then knows numeric hosts only. */
   names: AccessNames | null = null
+  /** What is known of clients beyond their address. Null = nothing. */
+  clients: AclClients | null = null
 
   method = ''
   /** Lower case; '' for CONNECT. */
@@ -35,6 +39,16 @@ export class AccessFacts {
    * verified). Then `dst` is that address, as in Squid: a rule about addresses must see the one connected to.
    */
   pinned = false
+  /** What has become of the request so far; null where no record is kept. */
+  outcome: Outcome | null = null
+  /** Of the response, once there is one; 0 = there is none. */
+  responseStatus = 0
+  responseFields: FieldView | null = null
+  /** Annotations: of the request, and of the connection for all its requests. Null = none. */
+  notes: Map<string, string> | null = null
+  clientNotes: Map<string, string> | null = null
+  /** What a helper said of the request; '' = nothing. */
+  tag = ''
 
   #clientKey: IpKey | null = null
   #localKey: IpKey | null = null
@@ -43,6 +57,7 @@ export class AccessFacts {
   #pathRead = ''
   #pathDecoded = ''
   #lookups: HostLookups | null = null
+  #clientLookups: ClientLookups | null = null
 
   constructor(client: Endpoint, local: Endpoint, portName: string) {
     this.client = client
@@ -53,6 +68,20 @@ export class AccessFacts {
   get clientKey(): IpKey {
     this.#clientKey ??= new IpKey(this.client.address)
     return this.#clientKey
+  }
+
+  /** From here on `client` is this one: follow_x_forwarded_for, or a new request after that. */
+  believe(client: Endpoint): void {
+    if (client === this.client) return
+    this.client = client
+    this.#clientKey = null
+    this.#clientLookups = null
+  }
+
+  /** Without the response of the request before. */
+  forgetResponse(): void {
+    this.responseStatus = 0
+    this.responseFields = null
   }
 
   get localKey(): IpKey {
@@ -89,8 +118,23 @@ export class AccessFacts {
     return this.#lookups.hostName(this)
   }
 
+  /** The client's name; '' = it has none; null = not before `learn`. */
+  clientName(): string | null {
+    if (this.clients === null) return ''
+    this.#clientLookups ??= new ClientLookups()
+    return this.#clientLookups.name(this)
+  }
+
+  /** The client's Ethernet address, `aa:bb:cc:dd:ee:ff`; '' = it is no neighbour; null = not before `learn`. */
+  clientHardware(): string | null {
+    if (this.clients === null) return ''
+    this.#clientLookups ??= new ClientLookups()
+    return this.#clientLookups.hardware(this)
+  }
+
   /** Waits for what made an ACL answer `unlearned`. Never rejects; asked again, the ACL then knows. */
   async learn(): Promise<void> {
     await this.#lookups?.learn()
+    await this.#clientLookups?.learn()
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type AccessFacts, compileAcls, factsOfOutcome } from '../../src/acl/index.ts'
+import { type AccessFacts, type AclClients, compileAcls, factsOfOutcome } from '../../src/acl/index.ts'
 import { endpoint, type Outcome, wallMs } from '../../src/base/index.ts'
 import { acl, factsOf, matches, remarks, view } from './kit.ts'
 
@@ -10,6 +10,8 @@ interface Row {
   readonly yes: readonly Partial<AccessFacts & { clientAddress: string; localAddress: string; localPort: number; listener: string }>[]
   readonly no: readonly Partial<AccessFacts & { clientAddress: string; localAddress: string; localPort: number; listener: string }>[]
 }
+
+const named = (name: string): AclClients => ({ nameOf: () => name, hardwareOf: () => '', connectionsOf: () => 0 })
 
 const rows: readonly Row[] = [
   { acl: ['src', '192.0.2.0/24'], yes: [{ clientAddress: '192.0.2.7' }], no: [{ clientAddress: '192.0.3.7' }] },
@@ -31,6 +33,30 @@ const rows: readonly Row[] = [
   { acl: ['dstdom_regex', '^none$'], yes: [{ host: '192.0.2.1' }], no: [{ host: 'x.org' }] },
   { acl: ['browser', 'Mozilla'], yes: [{ fields: view('User-Agent', 'Mozilla/5') }], no: [{ fields: view('User-Agent', 'curl') }, { fields: view('Referer', 'Mozilla') }, {}] },
   { acl: ['referer_regex', '^http://x'], yes: [{ fields: view('Referer', 'http://x/') }], no: [{ fields: view() }] },
+  { acl: ['rep_header', 'X-Kind ^a,.b$'], yes: [{ responseFields: view('X-Kind', 'a', 'x-kind', 'b') }], no: [{ responseFields: view('X-Kind', 'a') }, { fields: view('X-Kind', 'a', 'x-kind', 'b') }, {}] },
+  { acl: ['rep_mime_type', '^text/ ^$'], yes: [{ responseFields: view('Content-Type', 'text/html') }, { responseFields: view() }], no: [{ responseFields: view('Content-Type', 'image/png') }, {}] },
+  { acl: ['req_mime_type', '^text/'], yes: [{ fields: view('Content-Type', 'text/html') }], no: [{ fields: view() }, {}] },
+  { acl: ['http_status', '200 400-403 500-'], yes: [{ responseStatus: 200 }, { responseStatus: 403 }, { responseStatus: 599 }], no: [{ responseStatus: 201 }, { responseStatus: 404 }, { responseStatus: 600 }, {}] },
+  { acl: ['has', 'response'], yes: [{ responseStatus: 200 }], no: [{ method: 'GET' }] },
+  { acl: ['has', 'request'], yes: [{ method: 'GET' }], no: [{}] },
+  { acl: ['has', 'ALE'], yes: [{}], no: [] },
+  { acl: ['tag', 'a b'], yes: [{ tag: 'b' }], no: [{ tag: 'c' }, {}] },
+  { acl: ['note', 'group staff'], yes: [{ notes: new Map([['group', 'staff']]) }, { clientNotes: new Map([['group', 'staff']]) }], no: [{ notes: new Map([['group', 'guests']]) }, { notes: new Map([['x', 'staff']]) }, {}] },
+  { acl: ['note', 'group'], yes: [{ notes: new Map([['group', 'anything']]) }], no: [{}] },
+  { acl: ['srcdomain', '.x.org'], yes: [{ clients: named('a.x.org') }], no: [{ clients: named('x.net') }, { clients: named('') }, {}] },
+  { acl: ['srcdomain', 'none'], yes: [{ clients: named('') }], no: [{ clients: named('x.net') }] },
+  { acl: ['srcdom_regex', '-i ^PC[0-9]'], yes: [{ clients: named('pc7.x.org') }], no: [{ clients: named('server') }] },
+  { acl: ['arp', '0:1:2:AA:bb:cc'], yes: [{ clients: { ...named(''), hardwareOf: () => '00:01:02:aa:bb:cc' } }], no: [{ clients: { ...named(''), hardwareOf: () => '' } }, {}] },
+  { acl: ['eui64', '02:00:5e:ff:fe:00:53:01'], yes: [{ clientAddress: '2001:db8::200:5eff:fe00:5301' }], no: [{ clientAddress: '2001:db8::1' }, { clientAddress: '192.0.2.1' }] },
+  { acl: ['maxconn', '2'], yes: [{ clients: { ...named(''), connectionsOf: () => 3 } }], no: [{ clients: { ...named(''), connectionsOf: () => 2 } }, {}] },
+  { acl: ['ssl::server_name', '.x.org'], yes: [{ host: 'a.x.org' }], no: [{ host: 'x.net' }] },
+  { acl: ['ssl::server_name_regex', '^a\\.'], yes: [{ host: 'a.x.org' }], no: [{ host: 'x.net' }] },
+  { acl: ['at_step', 'SslBump1 SslBump2'], yes: [{}], no: [] },
+  { acl: ['at_step', 'SslBump2'], yes: [], no: [{}] },
+  { acl: ['transaction_initiator', 'client'], yes: [{}], no: [] },
+  { acl: ['transaction_initiator', 'internal'], yes: [], no: [{}] },
+  { acl: ['hier_code', 'HIER_NONE'], yes: [{}], no: [] },
+  { acl: ['urllogin', '^$'], yes: [{}], no: [] },
   { acl: ['req_header', 'X-Kind ^a,.b$'], yes: [{ fields: view('X-Kind', 'a', 'x-kind', 'b') }], no: [{ fields: view('X-Kind', 'a') }, {}] },
 ]
 

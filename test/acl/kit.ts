@@ -18,7 +18,7 @@ export const acl = (name: string, type: string, ...lines: readonly (string | rea
       return []
     })
   })
-  const argument = type === 'req_header' ? (values.shift() ?? null) : null
+  const argument = ['req_header', 'rep_header', 'note'].includes(type) ? (values.shift() ?? null) : null
   return { name, type, flags, argument, values, builtIn: false, at: place(1) }
 }
 

@@ -1,26 +1,46 @@
 import type { AclType } from '../acl.ts'
 import { allOf } from './all-of.ts'
+import { annotateClient, annotateTransaction } from './annotate.ts'
 import { anyOf } from './any-of.ts'
+import { arp } from './arp.ts'
+import { atStep } from './at-step.ts'
 import { browser } from './browser.ts'
-import { dstdomRegex } from './dstdom-regex.ts'
-import { dstdomain } from './dstdomain.ts'
+import { connectionsEncrypted } from './connections-encrypted.ts'
 import { dstZone } from './dst-zone.ts'
 import { dst } from './dst.ts'
+import { dstdomRegex } from './dstdom-regex.ts'
+import { dstdomain } from './dstdomain.ts'
+import { eui64 } from './eui64.ts'
+import { has } from './has.ts'
+import { hierCode } from './hier-code.ts'
+import { httpStatus } from './http-status.ts'
 import { localip } from './localip.ts'
 import { localport } from './localport.ts'
+import { maxconn } from './maxconn.ts'
 import { method } from './method.ts'
 import { myportname } from './myportname.ts'
+import { note } from './note.ts'
+import { peername, peernameRegex } from './peername.ts'
 import { port } from './port.ts'
 import { proto } from './proto.ts'
 import { random } from './random.ts'
 import { refererRegex } from './referer-regex.ts'
+import { repHeader } from './rep-header.ts'
+import { repMimeType } from './rep-mime-type.ts'
 import { reqHeader } from './req-header.ts'
-import { src } from './src.ts'
+import { reqMimeType } from './req-mime-type.ts'
+import { serverName, serverNameRegex } from './server-name.ts'
+import { squidError } from './squid-error.ts'
 import { srcZone } from './src-zone.ts'
+import { src } from './src.ts'
+import { srcdomRegex } from './srcdom-regex.ts'
+import { srcdomain } from './srcdomain.ts'
+import { tag } from './tag.ts'
 import { time } from './time.ts'
+import { transactionInitiator } from './transaction-initiator.ts'
 import { urlRegex } from './url-regex.ts'
+import { urllogin } from './urllogin.ts'
 import { urlpathRegex } from './urlpath-regex.ts'
-
 /** The types that work, by their name in the conf. */
 export const aclTypes: Readonly<Record<string, AclType>> = {
   'src': src,
@@ -44,6 +64,30 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'any-of': anyOf,
   'all-of': allOf,
   'random': random,
+  'urllogin': urllogin,
+  'srcdomain': srcdomain,
+  'srcdom_regex': srcdomRegex,
+  'arp': arp,
+  'eui64': eui64,
+  'maxconn': maxconn,
+  'req_mime_type': reqMimeType,
+  'rep_mime_type': repMimeType,
+  'rep_header': repHeader,
+  'http_status': httpStatus,
+  'hier_code': hierCode,
+  'squid_error': squidError,
+  'transaction_initiator': transactionInitiator,
+  'has': has,
+  'note': note,
+  'annotate_transaction': annotateTransaction,
+  'annotate_client': annotateClient,
+  'tag': tag,
+  'peername': peername,
+  'peername_regex': peernameRegex,
+  'ssl::server_name': serverName,
+  'ssl::server_name_regex': serverNameRegex,
+  'at_step': atStep,
+  'connections_encrypted': connectionsEncrypted,
 }
 
 /** Types whose feature is gone for good: such an ACL never matches, in Squid neither. */
