@@ -56,6 +56,8 @@ export {
 } from './expect.ts'
 export * from './interfaces/index.ts'
 export * from './nat-lookup/index.ts'
+export { createNeighbours, type Neighbours, type NeighbourSources } from './neighbours.ts'
+export { createReverseNames, type ReverseNames, type ReverseNamesOptions } from './reverse-names.ts'
 export type { PairEnds } from './pair.ts'
 export {
   type AddressRecord,

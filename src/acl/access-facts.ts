@@ -12,7 +12,9 @@ import { decodedOrRaw } from './percent.ts'
  * can be written at any time and nothing derived from the former request is ever seen.
  */
 export class AccessFacts {
-  /** Who connected; the client behind him after `believe`. */
+  /** Who connected. */
+  readonly connected: Endpoint
+  /** Who it is taken for: himself, or after `believe` the client behind him. */
   client: Endpoint
   /** Our end as the client sees it: for intercepted connections the original destination. */
   readonly local: Endpoint
@@ -60,6 +62,7 @@ export class AccessFacts {
   #clientLookups: ClientLookups | null = null
 
   constructor(client: Endpoint, local: Endpoint, portName: string) {
+    this.connected = client
     this.client = client
     this.local = local
     this.portName = portName
@@ -76,6 +79,14 @@ export class AccessFacts {
     this.client = client
     this.#clientKey = null
     this.#clientLookups = null
+  }
+
+  /** Of this request, for who asks about it when the connection has gone on to the next. */
+  copy(outcome: Outcome): AccessFacts {
+    const copy = new AccessFacts(this.connected, this.local, this.portName)
+    copy.believe(this.client)
+    const { names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag } = this
+    return Object.assign(copy, { names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag, outcome })
   }
 
   /** Without the response of the request before. */

@@ -2,7 +2,7 @@ import type { AccessLine, AclUse, Location } from '../conf/config.ts'
 import type { AccessFacts } from './access-facts.ts'
 import type { AclTable } from './compile.ts'
 import { type Match, matched, unlearned, untold } from './match.ts'
-import { matchTerm, type Term } from './term.ts'
+import { lastWithin, matchTerm, type Term } from './term.ts'
 
 // `DIRECTIVE allow|deny [!]acl ...` compiled. The first line whose ACLs all match decides. When none does, the answer
 // is the opposite of the last line's, and without any line what the directive says. Every answer a list can give is
@@ -15,8 +15,10 @@ export interface Decision {
   readonly line: Location | null
   /** `file:line`, for the record of the transaction; says so when no line matched. */
   readonly text: string
-  /** The ACL tested last: what deny_info and authentication go by; '' = none was. */
+  /** The ACL of the line that was tested last; '' = none was. */
   readonly lastAcl: string
+  /** What deny_info goes by: as lastAcl, but of a group the member that was asked last, as in Squid. */
+  lastTested(facts: AccessFacts): string
 }
 
 /** Names looked up for one check. More means that an ACL does not keep what it learned. */
@@ -92,10 +94,10 @@ class CompiledList implements AccessList {
     const last = this.#lines.at(-1)
     const allowed = last === undefined ? otherwise === 'allow' : last.source.action === 'deny'
     const text = last === undefined ? '' : `no line up to ${placeOf(last.source.at)}`
-    const names = [...(last?.terms ?? []).map(term => term.acl.name), '']
-    this.#implicit = names.map(lastAcl => ({ allowed, line: null, text, lastAcl }))
+    const terms = [...(last?.terms ?? []), null]
+    this.#implicit = terms.map(term => ({ allowed, line: null, text, ...lastOf(term) }))
     // a regex that cannot be finished must not let anybody in
-    this.#undecided = { allowed: false, line: null, text: undecidedText, lastAcl: '' }
+    this.#undecided = { allowed: false, line: null, text: undecidedText, ...lastOf(null) }
   }
 
   check(facts: AccessFacts): Decision | Promise<Decision> {
@@ -159,8 +161,13 @@ const compileLine = (source: AccessLine, terms: readonly Term[]): Line => ({
     allowed: source.action === 'allow',
     line: source.at,
     text: placeOf(source.at),
-    lastAcl: terms.at(-1)?.acl.name ?? '',
+    ...lastOf(terms.at(-1) ?? null),
   },
+})
+
+const lastOf = (term: Term | null): Pick<Decision, 'lastAcl' | 'lastTested'> => ({
+  lastAcl: term?.acl.name ?? '',
+  lastTested: facts => (term === null ? '' : lastWithin(term.acl, facts)),
 })
 
 const placeOf = (at: Location): string => `${at.file}:${at.line}`

@@ -11,6 +11,8 @@ export interface AclType {
   /** What it looks at, in words, for explain. */
   readonly fact: (facts: AccessFacts) => string
   readonly compile: (source: AclSource) => Matcher
+  /** Groups only: where asking stops. */
+  readonly stopsAt?: (source: AclSource) => (facts: AccessFacts) => Acl | null
 }
 
 /** What a type is given to compile from. */
@@ -34,6 +36,8 @@ export interface Acl {
   readonly type: string
   readonly match: Matcher
   readonly fact: (facts: AccessFacts) => string
+  /** Groups: the member at which asking stops; null = they have none. */
+  readonly stopsAt?: ((facts: AccessFacts) => Acl | null) | undefined
   /** It is there, but its type does not work yet: no working list may use it. */
   readonly unbuilt: boolean
 }

@@ -89,7 +89,7 @@ const compileAcl = (definition: AclDefinition, table: AclTable, options: AclOpti
     },
     report: (severity, at, message, hint) => table.report(severity, at, message, hint),
   }
-  return { name, type, match: known.compile(source), fact: known.fact, unbuilt: false }
+  return { name, type, match: known.compile(source), fact: known.fact, stopsAt: known.stopsAt?.(source), unbuilt: false }
 }
 
 const never = (name: string): Acl => ({ name, type: '', match: () => mismatched, fact: () => 'nothing', unbuilt: false })

@@ -9,6 +9,9 @@ export const factsOfOutcome = (outcome: Outcome): AccessFacts => {
   facts.uri = outcome.uri
   facts.fields = outcome.requestFields
   facts.now = outcome.startedAt
+  facts.outcome = outcome
+  facts.responseStatus = outcome.status
+  facts.responseFields = outcome.responseFields
   const target = outcome.method === 'CONNECT' ? null : parseAbsolute(outcome.uri)
   if (target !== null) {
     facts.scheme = target.scheme

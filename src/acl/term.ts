@@ -14,6 +14,12 @@ export const matchTerm = (term: Term, facts: AccessFacts): Match => {
   return found === matched ? mismatched : found === mismatched ? matched : found
 }
 
+/** The ACL asked last when this one is asked: itself, or of a group the member at which the asking stopped. */
+export const lastWithin = (acl: Acl, facts: AccessFacts): string => {
+  const stop = acl.stopsAt?.(facts) ?? null
+  return stop === null ? acl.name : lastWithin(stop, facts)
+}
+
 /** Left to right up to the first that does not match: what stands behind it is not asked. */
 export const matchAll = (terms: readonly Term[], facts: AccessFacts): Match => {
   for (let i = 0; i < terms.length; i++) {

@@ -16,6 +16,8 @@ export const errorTable = {
   'bad-request': { status: 400, page: 'ERR_INVALID_REQ', suffix: '', doc: 'the request cannot be read without guessing' },
   'bad-target': { status: 400, page: 'ERR_INVALID_URL', suffix: '', doc: 'the request target or Host is not a usable URI' },
   'denied': { status: 403, page: 'ERR_ACCESS_DENIED', suffix: '', doc: 'an access list said no' },
+  'forwarding-denied': { status: 403, page: 'ERR_FORWARDING_DENIED', suffix: '', doc: 'miss_access: what is not stored may not be fetched for this client' },
+  'reply-too-large': { status: 403, page: 'ERR_TOO_BIG', suffix: '', doc: 'reply_body_max_size' },
   'loop': { status: 403, page: 'ERR_ACCESS_DENIED', suffix: '', doc: 'the request came from this proxy (Via, or its own endpoint)' },
   'direct-hit': { status: 403, page: 'ERR_ACCESS_DENIED', suffix: '', doc: 'somebody connected to the interception port itself' },
   'host-conflict': { status: 409, page: 'ERR_CONFLICT_HOST', suffix: '', doc: 'Host names another address than the client connected to' },

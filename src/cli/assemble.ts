@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
-import { type Comm, createComm, createResolver, type Resolver } from '../../comm/index.ts'
+import { type Comm, createComm, createNeighbours, createResolver, createReverseNames, type Resolver, type ReverseNames } from '../../comm/index.ts'
 import { ZoneHosts } from '../acl/index.ts'
-import { type Clock, Deadlines, endpointText, secondsToMs } from '../base/index.ts'
+import { type Clock, Deadlines, type DurationMs, endpointText, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
 import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
@@ -77,6 +77,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   })
   const notices = httpNotices(log)
   let resolver = newResolver(config, clock, log)
+  let reverse = reverseNamesOf(config, clock)
+  const neighbours = createNeighbours(clock)
   const collapse = new Collapse(config.collapsed_forwarding, clock)
   collapse.readAheadBytesMax = config.read_ahead_gap
   stores.outdated = key => {
@@ -98,6 +100,11 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     validationsBehind: new ValidationsBehind(clock),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
     accessNames: accessNames(() => resolver),
+    accessClients: {
+      connectionsOf: address => census.counts.ofClient(address),
+      nameOf: address => reverse.nameOf(address),
+      hardwareOf: address => neighbours.hardwareOf(address),
+    },
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
     isOwnEndpoint: comm.isOwnEndpoint,
     isOwnConnection: comm.isOwnConnection,
@@ -213,6 +220,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       const former = resolver
       resolver = newResolver(next.config, clock, log)
       former.close()
+      reverse.close()
+      reverse = reverseNamesOf(next.config, clock)
       resolveAclHosts(next, resolver, log)
       zoneHosts = followZones(next, zoneHosts)
       void zoneHosts.start()
@@ -238,6 +247,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       await new Promise(setImmediate) // who waited for a connection is answered before the sockets go
       collapse.stop()
       resolver.close()
+      reverse.close()
       comm.close()
       for (const program of [...programs.running]) program.kill()
       await stores.close()
@@ -256,6 +266,16 @@ const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
     negativeTtl: secondsToMs(config.negative_dns_ttl),
     timeoutMs: config.dns_timeout,
     warn: text => log.limited(text, 'dns', 1, `WARNING: ${text}`),
+  })
+
+const reverseNamesOf = (config: Config, clock: Clock): ReverseNames =>
+  createReverseNames({
+    clock,
+    nameservers: config.dns_nameservers,
+    hostsFile: config.hosts_file,
+    positiveTtl: secondsToMs(config.positive_dns_ttl) as DurationMs,
+    negativeTtl: secondsToMs(config.negative_dns_ttl) as DurationMs,
+    timeoutMs: config.dns_timeout,
   })
 
 /** What Node and the logs hold now, and a few for what comes later: name servers, the logs of a reload. */

@@ -11,6 +11,9 @@ import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } f
 import { compileRules, type RuleSet } from '../dispatch/index.ts'
 import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
 import { type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
+import { denyInfoOf } from './deny-info.ts'
+import { errorPagesOf } from './error-pages.ts'
+import { fieldRules } from './field-rules.ts'
 import { version } from './version.ts'
 
 // From the conf's values to what the http proxy asks at each request. Nothing here is kept: a reload makes a new one.
@@ -52,6 +55,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const viaComment = shownVersion === '' ? 'glassquid' : `glassquid/${shownVersion}`
   const xCache = config.x_cache ? { from: `from ${name}`, at: `from ${name}:${config.http_port[0]?.port ?? 0}` } : null
   const cache = cachePolicy(config, problems)
+  const errorPages = errorPagesOf(config, problems)
   const http: HttpPolicy = {
     hostname: name,
     version: shownVersion,
@@ -71,7 +75,18 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       http: list(config.http_access, 'deny'),
       cache: list(config.cache, 'allow'),
       spoofClientIp: list(config.spoof_client_ip, 'allow'),
+      miss: config.miss_access.length === 0 ? null : list(config.miss_access, 'allow'),
+      reply: config.http_reply_access.length === 0 ? null : list(config.http_reply_access, 'allow'),
+      followForwarded: config.follow_x_forwarded_for.length === 0 ? null : list(config.follow_x_forwarded_for, 'deny'),
     },
+    aclsByIndirectClient: config.acl_uses_indirect_client,
+    logByIndirectClient: config.log_uses_indirect_client,
+    errorPages,
+    denyInfo: denyInfoOf(config, acls, errorPages, problems),
+    judgesResponses: config.http_reply_access.length + config.reply_body_max_size.length > 0,
+    replySizes: config.reply_body_max_size.map(line => ({ value: line.value, when: compileCondition(line.acls, acls, line.at) })),
+    requestFields: fieldRules(config, 'request', acls, problems),
+    responseFields: fieldRules(config, 'reply', acls, problems),
     outgoing: {
       addresses: guarded(config.tcp_outgoing_address, address => ({ family: familyOf(address), address })),
       marks: guarded(config.tcp_outgoing_mark, mark => mark),

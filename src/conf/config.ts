@@ -84,6 +84,35 @@ export type BindPlace =
 /** How sessions wait for connections at foreign addresses: by sockets there, or by sets and one listener. */
 export type RelatedConnections = { readonly form: 'sockets' } | { readonly form: 'nft_sets'; readonly port: number }
 
+// --- fields ---
+
+/** What stands in a field's place. */
+export interface FieldText {
+  readonly name: string
+  readonly value: string
+  readonly text: string
+  readonly at: Location
+}
+
+/** A field that is added. */
+export interface AddedField extends FieldText {
+  /** `value` has %codes. */
+  readonly isFormat: boolean
+  readonly acls: readonly AclUse[]
+}
+
+/** What a denial looks like. */
+export interface DenyInfoLine {
+  readonly kind: 'page' | 'redirect' | 'reset'
+  /** 0 = the usual one. */
+  readonly status: number
+  /** The page's name, or the URL. */
+  readonly target: string
+  readonly acls: readonly string[]
+  readonly text: string
+  readonly at: Location
+}
+
 // --- services ---
 
 /** What has a name that other lines use. */

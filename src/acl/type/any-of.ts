@@ -16,4 +16,8 @@ export const anyOf = {
       return mismatched
     }
   },
+  stopsAt: source => {
+    const terms = readGroup(source).flat()
+    return facts => (terms.find(term => matchTerm(term, facts) !== mismatched) ?? terms.at(-1))?.acl ?? null
+  },
 } satisfies AclType

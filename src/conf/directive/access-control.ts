@@ -1,6 +1,7 @@
 import { writtenAcls } from '../acl-table.ts'
 import type { AclDefinition, ManagerPassword } from '../config.ts'
 import { accessList, namedAccessList, valueList } from './access.ts'
+import { denyInfoLines } from './deny-info.ts'
 import { type Kind, later, works } from './directive.ts'
 import { age, count, kept, lines, needWord, onOff, size, words } from './kinds.ts'
 
@@ -53,28 +54,47 @@ Without any line everything is denied.`,
     default: 'allow all',
     restricts: true,
   }),
-  http_reply_access: later(accessList('slow'), 'Which responses clients may receive.', {
-    default: 'allow all',
-    restricts: true,
-  }),
-  miss_access: later(accessList('fast'), 'Who may cause a fetch; others get hits only.', {
-    default: 'allow all',
-    restricts: true,
-  }),
+  http_reply_access: works(
+    accessList('slow'),
+    `Which responses clients may receive, by ACLs about them (rep_mime_type, http_status, rep_header) and about the request.
+204 and 304 always pass, and so do pages that say a request was denied. A refused response is 403, TCP_DENIED_REPLY in the
+log; it may have been stored before.`,
+    { default: 'allow all', example: 'acl video rep_mime_type -i ^video/\nhttp_reply_access deny video' },
+  ),
+  miss_access: works(
+    accessList('fast'),
+    `Who may cause a fetch or a tunnel; others get what is stored and fresh, else 403. src is the client that is
+connected, whatever X-Forwarded-For says.`,
+    { default: 'allow all', example: 'miss_access deny !localnet' },
+  ),
   icp_access: later(accessList('fast'), 'Who may ask by ICP.', { default: 'deny all' }),
   htcp_access: later(accessList('fast'), 'Who may ask by HTCP.', { default: 'deny all' }),
   htcp_clr_access: later(accessList('fast'), 'Who may purge by HTCP.', { default: 'deny all' }),
   proxy_protocol_access: later(accessList('fast'), 'Who may send a PROXY protocol header.', { default: 'deny all' }),
-  follow_x_forwarded_for: later(accessList('fast'), 'Whose X-Forwarded-For is believed.', { default: 'deny all' }),
-  acl_uses_indirect_client: later(onOff(), 'src ACLs look at the client X-Forwarded-For names.', { default: 'on' }),
-  reply_body_max_size: later(
-    valueList('SIZE|none', 'fast', line => size({ unlimited: ['none'] }).read(line, size().initial)),
-    'The largest response a client may receive.',
-    { restricts: true },
+  follow_x_forwarded_for: works(
+    accessList('slow'),
+    `Whose X-Forwarded-For is believed: while src is allowed, the last entry of the field not yet looked at is taken for the
+client, and asked about in his turn. Name your own proxies only: what others write is their invention.`,
+    { default: 'deny all', example: 'acl balancer src 10.0.0.2\nfollow_x_forwarded_for allow balancer' },
   ),
-  deny_info: later(
-    kept('PAGE|URL|TCP_RESET ACL ...'),
-    'The page or redirect shown when an ACL was the last word of a denial.',
+  acl_uses_indirect_client: works(
+    onOff(),
+    'ACLs about the client (src, srcdomain, maxconn ...) look at the one follow_x_forwarded_for has found.',
+    { default: 'on' },
+  ),
+  reply_body_max_size: works(
+    valueList('SIZE|none', 'fast', line => size({ unlimited: ['none', '-1'] }).read(line, size().initial)),
+    `The largest content of a response a client may receive; the first line that matches counts. A longer one is 403 where
+its length is known before, else it is broken off, so that the client can tell. What is fetched may be stored all the same.`,
+    { example: 'acl guests src 10.9.0.0/16\nreply_body_max_size 10 MB guests' },
+  ),
+  deny_info: works(
+    denyInfoLines,
+    `What a denied client gets, by the ACL that was asked last; in a group that is a member of it. A page (ERR_..., from
+error_directory or the built-in ones), NNN:PAGE with another status (2xx, 4xx, 5xx), a URL to be sent to (302, or 307 for
+other methods than GET), 3xx:URL with that status, or TCP_RESET. URLs may hold the %codes of error pages. For http_access,
+http_reply_access and miss_access; where nothing was decided by an ACL of a line here, ERR_ACCESS_DENIED.`,
+    { example: 'deny_info 302:http://portal.example.org/?from=%u guests\ndeny_info 404:ERR_NOTHING blocked\ndeny_info TCP_RESET ads' },
   ),
   on_unsupported_protocol: later(
     valueList('tunnel|respond', 'fast', line => needWord(line, 'tunnel or respond')?.text),

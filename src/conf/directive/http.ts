@@ -1,5 +1,6 @@
 import { kib, mib } from '../../base/index.ts'
 import { accessList, namedAccessList } from './access.ts'
+import { addedFields, fieldTexts } from './fields.ts'
 import { later, works } from './directive.ts'
 import { choice, count, kept, onOff, size, text, word, wordOrNone } from './kinds.ts'
 
@@ -65,7 +66,8 @@ alone, delete removes it, truncate replaces all of it by the client's address.`,
   ),
   error_directory: works(
     wordOrNone('DIRECTORY'),
-    'Error pages of your own (files ERR_...) instead of the built-in ones.',
+    `Error pages of your own: files ERR_... with Squid's %codes, shown to everybody whatever language he speaks. A page that
+is not there is the built-in one, in English. Read at start and at reload.`,
   ),
   cache_mgr: works(word('MAIL'), 'The mail address shown in error pages.', { default: 'webmaster' }),
   relaxed_header_parser: later(
@@ -82,18 +84,34 @@ alone, delete removes it, truncate replaces all of it by the client's address.`,
   allow_underscore: later(onOff(), 'Allows underscores in host names.', { default: 'on' }),
   client_request_buffer_max_size: later(size(), 'What one client may have waiting here.', { default: '512 KB' }),
   pipeline_prefetch: later(word('NUMBER'), 'How many requests of a client are read ahead.', { default: '0' }),
-  request_header_access: later(namedAccessList('FIELD', 'fast'), 'Which request fields are passed on.', {
-    restricts: true,
+  request_header_access: works(
+    namedAccessList('FIELD', 'fast'),
+    `Which request fields are passed on. Rules of a field are those of its name; else those of "Other", for fields Squid has
+no name for; else those of "All". If none of a field's lines matches, the OPPOSITE of its last line holds: "deny guests"
+alone passes the field on for everybody else, "allow guests" alone removes it for everybody else. Host and what says where
+a message ends (Content-Length, Transfer-Encoding, Connection) stay.`,
+    { example: 'request_header_access Referer deny all\nrequest_header_access X-Internal allow localnet' },
+  ),
+  reply_header_access: works(
+    namedAccessList('FIELD', 'fast'),
+    'Which response fields clients get, pages of our own included; as request_header_access. ACLs may look at the response.',
+    { example: 'reply_header_access Server deny all' },
+  ),
+  request_header_replace: works(
+    fieldTexts,
+    'What a request field has instead of being removed. It needs a request_header_access that denies the field.',
+    { aliases: ['header_replace'], example: 'request_header_access User-Agent deny all\nrequest_header_replace User-Agent Mozilla/5.0' },
+  ),
+  reply_header_replace: works(fieldTexts, 'What a response field has instead of being removed by reply_header_access.'),
+  request_header_add: works(
+    addedFields,
+    `Adds a field to requests, behind the work of request_header_access. In quotes the text may hold blanks and the %codes of
+logformat; without quotes it is taken as it stands. Where a code has no value it is "-".`,
+    { example: 'request_header_add X-Client-Port "%>p" all' },
+  ),
+  reply_header_add: works(addedFields, 'Adds a field to responses; as request_header_add.', {
+    example: 'reply_header_add X-Served-By "%la port %lp" all',
   }),
-  reply_header_access: later(namedAccessList('FIELD', 'fast'), 'Which response fields are passed on.', {
-    restricts: true,
-  }),
-  request_header_replace: later(kept('FIELD TEXT'), 'What a removed request field is replaced by.', {
-    aliases: ['header_replace'],
-  }),
-  reply_header_replace: later(kept('FIELD TEXT'), 'What a removed response field is replaced by.'),
-  request_header_add: later(kept('FIELD "TEXT" [[!]ACL ...]'), 'Adds a request field.'),
-  reply_header_add: later(kept('FIELD "TEXT" [[!]ACL ...]'), 'Adds a response field.'),
   persistent_connection_after_error: later(onOff(), 'Keeps a client connection open after an error page.', {
     default: 'on',
   }),
@@ -129,14 +147,23 @@ alone, delete removes it, truncate replaces all of it by the client's address.`,
   ),
   httpd_accel_surrogate_id: later(word('ID'), 'Our name in Surrogate-Control.'),
   http_accel_surrogate_remote: later(onOff(), 'Is a remote surrogate.', { default: 'off' }),
-  error_default_language: later(
+  error_default_language: works(
     word('LANGUAGE'),
-    'The language of error pages when the client names none that is there.',
+    'The language of error pages when Accept-Language names none that is there (en, de). Without it: en.',
+    { example: 'error_default_language de' },
   ),
   error_log_languages: later(onOff(), 'Logs languages that error pages are missing in.', { default: 'on' }),
-  err_page_stylesheet: later(word('PATH'), 'A style sheet for error pages.'),
-  err_html_text: later(text('HTML'), 'Text for error pages.'),
-  email_err_data: later(onOff(), 'Puts details of an error into the mail link of its page.', { default: 'off' }),
+  err_page_stylesheet: works(
+    wordOrNone('PATH'),
+    'A file whose content is the style sheet of error pages (%l). Read at start and at reload. Without it: one of ours.',
+  ),
+  err_html_text: works(text('HTML'), 'HTML that pages of your own show where they have %L.'),
+  email_err_data: works(
+    onOff(),
+    `Puts details of an error (page, time, the client's and the server's address, the request's head) into the mail link of
+its page (%W), where the client can read them. Squid's default is on.`,
+    { default: 'off' },
+  ),
   icon_directory: later(word('DIRECTORY'), 'Icons of FTP listings.'),
   short_icon_urls: later(onOff(), 'Short URIs for icons.', { default: 'on' }),
   global_internal_static: later(onOff(), 'Serves our own static pages for any host.', { default: 'on' }),

@@ -293,7 +293,7 @@ log.`,
   client_netmask: later(word('MASK', 'no_addr'), 'Bits of the client address that are logged.', {
     default: 'no_addr',
   }),
-  log_uses_indirect_client: later(onOff(), 'Logs the client that X-Forwarded-For names.', { default: 'on' }),
+  log_uses_indirect_client: works(onOff(), 'Logs the client that follow_x_forwarded_for has found.', { default: 'on' }),
   cache_log_message: later(kept('id=N|ids=N-M [level=N] [limit=N]'), 'Changes the level of single messages.'),
   logfile_daemon: later(word('PATH'), 'A helper program for daemon: logs. They are written without one.'),
   mime_table: later(word('PATH'), 'Types and icons of FTP listings.'),

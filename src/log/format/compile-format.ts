@@ -25,6 +25,17 @@ export const compileFormat = (text: string, stripQuery: boolean): CompiledFormat
   return { line: joined([...parser.parts, '\n']), problems: parser.problems }
 }
 
+/** The same for a text that is no line of a log: a field of a message. Nothing in it ends a line. */
+export const compileText = (
+  text: string,
+): { readonly text: (outcome: Outcome) => string; readonly problems: readonly FormatProblem[] } => {
+  const { line, problems } = compileFormat(text, false)
+  return {
+    text: outcome => line(outcome, { wallMs: outcome.startedAt, sequence: 0 }).slice(0, -1).replace(/[\0-\x08\x0a-\x1f\x7f]/g, ' '),
+    problems,
+  }
+}
+
 /** The conf is UTF-8, log lines are bytes in latin1 strings. */
 const latin1Of = (text: string): string => (/[^\0-\x7f]/.test(text) ? Buffer.from(text, 'utf8').toString('latin1') : text)
 

@@ -3,6 +3,7 @@ import { isLoopback, type WallMs } from '../../base/index.ts'
 import { type Fields, hostText, splitList, type TargetUri, viaNames } from '../../http/index.ts'
 import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
+import { followForwarded } from './follow-forwarded.ts'
 import { verifyHost } from './host-verify.ts'
 import type { Next } from './steps.ts'
 import { giveStoreId } from './store-id.ts'
@@ -79,8 +80,15 @@ const checkAccess = (t: Transaction): Next | Promise<Next> => {
   if (target === null) return t.refuse('bad-target', 'no target')
   const intercepted = t.client.port.mode === 'intercept' || t.client.port.mode === 'tproxy'
   tellFacts(facts, t.head.method, target, t.outcome.uri, t.targetPort, t.fields, t.outcome.startedAt)
+  facts.outcome = t.outcome
   facts.pinned = intercepted && (t.unverified || t.policy.clientDstPassthru)
-  const decision = t.policy.access.http.check(facts)
+  const { followForwarded: believed } = t.policy.access
+  const followed = believed === null ? undefined : followForwarded(t, believed)
+  return followed === undefined ? askAccess(t) : followed.then(() => (t.over ? 'done' : askAccess(t)))
+}
+
+const askAccess = (t: Transaction): Next | Promise<Next> => {
+  const decision = t.policy.access.http.check(t.client.facts)
   return decision instanceof Promise ? decision.then(d => afterAccess(t, d)) : afterAccess(t, decision)
 }
 
@@ -102,6 +110,10 @@ export const tellFacts = (
   facts.urlPath = target.path
   facts.fields = fields
   facts.now = now
+  facts.believe(facts.connected)
+  facts.forgetResponse()
+  facts.notes = null
+  facts.tag = ''
 }
 
 const afterAccess = (t: Transaction, decision: Decision): Next => {
@@ -110,7 +122,7 @@ const afterAccess = (t: Transaction, decision: Decision): Next => {
   if (!decision.allowed) {
     CountHttp.denied++
     t.outcome.result = 'TCP_DENIED'
-    return t.refuse('denied', '')
+    return t.deny(decision, 'denied', '')
   }
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
   giveStoreId(t)

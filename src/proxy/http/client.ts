@@ -77,6 +77,7 @@ export class HttpClient implements ConnectionReader, Speaker {
     if (this.#facts === null) {
       this.#facts = new AccessFacts(this.connection.peer, this.session.destination, this.session.portName)
       this.#facts.names = this.deps.accessNames
+        this.#facts.clients = this.deps.accessClients
     }
     return this.#facts
   }
@@ -397,4 +398,7 @@ const forget = (facts: AccessFacts): void => {
   facts.host = ''
   facts.urlPath = ''
   facts.fields = null
+  facts.outcome = null
+  facts.notes = null
+  facts.forgetResponse()
 }

@@ -2,6 +2,8 @@ import { conditionOf, type ContentSource, notModifiedHead, type StoredResponse }
 import type { ResultCode } from '../../base/index.ts'
 import { rangeAnswer, rangeApplies, rangesWanted, unsatisfiable } from './range-answer.ts'
 import { ReadStored } from './read-stored.ts'
+import { judgeResponse } from './judge-response.ts'
+import { asRuled } from './response.ts'
 import type { Next } from './steps.ts'
 import { tailOf } from './stored-head.ts'
 import type { Transaction } from './transaction.ts'
@@ -14,6 +16,7 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
   const stored = t.stored
   if (stored === null) return t.refuse('internal', 'nothing to deliver')
   if (t.client.gone) return 'finish'
+  if (t.policy.judgesResponses && !t.judged) return judge(t, stored)
   const hit = stored.status >= 400 ? 'TCP_NEGATIVE_HIT' : stored.fromDisk || stored.content !== null ? 'TCP_HIT' : 'TCP_MEM_HIT'
   if (stored.fromDisk) stored.fromDisk = false
   if (t.asks !== null) {
@@ -31,6 +34,15 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
   return stored.content === null
     ? send(t, stored, stored.status, stored.head, stored.body, stored.contentLength)
     : read(t, stored, stored.status, stored.head, stored.content, stored.contentLength)
+}
+
+/** May the client have it. A 304 tells it nothing it has not. */
+const judge = (t: Transaction, stored: StoredResponse): Next | Promise<Next> => {
+  t.judged = true
+  if (t.asks !== null && conditionOf(stored, t.fields).kind === 'not-modified') return deliver(t)
+  const verdict = judgeResponse(t, stored.status, stored.fields(), stored.contentLength)
+  if (verdict instanceof Promise) return verdict.then(may => (t.over ? 'done' : may ? deliver(t) : 'refuse'))
+  return verdict ? deliver(t) : 'refuse'
 }
 
 /** Null: the Range is ignored. */
@@ -57,7 +69,11 @@ const send = (
   body: readonly Buffer[],
   bodyBytes: number,
 ): Next => {
-  const tail = tailOf(t, stored, status, head, bodyBytes)
+  let tail = tailOf(t, stored, status, head, bodyBytes)
+  if (t.policy.responseFields !== null) {
+    tail = asRuled(t, head + tail)
+    head = ''
+  }
   const { client } = t
   let taken: boolean
   if (body.length <= 1) taken = client.write(head, tail, body[0] ?? null)

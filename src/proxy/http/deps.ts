@@ -1,6 +1,6 @@
 import type { Connection } from '../../../comm/connection.ts'
 import type { Clock, Deadlines, Endpoint, FieldView, Outcome, ProxyError } from '../../base/index.ts'
-import type { AccessNames } from '../../acl/index.ts'
+import type { AccessNames, AclClients } from '../../acl/index.ts'
 import type { Collapse, Store } from '../../cache/index.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { ValidationsBehind } from './validate-behind.ts'
@@ -19,6 +19,7 @@ export interface HttpDeps {
   readonly names: NameService
   /** The same for access lists. */
   readonly accessNames: AccessNames | null
+  readonly accessClients: AclClients | null
   readonly relay: Relay
   /** Is this one of our own listening endpoints? Loops end here. */
   readonly isOwnEndpoint: (endpoint: Endpoint) => boolean

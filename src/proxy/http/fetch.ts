@@ -13,6 +13,9 @@ import { cutWhole, sendNotModified } from './cut-whole.ts'
 import { follow, followOwn } from './follow.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
 import { admitArrival, type Arrival, askingFor, confirmedBy, keepBroken, keepComplete, openFor } from './keep.ts'
+import { judgeResponse } from './judge-response.ts'
+import { JudgedLater } from './judged-later.ts'
+import { missDenied } from './miss-access.ts'
 import { fetchesWhole, rangeOffsetLimit } from './range-offset.ts'
 import {
   breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
@@ -48,6 +51,7 @@ export const fetchFrom = (t: Transaction, validated: StoredResponse | null, mayF
     const growing = collapse.find(t.key, t.fields)
     if (growing !== null) return follow(t, growing)
   }
+  if (t.policy.access.miss !== null && missDenied(t, t.policy.access.miss)) return refused
   const answer = t.client.session.service.router.route(t.client.session, routeHint(t))
   if (!(answer instanceof Promise)) return go(t, validated, answer)
   const asked = t.client.deps.clock.mono()
@@ -64,6 +68,7 @@ const go = (t: Transaction, validated: StoredResponse | null, answer: RouteAnswe
 }
 
 const over: Promise<Next> = Promise.resolve('done')
+const refused: Promise<Next> = Promise.resolve('refuse')
 
 /** The origin gave nothing: the stale response where that is allowed, else the failure. */
 const instead = (t: Transaction, validated: StoredResponse | null, failure: ProxyError): Next => {
@@ -130,6 +135,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #forStore = false
   /** It is one of those without a client; a client may have joined since. */
   #goesOn = false
+  /** The head waits for its verdict. */
+  #unjudged: JudgedLater | null = null
 
   constructor(
     t: Transaction,
@@ -356,6 +363,34 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       this.#served()
       return
     }
+    if (!t.policy.judgesResponses) {
+      this.#give(status, reason, fields, now)
+      return
+    }
+    const verdict = judgeResponse(t, status, fields, Number(fields.get('content-length') ?? -1))
+    if (typeof verdict === 'boolean') {
+      if (verdict) this.#give(status, reason, fields, now)
+      else this.#refused()
+      return
+    }
+    const waiting = new JudgedLater()
+    this.#unjudged = waiting
+    verdict.then(may => {
+      this.#unjudged = null
+      if (may && !this.#over) {
+        this.#give(status, reason, fields, now)
+        this.#giveHeld(waiting)
+        return
+      }
+      const toldNow = !this.#over
+      if (toldNow) this.#end('refuse')
+      if (waiting.trailers !== null) this.onEnd(waiting.trailers)
+      else if (toldNow) this.#left()
+    }).catch(error => t.broke(error))
+  }
+
+  #give(status: number, reason: string, fields: Fields, now: WallMs): void {
+    const t = this.#t
     this.#sendHead(status, reason, fields, now)
     if (t.cut?.over === true) {
       this.#served()
@@ -365,6 +400,20 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       this.#over = true
       followOwn(t, this.#growing, this.#resolve)
     }
+  }
+
+  /** What has come while the head was judged. */
+  #giveHeld({ pieces, trailers }: JudgedLater): void {
+    this.#clientFull = false
+    for (const piece of pieces) if (!this.#over) this.#giveClient(piece)
+    if (trailers !== null) this.onEnd(trailers)
+    else this.#goOn()
+  }
+
+  /** This client may not have it; others, and the store, may. */
+  #refused(): void {
+    this.#end('refuse')
+    this.#left()
   }
 
   #open(response: StoredResponse, arrival: Arrival): void {
@@ -443,7 +492,10 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       this.#writer = null
       this.deserted() // if it was for the store alone
     }
-    if (!this.#over) this.#giveClient(chunk)
+    if (this.#unjudged !== null) {
+      this.#unjudged.pieces.push(chunk)
+      this.#clientFull = true
+    } else if (!this.#over) this.#giveClient(chunk)
     if (this.#writer?.pressed !== true) return !this.#clientFull
     this.#writer.onRelieved = () => this.#goOn()
     return false
@@ -452,12 +504,24 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #giveClient(chunk: Buffer): void {
     const t = this.#t
     const taken = writeContent(t, chunk)
+    if (t.contentLeft < 0) {
+      t.outcome.error = 'reply-too-large'
+      this.#leave()
+      breakOff(t)
+      this.#resolve(t.over ? 'done' : 'finish')
+      this.#left()
+      return
+    }
     this.#clientFull = !taken && t.client.connection.pending > t.policy.readAheadBytesMax
     if (t.cut?.over === true) this.#served()
   }
 
   onEnd(trailers: readonly string[]): void {
     const t = this.#t
+    if (this.#unjudged !== null && !this.#over && !this.#shared) {
+      this.#unjudged.trailers = trailers
+      return
+    }
     this.#fetch = null
     this.#ended()
     this.#timed()

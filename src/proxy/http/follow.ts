@@ -4,6 +4,8 @@ import {
 import type { FieldView } from '../../base/index.ts'
 import { cutWhole, sendNotModified } from './cut-whole.ts'
 import { fetchFrom } from './fetch.ts'
+import { judgeResponse } from './judge-response.ts'
+import { JudgedLater } from './judged-later.ts'
 import { breakOff, connectionLine, contentFraming, sendHead, writeContent, endContent } from './response.ts'
 import type { Next } from './steps.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
@@ -21,6 +23,8 @@ class Following implements FollowReader, ServerSide {
   readonly #resolve: (next: Next) => void
   readonly #own: boolean
   #follower: Follower | null = null
+  /** The head waits for its verdict. */
+  #unjudged: JudgedLater | null = null
 
   constructor(t: Transaction, resolve: (next: Next) => void, own: boolean) {
     this.#t = t
@@ -52,6 +56,33 @@ class Following implements FollowReader, ServerSide {
   onHead(response: StoredResponse): void {
     if (this.#own) return
     const t = this.#t
+    const verdict = t.policy.judgesResponses ? judgeResponse(t, response.status, response.fields(), response.contentLength) : true
+    if (typeof verdict === 'boolean') {
+      if (verdict) this.#give(response)
+      else this.#refused()
+      return
+    }
+    const waiting = new JudgedLater()
+    this.#unjudged = waiting
+    verdict.then(may => {
+      if (this.#unjudged !== waiting) return // it has ended otherwise meanwhile
+      this.#unjudged = null
+      if (!may) return this.#refused()
+      this.#give(response)
+      for (const piece of waiting.pieces) if (this.#follower !== null) this.onPiece(piece)
+      if (waiting.trailers !== null && this.#follower !== null) this.onEnd()
+      else this.#follower?.resume()
+    }).catch(error => t.broke(error))
+  }
+
+  #refused(): void {
+    const follower = this.#follower
+    this.#end('refuse')
+    follower?.leave()
+  }
+
+  #give(response: StoredResponse): void {
+    const t = this.#t
     const o = t.outcome
     o.result = 'TCP_MISS'
     o.collapsed = true
@@ -80,9 +111,26 @@ class Following implements FollowReader, ServerSide {
   }
 
   onPiece(piece: Buffer): boolean {
+    if (this.#unjudged !== null) {
+      this.#unjudged.pieces.push(piece)
+      return false
+    }
     const taken = writeContent(this.#t, piece)
+    if (this.#t.contentLeft < 0) {
+      this.#tooLong()
+      return false
+    }
     if (this.#t.cut?.over === true) this.#served()
     return taken
+  }
+
+  /** reply_body_max_size, where the length was not known before. */
+  #tooLong(): void {
+    const follower = this.#follower
+    this.#t.outcome.error = 'reply-too-large'
+    breakOff(this.#t)
+    this.#end('finish')
+    follower?.leave()
   }
 
   /** It has all it wanted, though the content goes on. */
@@ -93,6 +141,10 @@ class Following implements FollowReader, ServerSide {
   }
 
   onEnd(): void {
+    if (this.#unjudged !== null) {
+      this.#unjudged.trailers = []
+      return
+    }
     endContent(this.#t, [])
     this.#end('finish')
   }
@@ -123,6 +175,7 @@ class Following implements FollowReader, ServerSide {
   }
 
   #detach(): void {
+    this.#unjudged = null
     if (this.#t.serverSide === this) this.#t.serverSide = null
     this.#follower = null
   }

@@ -2,6 +2,7 @@ import {
   authorityText, defaultPort, endToEndFields, type Fields, type HostPort, maxForwards, type TargetUri, viaText,
 } from '../../http/index.ts'
 import type { RouteHint } from '../../router/router.ts'
+import { ruledPairs } from './field-rules.ts'
 import type { Transaction } from './transaction.ts'
 
 // What is the same for every request that leaves towards an origin.
@@ -18,7 +19,8 @@ export const originPairs = (t: Transaction, fields: Fields): string[] => {
   limitForwards(t, pairs)
   forwardedFor(t, pairs)
   if (t.policy.via) appendVia(t, pairs)
-  return pairs
+  const rules = t.policy.requestFields
+  return rules === null ? pairs : ruledPairs(rules, pairs, t.facts, t.outcome)
 }
 
 /**

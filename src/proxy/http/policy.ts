@@ -2,6 +2,9 @@ import type { AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
+import type { DenyInfo } from './deny-info.ts'
+import type { ErrorPages } from './error-pages.ts'
+import type { FieldRules } from './field-rules.ts'
 import type { StoreIdRule } from './store-id.ts'
 
 // What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
@@ -36,7 +39,25 @@ export interface HttpPolicy {
     readonly http: AccessList
     readonly cache: AccessList
     readonly spoofClientIp: AccessList
+    /** Null: everybody. */
+    readonly miss: AccessList | null
+    readonly reply: AccessList | null
+    /** Whose X-Forwarded-For is believed; null = nobody's. */
+    readonly followForwarded: AccessList | null
   }
+  /** Access lists, and logs, go by the client that X-Forwarded-For names. */
+  readonly aclsByIndirectClient: boolean
+  readonly logByIndirectClient: boolean
+  readonly errorPages: ErrorPages
+  /** What a denial looks like, by the ACL that had the last word; null = as usual. */
+  readonly denyInfo: DenyInfo | null
+  /** Responses are looked at before they are sent: http_reply_access or reply_body_max_size. */
+  readonly judgesResponses: boolean
+  /** reply_body_max_size; Infinity = no limit. */
+  readonly replySizes: readonly Guarded<Bytes>[]
+  /** Null: fields stay as they are. */
+  readonly requestFields: FieldRules | null
+  readonly responseFields: FieldRules | null
   readonly outgoing: {
     readonly addresses: readonly Guarded<{ readonly family: 4 | 6; readonly address: string }>[]
     readonly marks: readonly Guarded<number>[]

@@ -1,5 +1,5 @@
 import type { ContentReader, StoredResponse } from '../../cache/index.ts'
-import { breakOff } from './response.ts'
+import { asRuled, breakOff } from './response.ts'
 import type { Next } from './steps.ts'
 import { tailOf } from './stored-head.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
@@ -108,7 +108,8 @@ export class ReadStored implements ServerSide {
     if (this.#lastBytes === 0) {
       const tail = tailOf(t, this.#stored, this.#status, this.#head, 0)
       bytes += t.outcome.responseHeadBytes
-      taken = t.client.write(this.#head, tail, piece)
+      if (t.policy.responseFields === null) taken = t.client.write(this.#head, tail, piece)
+      else taken = t.client.write(asRuled(t, this.#head + tail), piece)
     } else taken = t.client.write(piece)
     t.outcome.responseBytes += count
     if (taken && t.client.connection.pending <= bytes) this.#pieceBytes = Math.min(2 * this.#pieceBytes, pieceBytesMax)

@@ -2,6 +2,7 @@ import { type ErrorCode, errorTable, type ProxyError, type ResultCode } from '..
 import { cacheStatusText, Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import { errorPage } from './error-page.ts'
+import { judgeResponse } from './judge-response.ts'
 import { answerForwardLimit } from './max-forwards.ts'
 import { sendWhole } from './response.ts'
 import type { Next } from './steps.ts'
@@ -9,13 +10,13 @@ import type { Transaction } from './transaction.ts'
 
 /** These say nothing about how the connection goes on; after the others its framing is in doubt, or it is not wanted. */
 const connectionSurvives = new Set<ErrorCode>([
-  'denied', 'bad-target', 'loop', 'host-conflict', 'unsupported-method', 'no-route', 'dns-failed', 'connect-failed',
+  'denied', 'forwarding-denied', 'reply-too-large', 'bad-target', 'loop', 'host-conflict', 'unsupported-method', 'no-route', 'dns-failed', 'connect-failed',
   'connect-timeout', 'read-timeout', 'read-error', 'write-error', 'bad-response', 'empty-response', 'only-if-cached',
   'response-head-too-large', 'stale-forbidden', 'spoof-failed', 'socket-failed', 'overload', 'expectation-failed',
 ])
 
 /** An answer of our own. */
-export const refuse = (t: Transaction): Next => {
+export const refuse = (t: Transaction): Next | Promise<Next> => {
   if (t.client.gone) return 'finish'
   if (t.failure === null) return answerForwardLimit(t)
   const failure = t.failure
@@ -26,27 +27,28 @@ export const refuse = (t: Transaction): Next => {
   if (failure.side === 'server' || failure.cause !== undefined) t.client.deps.notices.serverFailure(o.uri, failure)
   // content that is still coming would have to be read to its end to find the next request
   if (!connectionSurvives.has(failure.code) || (t.content !== null && !t.content.complete)) t.keepAlive = false
-  if (errorTable[failure.code].status === 0) {
-    t.client.connection.close('aborted')
+  if (errorTable[failure.code].status === 0 || t.denial?.kind === 'reset') {
+    if (t.denial?.kind === 'reset') t.client.connection.resetClose('refused')
+    else t.client.connection.close('aborted')
     return 'finish'
   }
   if (o.result === 'NONE_NONE' && t.parsed !== null && failure.side !== 'client') o.result = resultOf(failure, o.method)
-  const page = errorPage({
-    code: failure.code,
-    uri: o.uri,
-    detail: shown(failure),
-    errno: failure.errno,
-    hostname: t.policy.hostname,
-    version: t.policy.version,
-    administrator: t.policy.administrator,
-    now: o.startedAt,
-  })
+  const page = errorPage(t, failure, shown(failure))
   page.pairs.push('Cache-Status', cacheStatusText(t.policy.cacheName, { detail: failure.code }))
   if (t.policy.xCache !== null) page.pairs.push('X-Cache', `MISS ${t.policy.xCache.from}`, 'X-Cache-Lookup', `NONE ${t.policy.xCache.at}`)
   o.contentType = 'text/html'
-  o.responseFields = Fields.from(page.pairs)
-  sendWhole(t, page.status, page.reason, page.pairs, page.content)
-  return 'finish'
+  const fields = Fields.from(page.pairs)
+  o.responseFields = fields
+  const send = (): Next => {
+    sendWhole(t, page.status, page.reason, page.pairs, page.content)
+    return 'finish'
+  }
+  // Squid: http_reply_access is about our own pages too, unless they say that something was denied
+  if (!t.policy.judgesResponses || t.parsed === null || t.target === null || o.result.startsWith('TCP_DENIED')) return send()
+  const verdict = judgeResponse(t, page.status, fields, page.content.length)
+  if (verdict === true) return send()
+  if (verdict === false) return refuse(t)
+  return verdict.then(may => (t.over ? 'done' : may ? send() : refuse(t)))
 }
 
 const resultOf = (failure: ProxyError, method: string): ResultCode => {
@@ -57,7 +59,7 @@ const resultOf = (failure: ProxyError, method: string): ResultCode => {
 
 const denials = new Set<ErrorCode>(['denied', 'loop', 'direct-hit'])
 /** A server was wanted, and there was none to ask. */
-const serverless = new Set<ErrorCode>(['no-route', 'dns-failed', 'overload', 'shutting-down', 'only-if-cached', 'internal'])
+const serverless = new Set<ErrorCode>(['forwarding-denied', 'no-route', 'dns-failed', 'overload', 'shutting-down', 'only-if-cached', 'internal'])
 
 /** What a refusal says is for the client; what a failure says may hold addresses and is for the log. */
 const shown = (failure: ProxyError): string => (failure.side === 'server' || failure.code === 'internal' ? '' : failure.message)

@@ -1,5 +1,6 @@
 import { chunkHead, Fields, fieldLines, lastChunk, statusLine } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
+import { ruledHead } from './field-rules.ts'
 import type { Transaction } from './transaction.ts'
 
 // How a response leaves: its head, then content framed as the client can read it.
@@ -28,10 +29,10 @@ export const sendWhole = (
   pairs: readonly string[],
   content: Buffer,
 ): void => {
-  const head = `${headText(status, reason, pairs)}${t.policy.responseViaLine}${connectionLine(t)}\r\n`
+  t.outcome.status = status
+  const head = asRuled(t, `${headText(status, reason, pairs)}${t.policy.responseViaLine}${connectionLine(t)}\r\n`)
   const body = t.parsed !== null && t.head.method === 'HEAD' ? null : content
   t.headSent = true
-  t.outcome.status = status
   t.outcome.responseHeadBytes = head.length
   t.outcome.responseBytes = head.length + (body?.length ?? 0)
   t.client.write(head, body)
@@ -39,11 +40,23 @@ export const sendWhole = (
 }
 
 /** The head of a response whose content follows piece by piece. */
-export const sendHead = (t: Transaction, head: string): void => {
+export const sendHead = (t: Transaction, whole: string): void => {
+  const head = asRuled(t, whole)
   t.headSent = true
   t.outcome.responseHeadBytes = head.length
   t.outcome.responseBytes = head.length
   t.client.write(head)
+}
+
+/** The head as reply_header_* wants it; t.outcome has the response already. Costs a look where none is configured. */
+export const asRuled = (t: Transaction, head: string): string => {
+  const rules = t.policy.responseFields
+  if (rules === null) return head
+  // a request that could not be read has told nothing that could be asked about
+  const facts = t.facts
+  facts.responseStatus = t.outcome.status
+  facts.responseFields = t.outcome.responseFields
+  return ruledHead(rules, head, facts, t.outcome)
 }
 
 /** RFC 9112 6.3, from the sender's side. */
@@ -70,6 +83,8 @@ export const undecodable = (fields: Fields): string | null => {
 export const writeContent = (t: Transaction, whole: Buffer): boolean => {
   const piece = t.cut === null ? whole : t.cut.of(whole)
   if (t.framing === 'none' || piece.length === 0) return true
+  t.contentLeft -= piece.length
+  if (t.contentLeft < 0) return true // whoever gives it sees that, and breaks off
   t.outcome.responseBytes += piece.length
   t.limit(t.policy.timeouts.write)
   const { client } = t

@@ -1,3 +1,4 @@
+import { AccessFacts, type Decision } from '../../acl/index.ts'
 import type { CloseReason } from '../../../comm/connection.ts'
 import {
   type DurationMs,
@@ -17,6 +18,7 @@ import { CountHttp } from './counters.ts'
 import type { HttpPolicy } from './policy.ts'
 import { xCacheLines } from './x-cache.ts'
 import type { RequestContent } from './request-content.ts'
+import type { DenialPage } from './deny-info.ts'
 import type { ResponseFraming } from './response.ts'
 import { type Step, runSteps } from './steps.ts'
 
@@ -88,6 +90,13 @@ export class Transaction {
   /** The head has been written: an error can only break the connection now. */
   headSent = false
   failure: ProxyError | null = null
+  /** What deny_info shows instead of the usual page. */
+  denial: DenialPage | null = null
+  /** Bytes of content the client may still receive (reply_body_max_size). */
+  contentLeft = Number.POSITIVE_INFINITY
+  /** The stored response has been judged. */
+  judged = false
+  #facts: AccessFacts | null = null
   #over = false
 
   constructor(client: HttpClient, parsed: RequestHead | null) {
@@ -106,6 +115,11 @@ export class Transaction {
 
   get fields(): Fields {
     return this.head.fields
+  }
+
+  /** What access lists are asked about. */
+  get facts(): AccessFacts {
+    return this.#facts ?? this.client.facts
   }
 
   /** The port of the target, the scheme's own if it names none. */
@@ -135,6 +149,13 @@ export class Transaction {
   refuse(code: ErrorCode, detail: string): 'refuse' {
     this.failure = new ProxyError(code, detail)
     return 'refuse'
+  }
+
+  /** As refuse, for an access list: deny_info has a word in what is shown. */
+  deny(decision: Decision, code: ErrorCode, detail: string): 'refuse' {
+    const info = this.policy.denyInfo
+    if (info !== null) this.denial = info.pageFor(decision.lastTested(this.facts))
+    return this.refuse(code, detail)
   }
 
   /** The record is written and the client's next request may begin. Once. */
@@ -172,6 +193,8 @@ export class Transaction {
   /** The same request once more, for nobody: what is done behind its client's back. It never gets to a step. */
   behind(): Transaction {
     const other = new Transaction(this.client, this.parsed)
+    // the connection's facts are about its next request by the time this one asks
+    if (this.policy.requestFields !== null) other.#facts = this.facts.copy(other.outcome)
     other.target = this.target
     other.unverified = this.unverified
     other.mayCache = this.mayCache

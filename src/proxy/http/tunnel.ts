@@ -1,5 +1,6 @@
 import { CountHttp } from './counters.ts'
 import { routeHint } from './forward-request.ts'
+import { missDenied } from './miss-access.ts'
 import { breakOff, sendHead } from './response.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
@@ -10,6 +11,7 @@ import { ProxyError } from '../../base/index.ts'
 
 /** CONNECT, and requests that ask for another protocol: a connection to the server, then bytes both ways. */
 export const tunnel = async (t: Transaction): Promise<Next> => {
+  if (t.policy.access.miss !== null && missDenied(t, t.policy.access.miss)) return 'refuse'
   const chained = await connectServer(t)
   if (chained === null) return t.over ? 'done' : 'refuse'
   if (t.head.method !== 'CONNECT') return upgrade(t, chained.connection)

@@ -5,6 +5,7 @@ import {
 } from '../../http/index.ts'
 import { originPairs, passedFields } from './forward-request.ts'
 import { connectionLine, headText, sendHead } from './response.ts'
+import { judgeResponse } from './judge-response.ts'
 import type { Next } from './steps.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
 import { relay, tunnelFailed } from './tunnel.ts'
@@ -102,6 +103,29 @@ class Exchange implements ConnectionReader, ServerSide {
     t.outcome.status = head.status
     t.outcome.responseFields = head.fields
     t.outcome.contentType = head.fields.get('content-type') ?? ''
+    const verdict = t.policy.judgesResponses ? judgeResponse(t, head.status, head.fields, head.framing.length) : true
+    if (verdict instanceof Promise) {
+      const rest = Buffer.from(bytes.subarray(at, end))
+      this.#server.deferRead()
+      verdict.then(may => {
+        if (this.#over) return
+        this.#server.resumeRead()
+        if (may) this.#give(head, rest, 0, rest.length)
+        else this.#refused()
+      }).catch(error => t.broke(error))
+    } else if (verdict) this.#give(head, bytes, at, end)
+    else this.#refused()
+  }
+
+  #refused(): void {
+    this.#over = true
+    this.#t.serverSide = null
+    this.#server.close('aborted')
+    this.#resolve(this.#t.over ? 'done' : 'refuse')
+  }
+
+  #give(head: ResponseHead, bytes: Buffer, at: number, end: number): void {
+    const t = this.#t
     const pairs = endToEndFields(head.fields).pairs
     if (head.framing.kind === 'chunked') pairs.push('Transfer-Encoding', 'chunked')
     sendHead(t, `${headText(head.status, head.reason, pairs)}${connectionLine(t)}\r\n`)
@@ -115,6 +139,11 @@ class Exchange implements ConnectionReader, ServerSide {
     const rest = body.feed(bytes, start, end, ignore)
     if (rest > start) {
       this.#t.outcome.responseBytes += rest - start
+      this.#t.contentLeft -= rest - start // with its framing: a little less is let through
+      if (this.#t.contentLeft < 0) {
+        this.#fail(new ProxyError('reply-too-large', 'longer than allowed'))
+        return
+      }
       const copy = Buffer.from(bytes.subarray(start, rest))
       if (!this.#t.client.write(copy)) {
         this.#server.deferRead()
