@@ -54,16 +54,28 @@ describe('every list of up to three lines', () => {
 describe('a decision says', () => {
   test('which line, and which ACL was tested last', () => {
     const list = compileAccessList([rule('deny yes no', 3), rule('allow yes !no', 4), rule('deny all', 5)], acls, 'deny')
-    expect(now(list.check(get))).toEqual({ allowed: true, line: place(4), text: 'x.conf:4', lastAcl: 'no' })
+    expect(now(list.check(get))).toMatchObject({ allowed: true, line: place(4), text: 'x.conf:4', lastAcl: 'no' })
   })
 
   test('that no line matched; the ACL tested last is the one that failed in the last line', () => {
     const list = compileAccessList([rule('allow no', 3), rule('allow yes no all', 4)], acls, 'allow')
-    expect(now(list.check(get))).toEqual({ allowed: false, line: null, text: 'no line up to x.conf:4', lastAcl: 'no' })
+    expect(now(list.check(get))).toMatchObject({ allowed: false, line: null, text: 'no line up to x.conf:4', lastAcl: 'no' })
   })
 
   test('nothing when there are no lines', () => {
-    expect(now(compileAccessList([], acls, 'allow').check(get))).toEqual({ allowed: true, line: null, text: '', lastAcl: '' })
+    expect(now(compileAccessList([], acls, 'allow').check(get))).toMatchObject({ allowed: true, line: null, text: '', lastAcl: '' })
+  })
+
+  test('of a group which member was asked last, as Squid', () => {
+    const { acls: table } = compileAcls([acl('g', 'method', 'GET'), acl('p', 'method', 'POST'), acl('any', 'any-of', 'p g'), acl('both', 'all-of', 'g p')])
+    const last = (...lines: string[]) => {
+      const decision = now(compileAccessList(lines.map((line, i) => rule(line, i + 1)), table, 'deny').check(get))
+      return decision.lastTested(get)
+    }
+    expect(last('deny any')).toBe('g')
+    expect(last('deny !both')).toBe('p')
+    expect(last('allow both')).toBe('p')
+    expect(last('deny g')).toBe('g')
   })
 
   test('the same object each time: deciding allocates nothing', () => {

@@ -2,7 +2,16 @@ import type { AclSource } from '../acl.ts'
 import type { Term } from '../term.ts'
 
 /** The members of any-of and all-of, line by line. A member must have been defined before, so groups cannot be circular. */
-export const readGroup = (source: AclSource): Term[][] => {
+export const readGroup = (source: AclSource): readonly Term[][] => {
+  const read = known.get(source) ?? linesOf(source)
+  known.set(source, read)
+  return read
+}
+
+/** A group is read for what it matches and for where it stops: once, so that what is wrong with it is said once. */
+const known = new WeakMap<AclSource, readonly Term[][]>()
+
+const linesOf = (source: AclSource): readonly Term[][] => {
   const lines = new Map<string, Term[]>()
   for (const { text, at } of source.definition.values) {
     const negated = text.startsWith('!')
