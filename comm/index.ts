@@ -65,5 +65,6 @@ export {
   type Query,
   type ResolvedName,
   type Resolver,
+  type ResolverCounters,
   type ResolverOptions,
 } from './resolver.ts'

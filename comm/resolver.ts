@@ -83,6 +83,12 @@ export interface Resolver {
   close(): void
   /** Names in the cache. */
   readonly size: number
+  /** What is known of them, the longest unused first. */
+  readonly remembered: readonly { readonly name: string; readonly answer: ResolvedName }[]
+  /** Names that are being asked for. */
+  readonly waiting: readonly string[]
+  /** Name servers, with their ports where these are not 53. */
+  readonly servers: readonly string[]
   readonly counters: ResolverCounters
 }
 
@@ -160,6 +166,18 @@ class CachingResolver implements Resolver {
 
   get size(): number {
     return this.#entries.size
+  }
+
+  get remembered(): readonly { readonly name: string; readonly answer: ResolvedName }[] {
+    return Array.from(this.#entries, ([name, { answer }]) => ({ name, answer }))
+  }
+
+  get waiting(): readonly string[] {
+    return [...this.#waiting.keys()]
+  }
+
+  get servers(): readonly string[] {
+    return this.#channel.servers
   }
 
   lookup(text: string): ResolvedName | Promise<ResolvedName> {
@@ -359,11 +377,12 @@ class Asking {
 
 interface Channel {
   readonly query: Query
+  readonly servers: readonly string[]
   cancel(): void
 }
 
 const openChannel = ({ query, nameservers = [], retransmitMs = ms(5000) }: ResolverOptions): Channel => {
-  if (query !== undefined) return { query, cancel() {} }
+  if (query !== undefined) return { query, servers: [], cancel() {} }
   // three rounds of 5, 10 and 20 s outlast dns_timeout; whoever waits is answered by then, and a name server that comes
   // back late still fills the cache
   const cares = new dns.promises.Resolver({ timeout: retransmitMs, tries: 3 })
@@ -373,6 +392,7 @@ const openChannel = ({ query, nameservers = [], retransmitMs = ms(5000) }: Resol
   return {
     query: (name, family) =>
       family === 4 ? cares.resolve4(name, { ttl: true }) : cares.resolve6(name, { ttl: true }),
+    servers: cares.getServers(),
     cancel: () => cares.cancel(),
   }
 }

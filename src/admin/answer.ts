@@ -15,6 +15,8 @@ export interface AdminRequest {
   readonly fields: FieldView
   /** Content of a POST, as a form writes it; '' = none. */
   readonly form: string
+  /** That came with the page's name; absent or null: Authorization may have one. */
+  readonly password?: string | null
 }
 
 export interface AdminAnswer {
@@ -36,7 +38,7 @@ export const answerPage = async (door: PageDoor, request: AdminRequest): Promise
   const page = door.manager.find(name)
   const wantsJson = prefersJson(args, request.fields)
   if (page === null) return refused(refusedPage(404, `there is no page '${name}'; 'menu' lists those there are`), wantsJson)
-  if (door.passwords !== null && !mayRead(page, door.passwords(), passwordIn(request.fields))) return unauthorised(name)
+  if (door.passwords !== null && !mayRead(page, door.passwords(), request.password ?? passwordIn(request.fields))) return unauthorised(name)
   const allow = methodsOf(page)
   if (!allow.includes(request.method)) return wrongMethod(name, allow)
   const rendered = await page.render(args)

@@ -89,11 +89,23 @@ export class RefreshPatterns {
   // storing asks twice about the same URI, and a page's objects often come from few URIs
   #lastUri = ''
   #lastRule: RefreshRule
+  #lastIndex = 0
+  /** Times a rule decided, and times its regex was tried; the last is the default's. */
+  readonly #used: Float64Array
+  readonly #checked: Float64Array
 
   constructor(lines: readonly RefreshLine[]) {
     this.generation = ++generations
     this.rules = lines.map(ruleOf)
+    this.#used = new Float64Array(lines.length + 1)
+    this.#checked = new Float64Array(lines.length + 1)
     this.#lastRule = this.#find('')
+    this.#checked.fill(0)
+  }
+
+  /** For the manager's page. */
+  usage(): { readonly pattern: string; readonly used: number; readonly checked: number }[] {
+    return [...this.rules, defaultRefreshRule].map(({ text }, i) => ({ pattern: text, used: this.#used[i] ?? 0, checked: this.#checked[i] ?? 0 }))
   }
 
   ruleFor(uri: string): RefreshRule {
@@ -101,11 +113,19 @@ export class RefreshPatterns {
       this.#lastRule = this.#find(uri)
       this.#lastUri = uri
     }
+    this.#used[this.#lastIndex] = (this.#used[this.#lastIndex] ?? 0) + 1
     return this.#lastRule
   }
 
   #find(uri: string): RefreshRule {
-    for (const rule of this.rules) if (rule.regex?.test(uri) === true) return rule
+    let i = 0
+    for (const rule of this.rules) {
+      this.#checked[i] = (this.#checked[i] ?? 0) + 1
+      this.#lastIndex = i++
+      if (rule.regex?.test(uri) === true) return rule
+    }
+    this.#lastIndex = i
+    this.#checked[i] = (this.#checked[i] ?? 0) + 1
     return defaultRefreshRule
   }
 }

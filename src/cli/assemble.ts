@@ -7,7 +7,7 @@ import { Collapse, type SharedChanges } from '../cache/index.ts'
 import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
-import { Manager, Traffic } from '../manager/index.ts'
+import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
 import { type HttpDeps, type ProgramDeps, ValidationsBehind } from '../proxy/index.ts'
 import { Census } from '../service/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
@@ -16,7 +16,10 @@ import { httpNotices } from './http-notices.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { explainPage } from './explain-page.ts'
-import { registerPages } from './manager-pages.ts'
+import { registerConf } from './conf-pages.ts'
+import { registerConnections } from './connection-pages.ts'
+import { diskSums, registerPages } from './manager-pages.ts'
+import { registerNames } from './name-pages.ts'
 import { objectsPage } from './objects-page.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
@@ -88,7 +91,11 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const pool = createOriginPool({ comm, clock, limits: originLimits(config, comm), failed: (e, where) => notices.bug(where, e) })
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null, options.fatal ?? (() => {}))
   const manager = new Manager()
+  const startedAt = clock.wall()
   const traffic = new Traffic()
+  const history = new History({ clock, startedAt, traffic, disk: () => diskSums(stores, traffic) })
+  const clients = new ClientTable()
+  clients.on = config.client_db
   const refusals = new Refusals()
   let inForce = config
   const deps: HttpDeps = {
@@ -110,6 +117,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     isOwnConnection: comm.isOwnConnection,
     record: outcome => {
       traffic.count(outcome)
+      clients.count(outcome)
       refusals.count(outcome)
       accessLogs.record(outcome)
     },
@@ -190,11 +198,15 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     objectsPage({ clock, store: () => stores.store, policy: () => deps.policy.current.cache, whereIs: key => tiersWith(stores, key) }),
   )
   registerPages(manager, {
-    clock, startedAt: clock.wall(), traffic, stores, comm, collapse,
+    startedAt, traffic, history, clients, stores, comm, collapse,
     passwords: () => inForce.cachemgr_passwd,
     hostname: () => deps.policy.current.hostname,
     sessions: () => listening.sessions,
+    sessionsOf: address => census.counts.ofClient(address),
   })
+  registerConnections(manager, { clock, comm, services: () => listening.services })
+  registerNames(manager, { clock, resolver: () => resolver })
+  registerConf(manager, { config: () => inForce, refresh: () => deps.policy.current.cache.refresh, servers: () => availability.outcomes })
   return {
     comm,
     manager,
@@ -217,6 +229,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       availability.watch(watchesOf(next.config, parts))
       deps.policy.current = next.policy.http
       inForce = next.config
+      clients.on = next.config.client_db
+      if (!clients.on) clients.forget()
       const former = resolver
       resolver = newResolver(next.config, clock, log)
       former.close()
@@ -237,6 +251,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       sessionLogs.rotate()
     },
     async stop(graceMs) {
+      history.stop()
       purging.stop()
       zoneHosts.stop()
       listening.close()

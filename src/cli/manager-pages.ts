@@ -1,10 +1,11 @@
 import type { Comm } from '../../comm/index.ts'
-import type { Clock, WallMs } from '../base/index.ts'
+import type { WallMs } from '../base/index.ts'
 import { type Collapse, collapseCounters, diskCounters, memoryCounters } from '../cache/index.ts'
 import { countLog } from '../log/index.ts'
 import { docs } from '../base/index.ts'
 import {
-  addNumbers, type CounterGroup, countersPage, infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, type Traffic,
+  addNumbers, averagesPage, clientListPage, type ClientTable, counted, type CounterGroup, countersPage, type DiskSums, type History, histogramsPage,
+  infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, serviceTimesPage, type Traffic, utilizationPage,
 } from '../manager/index.ts'
 import { CountHttp, CountPlug, CountStack } from '../proxy/index.ts'
 import type { Stores } from './stores.ts'
@@ -13,41 +14,59 @@ import { version } from './version.ts'
 // The pages that need several rooms at once. A page about one room is made there and registered where the room is opened.
 
 export interface PageSources {
-  readonly clock: Clock
   readonly startedAt: WallMs
   readonly traffic: Traffic
+  readonly history: History
+  readonly clients: ClientTable
   readonly stores: Stores
   readonly comm: Comm
   readonly collapse: Collapse
   readonly passwords: () => readonly ManagerPassword[]
   readonly hostname: () => string
   readonly sessions: () => number
+  readonly sessionsOf: (address: string) => number
 }
 
+/** What the disk has done since the start. */
+export const diskSums = (stores: Stores, traffic: Traffic): DiskSums => ({
+  stored: stores.disk?.counters.stored ?? 0,
+  read: traffic.diskHits,
+  removed: stores.disk?.counters.removed ?? 0,
+})
+
 export const registerPages = (manager: Manager, sources: PageSources): void => {
-  const { clock, startedAt, traffic, stores, comm } = sources
+  const { startedAt, history, traffic, clients, stores, comm } = sources
+  const totals = () => counted(history, startedAt)
   manager.register(menuPage(manager, sources.passwords))
   manager.register(
     infoPage({
-      clock, startedAt, traffic, version,
+      startedAt, history, version,
       gauges: () => ({
         hostname: sources.hostname(),
         engine: comm.engine,
         sessions: sources.sessions(),
+        clients: clients.size,
         memory: tierOf(stores.memory),
         disk: stores.disk === null ? null : tierOf(stores.disk),
-        descriptors: { max: comm.budget.fdMax, used: comm.fdTable().length },
+        descriptors: descriptorsOf(comm),
       }),
     }),
   )
-  manager.register(
-    countersPage({
-      clock, startedAt, traffic,
-      disk: () => ({ stored: stores.disk?.counters.stored ?? 0, read: 0, removed: stores.disk?.counters.removed ?? 0 }),
-    }),
-  )
+  manager.register(countersPage(totals))
+  manager.register(averagesPage('5min', history))
+  manager.register(averagesPage('60min', history))
+  manager.register(utilizationPage(history, totals))
+  manager.register(serviceTimesPage(history))
+  manager.register(histogramsPage(() => traffic.times))
+  manager.register(clientListPage(clients, sources.sessionsOf))
   manager.register(roomCountersPage(() => counterGroups(sources)))
   manager.register(storeDirPage(stores))
+}
+
+const descriptorsOf = (comm: Comm) => {
+  const table = comm.fdTable()
+  const { fdMax: max, reserved } = comm.budget
+  return { max, reserved, used: table.length, largest: table.reduce((largest, { fd }) => Math.max(largest, fd), 0) }
 }
 
 const tierOf = ({ bytes, bytesMax, count }: { readonly bytes: number; readonly bytesMax: number; readonly count: number }) => ({

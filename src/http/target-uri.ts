@@ -135,6 +135,7 @@ export const parseAbsolute = (target: string): TargetUri | null => {
 
 /** Letters only. RFC 3986 3.1 has digits, '+', '-', '.' too, in schemes no HTTP proxy carries and llhttp refuses. */
 const schemeOf = (target: string, colon: number): string | null => {
+  if (target.startsWith('cache_object:')) return 'cache_object' // Squid's own, not even a scheme by its grammar
   for (let i = 0; i < colon; i++) {
     const c = target.charCodeAt(i) | 32
     if (c < 97 || c > 122) return null

@@ -1,64 +1,52 @@
-import { assert, type Clock, type CounterTable, type WallMs, wallMs } from '../base/index.ts'
+import { assert, type CounterTable, type WallMs, wallMs } from '../base/index.ts'
+import type { DiskSums, History } from './history.ts'
 import type { Page } from './page.ts'
 import { addNumbers } from './together.ts'
-import type { Traffic, TrafficSums } from './traffic.ts'
+import type { TrafficSums } from './traffic.ts'
 
-interface Counted {
+export interface Counted {
   readonly at: WallMs
   readonly startedAt: WallMs
   readonly sums: TrafficSums
   readonly cpuSeconds: number
   readonly pageFaults: number
-  readonly disk: { readonly stored: number; readonly read: number; readonly removed: number }
+  readonly disk: DiskSums
 }
 
-export interface CountersSource {
-  readonly clock: Clock
-  readonly startedAt: WallMs
-  readonly traffic: Traffic
-  /** Responses written to disk, read from it, and files removed there. */
-  readonly disk: () => Counted['disk']
+/** As they are now. */
+export const counted = (history: History, startedAt: WallMs): Counted => {
+  const { at, sums, cpuSeconds, pageFaults, disk } = history.now()
+  return { at, startedAt, sums, cpuSeconds, pageFaults, disk }
 }
 
 /** `name = value`, Squid's names: exporters parse this text. */
-export const countersPage = (source: CountersSource): Page<Counted> => ({
+export const countersPage = (totals: () => Counted): Page<Counted> => ({
   name: 'counters',
   doc: 'Traffic and Resource Counters',
   protection: 'public',
   effect: 'shows',
-  answer: () => {
-    const { user, system } = process.cpuUsage()
-    return {
-      ok: true,
-      value: {
-        at: source.clock.wall(),
-        startedAt: source.startedAt,
-        sums: source.traffic.sums(),
-        cpuSeconds: (user + system) / 1e6,
-        pageFaults: process.resourceUsage().majorPageFault,
-        disk: source.disk(),
-      },
-    }
-  },
+  answer: () => ({ ok: true, value: totals() }),
   text: countersText,
-  together: all => {
-    const [first, ...others] = all
-    assert(first !== undefined, 'no worker, no page')
-    return others.reduce(
-      (sum, one) => ({
-        ...sum,
-        startedAt: wallMs(Math.min(sum.startedAt, one.startedAt)),
-        sums: addNumbers(sum.sums, one.sums),
-        disk: addNumbers(sum.disk, one.disk),
-        cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
-        pageFaults: sum.pageFaults + one.pageFaults,
-      }),
-      first,
-    )
-  },
+  together: countersTogether,
 })
 
-const countersText = ({ at, startedAt, sums, cpuSeconds, pageFaults, disk }: Counted): string => {
+export const countersTogether = (all: readonly Counted[]): Counted => {
+  const [first, ...others] = all
+  assert(first !== undefined, 'no worker, no page')
+  return others.reduce(
+    (sum, one) => ({
+      ...sum,
+      startedAt: wallMs(Math.min(sum.startedAt, one.startedAt)),
+      sums: addNumbers(sum.sums, one.sums),
+      disk: addNumbers(sum.disk, one.disk),
+      cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
+      pageFaults: sum.pageFaults + one.pageFaults,
+    }),
+    first,
+  )
+}
+
+export const countersText = ({ at, startedAt, sums, cpuSeconds, pageFaults, disk }: Counted): string => {
   const kb = (bytes: number): number => Math.floor(bytes / 1024)
   const lines: string[] = [`sample_time = ${(at / 1000).toFixed(6)} (${new Date(at).toUTCString()})`]
   const add = (name: string, value: number | string): void => void lines.push(`${name} = ${value}`)
@@ -89,7 +77,7 @@ const countersText = ({ at, startedAt, sums, cpuSeconds, pageFaults, disk }: Cou
 }
 
 /** ICP and cache digests do not exist here; whoever reads the page by its names finds them. */
-const nothingOfThat = [
+export const nothingOfThat = [
   'icp.pkts_sent', 'icp.pkts_recv', 'icp.queries_sent', 'icp.replies_sent', 'icp.queries_recv', 'icp.replies_recv',
   'icp.query_timeouts', 'icp.replies_queued', 'icp.kbytes_sent', 'icp.kbytes_recv', 'icp.q_kbytes_sent',
   'icp.r_kbytes_sent', 'icp.q_kbytes_recv', 'icp.r_kbytes_recv', 'icp.times_used', 'cd.times_used', 'cd.msgs_sent',

@@ -1,12 +1,13 @@
-import { assert, type Clock, type WallMs, wallMs } from '../base/index.ts'
+import { assert, type WallMs, wallMs } from '../base/index.ts'
+import { ServiceTimes, type TimeKind, timeKinds, type TimesValue } from './durations.ts'
+import type { History, Span } from './history.ts'
 import type { Page } from './page.ts'
 import { addNumbers } from './together.ts'
-import type { Traffic, TrafficSums } from './traffic.ts'
+import type { TrafficSums } from './traffic.ts'
 
 export interface InfoSource {
-  readonly clock: Clock
   readonly startedAt: WallMs
-  readonly traffic: Traffic
+  readonly history: History
   readonly version: string
   readonly gauges: () => Gauges
 }
@@ -16,9 +17,11 @@ export interface Gauges {
   readonly hostname: string
   readonly engine: string
   readonly sessions: number
+  /** Addresses that have asked for something (client_db). */
+  readonly clients: number
   readonly memory: Tier
   readonly disk: Tier | null
-  readonly descriptors: { readonly max: number; readonly used: number }
+  readonly descriptors: { readonly max: number; readonly used: number; readonly largest: number; readonly reserved: number }
 }
 
 interface Tier {
@@ -27,13 +30,25 @@ interface Tier {
   readonly count: number
 }
 
+/** What came within the last minutes. */
+interface Spans {
+  readonly sums: TrafficSums
+  readonly cpuSeconds: number
+  readonly wallSeconds: number
+  readonly times: TimesValue
+}
+
 interface Info extends Gauges {
   readonly at: WallMs
   readonly startedAt: WallMs
   readonly version: string
   readonly sums: TrafficSums
   readonly cpuSeconds: number
+  readonly pageFaults: number
   readonly residentBytes: number
+  readonly filesRemoved: number
+  readonly fiveMinutes: Spans
+  readonly sixtyMinutes: Spans
 }
 
 /** The page everybody looks at first, with Squid's labels. */
@@ -42,18 +57,19 @@ export const infoPage = (source: InfoSource): Page<Info> => ({
   doc: 'General Runtime Information',
   protection: 'public',
   effect: 'shows',
-  answer: () => {
-    const { user, system } = process.cpuUsage()
+  answer() {
+    const { at, sums, cpuSeconds, pageFaults, disk } = source.history.now()
     return {
       ok: true,
       value: {
         ...source.gauges(),
-        at: source.clock.wall(),
+        at, sums, cpuSeconds, pageFaults,
         startedAt: source.startedAt,
         version: source.version,
-        sums: source.traffic.sums(),
-        cpuSeconds: (user + system) / 1e6,
         residentBytes: process.memoryUsage.rss(),
+        filesRemoved: disk.removed,
+        fiveMinutes: spansOf(source.history.last(5)),
+        sixtyMinutes: spansOf(source.history.last(60)),
       },
     }
   },
@@ -70,58 +86,115 @@ const infoTogether = (all: readonly Info[]): Info => {
       ...sum,
       startedAt: wallMs(Math.min(sum.startedAt, one.startedAt)),
       sessions: sum.sessions + one.sessions,
+      clients: Math.max(sum.clients, one.clients), // as a rule the same ones
       memory: addNumbers(sum.memory, one.memory),
       descriptors: addNumbers(sum.descriptors, one.descriptors),
       sums: addNumbers(sum.sums, one.sums),
       cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
+      pageFaults: sum.pageFaults + one.pageFaults,
       residentBytes: sum.residentBytes + one.residentBytes,
+      fiveMinutes: addSpans(sum.fiveMinutes, one.fiveMinutes),
+      sixtyMinutes: addSpans(sum.sixtyMinutes, one.sixtyMinutes),
     }),
     first,
   )
 }
 
+const spansOf = ({ from, to }: Span): Spans => ({
+  sums: Object.fromEntries(Object.entries(to.sums).map(([name, sum]) => [name, sum - from.sums[name as keyof TrafficSums]])) as unknown as TrafficSums, // its own names
+  cpuSeconds: to.cpuSeconds - from.cpuSeconds,
+  wallSeconds: (to.at - from.at) / 1000,
+  times: to.times.since(from.times).value(),
+})
+
+const addSpans = (a: Spans, b: Spans): Spans => ({
+  sums: addNumbers(a.sums, b.sums),
+  cpuSeconds: a.cpuSeconds + b.cpuSeconds,
+  wallSeconds: Math.max(a.wallSeconds, b.wallSeconds),
+  times: ServiceTimes.of(a.times, b.times).value(),
+})
+
+/** Shares in per cent, medians in seconds. */
+const sharesOf = ({ sums, cpuSeconds, wallSeconds, times }: Spans) => {
+  const percent = (part: number, whole: number): number => (whole > 0 ? (100 * part) / whole : 0)
+  const all = ServiceTimes.of(times)
+  return {
+    hits: percent(sums.hits, sums.requests),
+    hitBytes: percent(sums.hitBytesOut, sums.bytesOut),
+    memoryHits: percent(sums.memoryHits, sums.hits),
+    diskHits: percent(sums.diskHits, sums.hits),
+    cpu: percent(cpuSeconds, wallSeconds),
+    median: (kind: TimeKind) => all.percentile(kind, 50),
+  }
+}
+
 const infoText = (info: Info): string => {
   const { sums, memory, disk, descriptors } = info
+  const [five, sixty] = [sharesOf(info.fiveMinutes), sharesOf(info.sixtyMinutes)]
   const upSeconds = Math.max(0, info.at - info.startedAt) / 1000
-  const share = (part: number, whole: number): string => (whole > 0 ? ((100 * part) / whole).toFixed(1) : '0.0')
+  const share = (part: number, whole: number): string => (whole > 0 ? (100 * part) / whole : 0).toFixed(1).padStart(4)
   const kb = (bytes: number): string => String(Math.ceil(bytes / 1024))
   const mean = (tier: Tier | null): string => (tier === null || tier.count === 0 ? '0.00' : (tier.bytes / tier.count / 1024).toFixed(2))
   const perMinute = upSeconds < 1 ? 0 : sums.requests / (upSeconds / 60)
+  const both = (name: 'hits' | 'hitBytes' | 'memoryHits' | 'diskHits'): string => `5min: ${five[name].toFixed(1)}%, 60min: ${sixty[name].toFixed(1)}%`
+  const median = (kind: TimeKind): string =>
+    `\t${`${timeKinds[kind]}:`.padEnd(22)}${five.median(kind).toFixed(5).padStart(8)} ${sixty.median(kind).toFixed(5).padStart(8)}`
+  const capacity = (tier: Tier | null): string =>
+    `${share(tier?.bytes ?? 0, tier?.bytesMax ?? 0)}% used, ${share((tier?.bytesMax ?? 0) - (tier?.bytes ?? 0), tier?.bytesMax ?? 0)}% free`
+  const wide = (n: number, width: number): string => String(n).padStart(width)
   return [
     `Squid Object Cache: Version glassquid/${info.version}`,
+    `Build Info: ${info.engine} engine, Node ${process.versions.node}`,
     `Service Name: squid`,
     `Start Time:\t${new Date(info.startedAt).toUTCString()}`,
     `Current Time:\t${new Date(info.at).toUTCString()}`,
     `Connection information for squid:`,
-    `\tNumber of clients accessing cache:\t${info.sessions}`,
+    `\tNumber of clients accessing cache:\t${info.clients}`,
     `\tNumber of HTTP requests received:\t${sums.requests}`,
     `\tNumber of ICP messages received:\t0`,
     `\tNumber of ICP messages sent:\t0`,
     `\tNumber of queued ICP replies:\t0`,
-    `\tRequest failure ratio:\t${share(sums.errors, sums.requests)}%`,
+    `\tNumber of HTCP messages received:\t0`,
+    `\tNumber of HTCP messages sent:\t0`,
+    `\tRequest failure ratio:\t${(sums.requests > 0 ? sums.errors / sums.requests : 0).toFixed(2).padStart(5)}`,
     `\tAverage HTTP requests per minute since start:\t${perMinute.toFixed(1)}`,
     `\tAverage ICP messages per minute since start:\t0.0`,
+    `\tSelect loop called: 0 times, 0.000 ms avg`,
     `Cache information for squid:`,
-    `\tHits as % of all requests:\tsince start: ${share(sums.hits, sums.requests)}%`,
-    `\tHits as % of bytes sent:\tsince start: ${share(sums.hitBytesOut, sums.bytesOut)}%`,
+    `\tHits as % of all requests:\t${both('hits')}`,
+    `\tHits as % of bytes sent:\t${both('hitBytes')}`,
+    `\tMemory hits as % of hit requests:\t${both('memoryHits')}`,
+    `\tDisk hits as % of hit requests:\t${both('diskHits')}`,
     `\tStorage Swap size:\t${kb(disk?.bytes ?? 0)} KB`,
-    `\tStorage Swap capacity:\t${share(disk?.bytes ?? 0, disk?.bytesMax ?? 0)}% used, ${share((disk?.bytesMax ?? 0) - (disk?.bytes ?? 0), disk?.bytesMax ?? 0)}% free`,
+    `\tStorage Swap capacity:\t${capacity(disk)}`,
     `\tStorage Mem size:\t${kb(memory.bytes)} KB`,
-    `\tStorage Mem capacity:\t${share(memory.bytes, memory.bytesMax)}% used, ${share(memory.bytesMax - memory.bytes, memory.bytesMax)}% free`,
+    `\tStorage Mem capacity:\t${capacity(memory)}`,
     `\tMean Object Size:\t${mean(disk ?? memory)} KB`,
+    `\tRequests given to unlinkd:\t${info.filesRemoved}`,
+    `Median Service Times (seconds)  5 min    60 min:`,
+    ...(['all', 'miss', 'hit', 'nearHit', 'notModified', 'dns'] as const).map(median),
+    `\tICP Queries:           0.00000  0.00000`,
     `Resource usage for squid:`,
     `\tUP Time:\t${upSeconds.toFixed(3)} seconds`,
     `\tCPU Time:\t${info.cpuSeconds.toFixed(3)} seconds`,
     `\tCPU Usage:\t${upSeconds > 0 ? ((100 * info.cpuSeconds) / upSeconds).toFixed(2) : '0.00'}%`,
+    `\tCPU Usage, 5 minute avg:\t${five.cpu.toFixed(2)}%`,
+    `\tCPU Usage, 60 minute avg:\t${sixty.cpu.toFixed(2)}%`,
     `\tMaximum Resident Size: ${kb(info.residentBytes)} KB`,
+    `\tPage faults with physical i/o: ${info.pageFaults}`,
     `File descriptor usage for squid:`,
-    `\tMaximum number of file descriptors:\t${descriptors.max}`,
-    `\tNumber of file desc currently in use:\t${descriptors.used}`,
-    `\tAvailable number of file descriptors:\t${Math.max(0, descriptors.max - descriptors.used)}`,
+    `\tMaximum number of file descriptors:   ${wide(descriptors.max, 4)}`,
+    `\tLargest file desc currently in use:   ${wide(descriptors.largest, 4)}`,
+    `\tNumber of file desc currently in use: ${wide(descriptors.used, 4)}`,
+    `\tFiles queued for open:                ${wide(0, 4)}`,
+    `\tAvailable number of file descriptors: ${wide(Math.max(0, descriptors.max - descriptors.used), 4)}`,
+    `\tReserved number of file descriptors:  ${wide(descriptors.reserved, 4)}`,
+    `\tStore Disk files open:                ${wide(0, 4)}`,
     `Internal Data Structures:`,
-    `\t${String(Math.max(memory.count, disk?.count ?? 0)).padStart(6)} StoreEntries`,
-    `\t${String(memory.count).padStart(6)} Hot Object Cache Items`,
-    `\t${String(disk?.count ?? 0).padStart(6)} on-disk objects`,
+    `\t${wide(Math.max(memory.count, disk?.count ?? 0), 6)} StoreEntries`,
+    `\t${wide(memory.count, 6)} StoreEntries with MemObjects`,
+    `\t${wide(memory.count, 6)} Hot Object Cache Items`,
+    `\t${wide(disk?.count ?? 0, 6)} on-disk objects`,
     '',
   ].join('\n')
 }

@@ -1,4 +1,5 @@
 import { errorTable, type Outcome, type ResultCode } from '../base/index.ts'
+import { kindNames, ServiceTimes, type TimeKind } from './durations.ts'
 
 // Sums over all transactions since the start, in Squid's terms: what the pages `counters` and `info` are made of.
 // Counted once per transaction, from its record; a few additions and no memory.
@@ -6,6 +7,9 @@ import { errorTable, type Outcome, type ResultCode } from '../base/index.ts'
 export interface TrafficSums {
   readonly requests: number
   readonly hits: number
+  /** Of them, those from memory and those from disk. */
+  readonly memoryHits: number
+  readonly diskHits: number
   readonly errors: number
   readonly aborted: number
   readonly bytesIn: number
@@ -20,6 +24,8 @@ export interface TrafficSums {
 export class Traffic implements TrafficSums {
   requests = 0
   hits = 0
+  memoryHits = 0
+  diskHits = 0
   errors = 0
   aborted = 0
   bytesIn = 0
@@ -29,20 +35,32 @@ export class Traffic implements TrafficSums {
   serverErrors = 0
   serverBytesIn = 0
   serverBytesOut = 0
+  readonly times = new ServiceTimes()
 
   count(o: Outcome): void {
+    if (o.initiator === 'client') this.#countClient(o)
+    if (o.serverContentBytes >= 0) this.#countServer(o)
+  }
+
+  #countClient(o: Outcome): void {
+    const took = o.endedMono - o.startedMono
     this.requests++
+    this.times.add(allTimes, took)
+    const kind = kindOf[o.result]
+    if (kind !== undefined) this.times.add(kind, took)
+    if (o.dnsMs >= 0) this.times.add(dnsTimes, o.dnsMs)
     this.bytesIn += o.requestHeadBytes + o.requestContentBytes
     this.bytesOut += o.responseBytes
     if (isHit[o.result] === true) {
       this.hits++
+      if (o.result === 'TCP_MEM_HIT') this.memoryHits++
+      else if (o.result === 'TCP_HIT') this.diskHits++
       this.hitBytesOut += o.responseBytes
     }
     if (o.error !== null) {
       if (errorTable[o.error].suffix === '_ABORTED') this.aborted++
       else this.errors++
     }
-    if (o.serverContentBytes >= 0) this.#countServer(o)
   }
 
   #countServer(o: Outcome): void {
@@ -54,12 +72,13 @@ export class Traffic implements TrafficSums {
 
   /** As they are now. */
   sums(): TrafficSums {
-    return { ...this }
+    const { times, ...sums } = this
+    return sums
   }
 }
 
 /** Answered from what was stored: Squid's logTypeIsATcpHit. */
-const isHit: Readonly<Partial<Record<ResultCode, true>>> = {
+export const isHit: Readonly<Partial<Record<ResultCode, true>>> = {
   TCP_HIT: true,
   TCP_MEM_HIT: true,
   TCP_IMS_HIT: true,
@@ -69,3 +88,22 @@ const isHit: Readonly<Partial<Record<ResultCode, true>>> = {
   TCP_REFRESH_UNMODIFIED: true,
   TCP_REFRESH_FAIL_OLD: true,
 }
+
+const allTimes = kindNames.indexOf('all')
+const dnsTimes = kindNames.indexOf('dns')
+
+/** In which of the times a result counts besides `all`: Squid's statUpdate. */
+const kinds: Readonly<Partial<Record<ResultCode, TimeKind>>> = {
+  TCP_HIT: 'hit',
+  TCP_MEM_HIT: 'hit',
+  TCP_OFFLINE_HIT: 'hit',
+  TCP_MISS: 'miss',
+  TCP_CLIENT_REFRESH_MISS: 'miss',
+  TCP_REFRESH_UNMODIFIED: 'nearHit',
+  TCP_REFRESH_MODIFIED: 'nearMiss',
+  TCP_IMS_HIT: 'notModified',
+  TCP_INM_HIT: 'notModified',
+}
+const kindOf = Object.fromEntries(Object.entries(kinds).map(([code, kind]) => [code, kindNames.indexOf(kind)])) as Readonly<
+  Partial<Record<ResultCode, number>>
+> // the same keys

@@ -132,7 +132,9 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
     size(),
     'Lusca: how much of a request body is awaited before it is sent on.',
   ),
-  client_db: later(onOff(), 'Keeps figures per client.', { default: 'on' }),
+  client_db: works(onOff(), 'Keeps figures per client address, of 10,000 at most, for the manager page client_list.', {
+    default: 'on',
+  }),
   eui_lookup: later(onOff(), "Looks up the client's hardware address.", { default: 'on' }),
   happy_eyeballs_connect_timeout: later(count(), 'How long the second address family waits, in milliseconds.', {
     default: '250',

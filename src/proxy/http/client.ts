@@ -1,6 +1,6 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
 import { AccessFacts } from '../../acl/index.ts'
-import { type DurationMs, type ErrorCode, type MonoMs, ProxyError } from '../../base/index.ts'
+import { type DurationMs, type ErrorCode, type MonoMs, type Outcome, ProxyError } from '../../base/index.ts'
 import { type HeadLimits, parseRequestHead } from '../../http/index.ts'
 import type { Session, Speaker } from '../../service/session.ts'
 import { CountHttp } from './counters.ts'
@@ -80,6 +80,11 @@ export class HttpClient implements ConnectionReader, Speaker {
         this.#facts.clients = this.deps.accessClients
     }
     return this.#facts
+  }
+
+  /** The record of the request in work. */
+  get current(): Outcome | null {
+    return this.#transaction?.outcome ?? null
   }
 
   get gone(): boolean {

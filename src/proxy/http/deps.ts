@@ -42,6 +42,8 @@ export interface OwnPages {
     readonly fields: FieldView
     /** The content of a POST, as a form writes it. */
     readonly form: string
+    /** That came with the page's name; null = none did, the fields may have one. */
+    readonly password: string | null
   }) => Promise<{ readonly status: number; readonly pairs: readonly string[]; readonly content: Buffer }>
 }
 

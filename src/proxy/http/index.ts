@@ -7,6 +7,7 @@
 // calls          base, http, acl, cache; what it needs of comm, router and chainer is handed in
 
 export { CountHttp } from './counters.ts'
+export { currentRequest } from './current.ts'
 export {
   type Explained, explain, type ExplainParts, type ExplainedVariant, type LastRefused, type Question, type RunningParts,
 } from './explain.ts'

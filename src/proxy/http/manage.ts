@@ -29,13 +29,36 @@ export const ownPage = (t: Transaction): TargetUri | null => {
   return { scheme: 'http', host: t.policy.hostname.toLowerCase(), port: connection.local.port, path: target }
 }
 
+/**
+ * `cache_object://HOST/PAGE[@PASSWORD]`, as Squid's own client asks up to version 6. Nothing but a page of ours can be
+ * meant, whatever HOST is. It goes on as the path it stands for: access lists and logs know one form, and no password.
+ */
+export const oldStylePage = (t: Transaction): TargetUri | null => {
+  const { deps, port, connection } = t.client
+  const { absolute } = t.head
+  if (absolute?.scheme !== 'cache_object' || port.mode !== 'forward' || deps.ownPages === null) return null
+  const at = absolute.path.indexOf('@')
+  if (at >= 0) t.pagePassword = decoded(absolute.path.slice(at + 1))
+  t.ownPage = true
+  const page = (at < 0 ? absolute.path : absolute.path.slice(0, at)).slice(1)
+  return { scheme: 'http', host: absolute.host, port: connection.local.port, path: deps.ownPages.path + page }
+}
+
+const decoded = (text: string): string => {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    return text // a percent sign may be part of the password
+  }
+}
+
 export const manage = async (t: Transaction): Promise<Next> => {
   const pages = t.client.deps.ownPages
   const path = t.target?.path ?? ''
   if (pages === null) return t.refuse('internal', 'there are no pages')
   const form = await contentOf(t)
   if (form === null) return t.refuse('content-too-large', `more than ${formBytesMax} bytes`)
-  const answer = await pages.answer({ method: t.head.method, path, fields: t.fields, form })
+  const answer = await pages.answer({ method: t.head.method, path, fields: t.fields, form, password: t.pagePassword })
   if (t.over) return 'done'
   const pairs = ['Server', product(t), 'Date', httpDate(t.outcome.startedAt), ...answer.pairs]
   const o = t.outcome

@@ -1,6 +1,6 @@
 import { defaultPort, hostText, type TargetUri, uriText } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
-import { asksOwnPage, ownPage } from './manage.ts'
+import { asksOwnPage, oldStylePage, ownPage } from './manage.ts'
 import type { HttpPort } from './policy.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
@@ -22,10 +22,11 @@ export const receive = (t: Transaction): Next => {
     t.outcome.uri = `${hostText(head.connect.host)}:${head.connect.port}`
     return 'admit'
   }
-  const target = t.client.port.accel?.vhost === false ? originForm(t) : (head.absolute ?? originForm(t) ?? ownPage(t))
+  const target =
+    t.client.port.accel?.vhost === false ? originForm(t) : (oldStylePage(t) ?? head.absolute ?? originForm(t) ?? ownPage(t))
   if (target === null) return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
   t.target = target
-  t.ownPage = asksOwnPage(t, target)
+  t.ownPage ||= asksOwnPage(t, target)
   t.outcome.uri = uriText(target.scheme, target.host, target.port, target.path)
   // what came with the head and cannot be read is nothing an origin should see the beginning of
   const broken = t.content === null ? null : t.content.failure

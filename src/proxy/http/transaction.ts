@@ -51,6 +51,8 @@ export class Transaction {
   target: TargetUri | null = null
   /** It is a page of our own that is asked for. */
   ownPage = false
+  /** That came with its name; null = none did. */
+  pagePassword: string | null = null
 
   // admit
   /** The Host field was not confirmed by DNS to belong to the address the client went to. */
