@@ -280,6 +280,7 @@ const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
     positiveTtlMax: secondsToMs(config.positive_dns_ttl),
     negativeTtl: secondsToMs(config.negative_dns_ttl),
     timeoutMs: config.dns_timeout,
+    cacheMax: config.ipcache_size,
     warn: text => log.limited(text, 'dns', 1, `WARNING: ${text}`),
   })
 

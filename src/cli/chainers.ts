@@ -37,6 +37,7 @@ export const chainerOf = (
     framing: line?.framing ?? 'none',
     connectTimeout: line?.timeoutConnect ?? config.connect_timeout,
     forwardTimeout: config.forward_timeout,
+    triesMax: config.forward_max_tries,
   })
 
 /** The chainer that needs no line. */

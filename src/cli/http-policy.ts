@@ -78,6 +78,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       miss: config.miss_access.length === 0 ? null : list(config.miss_access, 'allow'),
       reply: config.http_reply_access.length === 0 ? null : list(config.http_reply_access, 'allow'),
       followForwarded: config.follow_x_forwarded_for.length === 0 ? null : list(config.follow_x_forwarded_for, 'deny'),
+      collapsedForwarding: config.given.has('collapsed_forwarding_access') ? list(config.collapsed_forwarding_access, 'allow') : null,
     },
     aclsByIndirectClient: config.acl_uses_indirect_client,
     logByIndirectClient: config.log_uses_indirect_client,

@@ -47,6 +47,18 @@ const crowd = async (proxy: Stage, count: number, text: string | ((n: number) =>
 const bodies = (wires: readonly Wire[]): Promise<string[]> => Promise.all(wires.map(async wire => (await wire.response()).body))
 
 describe('many requests for the same thing', () => {
+  it('that collapsed_forwarding_access denies are each their own, and nobody follows them', async () => {
+    const proxy = await stage(`${on}acl apart urlpath_regex ^/apart\ncollapsed_forwarding_access deny apart\ncollapsed_forwarding_access allow all\n`)
+    const server = await held((response, nth) => plain(response, nth))
+    const apart = await crowd(proxy, 3, get(server.port, '/apart'))
+    const together = await crowd(proxy, 3, get(server.port, '/together'))
+    await until(() => server.requests.length === 4, 'four questions')
+    server.go.open()
+    expect(new Set(await bodies(apart)).size).toBe(3)
+    expect(new Set(await bodies(together)).size).toBe(1)
+    expect(server.requests.filter(r => r.url === '/apart')).toHaveLength(3)
+  })
+
   it('are one at the origin', async () => {
     const proxy = await stage(on)
     const server = await held((response, nth) => plain(response, nth))

@@ -121,7 +121,7 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
     { default: 'deny all' },
   ),
   detect_broken_pconn: later(onOff(), 'Closes origin connections after an empty response.', { default: 'off' }),
-  forward_max_tries: later(count({ min: 1 }), 'How many servers are tried for one request.', { default: '25' }),
+  forward_max_tries: works(count({ min: 1 }), 'How many servers are tried for one request, within forward_timeout.', { default: '25' }),
   connect_retries: later(count({ max: 10 }), 'How often one address is tried again.', { default: '0' }),
   retry_on_error: later(onOff(), 'Tries another server after 403, 500, 501 and 503.', { default: 'off' }),
   http_upgrade_request_protocols: later(

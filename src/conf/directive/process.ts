@@ -131,7 +131,7 @@ regex.`,
   ignore_unknown_nameservers: later(onOff(), 'Answers of servers that were not asked are dropped.', {
     default: 'on',
   }),
-  ipcache_size: later(count(), 'How many names are remembered.', { default: '1024' }),
+  ipcache_size: works(count({ min: 1 }), 'How many names are remembered; the one used longest ago is forgotten first.', { default: '1024' }),
   ipcache_low: later(percent(), 'Low water mark of the name cache.', { default: '90' }),
   ipcache_high: later(percent(), 'High water mark of the name cache.', { default: '95' }),
   fqdncache_size: later(count(), 'How many reverse look-ups are remembered.', { default: '1024' }),

@@ -205,7 +205,7 @@ as other responses do (refresh_pattern). negative-ttl= of a refresh_pattern goes
     'Requests for the same thing that arrive while it is being fetched wait for that one fetch.',
     { default: 'off' },
   ),
-  collapsed_forwarding_access: later(accessList('fast'), 'Which requests may share a fetch.', {
+  collapsed_forwarding_access: works(accessList('fast'), 'Which requests may share a fetch with others (collapsed_forwarding).', {
     default: 'allow all',
   }),
   send_hit: later(accessList('slow'), 'Which stored responses may be served.', { default: 'allow all' }),

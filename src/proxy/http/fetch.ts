@@ -47,7 +47,7 @@ export const fetch = (t: Transaction): Promise<Next> => {
 export const fetchFrom = (t: Transaction, validated: StoredResponse | null, mayFollow = true): Promise<Next> => {
   const { collapse } = t.client.deps
   t.asWhole = fetchesWhole(t)
-  if (mayFollow && collapse.on && t.mayCache && t.key !== null && mayCollapse(t.head.method, t.asks, t.asWhole)) {
+  if (mayFollow && collapse.on && t.mayCache && t.key !== null && mayShare(t) && mayCollapse(t.head.method, t.asks, t.asWhole)) {
     const growing = collapse.find(t.key, t.fields)
     if (growing !== null) return follow(t, growing)
   }
@@ -60,6 +60,9 @@ export const fetchFrom = (t: Transaction, validated: StoredResponse | null, mayF
     return go(t, validated, known)
   })
 }
+
+/** collapsed_forwarding_access. */
+const mayShare = (t: Transaction): boolean => t.policy.access.collapsedForwarding?.checkFast(t.client.facts).allowed ?? true
 
 const go = (t: Transaction, validated: StoredResponse | null, answer: RouteAnswer): Promise<Next> => {
   if (t.over) return over
@@ -156,7 +159,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   start(): void {
     const t = this.#t
     const { session, deps } = t.client
-    if (t.mayCache && t.key !== null && deps.collapse.on && this.#worthSharing()) {
+    if (t.mayCache && t.key !== null && deps.collapse.on && mayShare(t) && this.#worthSharing()) {
       this.#growing = deps.collapse.begin(t.key, this)
     }
     t.serverSide = this

@@ -44,6 +44,8 @@ export interface HttpPolicy {
     readonly reply: AccessList | null
     /** Whose X-Forwarded-For is believed; null = nobody's. */
     readonly followForwarded: AccessList | null
+    /** Null: every request may. */
+    readonly collapsedForwarding: AccessList | null
   }
   /** Access lists, and logs, go by the client that X-Forwarded-For names. */
   readonly aclsByIndirectClient: boolean
