@@ -77,6 +77,13 @@ export interface Connection {
    * onDrain. Writing to a closed connection is ignored and answers false.
    */
   write(a: Buffer | string, b?: Buffer | string | null, c?: Buffer | string | null): boolean
+  /**
+   * Bytes [at, at + bytes) of an open file, without their being read; what was written before leaves first. Answers how
+   * many the kernel took, up to 1 MB at a time and none while output waits; unless they were all and `last`, onDrain follows
+   * when there is room. -1: this part of the file cannot be sent so (it is not in the system's cache, or the file system does
+   * not know how), read and write it. The descriptor is not kept. Absent where the engine has no such power.
+   */
+  sendFile?(file: number, at: number, bytes: number, last: boolean): number
   /** Stop reading (back-pressure). Idempotent. */
   deferRead(): void
   resumeRead(): void

@@ -12,7 +12,7 @@
 namespace glassquid {
 
 // Raised together with `revision` in index.ts whenever what the two sides agree on changes.
-constexpr int32_t kRevision = 6;
+constexpr int32_t kRevision = 7;
 
 struct Instance {
   std::vector<std::unique_ptr<Engine>> engines;
@@ -166,6 +166,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
   export_output(env, object, engine);
   export_relay(env, object, engine);
   export_datagram(env, object, engine);
+  export_file(env, object, engine);
   return object;
 }
 

@@ -220,6 +220,7 @@ void export_socket(napi_env env, napi_value object, Engine* engine);
 void export_output(napi_env env, napi_value object, Engine* engine);
 void export_relay(napi_env env, napi_value object, Engine* engine);
 void export_datagram(napi_env env, napi_value object, Engine* engine);
+void export_file(napi_env env, napi_value object, Engine* engine);
 // Functions that need no engine.
 void export_kernel(napi_env env, napi_value object);
 void export_netlink(napi_env env, napi_value object);

@@ -105,6 +105,12 @@ export interface NativeEngine {
   closeDoomed(): number
   send(fd: number, views: readonly Uint8Array[], count: number, skip: number): number
   shutdown(fd: number): number
+  /**
+   * Bytes of a file that the socket took, without their being read: 0 where it has no room; -EAGAIN where a disk would
+   * have to be waited for, -ENODATA where the file has ended. A `writable` record follows when something is left, and with
+   * `more` 1 in any case but a failure.
+   */
+  sendFile(fd: number, file: number, at: number, count: number, more: number): number
   relay(a: number, b: number, ended: number, limits: Int32Array): number
   relayBuckets(tokens: Float64Array): number
   relayResume(): number
@@ -175,7 +181,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 6
+const revision = 7
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }

@@ -53,6 +53,8 @@ export class NativeConnection implements Connection, Watched {
   #turnBytes = 0
   #turnSerial = 0
   rest: Rest | null = null
+  /** Of a file: what the kernel did not take when it was offered last, 1 where it took all; 0 = none is under way. */
+  #fileBytes = 0
   /** Input that came while nobody could take it: at most what one turn reads. */
   #held: Buffer | null = null
   #closeHandlers: CloseHandlers = null
@@ -91,11 +93,21 @@ export class NativeConnection implements Connection, Watched {
   }
 
   get pending(): number {
-    return (this.rest === null ? 0 : this.rest.bytes) + this.#unsent
+    return this.#kept + this.#fileBytes
   }
 
   get bytesWritten(): number {
-    return this.#accepted - this.pending
+    return this.#accepted - this.#kept
+  }
+
+  /** Handed to `write`, and not given to the kernel yet. */
+  get #kept(): number {
+    return (this.rest === null ? 0 : this.rest.bytes) + this.#unsent
+  }
+
+  /** The kernel is to tell when there is room again. */
+  get awaitsRoom(): boolean {
+    return this.rest !== null || this.#fileBytes > 0
   }
 
   /** Listed in this turn, not given to the kernel yet. */
@@ -145,6 +157,26 @@ export class NativeConnection implements Connection, Watched {
     return this.rest === null && (this.flags & closedNow) === 0 // a flush may have found it broken
   }
 
+  sendFile(file: number, at: number, bytes: number, last: boolean): number {
+    if (this.flags & (closedNow | finWanted | finishing)) return 0
+    const { engine } = this
+    if (this.#unsent > 0) engine.flushInTurn()
+    if (this.rest !== null || this.closed) return 0
+    this.#fileBytes = 0
+    const sent = engine.native.sendFile(this.fd, file, at, bytes, last ? 0 : 1)
+    engine.schedule() // what is asked of the kernel, or no more, is looked at when the turn is over
+    if (sent < 0) {
+      if (!engine.isReset(-sent)) return -1
+      this.failed(-sent, 'write')
+      return 0
+    }
+    this.#accepted += sent
+    engine.host.counters.bytesWritten += sent
+    engine.host.counters.bytesFromFiles += sent
+    if (!last || sent < bytes) this.#fileBytes = Math.max(1, bytes - sent)
+    return sent
+  }
+
   /** Into the engine's list of this turn. */
   #list(part: Buffer | string): number {
     const { engine } = this
@@ -179,6 +211,7 @@ export class NativeConnection implements Connection, Watched {
   /** The kernel takes bytes again. True: everything has gone. */
   sendRest(): boolean {
     const { rest } = this
+    this.#fileBytes = 0
     if (rest === null) return true
     for (;;) {
       const count = Math.min(rest.parts.length, 64)
@@ -366,8 +399,9 @@ export class NativeConnection implements Connection, Watched {
 
   #end(why: CloseReason, reset: boolean): void {
     if (this.flags & closedNow) return
-    this.#accepted -= this.pending // dropped: never written
+    this.#accepted -= this.#kept // dropped: never written
     this.#turnBytes = 0
+    this.#fileBytes = 0
     this.flags |= closedNow
     this.why = why
     this.rest = null

@@ -208,7 +208,10 @@ export class NativeEngine implements Engine, DatagramCarrier {
   #onWritable(fd: number): void {
     const connection = this.connections[fd]
     if (connection === null || connection === undefined) return
+    const hadRest = connection.rest !== null
     if (connection.sendRest()) connection.drained()
+    // nobody has offered more of a file: the kernel would go on telling
+    if (!hadRest && !connection.awaitsRoom) this.ask(connection)
   }
 
   #recordFailed(i: number, error: unknown): void {
@@ -383,7 +386,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
   /** Tells the kernel what the connection waits for. */
   ask(connection: NativeConnection): void {
     if (connection.fd < 0) return
-    const mask = (connection.wantsInput ? readable : 0) | (connection.rest === null ? 0 : writable)
+    const mask = (connection.wantsInput ? readable : 0) | (connection.awaitsRoom ? writable : 0)
     this.native.interest(connection.fd, mask)
   }
 

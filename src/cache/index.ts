@@ -19,7 +19,7 @@ export * from './cache-status.ts'
 export * from './collapse.ts'
 export * from './conditional.ts'
 export { type ExplainedStored, explainStored } from './explain-stored.ts'
-export type { ContentReader, ContentSource } from './content-source.ts'
+export type { ContentReader, ContentSource, FileStretch } from './content-source.ts'
 export {
   afterHead, type Freshened, freshened, freshenReasons, keepFreshened, mayStayStored, namedBy304, outdated, type Update,
 } from './freshen.ts'

@@ -1,4 +1,4 @@
-import type { ContentReader, ContentSource } from './content-source.ts'
+import type { ContentReader, ContentSource, FileStretch } from './content-source.ts'
 
 /** Some bytes of a content, and where they are. */
 export interface Segment {
@@ -71,6 +71,14 @@ class SplicedReader implements ContentReader {
     }
     if (this.#closed) return -1
     return filled > 0 || into.length === 0 || this.#isEnd(at) ? filled : -1
+  }
+
+  inFile(at: number): FileStretch | null {
+    const segment = this.#at(at)
+    if (segment === null || segment.content === null || this.#closed) return null
+    const offset = at - segment.at
+    const found = this.#readers.get(segment.content)?.inFile?.(segment.from + offset) ?? null
+    return found === null ? null : { ...found, bytes: Math.min(found.bytes, segment.length - offset) }
   }
 
   close(): void {

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { native } from '../../native/index.ts'
 import { clientConnections, gate, get, origin, originConnections, request, type Site, site, stage, type Stage, until } from './scene.ts'
 
 // The disk store on the wire: what is stored outlives the proxy, large content is streamed from and to the disk at each
@@ -145,6 +146,31 @@ describe('large content from disk', () => {
     slow.socket.resume()
     expect((await slow.response()).body).toBe(content)
     expect(before).toBeLessThan(content.length)
+  })
+
+  test.skipIf(!native.present)('goes from file to socket without being read, and who takes none of it has write_timeout', async () => {
+    const folder = newFolder()
+    const content = large.repeat(24) // more than the buffers of two sockets, where the system lets them grow
+    const proxy = await stage(confFor(folder, 'write_timeout 60 seconds\n'))
+    const server = await site(() => ({ fields: [forever], content }))
+    await proxy.ask(get(server.port))
+    expect((await proxy.ask(get(server.port, '/', 'Range: bytes=1000000-19999999'))).body).toBe(content.slice(1_000_000, 20_000_000))
+    const range = proxy.machine.comm.counters.bytesFromFiles
+    expect(range).toBeGreaterThan(15_000_000)
+    const dead = await proxy.client()
+    dead.socket.pause()
+    dead.send(get(server.port))
+    let before = -1
+    await until(() => {
+      const { bytesFromFiles } = proxy.machine.comm.counters
+      const still = bytesFromFiles > range && bytesFromFiles === before
+      before = bytesFromFiles
+      return still
+    }, 'output to stand still')
+    proxy.clock.advance(62_000)
+    await until(() => proxy.machine.sessions === 0, 'the end of who takes nothing')
+    expect(await proxy.results(3)).toEqual(['TCP_MISS/200', 'TCP_HIT/206', 'TCP_HIT/200'])
+    expect(proxy.records.at(-1)?.error).toBe('client-stalled')
   })
 
   test('to a client that leaves: nothing stays open', async () => {

@@ -1,4 +1,4 @@
-import type { ContentReader, StoredResponse } from '../../cache/index.ts'
+import type { ContentReader, FileStretch, StoredResponse } from '../../cache/index.ts'
 import { asRuled, breakOff } from './response.ts'
 import type { Next } from './steps.ts'
 import { tailOf } from './stored-head.ts'
@@ -8,12 +8,17 @@ import type { ServerSide, Transaction } from './transaction.ts'
 // it. Two buffers at most: while one is with the client, the other is read into.
 //
 //   read ─► head + write ─► read ─► write …      a write that has to wait ─► drained ─► read
+//                        └─► the rest by the kernel, from file to socket: drained ─► sendFile …
+//
+// The kernel is only asked for what it has in memory; what it has not is read by a thread, and written as any other piece.
 //
 // Nothing is said to the client before the first piece is here: until then it can still be fetched instead.
 
 /** Most want no more than this; one that takes it all at once is given more at a time. */
 const pieceBytesMin = 128 * 1024
 const pieceBytesMax = 256 * 1024
+/** What the kernel is given at a time. */
+const fileBytesMax = 512 * 1024
 
 export class ReadStored implements ServerSide {
   readonly #t: Transaction
@@ -73,8 +78,31 @@ export class ReadStored implements ServerSide {
     if (this.#at === this.#end) {
       this.#leave()
       this.#resolve('finish')
-    } else if (this.#t.client.connection.pending > this.#lastBytes) this.#waits = true
+      return
+    }
+    const { connection } = this.#t.client
+    const stretch = connection.sendFile === undefined ? null : (this.#reader.inFile?.(this.#at) ?? null)
+    if (stretch !== null) this.#send(stretch)
+    else if (connection.pending > this.#lastBytes) this.#waits = true
     else this.#read()
+  }
+
+  /** Without our seeing it. */
+  #send(stretch: FileStretch): void {
+    const t = this.#t
+    const { connection } = t.client
+    const bytes = Math.min(fileBytesMax, this.#end - this.#at, stretch.bytes)
+    const last = this.#at + bytes === this.#end
+    const taken = connection.sendFile?.(stretch.descriptor, stretch.at, bytes, last) ?? -1
+    if (taken < 0) {
+      this.#read()
+      return
+    }
+    t.limit(t.policy.timeouts.write)
+    t.outcome.responseBytes += taken
+    this.#at += taken
+    if (last && taken === bytes) this.#goOn()
+    else this.#waits = true // onDrain follows, or the end of the connection
   }
 
   #read(): void {

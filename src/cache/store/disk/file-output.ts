@@ -84,7 +84,7 @@ export class FileOutput implements ContentSource {
     }
     if (this.#fd < 0) return Promise.resolve(null)
     this.#holders++
-    return Promise.resolve(new FileReader(this.#fd, () => this.#letGo()))
+    return Promise.resolve(new FileReader(this.#fd, () => this.#letGo(), false))
   }
 
   /** It is complete, and nobody has held it open since. */

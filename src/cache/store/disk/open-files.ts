@@ -1,5 +1,5 @@
 import fs from 'node:fs'
-import type { ContentReader } from '../../content-source.ts'
+import type { ContentReader, FileStretch } from '../../content-source.ts'
 
 /**
  * Reads what is in the system's own cache, at once: bytes read, negative = not without waiting. Most of what a cache on
@@ -98,7 +98,7 @@ export class OpenFiles {
     const done = () => {
       if (--opened.readers === 0 && opened.dropped) close(opened.fd)
     }
-    return new FileReader(opened.fd, done, this.#readCached)
+    return new FileReader(opened.fd, done, true, this.#readCached)
   }
 }
 
@@ -106,16 +106,24 @@ export class OpenFiles {
 export class FileReader implements ContentReader {
   readonly #fd: number
   readonly #done: () => void
+  readonly #finished: boolean
   readonly #readCached: ReadCached | null
   /** Bytes that were read at once, one after the other. */
   #cachedBytes = 0
   #reading = false
   #closed = false
 
-  constructor(fd: number, done: () => void, readCached: ReadCached | null = null) {
+  /** `finished`: all of the content is in the file. */
+  constructor(fd: number, done: () => void, finished: boolean, readCached: ReadCached | null = null) {
     this.#fd = fd
     this.#done = done
+    this.#finished = finished
     this.#readCached = readCached
+  }
+
+  /** To its end, wherever that is: whoever asked for the reader knows. */
+  inFile(at: number): FileStretch | null {
+    return this.#closed || !this.#finished ? null : { descriptor: this.#fd, at, bytes: Number.MAX_SAFE_INTEGER }
   }
 
   read(at: number, into: Buffer): Promise<number> {
