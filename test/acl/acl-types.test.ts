@@ -56,7 +56,7 @@ const rows: readonly Row[] = [
   { acl: ['transaction_initiator', 'client'], yes: [{}], no: [] },
   { acl: ['transaction_initiator', 'internal'], yes: [], no: [{}] },
   { acl: ['hier_code', 'HIER_NONE'], yes: [{}], no: [] },
-  { acl: ['urllogin', '^$'], yes: [{}], no: [] },
+  { acl: ['urllogin', '^$'], yes: [], no: [{}] },
   { acl: ['req_header', 'X-Kind ^a,.b$'], yes: [{ fields: view('X-Kind', 'a', 'x-kind', 'b') }], no: [{ fields: view('X-Kind', 'a') }, {}] },
 ]
 

@@ -184,6 +184,191 @@ const groups: readonly Group[] = [
       { target: '', raw: 'GET http://user:pass@{origin}/ HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\n\r\n', ...refused('RFC 9110 4.2.4: user information in http URIs is a way to deceive; Squid makes Authorization of it') },
     ],
   },
+  {
+    name: 'fields of requests by rules',
+    conf: `acl two req_header X-Two .
+request_header_access User-Agent deny all
+request_header_replace User-Agent none of yours
+request_header_access Referer deny all
+request_header_replace Accept never used
+request_header_access X-Kept allow all
+request_header_access X-Lone allow two
+request_header_access Other deny !two
+request_header_add X-Said "via %>a %{X-Two}>h" two
+request_header_add X-Nothing "%{X-No}>h"
+request_header_add X-Plain %>rm all
+http_access allow all`,
+    cases: [
+      { target: x('1'), fields: field('User-Agent: me', 'Referer: http://x/', 'Accept: */*', 'X-Kept: 1', 'X-Lone: 1', 'X-Gone: 1') },
+      { target: x('2'), fields: field('User-Agent: me', 'X-Two: 2', 'X-Kept: 1', 'X-Lone: 1', 'X-Gone: 1', 'Cookie: a=b') },
+      { target: x('3'), method: 'POST', content: 'abc', fields: field('Origin: x', 'DNT: 1', 'Sec-Fetch-Mode: cors', 'Forwarded: for=x', 'Authorization: Basic eDp5') },
+      { target: x('4'), fields: field('Title: 1', 'From: 1', 'Content-Language: de', 'Translate: f', 'Warning: 1', 'Pragma: x', 'TE: trailers', 'Cookie2: x', 'If-Range: "a"', 'Expires: 0') },
+    ],
+  },
+  {
+    name: 'fields of requests: All, and names by All',
+    conf: `acl two req_header X-Two .
+request_header_access Accept allow all
+request_header_access Host allow all
+request_header_access Connection allow all
+request_header_access Content-Length allow all
+request_header_replace X-Own gone
+request_header_replace User-Agent gone
+request_header_access All deny !two
+http_access allow all`,
+    cases: [
+      { target: x('1'), fields: field('User-Agent: me', 'Accept: */*', 'X-A: 1', 'X-Own: 1') },
+      { target: x('2'), fields: field('User-Agent: me', 'X-Two: 1', 'X-A: 1', 'Via: 1.0 other') },
+      { target: x('3'), method: 'POST', content: 'abc' },
+    ],
+  },
+  {
+    name: 'fields of responses by rules',
+    conf: `acl missing http_status 404
+acl html rep_mime_type ^text/html
+reply_header_access Server deny all
+reply_header_replace Server ours
+reply_header_access Set-Cookie deny html
+reply_header_access X-Kept allow all
+reply_header_access Other deny !missing
+reply_header_add X-Status "%>Hs %<Hs" missing
+reply_header_add X-Plain there all
+http_access allow all`,
+    cases: [
+      ...again({ target: x(`1${fresh}&h=Server:secret&h=X-Kept:1&h=X-Gone:1&h=Set-Cookie:a=b`) }),
+      { target: x(`1${fresh}&h=Server:secret&h=X-Kept:1&h=X-Gone:1&h=Set-Cookie:a=b`), method: 'HEAD' },
+      {
+        target: x('2?s=404&h=X-Gone:1&h=Server:secret'),
+        ours: { response: ['connection: close', 'server: ours', 'via: 1.1 proxy.test (program)', 'x-gone: 1', 'x-plain: there', 'x-status: 404 404'] },
+        because: 'the response is known when its fields are written; Squid says 0 and -',
+      },
+      { target: x('3?h=Content-Type:text/html&h=Set-Cookie:a=b&h=X-A:1') },
+      ...again({ target: x(`4${fresh}&etag="a"&h=X-Gone:1`), fields: field('If-None-Match: "a"') }),
+      { target: 'http://127.0.0.1:1/' },
+    ],
+  },
+  {
+    name: 'responses refused',
+    conf: `acl video rep_mime_type -i ^video/
+acl gone http_status 410
+acl failed http_status 500-599
+acl tagged rep_header X-Tag ^secret
+acl none rep_mime_type ^none$
+http_reply_access deny video
+http_reply_access deny gone
+http_reply_access deny failed
+http_reply_access deny tagged
+deny_info 404:ERR_ACCESS_DENIED gone
+deny_info 303:http://p.test/?%M%%%H tagged
+http_access allow all`,
+    cases: [
+      ...again({ target: x(`1${fresh}&h=Content-Type:Video/mp4`) }),
+      ...again({ target: x(`2${fresh}&h=Content-Type:text/html`) }),
+      { target: x('3?s=410') },
+      { target: x('4?s=204&h=X-Tag:secret') },
+      { target: x('5?h=X-Tag:secret') },
+      { target: x('5?h=X-Tag:secret'), method: 'HEAD' },
+      { target: x('6?s=500') },
+      { target: 'http://127.0.0.1:1/' },
+      { method: 'CONNECT', target: '127.0.0.1:{port}' },
+      { target: x('7?chunked=1&h=Content-Type:video/x') },
+      ...again({ target: x(`8${fresh}&etag="a"&h=Content-Type:video/x`), fields: field('If-None-Match: "a"') }),
+    ],
+  },
+  {
+    name: 'responses too large',
+    conf: `acl big req_header X-Big .
+reply_body_max_size 200 bytes big
+reply_body_max_size 10 bytes
+http_access allow all`,
+    cases: [
+      { target: x('1?b=0123456789') },
+      { target: x('2?b=01234567890') },
+      { target: x('5?b=01234567890'), fields: field('X-Big: 1') },
+      ...again({ target: x(`3${fresh}&b=01234567890`) }),
+      { target: x('4?s=404&b=01234567890') },
+    ],
+  },
+  {
+    name: 'misses refused',
+    conf: `acl may req_header X-May .
+acl listed urlpath_regex ^/listed
+miss_access deny listed
+miss_access allow may
+deny_info 404:ERR_NONE_OF_IT listed
+http_access allow all`,
+    cases: [
+      { target: x(`1${fresh}`) },
+      { target: x(`1${fresh}`), fields: field('X-May: 1') },
+      { target: x(`1${fresh}`) },
+      { target: x(`1${fresh}`), fields: field('Cache-Control: no-cache') },
+      { target: x('2'), method: 'POST', content: 'abc' },
+      {
+        method: 'CONNECT',
+        target: '127.0.0.1:{port}',
+        ours: { response: page('ERR_FORWARDING_DENIED') },
+        because: 'Squid closes without saying so',
+      },
+    ],
+  },
+  {
+    name: 'what a denial looks like',
+    conf: `acl a urlpath_regex ^/a
+acl b urlpath_regex ^/b
+acl c urlpath_regex ^/c
+acl d urlpath_regex ^/d
+acl e urlpath_regex ^/e
+acl f urlpath_regex ^/f
+acl any any-of e f
+acl both all-of d f
+deny_info http://portal.test/?%M a
+deny_info 301:http://portal.test%R b
+deny_info 307:http://portal.test/?h=%H&p=%p c
+deny_info 410:ERR_ACCESS_DENIED d
+deny_info ERR_CANNOT_FORWARD e any
+deny_info http://never.test/ any both all
+http_access deny a
+http_access deny b
+http_access deny all c
+http_access deny d
+http_access deny any
+http_access allow all`,
+    cases: [
+      { target: x('a?x=1') },
+      { target: x('a?x=1'), method: 'POST', content: 'abc' },
+      { target: x('a?x=1'), method: 'PUT', content: 'abc', version: '1.0' },
+      { target: x('b/c?x=1') },
+      { target: x('c') },
+      { target: x('d') },
+      { target: x('e') },
+      { target: x('f') },
+      { target: x('f'), method: 'HEAD' },
+    ],
+  },
+  {
+    name: 'a denial by no line',
+    conf: 'acl a urlpath_regex ^/a\nacl b urlpath_regex ^/b\ndeny_info http://b.test/ b\ndeny_info http://a.test/ a\nhttp_access allow a\nhttp_access allow a b',
+    cases: [{ target: x('a') }, { target: x('b') }, { target: x('c') }],
+  },
+  {
+    name: 'who X-Forwarded-For says it is for',
+    conf: `acl two src 127.0.0.2
+acl mid src 10.0.0.2
+acl guest src 10.9.0.0/16
+follow_x_forwarded_for allow two
+follow_x_forwarded_for allow mid
+http_access deny guest
+http_access allow all`,
+    cases: [
+      { target: x('1'), client: '127.0.0.2', fields: field('X-Forwarded-For: 10.9.0.1') },
+      { target: x('2'), client: '127.0.0.2', fields: field('X-Forwarded-For: 10.9.0.1, 10.0.0.2') },
+      { target: x('3'), client: '127.0.0.2', fields: field('X-Forwarded-For: 10.9.0.1, 10.0.0.3') },
+      { target: x('4'), client: '127.0.0.2', fields: field('X-Forwarded-For: 10.9.0.1, unknown') },
+      { target: x('5'), client: '127.0.0.4', fields: field('X-Forwarded-For: 10.9.0.1') },
+      { target: x('6'), client: '127.0.0.2' },
+      { target: x('7'), client: '127.0.0.2', fields: field('X-Forwarded-For: 10.9.0.1,') },
+    ],
+  },
   ...refreshed('refresh_pattern . 60 50% 1440 override-expire', '?h=Cache-Control:max-age=0'),
   ...refreshed('refresh_pattern . 60 50% 1440', '?nothing'),
   ...refreshed('refresh_pattern . 60 50% 1440', '?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT'),

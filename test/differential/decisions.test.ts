@@ -48,30 +48,58 @@ acl either any-of jpeg post
 acl together all-of good get
 acl p myportname p
 acl otherport myportname q
+acl form req_mime_type -i ^application/x-www-form
+acl typeless req_mime_type ^$
+acl crowd maxconn 3
+acl alone maxconn 1
+acl office srcdomain .office.test
+acl pc srcdom_regex -i ^PC[0-9]
+acl video rep_mime_type -i ^video/
+acl text rep_mime_type ^text/html
+acl missing http_status 404
+acl failing http_status 500-599
+acl good2 http_status 200-299 403
+acl kindly rep_header X-Kind ^mobile$
+acl hasrequest has request
+acl hasresponse has response
+acl begun transaction_initiator client
+acl within transaction_initiator internal
+acl direct hier_code HIER_DIRECT
+acl nowhere hier_code HIER_NONE
+acl marks annotate_transaction seen=yes
+acl marked note seen yes
+acl marksmore annotate_transaction seen+=again
+acl markedlist note -m seen again
+acl keeps annotate_client kept=1
+acl kept note kept
+acl loginless urllogin ^$
+acl anyreply any-of missing failing kindly
+acl bothreply all-of !video good2
 acl onlocal localip 127.0.0.1
 acl nolocal localip 127.0.0.9
 `
 
 const pool = [...acls.matchAll(/^acl (\S+)/gm)].map(match => match[1] ?? '').concat('all', 'localhost', 'to_localhost', 'CONNECT')
 
-const clients = ['127.0.0.1', '127.0.0.2', '127.0.0.4', '127.0.0.15', '127.0.0.16', '127.0.0.31', '127.0.0.32', '127.0.0.63', '127.0.0.64', '127.0.0.127', '127.0.0.128', '127.0.0.143', '127.0.0.144']
+const clients = ['127.0.0.1', '127.0.0.9', '127.0.0.10', '127.0.0.2', '127.0.0.4', '127.0.0.15', '127.0.0.16', '127.0.0.31', '127.0.0.32', '127.0.0.63', '127.0.0.64', '127.0.0.127', '127.0.0.128', '127.0.0.143', '127.0.0.144']
 const hosts = [...names, 'BAD.test', 'UPPER.test', '127.0.0.1']
-const paths = ['/', '/x.jpg', '/X.JPEG?x=1', '/a/b/c', '/a/b/b/c', '/secret', '/secrets', '/my%20secret', '/%73ecret', '/?x=12', '/?x=', '/a//c', '/%41?b=%zz']
+const paths = ['/?h=Content-Type:video/mp4', '/?s=404', '/?s=503&h=Content-Type:text/html', '/?h=X-Kind:mobile', '/?s=204', '/?h=Content-Type:text/html&h=X-Kind:mobile', '/', '/x.jpg', '/X.JPEG?x=1', '/a/b/c', '/a/b/b/c', '/secret', '/secrets', '/my%20secret', '/%73ecret', '/?x=12', '/?x=', '/a//c', '/%41?b=%zz']
 const agents = ['', 'curl/8.1', 'Mozilla/5.0 (MSIE 6)', 'xcurl/8']
 const referers = ['', 'http://www.good.test/', 'http://WWW.GOOD.test/a', 'about:blank']
 const kinds = ['', 'mobile', 'Mobile', 'desk']
+const types = ['', '', 'application/X-www-form-urlencoded', 'text/plain']
 
-const generated = (seed: number, lines: number, requests: number) => {
+const generated = (seed: number, lines: number, requests: number, replies: number) => {
   const random = randomFrom(seed)
   const one = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T // never empty
   const rules = Array.from({ length: lines }, () => {
     const terms = Array.from({ length: 1 + Math.floor(random() * 3) }, () => `${random() < 0.3 ? '!' : ''}${one(pool)}`)
-    return `http_access ${random() < 0.5 ? 'allow' : 'deny'} ${terms.join(' ')}`
+    return `${random() < replies ? 'http_reply_access' : 'http_access'} ${random() < 0.5 ? 'allow' : 'deny'} ${terms.join(' ')}`
   })
   const asks = Array.from({ length: requests }, (): Ask => {
     const method = one(['GET', 'GET', 'GET', 'HEAD', 'POST', 'CONNECT', 'PUT'])
     const host = one(hosts)
-    const fields = [['User-Agent', one(agents)], ['Referer', one(referers)], ['X-Kind', one(kinds)]].filter(([, value]) => value !== '') as [string, string][]
+    const fields = [['User-Agent', one(agents)], ['Referer', one(referers)], ['X-Kind', one(kinds)], ['Content-Type', one(types)]].filter(([, value]) => value !== '') as [string, string][]
     const target = method === 'CONNECT' ? `${host}:{port}` : `http://${host}:{port}${one(paths)}`
     return { client: one(clients), method, target, fields, content: method === 'POST' || method === 'PUT' ? 'abc' : '' }
   })
@@ -83,7 +111,7 @@ const told = (ask: Ask, rules: readonly string[]): string => `${JSON.stringify(a
 const decideAlike = async (pair: Pair, asks: readonly Ask[], rules: readonly string[]): Promise<void> => {
   for (const ask of asks) {
     const [squid, ours] = [await pair.squid(ask), await pair.glassquid(ask)]
-    const what = (made: typeof squid) => ({ status: made.status, denied: made.result.startsWith('TCP_DENIED'), reached: made.asked !== null })
+    const what = (made: typeof squid) => ({ status: made.status, denied: made.result.startsWith('TCP_DENIED') ? made.result : '', reached: made.asked !== null })
     expect(what(ours), told(ask, rules)).toEqual(what(squid))
   }
 }
@@ -92,7 +120,12 @@ describe.skipIf(noSquid !== null)(`http_access ${noSquid ?? ''}`, () => {
   const confs = Array.from({ length: 10 }, (_, i) => ({ seed: 1000 + i, lines: 3 + i }))
 
   it.each(confs)('decides as Squid: seed $seed, $lines lines, 40 requests', async ({ seed, lines }) => {
-    const { conf, rules, asks } = generated(seed, lines, 40)
+    const { conf, rules, asks } = generated(seed, lines, 40, 0)
     await withPair(conf, pair => decideAlike(pair, asks, rules))
+  }, 60_000)
+
+  it.each(confs)('decides about responses as Squid: seed $seed + 100, $lines lines, 40 requests', async ({ seed, lines }) => {
+    const { conf, rules, asks } = generated(seed + 100, lines, 40, 0.7)
+    await withPair(`${conf}http_access allow all\n`, pair => decideAlike(pair, asks, rules))
   }, 60_000)
 })

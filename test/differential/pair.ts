@@ -55,6 +55,10 @@ dns_nameservers 127.0.0.1
 cache_mem 16 MB
 `
 
+/** Clients. Those that have a name have it without a question on the wire. */
+const addresses = ['127.0.0.2', '127.0.0.4', '127.0.0.9', '127.0.0.10', '127.0.0.15', '127.0.0.16', '127.0.0.31', '127.0.0.32', '127.0.0.63', '127.0.0.64', '127.0.0.127', '127.0.0.128', '127.0.0.143', '127.0.0.144'] as const
+const hostNameOf = (address: string): string => (address === '127.0.0.9' ? 'pc9.office.test' : address === '127.0.0.10' ? 'PC10.home.test' : `h${address.replaceAll('.', '-')}.net.test`)
+
 /** Names that resolve, in both. */
 export const names = [
   'good.test', 'www.good.test', 'bad.test', 'www.bad.test', 'a.b.bad.test', 'xbad.test', 'bad.test.good.test', 'numbers123.test', 'upper.test',
@@ -65,7 +69,8 @@ export const withPair = async (conf: string, use: (pair: Pair) => Promise<void>)
   chmodSync(folder, 0o777) // Squid started by root becomes somebody else
   const origin = await httpOrigin(answer)
   const hosts = join(folder, 'hosts')
-  writeFileSync(hosts, ['127.0.0.1 localhost', ...names.map(name => `127.0.0.1 ${name}`)].map(line => `${line}\n`).join(''))
+  // localhost again at the end: Squid calls an address by its last name, and looks up numeric hosts, which we do not
+  writeFileSync(hosts, ['127.0.0.1 localhost', ...addresses.map(address => `${address} ${hostNameOf(address)}`), ...names.map(name => `127.0.0.1 ${name}`), '127.0.0.1 localhost'].map(line => `${line}\n`).join(''))
   const text = `${common}hosts_file ${hosts}\n${conf.replaceAll('{port}', String(origin.port))}`
   const squid = await startSquid(folder, text)
   let proxy: RunningProxy | null = null

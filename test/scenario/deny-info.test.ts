@@ -32,7 +32,7 @@ deny_info TCP_RESET e
     const b = await proxy.ask('POST http://x.test/b HTTP/1.1\r\nHost: x.test\r\nContent-Length: 0\r\n\r\n')
     expect([b.status, b.fields.get('location')]).toEqual([307, 'http://portal.test/'])
     const c = await proxy.ask(get(80, '/c'))
-    expect([c.status, c.fields.get('x-squid-error'), c.body]).toEqual([404, 'ERR_OURS 0', '<p>ERR_OURS GET 127.0.0.1 127.0.0.1 % %q<b></b></p>'])
+    expect([c.status, c.fields.get('x-squid-error'), c.body]).toEqual([404, '404:ERR_OURS 0', '<p>ERR_OURS GET 127.0.0.1 127.0.0.1 % %q<b></b></p>'])
     const d = await proxy.ask(get(80, '/d'))
     expect([d.status, d.fields.get('x-squid-error'), d.fields.get('vary')]).toEqual([403, 'ERR_OURS 0', undefined])
     await expect(proxy.ask(get(80, '/e'))).rejects.toThrow()

@@ -21,12 +21,14 @@ export const errorPage = (t: Transaction, failure: ProxyError, detail: string): 
   const moment: PageMoment = { t, failure, page: line.page, detail }
   if (denial?.kind === 'redirect') {
     const location = denial.location.uri(moment, t.policy.errorPages.texts)
-    return answer(t, denial.status || usualRedirect(t), ['Location', location, 'X-Squid-Error', `${line.status} Access Denied`], '')
+    return answer(t, denial.status || usualRedirect(t), ['Location', location, 'X-Squid-Error', `${denial.status || line.status} Access Denied`], '')
   }
   const page = denial?.kind === 'page' ? denial.page : line.page
   const status = (denial?.kind === 'page' ? denial.status : 0) || line.status || 500
   const { template, language } = t.policy.errorPages.find(page, t.parsed?.fields.joined('accept-language'))
-  const pairs = ['X-Squid-Error', `${page} ${errnoNumber(failure.errno)}`]
+  // Squid: as deny_info has it
+  const shownAs = denial?.kind === 'page' && denial.status !== 0 ? `${denial.status}:${page}` : page
+  const pairs = ['X-Squid-Error', `${shownAs} ${errnoNumber(failure.errno)}`]
   if (t.policy.errorPages.negotiates) pairs.push('Vary', 'Accept-Language')
   if (language !== null) pairs.push('Content-Language', language)
   return answer(t, status, pairs, template.html({ ...moment, page }, t.policy.errorPages.texts))

@@ -154,5 +154,5 @@ const codes: Readonly<Record<string, Code>> = {
   x: { value: ({ failure }) => failure.code },
   z: { value: ({ failure }) => (failure.code === 'dns-failed' ? failure.errno || failure.code : ''), pagesOnly: true },
   Z: { value: ({ detail }) => detail, pagesOnly: true },
-  '%': { value: () => '%', uri: true },
+  '%': { value: () => '%' },
 }
