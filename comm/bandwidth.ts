@@ -17,21 +17,34 @@ const burstBytesMin = 3000
 /** Directions of a relay: what a sends, what b sends. */
 export type Way = 0 | 1
 
+/** A limit as it is asked for. */
+export interface BandwidthShape {
+  /** 0: what is in the bucket at first is all there will ever be. */
+  readonly bytesPerSecond: number
+  /** Bytes that may pass at once after a pause. */
+  readonly burst: number
+  /** Bytes that may pass at once at first, up to the burst. */
+  readonly initial: number
+  /** Only what b sends is counted: the server's side of a relay. */
+  readonly fromServerOnly: boolean
+}
+
+/** Tokens of a direction that is not limited: nine petabytes last as long as any session. */
+const unlimited = Number.MAX_SAFE_INTEGER
+
 export class Bandwidth {
   readonly bytesPerSecond: number
+  readonly burst: number
   /** In the array. */
   readonly index: number
   readonly #owner: Bandwidths
   #closed = false
 
-  constructor(owner: Bandwidths, index: number, bytesPerSecond: number) {
+  constructor(owner: Bandwidths, index: number, bytesPerSecond: number, burst: number) {
     this.#owner = owner
     this.index = index
     this.bytesPerSecond = bytesPerSecond
-  }
-
-  get burst(): number {
-    return burstOf(this.bytesPerSecond)
+    this.burst = burst
   }
 
   /** Whole bytes that may pass now. */
@@ -76,14 +89,22 @@ export class Bandwidths {
     return this.#open.length
   }
 
-  /** Full at first. Throws CommError ENOBUFS when there are too many. */
+  /** Both ways, a quarter of a second's worth at once, full at first. Throws CommError ENOBUFS when there are too many. */
   open(bytesPerSecond: number): Bandwidth {
-    assert(bytesPerSecond > 0 && Number.isFinite(bytesPerSecond), 'a rate is more than nothing, and an end')
+    assert(bytesPerSecond > 0, 'a rate is more than nothing')
+    const burst = burstOf(bytesPerSecond)
+    return this.openShaped({ bytesPerSecond, burst, initial: burst, fromServerOnly: false })
+  }
+
+  /** Throws CommError ENOBUFS when there are too many. */
+  openShaped({ bytesPerSecond, burst, initial, fromServerOnly }: BandwidthShape): Bandwidth {
+    assert(bytesPerSecond >= 0 && Number.isFinite(bytesPerSecond), 'a rate is a number, and has an end')
     if (this.tokens.length === 0) this.tokens = new Float64Array(2 * bucketsMax)
     const index = this.#free.pop() ?? (this.#used < bucketsMax ? this.#used++ : -1)
     if (index < 0) throw new CommError('ENOBUFS', 'bandwidth', `there are ${bucketsMax} bandwidth limits already`)
-    const bucket = new Bandwidth(this, index, bytesPerSecond)
-    this.tokens.fill(bucket.burst, 2 * index, 2 * index + 2)
+    const bucket = new Bandwidth(this, index, bytesPerSecond, burst)
+    this.tokens[2 * index] = fromServerOnly ? unlimited : initial
+    this.tokens[2 * index + 1] = initial
     this.#place.set(bucket, this.#open.push(bucket) - 1)
     if (this.#timer === null) {
       this.#filledAt = this.#clock.mono()
@@ -104,7 +125,7 @@ export class Bandwidths {
     this.#free.push(bucket.index)
   }
 
-  /** Calls `resume` after each filling, until the answer is called. */
+  /** Calls `resume` after each filling, until the answer is called. Who asked first is called first. */
   onFilled(resume: () => void): () => void {
     this.#resume.add(resume)
     return () => this.#resume.delete(resume)
@@ -124,7 +145,7 @@ export class Bandwidths {
     const now = this.#clock.mono()
     const seconds = (now - this.#filledAt) / 1000
     this.#filledAt = now
-    for (const { index, bytesPerSecond } of this.#open) this.#fill(2 * index, bytesPerSecond * seconds, burstOf(bytesPerSecond))
+    for (const { index, bytesPerSecond, burst } of this.#open) this.#fill(2 * index, bytesPerSecond * seconds, burst)
     for (const resume of [...this.#resume]) resume()
     this.#timer = null
     if (this.#open.length > 0) this.#arm()

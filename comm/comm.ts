@@ -1,7 +1,7 @@
 import type net from 'node:net'
 import { native } from '../native/index.ts'
 import { type Clock, Deadlines, type Endpoint } from '../src/base/index.ts'
-import { type Bandwidth, Bandwidths } from './bandwidth.ts'
+import { type Bandwidth, Bandwidths, type BandwidthShape } from './bandwidth.ts'
 import type { Connection } from './connection.ts'
 import type { ReceiveOptions } from './datagram/receive-options.ts'
 import { type CommCounters, commCounters } from './counters.ts'
@@ -71,6 +71,10 @@ export interface Comm {
   relay(a: Connection, b: Connection, options: RelayOptions): Relay
   /** A limit that relays may share. Throws CommError ENOBUFS when there are too many. */
   bandwidth(bytesPerSecond: number): Bandwidth
+  /** The same with a burst and a beginning of its own. */
+  bandwidthOf(shape: BandwidthShape): Bandwidth
+  /** Calls `resume` each time the limits have been filled, until the answer is called. */
+  onBandwidthFilled(resume: () => void): () => void
   /** Two connections joined in this process: what one writes the other reads. */
   pair(left: PairEnds, right: PairEnds, note: string): readonly [Connection, Connection]
   /** A pipe of a program as a connection. It is owned by comm from here on. */
@@ -158,6 +162,8 @@ export const createComm = (options: CommOptions): Comm => {
       return { cancel() {} }
     },
     bandwidth: bytesPerSecond => host.bandwidths.open(bytesPerSecond),
+    bandwidthOf: shape => host.bandwidths.openShaped(shape),
+    onBandwidthFilled: resume => host.bandwidths.onFilled(resume),
     pair(left, right, note) {
       const ends = connectionPair(host, left, right, note, end => void inProcess.delete(end))
       for (const end of ends) inProcess.add(end)
@@ -169,7 +175,7 @@ export const createComm = (options: CommOptions): Comm => {
       inProcess.add(connection)
       return connection
     },
-    relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
+    relay: (a, b, wanted) => (limitedByFew(wanted) ? engine.relay(a, b, wanted) : null) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: (e, protocol) => (protocol === 'udp' ? host.ownReceivers : host.ownEndpoints).isOwn(e),
     isLocalAddress: host.ownEndpoints.isLocal,
     isOwnConnection: (from, to) => ownConnections.has(from, to),
@@ -197,6 +203,9 @@ export const createComm = (options: CommOptions): Comm => {
     },
   }
 }
+
+/** The addon asks three buckets per relay; what has more of them is copied, which at its rates is no work. */
+const limitedByFew = (options: RelayOptions): boolean => options.limits === undefined || options.limits.length <= 3
 
 /** Where the kernel cannot be listened to, they are looked at. */
 const followInterfaces = (engine: Engine, host: EngineHost, warn: (text: string) => void): Interfaces => {

@@ -7,7 +7,7 @@
 // called by      dispatch (listening), chainer (connecting), proxies (through the Connection they are handed)
 // calls          native, base
 
-export type { Bandwidth } from './bandwidth.ts'
+export type { Bandwidth, BandwidthShape } from './bandwidth.ts'
 export {
   type CloseHandler,
   type CloseReason,

@@ -8,7 +8,7 @@ import { Availability, type CheckOutcome, createOriginPool, TargetStates, type O
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
-import { type HttpDeps, type ProgramDeps, ValidationsBehind } from '../proxy/index.ts'
+import { type HttpDeps, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
 import { Census } from '../service/index.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
 import { watchesOf } from './chainers.ts'
@@ -113,6 +113,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       hardwareOf: address => neighbours.hardwareOf(address),
     },
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
+    buckets: { open: comm.bandwidthOf, onFilled: comm.onBandwidthFilled },
     isOwnEndpoint: comm.isOwnEndpoint,
     isOwnConnection: comm.isOwnConnection,
     record: outcome => {
@@ -227,6 +228,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       census.keep(listening.services.map(service => service.name))
       sessionLogs.use(next.config)
       availability.watch(watchesOf(next.config, parts))
+      retire(deps.policy.current.delay)
       deps.policy.current = next.policy.http
       inForce = next.config
       clients.on = next.config.client_db

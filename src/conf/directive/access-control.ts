@@ -125,46 +125,6 @@ needs no password.`,
     'For which requests 100 Continue is sent without asking the origin.',
     { default: 'deny all' },
   ),
-  delay_pools: later(count(), 'How many delay pools there are.', { default: '0' }),
-  delay_class: later(kept('POOL CLASS'), 'Which buckets a pool has.'),
-  delay_access: later(namedAccessList('POOL', 'fast'), 'Which requests a pool slows down.', { restricts: true }),
-  delay_parameters: later(kept('POOL RATE/MAX ...'), 'Bytes per second of each bucket of a pool.'),
-  delay_initial_bucket_level: later(count({ max: 100 }), 'How full buckets are at the start, in percent.', {
-    default: '50',
-  }),
-  delay_pool_uses_indirect_client: later(onOff(), 'Delay pools look at the client X-Forwarded-For names.', {
-    default: 'on',
-  }),
-  delay_body_max_size: later(kept('SIZE [[!]ACL ...]'), 'Lusca: responses up to this size are not slowed down.'),
-  delay_client_request_access: later(
-    namedAccessList('POOL', 'fast'),
-    'Lusca: which pool slows down what clients send.',
-    { restricts: true },
-  ),
-  delay_client_reply_access: later(
-    namedAccessList('POOL', 'fast'),
-    'Lusca: which pool slows down what clients receive.',
-    { restricts: true },
-  ),
-  client_delay_pools: later(count(), 'How many pools limit the bytes clients receive, hits included.', {
-    default: '0',
-  }),
-  client_delay_initial_bucket_level: later(
-    count({ max: 100 }),
-    'How full client buckets are at the start, in percent.',
-    { default: '50' },
-  ),
-  client_delay_parameters: later(kept('POOL RATE MAX'), 'Bytes per second of a client pool.'),
-  client_delay_access: later(namedAccessList('POOL', 'fast'), 'Which clients a client pool limits.', {
-    restricts: true,
-  }),
-  response_delay_pool: later(
-    kept('NAME [individual-restore=N] [aggregate-restore=N] ...'),
-    'A pool that limits single responses.',
-  ),
-  response_delay_pool_access: later(namedAccessList('NAME', 'fast'), 'Which responses a response pool limits.', {
-    restricts: true,
-  }),
   authenticate_ip_shortcircuit_access: later(
     accessList('fast'),
     'Lusca: which clients are known by their address after one authentication.',

@@ -1,4 +1,5 @@
 import { accessDirectives } from './access-control.ts'
+import { delayDirectives } from './delay.ts'
 import type { Directive, Retired } from './directive.ts'
 import { helperDirectives, icapDirectives, peerDirectives, tlsDirectives } from './features.ts'
 import { httpDirectives } from './http.ts'
@@ -20,6 +21,7 @@ export const sections = {
   'Services': serviceDirectives,
   'Zones and rules': ruleDirectives,
   'Access control': accessDirectives,
+  'Delay pools': delayDirectives,
   'Interception and origins': interceptionDirectives,
   'Stored responses': storageDirectives,
   'Freshness': refreshDirectives,
@@ -38,6 +40,7 @@ export const directives = {
   ...serviceDirectives,
   ...ruleDirectives,
   ...accessDirectives,
+  ...delayDirectives,
   ...interceptionDirectives,
   ...storageDirectives,
   ...refreshDirectives,

@@ -3,6 +3,7 @@ import { isLoopback, type WallMs } from '../../base/index.ts'
 import { type Fields, hostText, splitList, type TargetUri, viaNames } from '../../http/index.ts'
 import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
+import { meterResponse } from './delay/slowed.ts'
 import { followForwarded } from './follow-forwarded.ts'
 import { verifyHost } from './host-verify.ts'
 import type { Next } from './steps.ts'
@@ -125,6 +126,7 @@ const afterAccess = (t: Transaction, decision: Decision): Next => {
     return t.deny(decision, 'denied', '')
   }
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
+  if (t.policy.delay !== null) meterResponse(t)
   giveStoreId(t)
   return wayOf(t)
 }

@@ -4,6 +4,8 @@ import { type DurationMs, type ErrorCode, type MonoMs, type Outcome, ProxyError 
 import { type HeadLimits, parseRequestHead } from '../../http/index.ts'
 import type { Session, Speaker } from '../../service/session.ts'
 import { CountHttp } from './counters.ts'
+import { MeteredConnection } from './delay/metered.ts'
+import { poolFor, type Taken } from './delay/pools.ts'
 import type { HttpDeps } from './deps.ts'
 import type { HttpPolicy, HttpPort } from './policy.ts'
 import { RequestContent } from './request-content.ts'
@@ -42,6 +44,7 @@ export class HttpClient implements ConnectionReader, Speaker {
   verifiedHost = ''
   verifiedUntil = 0
   #facts: AccessFacts | null = null
+  readonly #metered: MeteredConnection | null
   #phase: Phase = 'start'
   #held: Buffer | null = null
   #heldBytes = 0
@@ -60,11 +63,12 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.deps = deps
     this.port = port
     this.session = session
-    this.connection = session.client
+    this.#metered = metered(this)
+    this.connection = this.#metered ?? session.client
     this.bornAt = deps.clock.mono()
     session.speaker = this
-    session.client.setReader(this)
-    session.client.setTimeout(this.policy.timeouts.requestStart)
+    this.connection.setReader(this)
+    this.connection.setTimeout(this.policy.timeouts.requestStart)
     CountHttp.connections++
   }
 
@@ -75,9 +79,9 @@ export class HttpClient implements ConnectionReader, Speaker {
   /** Filled per request, reused for the connection: the client's address is converted once. */
   get facts(): AccessFacts {
     if (this.#facts === null) {
-      this.#facts = new AccessFacts(this.connection.peer, this.session.destination, this.session.portName)
+      this.#facts = new AccessFacts(this.session.client.peer, this.session.destination, this.session.portName)
       this.#facts.names = this.deps.accessNames
-        this.#facts.clients = this.deps.accessClients
+      this.#facts.clients = this.deps.accessClients
     }
     return this.#facts
   }
@@ -85,6 +89,11 @@ export class HttpClient implements ConnectionReader, Speaker {
   /** The record of the request in work. */
   get current(): Outcome | null {
     return this.#transaction?.outcome ?? null
+  }
+
+  /** What is written from here on belongs to a response with these limits; null = the client's own. */
+  meter(response: Taken | null): void {
+    this.#metered?.meter(response)
   }
 
   get gone(): boolean {
@@ -394,6 +403,15 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#waited = pending
     return moves
   }
+}
+
+/** client_delay_pools, response_delay_pool: null = its output is not limited. */
+const metered = ({ policy, deps, session, facts }: HttpClient): MeteredConnection | null => {
+  const { delay } = policy
+  if (delay === null || delay.client.length + delay.response.length === 0) return null
+  const who = { address: session.client.peer.address, user: '', tag: '' }
+  const own = poolFor(delay.client, facts)?.take(who, deps.buckets) ?? null
+  return own === null && delay.response.length === 0 ? null : new MeteredConnection(session.client, deps.buckets, own)
 }
 
 /** What it knows of the last request are pieces of that request's head; they would keep all of it in memory. */

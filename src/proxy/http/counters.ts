@@ -30,6 +30,10 @@ export const CountHttp = declareCounters({
     whenItGrows: 'a client is configured with the wrong port, or the redirect is done on another box',
   },
   loops: { doc: 'requests that came back to us', whenItGrows: 'our own connections are intercepted: exempt our mark' },
+  delayBucketsFull: {
+    doc: 'times a level of a delay pool did not limit, since there was no room for one more bucket',
+    whenItGrows: 'more clients at once than the pools have buckets for: use networks instead of individuals',
+  },
   aborted: { doc: 'transactions whose client left before the end' },
   bugs: { doc: 'transactions ended by a fault of ours', whenItGrows: 'report the stack in cache.log' },
 })

@@ -1,7 +1,9 @@
+import type { Bandwidth } from '../../../comm/bandwidth.ts'
 import type { Connection } from '../../../comm/connection.ts'
 import type { Clock, Deadlines, Endpoint, FieldView, Outcome, ProxyError } from '../../base/index.ts'
 import type { AccessNames, AclClients } from '../../acl/index.ts'
 import type { Collapse, Store } from '../../cache/index.ts'
+import type { Buckets } from './delay/buckets.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { ValidationsBehind } from './validate-behind.ts'
 
@@ -21,6 +23,8 @@ export interface HttpDeps {
   readonly accessNames: AccessNames | null
   readonly accessClients: AclClients | null
   readonly relay: Relay
+  /** For delay pools. */
+  readonly buckets: Buckets
   /** Is this one of our own listening endpoints? Loops end here. */
   readonly isOwnEndpoint: (endpoint: Endpoint) => boolean
   /** Is a connection with these ends one that we made? A rule without an exemption for us brought it back. */
@@ -63,6 +67,7 @@ export type Relay = (
   b: Connection,
   options: {
     readonly idleTimeoutMs: number
+    readonly limits: readonly Bandwidth[]
     readonly onEnd: (stats: { readonly bytesToA: number; readonly bytesToB: number; readonly why: string }) => void
   },
 ) => void

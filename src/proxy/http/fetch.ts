@@ -10,6 +10,7 @@ import type { Route, RouteAnswer } from '../../router/router.ts'
 import { CompletingFetch } from './complete-part.ts'
 import { CountHttp } from './counters.ts'
 import { cutWhole, sendNotModified } from './cut-whole.ts'
+import { slowed } from './delay/slowed.ts'
 import { follow, followOwn } from './follow.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
 import { admitArrival, type Arrival, askingFor, confirmedBy, keepBroken, keepComplete, openFor } from './keep.ts'
@@ -167,8 +168,10 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     t.outcome.server = this.#routes[0].target // until another one is reached
     t.outcome.serverContentBytes = 0
     this.#asking = askingFor(t)
-    const ask = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
+    const send = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
       session.service.chainer.fetch(session, this.#routes, request, handler)
+    const slow = t.policy.delay !== null && t.policy.delay.server.length > 0
+    const ask = !slow ? send : (request: OriginRequest, handler: OriginHandler) => slowed(t, handler, to => send(request, to))
     if (t.partial === null || t.completing === null) this.#fetch = ask(this.#request(), this)
     else {
       this.#completing = new CompletingFetch(ask, this.#request(), t.partial, t.completing, this)

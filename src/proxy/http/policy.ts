@@ -2,6 +2,7 @@ import type { AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
+import type { DelayPools } from './delay/pools.ts'
 import type { DenyInfo } from './deny-info.ts'
 import type { ErrorPages } from './error-pages.ts'
 import type { FieldRules } from './field-rules.ts'
@@ -100,6 +101,8 @@ export interface HttpPolicy {
   readonly readAheadBytesMax: Bytes
   /** range_offset_limit; Infinity = any range is fetched as the whole. */
   readonly rangeOffsets: readonly Guarded<Bytes>[]
+  /** Null: there are none. */
+  readonly delay: DelayPools | null
 }
 
 /** A value with the condition under which it holds; the first line that matches counts. */

@@ -1,4 +1,5 @@
 import { CountHttp } from './counters.ts'
+import { slowedTunnel } from './delay/slowed.ts'
 import { routeHint } from './forward-request.ts'
 import { missDenied } from './miss-access.ts'
 import { breakOff, sendHead } from './response.ts'
@@ -62,10 +63,13 @@ export const relay = (t: Transaction, server: Connection, early: Buffer | null):
   const clientBytes = t.client.handOver()
   if (clientBytes !== null) server.write(clientBytes)
   if (early !== null) client.write(early)
+  const slow = t.policy.delay === null ? null : slowedTunnel(t)
   return new Promise(resolve => {
     t.client.deps.relay(client, server, {
       idleTimeoutMs: t.policy.timeouts.read,
+      limits: slow?.limits ?? [],
       onEnd: stats => {
+        slow?.giveBack()
         t.outcome.requestContentBytes = stats.bytesToB + (clientBytes?.length ?? 0)
         t.outcome.responseBytes += stats.bytesToA + (early?.length ?? 0)
         t.outcome.errorDetail = stats.why
