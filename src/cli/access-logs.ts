@@ -12,6 +12,8 @@ export class AccessLogs {
   readonly #log: DebugLog
   readonly #also: Recorder | null
   readonly #fatal: (message: string) => void
+  /** Made here: a log that cannot be written to its end lives on, and must not keep the conf it was made by. */
+  readonly #trouble = (message: string): void => this.#log.error('log', message)
   #open: AccessLog
 
   /** `fatal`: the conf says that the proxy must not go on without this log. */
@@ -45,7 +47,7 @@ export class AccessLogs {
   #make({ config, policy }: LoadedConf): AccessLog {
     return createAccessLog(config.access_log, config.logformat, {
       clock: this.#clock,
-      trouble: message => this.#log.error('log', message),
+      trouble: this.#trouble,
       conditionOf: line => {
         if (line.acls.length === 0) return null
         const condition = policy.conditionOf(line.acls, line.at)

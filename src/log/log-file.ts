@@ -1,4 +1,4 @@
-import { errnoOf, ms, type Timer } from '../base/index.ts'
+import { type DurationMs, errnoOf, ms, type Timer } from '../base/index.ts'
 import { type LogFileSystem, ownDescriptor } from './file-system.ts'
 import { FailureNotes, type LineSink, Losses, type SinkOptions, waitingBytesMax } from './sink.ts'
 
@@ -22,6 +22,8 @@ export interface LogFileOptions extends SinkOptions {
 }
 
 const retryMs = ms(1000)
+/** How long a closed log goes on trying. */
+const closedMs = ms(60_000)
 /** A pipe whose reader is slow: no failure. */
 const fullPipeMs = ms(20)
 
@@ -78,13 +80,17 @@ export class LogFile implements LineSink {
     this.#renew()
   }
 
-  /** Writes what there is and closes the file. What the disk does not take now is tried again while the process lives. */
+  /**
+   * Writes what there is and closes the file. What the disk does not take now is tried again for a minute: a conf that is
+   * read again and again over a disk that takes nothing must not leave a queue behind each time.
+   */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#cut()
     this.#closed = true
     const channels = [this.#channel, ...this.#old]
     this.#channel.finish(() => {})
+    for (const channel of channels) channel.giveUpAfter(closedMs, lines => this.#losses.lose(lines))
     await Promise.all(channels.map(channel => channel.dry()))
   }
 
@@ -162,6 +168,7 @@ class Channel {
   /** Set when nothing comes any more: called after the file was closed. */
   #ended: (() => void) | null = null
   #retry: Timer | null = null
+  #givingUp: Timer | null = null
   #waiters: (() => void)[] = []
 
   constructor(path: string, options: LogFileOptions, emptied: () => void) {
@@ -197,6 +204,23 @@ class Channel {
   finish(ended: () => void): void {
     this.#ended = ended
     if (this.#queue.length === 0) this.#end()
+  }
+
+  /** Nothing comes any more, and what has not been written by then is lost: so many lines. */
+  giveUpAfter(delay: DurationMs, lost: (lines: number) => void): void {
+    if (this.#fd < 0 && this.#queue.length === 0) return
+    this.#givingUp = this.#options.clock.after(
+      delay,
+      () => {
+        this.#givingUp = null
+        if (this.#writing) return this.giveUpAfter(retryMs, lost) // the disk has not answered yet
+        lost(this.#queue.reduce((sum, piece) => sum + linesIn(piece), 0))
+        this.#queue.length = 0
+        this.bytes = 0
+        this.#end()
+      },
+      { unref: true },
+    )
   }
 
   #open(): boolean {
@@ -263,6 +287,7 @@ class Channel {
 
   #end(): void {
     this.#retry?.cancel()
+    this.#givingUp?.cancel()
     if (this.#fd >= 0 && ownDescriptor(this.#path) < 0) this.#options.files.close(this.#fd)
     this.#fd = -1
     this.#ended?.()
@@ -270,3 +295,11 @@ class Channel {
 }
 
 const reasonOf = (error: unknown): string => errnoOf(error) || String(error)
+
+const linesIn = (piece: Buffer): number => {
+  let lines = 0
+  for (let at = piece.indexOf(lineFeed); at >= 0; at = piece.indexOf(lineFeed, at + 1)) lines++
+  return lines
+}
+
+const lineFeed = 10

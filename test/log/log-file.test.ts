@@ -93,6 +93,36 @@ describe('buffering', () => {
   })
 })
 
+describe('the end, over a disk that takes nothing', () => {
+  test.each(['openError', 'writeError'] as const)('%s: after a minute what waits is lost, counted, and nothing is left', async error => {
+    files[error] = 'EIO'
+    const log = open()
+    log.write('one\ntwo\n')
+    await log.close()
+    clock.advance(59_000)
+    await settle()
+    expect([log.dropped, clock.pending > 0]).toEqual([0, true])
+    for (let i = 0; i < 3; i++) {
+      clock.advance(1000)
+      await settle()
+    }
+    expect([log.dropped, clock.pending, files.descriptors]).toEqual([2, 0, 0])
+  })
+
+  test('room within the minute: nothing is lost', async () => {
+    files.writeError = 'ENOSPC'
+    const log = open()
+    log.write('one\n')
+    await log.close()
+    clock.advance(30_000)
+    await settle()
+    files.writeError = null
+    clock.advance(1000)
+    await settle()
+    expect([text(), log.dropped, clock.pending, files.descriptors]).toEqual(['one\n', 0, 0, 0])
+  })
+})
+
 describe('rotation', () => {
   test('names shift, the oldest goes, and no line is lost, whatever is still in flight', async () => {
     files.held = true
