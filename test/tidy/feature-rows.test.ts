@@ -63,7 +63,7 @@ const rows: Readonly<Record<string, Row>> = {
   R5: { what: 'explain', live: [`${rules}: by $by, as explain says beforehand`], tables: ['test/cli/explain-tuple.test.ts: tells the rule, its score, the service, the zones up to their topmost, and what else matches'] },
   R6: {
     what: 'reload',
-    live: [],
+    live: ['test/fault/gateway-servers.test.ts: a conf that is read again and again while a thousand connections pass costs none of them, nor memory'],
     tables: ['test/scenario/rules.test.ts: of the rules again and again costs none of a thousand connections', 'test/load/sessions.test.ts: none of 1,000 is lost while the conf is loaded again and again'],
   },
   Z1: { what: 'longest prefix', live: [`${rules}: among many connections`], tables: ['test/acl/zone.test.ts: nested networks', 'test/acl/zone.test.ts: agrees with a search through all of them'] },
@@ -116,6 +116,10 @@ const rows: Readonly<Record<string, Row>> = {
   Q1: { what: 'secondary sessions', live: [`${plugs}: secondary_mask=0xC: what goes to the same server is one instance, up to the limit`], tables: ['test/scenario/plug-limits.test.ts: mask $mask: $wanted instances for four connections', 'test/scenario/plug-limits.test.ts: one more than the limit begins a new instance, and an ended one makes room'] },
   O1: { what: 'a record per session', live: [`${plugs}: each half ends by itself, and the record counts what the client counted`, `${rules}: by $by`] },
   O2: { what: 'an operator ends a session', live: [`${plugs}: the operator sees a session and ends it, with the command line`] },
+  O3: {
+    what: 'several processes',
+    live: ['test/cli/workers.test.ts: serve as one: shares, sums, invalidations, purges, logs, reloads', 'test/fault/gateway-servers.test.ts: loses with a worker that is killed the connections of that worker, and no others'],
+  },
   // what TPROXY 2 kept a table for, on today's kernel
   I1: { what: 'who waits comes before the administrator’s rules', live: [`${expected}: wins over a rule of the administrator’s that matches; when it is closed the rule has the port again`] },
   I2: { what: 'afterwards the real host answers', live: [`${expected}: is gone after one, after its time, and after close: the real host answers, or refuses`] },
@@ -130,7 +134,6 @@ const rows: Readonly<Record<string, Row>> = {
 const without: Readonly<Record<string, string>> = {
   R7: 'deny closes or resets what was accepted; the kernel does not refuse by itself',
   R8: 'what the kernel is to forward is left out of the kernel rules: --bypass and --exempt',
-  O3: 'to be named here',
 }
 
 const ids = [
