@@ -92,6 +92,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const accessLogs = new AccessLogs(loaded, clock, log, options.record ?? null, options.fatal ?? (() => {}))
   const manager = new Manager()
   const startedAt = clock.wall()
+  let stopping = false
   const traffic = new Traffic()
   const history = new History({ clock, startedAt, traffic, disk: () => diskSums(stores, traffic) })
   const clients = new ClientTable()
@@ -204,6 +205,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     hostname: () => deps.policy.current.hostname,
     sessions: () => listening.sessions,
     sessionsOf: address => census.counts.ofClient(address),
+    unready: () => (stopping ? 'it stops' : ''),
   })
   registerConnections(manager, { clock, comm, services: () => listening.services })
   registerNames(manager, { clock, resolver: () => resolver })
@@ -253,6 +255,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       sessionLogs.rotate()
     },
     async stop(graceMs) {
+      stopping = true
       history.stop()
       purging.stop()
       zoneHosts.stop()

@@ -4,7 +4,7 @@ import { type Collapse, collapseCounters, diskCounters, memoryCounters } from '.
 import { countLog } from '../log/index.ts'
 import { docs } from '../base/index.ts'
 import {
-  addNumbers, averagesPage, clientListPage, type ClientTable, counted, type CounterGroup, countersPage, type DiskSums, type History, histogramsPage,
+  addNumbers, averagesPage, clientListPage, type ClientTable, counted, type CounterGroup, countersPage, type DiskSums, figuresPage, healthPage, type History, histogramsPage,
   infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, serviceTimesPage, type Traffic, utilizationPage,
 } from '../manager/index.ts'
 import { CountHttp, CountPlug, CountStack } from '../proxy/index.ts'
@@ -25,6 +25,8 @@ export interface PageSources {
   readonly hostname: () => string
   readonly sessions: () => number
   readonly sessionsOf: (address: string) => number
+  /** Why clients should not be sent here; '' = they may. */
+  readonly unready: () => string
 }
 
 /** What the disk has done since the start. */
@@ -60,6 +62,18 @@ export const registerPages = (manager: Manager, sources: PageSources): void => {
   manager.register(histogramsPage(() => traffic.times))
   manager.register(clientListPage(clients, sources.sessionsOf))
   manager.register(roomCountersPage(() => counterGroups(sources)))
+  manager.register(
+    figuresPage({
+      startedAt, history, traffic,
+      rooms: () => counterGroups(sources),
+      gauges: () => ({
+        sessions: sources.sessions(),
+        stores: { memory: tierOf(stores.memory), disk: stores.disk === null ? null : tierOf(stores.disk) },
+        descriptors: descriptorsOf(comm),
+      }),
+    }),
+  )
+  manager.register(healthPage(sources.unready))
   manager.register(storeDirPage(stores))
 }
 
@@ -73,13 +87,14 @@ const tierOf = ({ bytes, bytesMax, count }: { readonly bytes: number; readonly b
   bytes, bytesMax, count,
 })
 
-const counterGroups = ({ stores, collapse }: PageSources): readonly CounterGroup[] => [
+const counterGroups = ({ stores, collapse, comm }: PageSources): readonly CounterGroup[] => [
   { room: 'http', counters: CountHttp, docs: CountHttp[docs] },
   { room: 'plug', counters: CountPlug, docs: CountPlug[docs] },
   { room: 'stack', counters: CountStack, docs: CountStack[docs] },
   { room: 'memory', counters: stores.memory.counters, docs: memoryCounters },
   ...(stores.disk === null ? [] : [{ room: 'disk', counters: stores.disk.counters, docs: diskCounters }]),
   { room: 'collapse', counters: collapse.counters, docs: collapseCounters },
+  { room: 'comm', counters: comm.counters, docs: comm.counters[docs] },
   { room: 'log', counters: countLog, docs: countLog[docs] },
 ]
 

@@ -1,5 +1,6 @@
 import type { DebugLog } from '../log/index.ts'
 import type { Common } from './command/command.ts'
+import { AdminDoor } from './admin-door.ts'
 import { confDifference } from './conf-diff.ts'
 import { answerFrom, openControl, registerDeeds } from './control.ts'
 import { ListenFailed } from './listening.ts'
@@ -42,13 +43,15 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
   let gaveUp: string | null = null
   const machine = await startMachine(common, loaded, log, null, message => giveUp(message))
   const control = await openControl(loaded.config, answerFrom(machine.manager), log)
+  const door = new AdminDoor(answerFrom(machine.manager), log)
+  await door.use(loaded.config)
   return await new Promise<number>(resolve => {
     let { config } = loaded
     /** One after the other, however fast they are asked for. */
     let reloads: Promise<void> = Promise.resolve()
     const stop = (graceMs: number, why: string) => {
       log.write('main', 1, `${why}: open transactions have ${Math.round(graceMs / 1000)} seconds`)
-      void machine.stop(graceMs).then(() => control?.close()).then(() => {
+      void machine.stop(graceMs).then(() => Promise.all([control?.close(), door.close()])).then(() => {
         log.write('main', 1, `glassquid ${version} ends`)
         stopListening()
         resolve(gaveUp === null ? 0 : 1)
@@ -65,6 +68,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<n
         }
         for (const line of confDifference(config, next.config)) log.write('conf', 1, `Reconfiguring: ${line}`)
         config = next.config
+        await door.use(config)
         log.write('conf', 1, 'Reconfigured')
         return true
       })

@@ -1,15 +1,12 @@
-import { type Outcome, type ResultCode, resultCodes } from '../base/index.ts'
+import type { Outcome } from '../base/index.ts'
 import type { Page } from './page.ts'
 import { addNumbers } from './together.ts'
-import { isHit } from './traffic.ts'
+import { codeIndex, codes, isHit } from './traffic.ts'
 
 // Who asked how much (client_db). Clients are many, and can be made up: beyond the limit the one first seen longest ago
 // is forgotten.
 
 const clientsMax = 10_000
-const codes = Object.keys(resultCodes) as readonly ResultCode[] // of that table
-const indexOf = Object.fromEntries(codes.map((code, i) => [code, i])) as Readonly<Record<ResultCode, number>> // one per code
-
 class ClientSums {
   requests = 0
   hits = 0
@@ -29,7 +26,7 @@ export class ClientTable {
   count(o: Outcome): void {
     if (!this.on || o.initiator !== 'client') return
     const sums = this.#clients.get(o.client.address) ?? this.#add(o.client.address)
-    const index = indexOf[o.result]
+    const index = codeIndex[o.result]
     sums.requests++
     sums.bytesOut += o.responseBytes
     sums.results[index] = (sums.results[index] ?? 0) + 1

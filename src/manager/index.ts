@@ -14,8 +14,9 @@
 export { averagesPage, utilizationPage } from './averages-pages.ts'
 export { clientListPage, ClientTable } from './clients.ts'
 export { counted, type Counted, countersPage, roomCountersPage, type CounterGroup } from './counters-pages.ts'
-export { binSeconds, durationBins, kindNames, ServiceTimes, type TimeKind, timeKinds } from './durations.ts'
+export { binSeconds, durationBins, kindNames, ServiceTimes, type TimeKind, timeKinds, type TimesValue } from './durations.ts'
 export { type DiskSums, History } from './history.ts'
+export { type Figures, figuresPage, type Health, healthPage } from './figures-page.ts'
 export { type InfoSource, infoPage } from './info-page.ts'
 export { menuPage } from './menu.ts'
 export {

@@ -1,4 +1,4 @@
-import { errorTable, type Outcome, type ResultCode } from '../base/index.ts'
+import { errorTable, type Outcome, type ResultCode, resultCodes } from '../base/index.ts'
 import { kindNames, ServiceTimes, type TimeKind } from './durations.ts'
 
 // Sums over all transactions since the start, in Squid's terms: what the pages `counters` and `info` are made of.
@@ -36,6 +36,18 @@ export class Traffic implements TrafficSums {
   serverBytesIn = 0
   serverBytesOut = 0
   readonly times = new ServiceTimes()
+  readonly #results = new Uint32Array(codes.length)
+  readonly #statuses = new Uint32Array(6)
+
+  /** Requests by result code, of those that were. */
+  results(): Partial<Record<ResultCode, number>> {
+    return Object.fromEntries(codes.flatMap((code, i) => (this.#results[i] ? [[code, this.#results[i]]] : [])))
+  }
+
+  /** Answers by the first digit of their status. */
+  statuses(): Record<string, number> {
+    return Object.fromEntries([...this.#statuses].map((count, digit) => [String(digit), count]))
+  }
 
   count(o: Outcome): void {
     if (o.initiator === 'client') this.#countClient(o)
@@ -46,6 +58,10 @@ export class Traffic implements TrafficSums {
     const took = o.endedMono - o.startedMono
     this.requests++
     this.times.add(allTimes, took)
+    const result = codeIndex[o.result]
+    const digit = (o.status / 100) | 0
+    this.#results[result] = (this.#results[result] ?? 0) + 1
+    if (digit < 6) this.#statuses[digit] = (this.#statuses[digit] ?? 0) + 1
     const kind = kindOf[o.result]
     if (kind !== undefined) this.times.add(kind, took)
     if (o.dnsMs >= 0) this.times.add(dnsTimes, o.dnsMs)
@@ -76,6 +92,9 @@ export class Traffic implements TrafficSums {
     return sums
   }
 }
+
+export const codes = Object.keys(resultCodes) as readonly ResultCode[] // of that table
+export const codeIndex = Object.fromEntries(codes.map((code, i) => [code, i])) as Readonly<Record<ResultCode, number>> // one per code
 
 /** Answered from what was stored: Squid's logTypeIsATcpHit. */
 export const isHit: Readonly<Partial<Record<ResultCode, true>>> = {

@@ -5,6 +5,7 @@ import { type Config, systemWorld } from '../../conf/index.ts'
 import type { DebugLog } from '../../log/index.ts'
 import type { WorkerAnswer } from '../../manager/index.ts'
 import type { Common } from '../command/command.ts'
+import { AdminDoor } from '../admin-door.ts'
 import { openControl } from '../control.ts'
 import { type LoadedConf, loadConf } from '../load-conf.ts'
 import { outliveBugs, toggleDebug } from '../running.ts'
@@ -66,6 +67,7 @@ class Supervisor {
   readonly #waiting = new Map<number, Timer>()
   #config: Config
   /** Of the conf in force. */
+  readonly #door: AdminDoor
   #files: ConfFiles = { texts: new Map(), globs: new Map() }
   #stopping = false
   #gaveUp = false
@@ -77,6 +79,7 @@ class Supervisor {
     this.#parts = parts
     this.#log = parts.log
     this.#config = parts.config
+    this.#door = new AdminDoor(request => this.#answer(request), parts.log)
     this.#count = parts.config.workers
     this.#kids = Array.from({ length: this.#count }, () => null)
     this.#revivals = Array.from({ length: this.#count }, () => new Revival(parts.clock.mono()))
@@ -108,13 +111,14 @@ class Supervisor {
         return this.#fatal(said.said)
       }
       const control = await openControl(this.#config, request => this.#answer(request), log)
+      await this.#door.use(this.#config)
       if (!this.#stopping) {
         const line = `ready: ${said.said}, ${this.#count} workers, process ${process.pid}`
         process.stdout.write(`${line}\n`)
         log.write('main', 1, line)
       }
       await ended
-      await control?.close()
+      await Promise.all([control?.close(), this.#door.close()])
       log.write('main', 1, `glassquid ${version} ends`)
       return this.#gaveUp ? 1 : 0
     } finally {
@@ -233,6 +237,7 @@ class Supervisor {
     }
     this.#files = read.files
     this.#config = read.config
+    await this.#door.use(read.config)
     log.write('conf', 1, `Reconfigured ${adopted.length} workers`)
     return true
   }

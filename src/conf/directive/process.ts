@@ -1,4 +1,4 @@
-import { type Endpoint, endpointText } from '../../base/index.ts'
+import { type Endpoint, endpointText, isLoopback } from '../../base/index.ts'
 import { readServer } from '../values.ts'
 import { type Kind, later, works } from './directive.ts'
 import { age, choice, count, kept, needWord, onOff, percent, take, word, wordOrNone } from './kinds.ts'
@@ -36,6 +36,29 @@ const controlSocket: Kind<'auto' | string | null> = {
   write: value => [value ?? 'none'],
 }
 
+/** Where programs that watch us ask; null = nowhere. */
+const adminPort: Kind<Endpoint | null> = {
+  grammar: '[ADDRESS:]PORT|none',
+  limits: 'PORT 1 to 65535',
+  initial: null,
+  read(line) {
+    const word = needWord(line, 'a port, with an address, or none')
+    if (word === undefined) return undefined
+    if (word.text === 'none') return null
+    const text = /^\d+$/.test(word.text) ? `127.0.0.1:${word.text}` : word.text
+    const read = readServer(text, 0)
+    if (!read.ok || read.value.port === 0) {
+      line.fatal(`${line.name}: expecting [ADDRESS:]PORT, got '${word.text}'`, word, 'for example: 127.0.0.1:9301')
+      return undefined
+    }
+    if (!isLoopback(read.value.address)) {
+      line.warning(`${line.name}: whoever reaches ${endpointText(read.value)} can read all figures`, word, 'bind it to 127.0.0.1')
+    }
+    return read.value
+  },
+  write: value => [value === null ? 'none' : endpointText(value)],
+}
+
 /** 104 with the zero byte on the BSDs, 108 on Linux. */
 const socketPathBytesMax = 103
 
@@ -71,6 +94,13 @@ owner needs no password. "auto" puts it beside the pid file (/run/glassquid.sock
 file. It speaks HTTP: curl --unix-socket /run/glassquid.sock http://localhost/squid-internal-mgr/menu. Not a directive of
 Squid.`,
     { default: 'auto', reload: 'restart', example: 'control_socket /run/glassquid/control.sock' },
+  ),
+  admin_port: works(
+    adminPort,
+    `Where programs that watch others ask, without a password: /metrics (Prometheus; ?compat=squid adds the names of
+prometheus-squid-exporter), /healthz (the process lives) and /readyz (clients are served). Nothing can be changed there.
+Without an address: 127.0.0.1. Not a directive of Squid.`,
+    { default: 'none', example: 'admin_port 127.0.0.1:9301' },
   ),
   cache_effective_user: works(wordOrNone('USER'), 'The user to become when started as root.', { reload: 'restart' }),
   cache_effective_group: works(
