@@ -79,12 +79,7 @@ void Engine::accept_batch(int listener, Slot& at) {
     if (flags & kAskOriginal) answer = ask_original(fd, local, local + kAddress);
     memcpy(addresses + 3 * kAddress, &answer, sizeof answer);
 
-    int failed = watch(fd, Kind::stream, 0, kReadable);
-    if (failed != 0) {  // ENOMEM, or fs.epoll.max_user_watches
-      doomed.push_back(fd);
-      add_record(record::accept_error, listener, -failed, 0);
-      return;
-    }
+    place_fresh(fd, listener);
     control[control::acceptable]--;
     add_record(record::accepted, fd, listener, static_cast<int32_t>(slab_used));
     slab_used += kAcceptBytes;

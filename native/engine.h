@@ -47,14 +47,30 @@ struct Slot {
   bool silenced = false;
   // JavaScript holds a rest for it.
   bool waiting = false;
+  // Accepted in this turn and not in the epoll set yet: what is wanted of it by the end of the turn goes there, once.
+  bool fresh = false;
+  // Asked for everything, edge-triggered, though nobody reads it: `seen` keeps what was told, for the relay to come.
+  bool edge = false;
+  uint8_t seen = 0;
   // Listener: kAskOriginal | kAskLocal. Relayed: which side. Receiver: kTellDrained.
   uint8_t flags = 0;
   // Stream: kReadMax is doubled so often for its next read.
   uint8_t doublings = 0;
   // Tells a late event for a closed descriptor from one for its successor with the same number.
   uint32_t generation = 0;
+  // Its relay; while it is fresh, its listener.
   int32_t relay = -1;
 };
+
+// What a relay wants to know, of both sides, once (see relay.cc). Urgent data: see Relay::urgent.
+constexpr uint32_t kEverything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+// Slot::seen. FIN: it came, and no error.
+constexpr uint8_t kSeenReadable = 1;
+constexpr uint8_t kSeenWritable = 2;
+constexpr uint8_t kSeenClosing = 4;
+constexpr uint8_t kSeenFin = 8;
+constexpr uint8_t kSeenUrgent = 16;
+uint8_t seen_in(uint32_t events);
 
 constexpr uint8_t kAskOriginal = 1;
 constexpr uint8_t kAskLocal = 2;
@@ -125,6 +141,7 @@ struct Engine {
   std::vector<int> drained;
   // Their input has ended in this turn: unless they are closed when it is over, they are not read any more.
   std::vector<int> ended;
+  std::vector<int> fresh;  // accepted in this turn; see Slot::fresh
   std::vector<int> doomed;  // to be closed at the end of the turn; a reset is stored as ~fd
 
   Bytes slab;
@@ -151,6 +168,7 @@ struct Engine {
 
   std::vector<Relay*> relays;  // index = relay id
   std::vector<int> free_relays;
+  std::vector<int> joined;   // relays that may have something to move, though epoll will not say so
   std::vector<int> starved;  // relays that wait for their buckets, in the order to be served
   double* buckets = nullptr;  // JavaScript's: what may still be read, two numbers each
   int32_t bucket_count = 0;
@@ -166,8 +184,13 @@ struct Engine {
   Slot* slot(int fd) {
     return fd >= 0 && static_cast<size_t>(fd) < slots.size() && slots[fd].kind != Kind::none ? &slots[fd] : nullptr;
   }
+  Slot& slot_for(int fd);
+  void place(Slot& slot, Kind kind, uint8_t interest);
   // 0 or minus errno.
   int watch(int fd, Kind kind, uint32_t events, uint8_t interest);
+  // A stream that is watched from the end of the turn on.
+  void place_fresh(int fd, int listener);
+  void watch_fresh();
   void unwatch(int fd);
   int set_interest(int fd, uint8_t interest);
   void doom(int fd, bool reset);
@@ -178,7 +201,7 @@ struct Engine {
   void step(const epoll_event& event);
   void receive(int fd, Slot& slot);
   void accept_batch(int fd, Slot& slot);  // accept.cc
-  void finish_connect(int fd, Slot& slot);
+  void finish_connect(int fd, Slot& slot, uint32_t events);
   bool room(int32_t records_wanted, size_t bytes_wanted) const;
   void add_record(int32_t kind, int32_t fd, int32_t a, int32_t b);
   void deliver();
@@ -201,6 +224,7 @@ struct Engine {
   // -- relays (relay.cc)
   void pump(const Slot& at, uint32_t events);
   void pump_relay(int id, Relay* relay);
+  void pump_joined();
   void resume_starved();
   void end_relay(int id, int error, bool reset);
 };

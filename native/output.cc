@@ -117,6 +117,7 @@ void Engine::end_turn() {
   }
   relax_drained();
   silence_ended();
+  watch_fresh();
   close_doomed();
   control[control::in_turn] = 0;
 }

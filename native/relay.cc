@@ -42,6 +42,9 @@ struct Relay {
   bool readable[2] = {false, false};  // joining asks epoll for everything there is: its first events tell
   bool writable[2] = {false, false};
   bool closing[2] = {false, false};  // its FIN may be among what is to be read: only reading on tells
+  bool fin[2] = {false, false};      // it is: the read that empties the socket was the last
+  // A read stops before urgent data, whatever lies behind it: a short one proves nothing any more.
+  bool urgent[2] = {false, false};
   Direction from[2];  // from[0]: fd[0] → fd[1]
   bool over = false;
   bool waiting = false;  // in Engine::starved
@@ -136,9 +139,12 @@ Moved move_message(Relay& relay, int side, size_t most, size_t* read, int* error
   }
   *read = static_cast<size_t>(got);
   if (got == static_cast<ssize_t>(sizeof bytes)) way.stream = true;
-  else if (got == static_cast<ssize_t>(wanted)) {}  // there may be more
+  else if (got == static_cast<ssize_t>(wanted) || relay.urgent[side]) {}  // there may be more
+  else if (relay.fin[side]) way.ended = true;
   else if (!relay.closing[side]) relay.readable[side] = false;  // that was all; more is a new edge (epoll(7))
-  ssize_t sent = send(relay.fd[1 - side], bytes, static_cast<size_t>(got), MSG_DONTWAIT | MSG_NOSIGNAL);
+  // our FIN follows at once: it travels with the bytes
+  const int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (way.ended ? MSG_MORE : 0);
+  ssize_t sent = send(relay.fd[1 - side], bytes, static_cast<size_t>(got), flags);
   if (sent < 0) {
     if (errno != EAGAIN && errno != EINTR) return *error = errno, Moved::failed;
     sent = 0;
@@ -276,15 +282,48 @@ bool pump_direction(Engine& engine, Relay& relay, int side, bool* again, int* er
   return true;
 }
 
-// Watches both for everything. Done again, epoll reports anew what is ready.
-int join_relay(Engine& engine, const Relay& relay, int id) {
+void note_seen(Relay& relay, int side, uint8_t seen) {
+  if (seen & kSeenReadable) relay.readable[side] = true;
+  if (seen & kSeenWritable) relay.writable[side] = true;
+  if (seen & kSeenClosing) relay.closing[side] = true;
+  if (seen & kSeenFin) relay.fin[side] = true;
+  if (seen & kSeenUrgent) relay.urgent[side] = true;
+}
+
+// Watches one side for everything. Done again, epoll reports anew what is ready.
+int watch_side(Engine& engine, const Relay& relay, int id, uint8_t side) {
+  int failed = engine.watch(relay.fd[side], Kind::relayed, kEverything, kReadable | kWritable);
+  if (failed != 0) return failed;
+  engine.slots[relay.fd[side]].relay = id;
+  engine.slots[relay.fd[side]].flags = side;
+  return 0;
+}
+
+int watch_both(Engine& engine, const Relay& relay, int id) {
+  int failed = watch_side(engine, relay, id, 0);
+  return failed != 0 ? failed : watch_side(engine, relay, id, 1);
+}
+
+// Within a turn a side that is watched for everything already (Slot::edge) stays as it is, with what was seen of it.
+int join_relay(Engine& engine, Relay& relay, int id) {
+  const bool in_turn = engine.control[control::in_turn] != 0;
+  bool known = false;
   for (uint8_t side = 0; side < 2; side++) {
-    constexpr uint32_t everything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    int failed = engine.watch(relay.fd[side], Kind::relayed, everything, kReadable | kWritable);
-    if (failed != 0) return failed;
-    engine.slots[relay.fd[side]].relay = id;
-    engine.slots[relay.fd[side]].flags = side;
+    Slot& slot = engine.slots[relay.fd[side]];
+    if (!in_turn || !slot.edge) {
+      int failed = watch_side(engine, relay, id, side);
+      if (failed != 0) return failed;
+      relay.writable[side] = true;  // as it is nearly always; if not, send tells
+      continue;
+    }
+    const uint8_t seen = slot.seen;
+    engine.place(slot, Kind::relayed, kReadable | kWritable);
+    slot.relay = id;
+    slot.flags = side;
+    note_seen(relay, side, seen);
+    known = true;
   }
+  if (known) engine.joined.push_back(id);
   return 0;
 }
 
@@ -294,11 +333,29 @@ void Engine::pump(const Slot& at, uint32_t events) {
   const int id = at.relay;
   Relay* relay = id >= 0 && static_cast<size_t>(id) < relays.size() ? relays[id] : nullptr;
   if (relay == nullptr || relay->over) return;
-  constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
-  if (events & (EPOLLIN | EPOLLRDHUP | trouble)) relay->readable[at.flags] = true;
-  if (events & (EPOLLRDHUP | trouble)) relay->closing[at.flags] = true;
-  if (events & (EPOLLOUT | trouble)) relay->writable[at.flags] = true;
+  note_seen(*relay, at.flags, seen_in(events));
   pump_relay(id, relay);
+}
+
+// Those that began in this turn with something to move. What they lead to may begin others; whoever is left after a few
+// rounds is told of by epoll, when other handles of the loop have had their turn.
+void Engine::pump_joined() {
+  for (int round = 0; round < 4 && !joined.empty() && !closed; round++) {
+    std::vector<int> list;
+    list.swap(joined);
+    for (int id : list) {
+      if (!room(2, 0)) deliver();
+      if (closed) return;
+      Relay* relay = relays[id];
+      if (relay != nullptr && !relay->over) pump_relay(id, relay);
+    }
+    deliver();
+  }
+  for (int id : joined) {
+    Relay* relay = relays[id];
+    if (relay != nullptr && !relay->over) watch_both(*this, *relay, id);
+  }
+  joined.clear();
 }
 
 void Engine::pump_relay(int id, Relay* relay) {
@@ -312,7 +369,7 @@ void Engine::pump_relay(int id, Relay* relay) {
     add_record(record::relayed, id, 0, 0);
     return end_relay(id, 0, false);
   }
-  if (again) join_relay(*this, *relay, id);
+  if (again) watch_both(*this, *relay, id);
   const bool wants = (relay->from[0].starved && relay->readable[0]) || (relay->from[1].starved && relay->readable[1]);
   if (wants && !relay->waiting) {
     relay->waiting = true;

@@ -165,7 +165,7 @@ napi_value dial(napi_env env, napi_callback_info info) {
     ::close(fd);
     return call.answer(failure(kConnect, error));
   }
-  int failed = engine->watch(fd, Kind::connecting, EPOLLOUT | EPOLLONESHOT, kWritable);
+  int failed = engine->watch(fd, Kind::connecting, kEverything, kWritable);
   if (failed != 0) {
     ::close(fd);
     return call.answer(failure(kWatch, -failed));

@@ -40,29 +40,79 @@ int trouble_of(int fd) {
 
 }  // namespace
 
-int Engine::watch(int fd, Kind kind, uint32_t events, uint8_t interest) {
-  if (fd < 0) return -EBADF;
+uint8_t seen_in(uint32_t events) {
+  constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
+  uint8_t seen = 0;
+  if (events & (EPOLLIN | EPOLLRDHUP | trouble)) seen |= kSeenReadable;
+  if (events & (EPOLLOUT | trouble)) seen |= kSeenWritable;
+  if (events & (EPOLLRDHUP | trouble)) seen |= kSeenClosing;
+  if ((events & EPOLLRDHUP) && !(events & EPOLLERR)) seen |= kSeenFin;
+  if (events & EPOLLPRI) seen |= kSeenUrgent;
+  return seen;
+}
+
+Slot& Engine::slot_for(int fd) {
   if (static_cast<size_t>(fd) >= slots.size()) slots.resize(fd < 512 ? 1024 : static_cast<size_t>(fd) * 2);
-  Slot& slot = slots[fd];
-  epoll_event event{};
-  event.events = events != 0 ? events : events_of(interest);
-  event.data.u64 = label(fd, slot.generation);
-  int op = slot.kind == Kind::none ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
-  if (epoll_ctl(epoll, op, fd, &event) != 0) return -errno;
+  return slots[fd];
+}
+
+void Engine::place(Slot& slot, Kind kind, uint8_t interest) {
   if (slot.kind == Kind::none && active++ == 0) uv_ref(reinterpret_cast<uv_handle_t*>(&poll));
   slot.kind = kind;
   slot.interest = interest;
-  slot.blocked = slot.waiting = false;
+  slot.blocked = slot.waiting = slot.fresh = slot.edge = false;
+  slot.seen = 0;
   slot.flags = 0;
   slot.doublings = 0;
   slot.silenced = false;
+}
+
+int Engine::watch(int fd, Kind kind, uint32_t events, uint8_t interest) {
+  if (fd < 0) return -EBADF;
+  Slot& slot = slot_for(fd);
+  epoll_event event{};
+  event.events = events != 0 ? events : events_of(interest);
+  event.data.u64 = label(fd, slot.generation);
+  int op = slot.kind == Kind::none || slot.fresh ? EPOLL_CTL_ADD : EPOLL_CTL_MOD;
+  if (epoll_ctl(epoll, op, fd, &event) != 0) return -errno;
+  place(slot, kind, interest);
   return 0;
+}
+
+void Engine::place_fresh(int fd, int listener) {
+  Slot& slot = slot_for(fd);
+  place(slot, Kind::stream, kReadable);
+  slot.fresh = true;
+  slot.relay = listener;
+  fresh.push_back(fd);
+}
+
+// A connection that nobody reads by now waits for its server and will be a relay's: what the relay wants to be told of
+// is asked for at once, and the relay has to ask for nothing.
+void Engine::watch_fresh() {
+  for (int fd : fresh) {
+    Slot* found = slot(fd);
+    if (found == nullptr || !found->fresh) continue;
+    const uint8_t interest = found->interest;
+    const int listener = found->relay;
+    const bool waiting = found->waiting;
+    int failed = watch(fd, found->kind, interest == 0 ? kEverything : 0, interest);
+    found->fresh = false;
+    found->waiting = waiting;
+    found->edge = failed == 0 && interest == 0;
+    if (failed == 0) continue;
+    // ENOMEM, or fs.epoll.max_user_watches: the owner is told, and the listener pauses
+    add_record(record::error, fd, -failed, 0);
+    add_record(record::accept_error, listener, -failed, 0);
+  }
+  fresh.clear();
 }
 
 void Engine::unwatch(int fd) {
   Slot* found = slot(fd);
   if (found == nullptr) return;
   found->kind = Kind::none;
+  found->fresh = found->edge = false;
   found->generation++;
   if (--active == 0) uv_unref(reinterpret_cast<uv_handle_t*>(&poll));
 }
@@ -71,11 +121,16 @@ int Engine::set_interest(int fd, uint8_t interest) {
   Slot* found = slot(fd);
   if (found == nullptr) return -EBADF;
   if (found->interest == interest) return 0;
+  if (found->fresh) {
+    found->interest = interest;
+    return 0;
+  }
   epoll_event event{};
   event.events = events_of(interest);
   event.data.u64 = label(fd, found->generation);
   if (epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) != 0) return -errno;
   found->interest = interest;
+  found->edge = false;
   if (!(interest & kReadable)) found->doublings = 0;
   return 0;
 }
@@ -118,13 +173,15 @@ void Engine::turn() {
   epoll_event events[kEventsMax];
   for (int round = 0; round < kRoundsMax && !closed; round++) {
     int count = epoll_wait(epoll, events, kEventsMax, 0);
-    if (count <= 0) return;
+    if (count <= 0) break;
     for (int i = 0; i < count && !closed; i++) {
       if (!room(static_cast<int32_t>(kDatagramSlots) + 4, kReadMax) || datagrams_used > kDatagramSlots / 2) deliver();
       if (!closed) step(events[i]);
     }
     if (!closed) deliver();
+    if (!closed) pump_joined();
   }
+  if (!closed) deliver();  // what the end of a turn found
 }
 
 void Engine::step(const epoll_event& event) {
@@ -134,6 +191,7 @@ void Engine::step(const epoll_event& event) {
   switch (found->kind) {
     case Kind::stream: {
       constexpr uint32_t trouble = EPOLLERR | EPOLLHUP;
+      if (found->edge) found->seen |= seen_in(event.events);
       if (found->interest & kReadable) {
         if (event.events & (EPOLLIN | trouble)) receive(fd, *found);
       } else if ((event.events & trouble) && !(found->interest & kWritable)) {
@@ -148,7 +206,7 @@ void Engine::step(const epoll_event& event) {
     case Kind::listener:
       return accept_batch(fd, *found);
     case Kind::connecting:
-      return finish_connect(fd, *found);
+      return finish_connect(fd, *found, event.events);
     case Kind::plain: {
       int32_t ready = 0;
       if (event.events & (EPOLLIN | EPOLLERR | EPOLLHUP)) ready |= kReadable;
@@ -187,10 +245,14 @@ void Engine::receive(int fd, Slot& slot) {
   ended.push_back(fd);
 }
 
-void Engine::finish_connect(int fd, Slot&) {
+void Engine::finish_connect(int fd, Slot& slot, uint32_t events) {
+  slot.seen |= seen_in(events);
+  if (slot.interest == 0 || !(slot.seen & kSeenWritable)) return;  // told already, or not there yet
+  slot.interest = 0;
   int error = 0;
   socklen_t length = sizeof error;
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
+  // writable and no error: it is connected
+  if ((events & (EPOLLERR | EPOLLHUP)) && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
   size_t at = slab_used;
   if (error == 0) {
     memset(slab.at + at, 0, kAddress);
@@ -241,8 +303,8 @@ napi_value interest(napi_env env, napi_callback_info info) {
   return call.answer(call.wrong ? 0 : engine->set_interest(fd, static_cast<uint8_t>(mask)));
 }
 
-// adopt(fd): a connected descriptor becomes a stream and is read. One of our own dials is not read yet: it was armed for
-// once, and who wants input asks for it (`interest`), unless a relay does so before.
+// adopt(fd): a connected descriptor becomes a stream and is read. One of our own dials is not read yet: it was armed
+// edge-triggered, and who wants input asks for it (`interest`), unless a relay takes it before.
 napi_value adopt(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Engine* engine = static_cast<Engine*>(call.data);
@@ -252,6 +314,7 @@ napi_value adopt(napi_env env, napi_callback_info info) {
   if (found != nullptr && found->kind == Kind::connecting) {
     found->kind = Kind::stream;
     found->interest = 0;
+    found->edge = true;
     return call.answer(0);
   }
   return call.answer(engine->watch(fd, Kind::stream, 0, kReadable));
