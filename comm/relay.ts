@@ -127,7 +127,7 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
     this.#stopFilling()
     this.#host.deadlines.forget(this)
     this.#host.counters.relayBytes += this.bytesToA + this.bytesToB
-    this.#options.onEnd({ bytesToA: this.bytesToA, bytesToB: this.bytesToB, why: this.#why ?? 'stopped' })
+    this.#options.onRelayed({ bytesToA: this.bytesToA, bytesToB: this.bytesToB, why: this.#why ?? 'stopped' })
   }
 
   onTimeout(): void {} // the deadline is the relay's own

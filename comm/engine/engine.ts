@@ -55,14 +55,14 @@ export interface ListenOptions {
 export interface ConnectOptions {
   readonly target: Endpoint
   /** udp: the answer is a socket connected to the target, which proves nothing about the target. */
-  readonly protocol?: 'tcp' | 'udp'
+  readonly protocol?: 'tcp' | 'udp' | undefined
   /** Source address; port 0 = any. With COMM_TPROXY_REM it may be foreign. */
-  readonly source?: Endpoint
+  readonly source?: Endpoint | undefined
   readonly flags: number
   /** SO_MARK, 32 bits. */
-  readonly mark?: number
+  readonly mark?: number | undefined
   /** IP_TOS / IPV6_TCLASS, 0…255. */
-  readonly tos?: number
+  readonly tos?: number | undefined
   readonly device?: string
   readonly note: string
 }
@@ -132,11 +132,11 @@ export interface RelayOptions {
   /** 0 = for ever. */
   readonly idleTimeoutMs: number
   /** What the other side sends is thrown away; its end is passed on. */
-  readonly oneWay?: 'to-a' | 'to-b'
+  readonly oneWay?: 'to-a' | 'to-b' | undefined
   /** At most three: the poorest decides. They stay their owner's. */
   readonly limits?: readonly Bandwidth[]
   /** Once; both connections are closed by then. */
-  onEnd(stats: RelayStats): void
+  onRelayed(stats: RelayStats): void
 }
 
 export interface Relay {

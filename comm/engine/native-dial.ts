@@ -22,7 +22,7 @@ export abstract class Dial implements Attempt, Watched {
   constructor(engine: NativeEngine, options: ConnectOptions) {
     this.engine = engine
     this.options = options
-    this.#openedAt = engine.seconds()
+    this.#openedAt = engine.turnSeconds()
   }
 
   protected abstract tellFailure(error: CommError): void
@@ -96,7 +96,7 @@ export class ConnectionDial extends Dial {
   protected tellConnected(fd: number, local: Endpoint): void {
     const { engine, options } = this
     const id = engine.host.nextId()
-    const connection = new NativeConnection(engine, id, fd, options.target, local, direct, options.note, engine.seconds())
+    const connection = new NativeConnection(engine, id, fd, options.target, local, direct, options.note, engine.turnSeconds())
     engine.native.adopt(fd)
     engine.place(connection)
     engine.readLater(connection)

@@ -72,7 +72,7 @@ export class NativeListener implements Listener, Pausable {
       this.#lastLocal,
       original,
       this.#options.note,
-      engine.seconds(),
+      engine.turnSeconds(),
     )
     engine.place(connection)
     this.#onConnection(connection)

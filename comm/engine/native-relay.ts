@@ -153,7 +153,7 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
       else connection.close(closeReasonOf[why])
     }
     const stats = { bytesToA: this.bytesToA, bytesToB: this.bytesToB, why }
-    engine.later(() => this.#options.onEnd(stats))
+    engine.later(() => this.#options.onRelayed(stats))
   }
 
   // ---- idle time

@@ -24,7 +24,7 @@ const sockaddr = (place: typeof here, e: Endpoint): Buffer => {
   return place[e.family]
 }
 
-const isWildcard = ({ address }: Endpoint): boolean => address === '0.0.0.0' || address === '::'
+export const isWildcard = ({ address }: Endpoint): boolean => address === '0.0.0.0' || address === '::'
 
 export const openListener = (native: NativeCalls, options: ListenOptions, asks: number): number =>
   native.listen(

@@ -20,6 +20,7 @@ import type { DatagramCarrier, DatagramConnection, HeldAccount } from '../datagr
 import type { ReceiveOptions } from '../datagram/receive-options.ts'
 import { type CommError, commError, errnoName } from '../error.ts'
 import { sockaddrToEndpoint } from '../nat-lookup/index.ts'
+import { portAt } from '../nat-lookup/sockaddr.ts'
 import type {
   Attempt,
   ConnectDone,
@@ -44,7 +45,7 @@ import { NativeRelay } from './native-relay.ts'
 import { localScratch, NativePeer } from './native-peer.ts'
 import { NativeReceiver } from './native-receiver.ts'
 import {
-  asksOf, attemptedConnect, attemptedListen, openListener, openPeer, openPlain, socketFailure, startDial,
+  asksOf, attemptedConnect, attemptedListen, isWildcard, openListener, openPeer, openPlain, socketFailure, startDial,
 } from './native-sockets.ts'
 import { type Address, Output, type Source } from './output.ts'
 
@@ -79,7 +80,8 @@ export class NativeEngine implements Engine, DatagramCarrier {
   readonly connections: (NativeConnection | null)[] = []
   readonly #listeners = new Map<number, NativeListener>()
   readonly #dials = new Map<number, Dial>()
-  readonly #relays = new Map<number, NativeRelay>()
+  /** By the addon's number. */
+  readonly #relays: (NativeRelay | null)[] = []
   /** Who reads a datagram socket, by descriptor. */
   readonly #datagrams: (NativeReceiver | NativePeer | null)[] = []
   readonly #receivers = new Set<NativeReceiver>()
@@ -184,7 +186,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
         this.descriptors.ready(fd, a)
         return
       case record.relayed:
-        this.#relays.get(fd)?.finished(a)
+        this.#relays[fd]?.finished(a)
         return
       case record.datagram: {
         const reader = this.#datagrams[fd]
@@ -638,7 +640,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
   #onConnected(fd: number, errno: number, at: number): void {
     const dial = this.#dials.get(fd)
     if (dial === undefined) return // given up earlier in this turn
-    const local = errno === 0 ? sockaddrToEndpoint(this.slab, at) : null
+    const local = errno === 0 ? localEnd(dial.options, this.slab, at) : null
     if (local === null) {
       this.forgetDial(dial)
       dial.fail(commError(errnoName(errno), 'connect', attemptedConnect(dial.options)))
@@ -672,6 +674,11 @@ export class NativeEngine implements Engine, DatagramCarrier {
   /** In seconds: a small integer, for the fd table. */
   seconds(): number {
     return Math.floor(this.host.clock.mono() / 1000)
+  }
+
+  /** The same, of what begins in this turn: the clock has been asked. */
+  turnSeconds(): number {
+    return Math.floor(this.now() / 1000)
   }
 
   localOf(fd: number): Endpoint | null {
@@ -712,11 +719,12 @@ export class NativeEngine implements Engine, DatagramCarrier {
   }
 
   relayStarted(id: number, relay: NativeRelay): void {
-    this.#relays.set(id, relay)
+    while (this.#relays.length <= id) this.#relays.push(null) // stays an array without holes
+    this.#relays[id] = relay
   }
 
   relayForgotten(id: number): void {
-    this.#relays.delete(id)
+    this.#relays[id] = null
   }
 
   // ---- all of it
@@ -756,7 +764,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
     if (this.#closed) return
     for (const listener of this.#listeners.values()) listener.close()
     for (const dial of this.#dials.values()) dial.giveUp()
-    for (const relay of this.#relays.values()) relay.stop()
+    for (const relay of this.#relays) relay?.stop()
     for (const connection of this.connections) connection?.close('shutdown')
     for (const receiver of this.#receivers) receiver.shutDown()
     for (const reader of this.#datagrams) if (reader instanceof NativePeer) reader.close('shutdown')
@@ -776,6 +784,12 @@ const SO_RCVBUF = 8
 const SO_KEEPALIVE = 9
 /** What UDP over IPv6 can carry; IPv4 carries 20 bytes less. */
 const datagramMax = 65_527
+
+/** Our end of a connection as the addon found it at `at`. Where we chose the address no text is made from bytes. */
+const localEnd = ({ source }: ConnectOptions, slab: Buffer, at: number): Endpoint | null =>
+  source === undefined || isWildcard(source)
+    ? sockaddrToEndpoint(slab, at)
+    : { family: source.family, address: source.address, port: portAt(slab, at + 2) }
 
 const bothEnds = (local: Endpoint, peer: Endpoint): string => `${endpointText(local)} ${endpointText(peer)}`
 const settled = Promise.resolve()

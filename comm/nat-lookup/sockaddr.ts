@@ -51,7 +51,7 @@ export const endpointToSockaddr = (
   const six = e.family === 6 || mapped
   const length = six ? sockaddrIn6Bytes : sockaddrInBytes
   const family = six ? AF_INET6 : AF_INET
-  bytes.fill(0, at, at + length)
+  for (let i = at; i < at + length; i++) bytes[i] = 0 // Buffer's fill looks at its arguments for longer
   bytes[options.littleEndian ?? hostIsLittleEndian ? at : at + 1] = family
   putPort(bytes, at + 2, e.port)
   if (mapped) {

@@ -1,4 +1,5 @@
 import type { Connection } from '../../comm/connection.ts'
+import type { Attempt } from '../../comm/engine/engine.ts'
 import type { Endpoint, GiveUpSignal, ProxyError } from '../base/index.ts'
 import type { Fields } from '../http/index.ts'
 import type { Route } from '../router/router.ts'
@@ -9,7 +10,12 @@ import type { Session } from '../service/session.ts'
 
 export interface Chainer {
   readonly name: string
-  /** Rejects with ProxyError (connect-failed, connect-timeout, spoof-failed, socket-failed, shutting-down). */
+  /**
+   * `done` comes once, and not before this has returned; not at all after cancel. It fails with connect-failed,
+   * connect-timeout, spoof-failed, socket-failed, shutting-down.
+   */
+  dial(session: Session, routes: readonly Route[], done: ChainedDone): Attempt
+  /** The same as a promise, which rejects with ProxyError; client-aborted when `signal` aborts. */
   connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained>
   /**
    * Never throws: every failure arrives at handler.onError, exactly once, instead of onEnd. onConnected may come before
@@ -17,6 +23,9 @@ export interface Chainer {
    */
   fetch(session: Session, routes: readonly Route[], request: OriginRequest, handler: OriginHandler): OriginFetch
 }
+
+/** One of the two is null. */
+export type ChainedDone = (error: ProxyError | null, chained: Chained | null) => void
 
 export interface Chained {
   readonly connection: Connection

@@ -1,7 +1,8 @@
-import { type Clock, type DurationMs, type GiveUpSignal, ms, type ProxyError } from '../base/index.ts'
+import type { Attempt } from '../../comm/index.ts'
+import { type Clock, type DurationMs, type GiveUpSignal, ms, ProxyError } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
-import type { Chained, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
+import type { Chained, ChainedDone, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
 import { inOrder, type Plan } from './course.ts'
 import { type Dialer, shuttingDown, type Tries } from './dial.ts'
 import { onLengths, onMessages } from './framing.ts'
@@ -67,14 +68,17 @@ class ConnectChainer implements Chainer {
     }
   }
 
-  connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained> {
-    if (this.#options.pool.closed) return Promise.reject(shuttingDown())
+  dial(session: Session, routes: readonly Route[], done: ChainedDone): Attempt {
+    if (this.#options.pool.closed) return failedSoon(shuttingDown(), done)
     const { routes: allowed, denied } = allowedRoutes(this.#policy, session, routes)
     const protocol = this.#protocolFor(session)
-    return new Promise((resolve: (chained: Chained) => void, reject: (error: ProxyError) => void) => {
-      const done = (chained: Chained): void => resolve(this.#framed(session, chained))
-      new Walk(session, this.#plan(allowed, protocol), denied, this.#options, this.#tries, protocol, done, reject).start(signal)
-    })
+    const walk = new Walk(session, this.#plan(allowed, protocol), denied, this.#options, this.#tries, protocol, this.#framing(session, done))
+    walk.start()
+    return walk
+  }
+
+  connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained> {
+    return promised(done => this.dial(session, routes, done), signal)
   }
 
   #protocolFor(session: Session): 'tcp' | 'udp' {
@@ -82,10 +86,9 @@ class ConnectChainer implements Chainer {
     return protocol === 'auto' ? session.client.protocol : protocol
   }
 
-  #framed(session: Session, chained: Chained): Chained {
-    const { connection } = chained
-    if (this.#options.framing !== 'dns' || connection.protocol === session.client.protocol) return chained
-    return { ...chained, connection: connection.protocol === 'tcp' ? onLengths(connection) : onMessages(connection) }
+  #framing(session: Session, done: ChainedDone): ChainedDone {
+    if (this.#options.framing !== 'dns') return done
+    return (error, chained) => done(error, chained === null ? null : framed(session, chained))
   }
 
   fetch(session: Session, routes: readonly Route[], request: OriginRequest, handler: OriginHandler): OriginFetch {
@@ -93,3 +96,40 @@ class ConnectChainer implements Chainer {
     return this.#options.pool.fetch(session, this.#plan(allowed, 'tcp'), request, handler, this.#tries, denied)
   }
 }
+
+const framed = (session: Session, chained: Chained): Chained => {
+  const { connection } = chained
+  if (connection.protocol === session.client.protocol) return chained
+  return { ...chained, connection: connection.protocol === 'tcp' ? onLengths(connection) : onMessages(connection) }
+}
+
+const failedSoon = (error: ProxyError, done: ChainedDone): Attempt => {
+  let cancelled = false
+  queueMicrotask(() => {
+    if (!cancelled) done(error, null)
+  })
+  return {
+    cancel() {
+      cancelled = true
+    },
+  }
+}
+
+/** For those who wait: tunnels, and whoever is written with promises. */
+export const promised = (dial: (done: ChainedDone) => Attempt, signal: GiveUpSignal): Promise<Chained> =>
+  new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(givenUp())
+    const attempt = dial((error, chained) => {
+      signal.removeEventListener('abort', aborted)
+      if (chained === null) reject(error ?? givenUp())
+      else resolve(chained)
+    })
+    const aborted = (): void => {
+      attempt.cancel()
+      reject(givenUp())
+    }
+    signal.addEventListener('abort', aborted, { once: true })
+  })
+
+const givenUp = (): ProxyError =>
+  new ProxyError('client-aborted', 'nobody waits for the server any more', { side: 'client' })

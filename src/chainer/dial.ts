@@ -32,10 +32,10 @@ export const connectOptions = (route: Route, note: string, protocol: 'tcp' | 'ud
   target: route.target,
   flags: route.forged ? COMM_TPROXY_REM : 0,
   note,
-  ...(protocol === 'tcp' ? undefined : { protocol }),
-  ...(route.source === null ? undefined : { source: route.source }),
-  ...(route.mark === undefined ? undefined : { mark: route.mark }),
-  ...(route.tos === undefined ? undefined : { tos: route.tos }),
+  protocol: protocol === 'tcp' ? undefined : protocol,
+  source: route.source ?? undefined,
+  mark: route.mark,
+  tos: route.tos,
 })
 
 /** Ports of a class tried before the connection fails. */

@@ -1,8 +1,8 @@
-import type { Connection, ConnectDone, PairEnds } from '../../comm/index.ts'
+import type { Attempt, Connection, ConnectDone, PairEnds } from '../../comm/index.ts'
 import type { Clock, GiveUpSignal } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
-import type { Chained, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
+import type { Chained, ChainedDone, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
 import { createConnectChainer } from './connect.ts'
 import type { Dialer } from './dial.ts'
 import { createOriginPool, type OriginPool } from './origin-pool/pool.ts'
@@ -30,6 +30,10 @@ class SideStackChainer implements Chainer {
   constructor(options: SideStackOptions) {
     this.name = options.name
     this.#options = options
+  }
+
+  dial(session: Session, routes: readonly Route[], done: ChainedDone): Attempt {
+    return this.#chainer(session, routes).dial(session, routes.slice(0, 1), done)
   }
 
   connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained> {

@@ -1,10 +1,10 @@
 import type { Attempt, CommError, Connection } from '../../comm/index.ts'
-import { type Clock, type GiveUpSignal, type MonoMs, ms, ProxyError, type Timer } from '../base/index.ts'
+import { type Clock, type MonoMs, ms, ProxyError, type Timer } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
-import type { Chained } from './chainer.ts'
+import type { ChainedDone } from './chainer.ts'
 import type { Course } from './course.ts'
-import { connectFailure, type Dialer, dialRoute, type Tries, walkFailure } from './dial.ts'
+import { connectFailure, type Dialer, dialRoute, shuttingDown, type Tries, walkFailure } from './dial.ts'
 
 // One walk over a course for a connection that carries no HTTP of ours.
 //
@@ -29,21 +29,20 @@ interface Dialling {
   attempt: Attempt | null
 }
 
-export class Walk {
+export class Walk implements Attempt {
   readonly #session: Session
   readonly #course: Course
   readonly #parts: WalkParts
   readonly #tries: Tries
   readonly #protocol: 'tcp' | 'udp'
-  readonly #resolve: (chained: Chained) => void
-  readonly #reject: (error: ProxyError) => void
-  readonly #failures: ProxyError[]
+  readonly #done: ChainedDone
+  #failures: readonly ProxyError[]
   readonly #until: MonoMs
   readonly #dialling: Dialling[] = []
-  #signal: GiveUpSignal | null = null
   #beside: Timer | null = null
   #attempts = 0
   #over = false
+  #cancelled = false
 
   constructor(
     session: Session,
@@ -52,40 +51,32 @@ export class Walk {
     parts: WalkParts,
     tries: Tries,
     protocol: 'tcp' | 'udp',
-    resolve: (chained: Chained) => void,
-    reject: (error: ProxyError) => void,
+    done: ChainedDone,
   ) {
     this.#session = session
     this.#course = course
-    this.#failures = [...denied]
+    this.#failures = denied
     this.#parts = parts
     this.#tries = tries
     this.#protocol = protocol
-    this.#resolve = resolve
-    this.#reject = reject
+    this.#done = done
     this.#until = (parts.clock.mono() + tries.forwardTimeout) as MonoMs
   }
 
-  start(signal: GiveUpSignal): void {
-    if (signal.aborted) return this.#reject(givenUp())
-    this.#signal = signal
-    signal.addEventListener('abort', this.#aborted, { once: true })
-    this.#next()
+  start(): void {
+    this.#next(this.#tries.forwardTimeout)
   }
 
-  readonly #aborted = (): void => {
+  cancel(): void {
+    this.#cancelled = true
     this.#end()
-    this.#reject(givenUp())
   }
 
-  #next(): void {
+  #next(left: number): void {
     const { route } = this.#course
-    const left = this.#until - this.#parts.clock.mono()
     if (route === null || left <= 0 || this.#attempts >= this.#tries.triesMax) {
       if (this.#dialling.length > 0) return // one is still under way
-      this.#end()
-      this.#reject(walkFailure(this.#failures, route, 'forward_timeout or forward_max_tries ran out'))
-      return
+      return this.#failed(walkFailure(this.#failures, route, 'forward_timeout or forward_max_tries ran out'))
     }
     this.#attempts++
     const dialling: Dialling = { route, attempt: null }
@@ -102,12 +93,12 @@ export class Walk {
     const { route } = dialling
     this.#dialling.splice(this.#dialling.indexOf(dialling), 1)
     if (connection !== null) return this.#connected(route, connection)
-    const failure = error === null ? givenUp() : connectFailure(error, route)
-    this.#failures.push(failure)
+    const failure = error === null ? shuttingDown() : connectFailure(error, route)
+    this.#failures = [...this.#failures, failure]
     if (this.#course.route === route) this.#course.failed(failure)
     else if (this.#dialling.length > 0) return // the other one goes on, and is the course's present
     this.#cancelBeside()
-    this.#next()
+    this.#next(this.#until - this.#parts.clock.mono())
   }
 
   /** The next address of the same server, if that is what comes next. */
@@ -116,7 +107,7 @@ export class Walk {
     const present = this.#dialling[0]
     if (present === undefined || this.#dialling.length > 1 || this.#course.route !== present.route) return
     this.#course.failed(tooSlow())
-    this.#next()
+    this.#next(this.#until - this.#parts.clock.mono())
   }
 
   #mayDialBeside({ target }: Route): boolean {
@@ -131,7 +122,16 @@ export class Walk {
     this.#end()
     this.#session.server = connection.peer
     this.#session.serverLocal = connection.local
-    this.#resolve({ connection, route, attempts })
+    this.#done(null, { connection, route, attempts })
+  }
+
+  /** With no target to try this is known at once, and told later all the same. */
+  #failed(error: ProxyError): void {
+    this.#end()
+    if (this.#attempts > 0) return this.#done(error, null)
+    queueMicrotask(() => {
+      if (!this.#cancelled) this.#done(error, null)
+    })
   }
 
   #cancelBeside(): void {
@@ -143,13 +143,9 @@ export class Walk {
     if (this.#over) return
     this.#over = true
     this.#cancelBeside()
-    this.#signal?.removeEventListener('abort', this.#aborted)
     for (const { attempt } of this.#dialling.splice(0)) attempt?.cancel()
   }
 }
-
-const givenUp = (): ProxyError =>
-  new ProxyError('client-aborted', 'nobody waits for the server any more', { side: 'client' })
 
 /** Not a failure of the target: it may yet win. */
 const tooSlow = (): ProxyError => new ProxyError('overload', 'another address of the same server is tried beside it')

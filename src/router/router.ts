@@ -27,7 +27,7 @@ export interface Route {
   /** `source` is not ours: needs COMM_TPROXY_REM, and never falls back to an address of ours. */
   readonly forged: boolean
   /** Where `source` has a port that is taken: another of its class will do (group), or any of it in the first place. */
-  readonly ports?: 'group' | 'random'
+  readonly ports?: 'group' | 'random' | undefined
   /** It is another address of the server of the route before. */
   readonly sameServer?: boolean
   readonly mark: number | undefined

@@ -103,14 +103,16 @@ const route = (
   const port = sourcePort(options, session)
   return {
     target,
-    source: forged ? { ...session.client.peer, port } : ownSource(hint, target.family, port),
+    source: forged ? sourceLike(session.client.peer, port) : ownSource(hint, target.family, port),
     forged,
-    ...(port !== 0 && (options.forgePort === 'group' || options.forgePort === 'random') ? { ports: options.forgePort } : undefined),
+    ports: port !== 0 && (options.forgePort === 'group' || options.forgePort === 'random') ? options.forgePort : undefined,
     mark: hint.mark,
     tos: hint.tos,
     hierarchy,
   }
 }
+
+const sourceLike = ({ family, address }: Endpoint, port: number): Endpoint => ({ family, address, port })
 
 /** Zorp's forge_port. group and random: what the chainer begins with. */
 const sourcePort = ({ forgePort = 'any' }: RouterOptions, session: Session): number =>

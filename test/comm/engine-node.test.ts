@@ -299,8 +299,8 @@ describe('a relay over the node engine', () => {
     const toOrigin = received(origin)
     const { promise, resolve } = Promise.withResolvers<RelayStats>()
     connection.write('go ahead\n')
-    expect(made.engine.relay(connection, outward, { idleTimeoutMs: 0, onEnd: resolve })).toBeNull()
-    copyRelay(connection, outward, { idleTimeoutMs: 0, onEnd: resolve }, made.host)
+    expect(made.engine.relay(connection, outward, { idleTimeoutMs: 0, onRelayed: resolve })).toBeNull()
+    copyRelay(connection, outward, { idleTimeoutMs: 0, onRelayed: resolve }, made.host)
     origin.write('welcome')
     client.write('hello')
     while (toClient() !== 'go ahead\nwelcome' || toOrigin() !== 'hello') await nextTurn()
@@ -317,7 +317,7 @@ describe('a relay over the node engine', () => {
     const outward = await dial(made.engine, connectOptions(at))
     const origin = await connected
     const { promise, resolve } = Promise.withResolvers<RelayStats>()
-    copyRelay(connection, outward, { idleTimeoutMs: 0, onEnd: resolve }, made.host)
+    copyRelay(connection, outward, { idleTimeoutMs: 0, onRelayed: resolve }, made.host)
     const bytes = 32 * 1024 * 1024
     origin.end(Buffer.alloc(bytes, 'x')) // far more than both sockets hold
     while (connection.pending === 0) await nextTurn()

@@ -77,7 +77,7 @@ describe('a pair', () => {
 
   it('moves a megabyte there and back through a relay', async () => {
     const [one, two] = [pair(), pair()]
-    comm.relay(one.right, two.left, { idleTimeoutMs: 0, onEnd() {} })
+    comm.relay(one.right, two.left, { idleTimeoutMs: 0, onRelayed() {} })
     const total = 1024 * 1024
     let sent = 0
     const send = (connection: Connection) => {

@@ -331,7 +331,7 @@ export const datagramContract = (engine: 'native' | 'node'): void => {
       const received = receive(comm, { bufferBytes: 1024 * 1024 }, true, flow => {
         comm.dial(connectOptions(server.at, { protocol: 'udp' }), connectMs, (error, peer) => {
           if (peer === null) throw error ?? new Error('no peer')
-          comm.relay(flow, peer, { idleTimeoutMs: 0, onEnd: () => {} })
+          comm.relay(flow, peer, { idleTimeoutMs: 0, onRelayed: () => {} })
         })
       })
       const client = await plain()

@@ -238,7 +238,7 @@ export const engineContract = (engine: 'native' | 'node'): void => {
       client.write('early')
       client.shutdownWrite()
       await looker.ended()
-      comm.relay(server, far.client, { idleTimeoutMs: 0, onEnd: () => {} })
+      comm.relay(server, far.client, { idleTimeoutMs: 0, onRelayed: () => {} })
       await far.serverSaw.ended()
       expect(far.serverSaw.text).toBe('early')
       far.server.close()
@@ -997,7 +997,7 @@ export const engineContract = (engine: 'native' | 'node'): void => {
       const left = await connectPair(comm)
       const right = await connectPair(comm)
       const { promise: end, resolve } = Promise.withResolvers<import('../../comm/index.ts').RelayStats>()
-      const relay = comm.relay(left.server, right.client, { idleTimeoutMs, onEnd: resolve })
+      const relay = comm.relay(left.server, right.client, { idleTimeoutMs, onRelayed: resolve })
       return { relay, end, left, right, a: left.client, b: right.server, aSaw: left.clientSaw, bSaw: right.serverSaw }
     }
 
@@ -1032,7 +1032,7 @@ export const engineContract = (engine: 'native' | 'node'): void => {
       probe.client.write('x')
       await probe.serverSaw.has(1)
       const { promise: end, resolve } = Promise.withResolvers()
-      comm.relay(left.server, right.client, { idleTimeoutMs: 0, onEnd: resolve })
+      comm.relay(left.server, right.client, { idleTimeoutMs: 0, onRelayed: resolve })
       right.server.write('after')
       left.client.resumeRead()
       await left.clientSaw.has(waiting.length + 5)
@@ -1106,7 +1106,7 @@ export const engineContract = (engine: 'native' | 'node'): void => {
       await left.serverSaw.ended()
       await right.clientSaw.ended()
       const { promise: end, resolve } = Promise.withResolvers()
-      comm.relay(left.server, right.client, { idleTimeoutMs: 0, onEnd: resolve })
+      comm.relay(left.server, right.client, { idleTimeoutMs: 0, onRelayed: resolve })
       expect(await end).toMatchObject({ why: 'done' })
       await Promise.all([left.clientSaw.ended(), right.serverSaw.ended()])
     })

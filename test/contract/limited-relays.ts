@@ -26,7 +26,7 @@ export const limitedRelayContract = (engine: 'native' | 'node'): void => {
     const left = await connectPair(comm)
     const right = await connectPair(comm)
     const { promise: end, resolve } = Promise.withResolvers<RelayStats>()
-    const relay = comm.relay(left.server, right.client, { idleTimeoutMs: 0, onEnd: resolve, ...some })
+    const relay = comm.relay(left.server, right.client, { idleTimeoutMs: 0, onRelayed: resolve, ...some })
     return { relay, end, a: left.client, b: right.server, aSaw: left.clientSaw, bSaw: right.serverSaw }
   }
 

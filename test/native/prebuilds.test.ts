@@ -16,7 +16,8 @@ describe.each(['linux-x64', 'linux-arm64'])('the addon for %s', name => {
 
   it('is there, and small', () => {
     expect(existsSync(file)).toBe(true)
-    expect(statSync(file).size).toBeLessThan(100 * 1024)
+    // arm64 has pages of up to 64 KB: its file is as many of them, filled or not
+    expect(statSync(file).size).toBeLessThan(150 * 1024)
   })
 
   it('was built from these sources (else: native/build.sh --release, and once more with --cross arm64)', () => {

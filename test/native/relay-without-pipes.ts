@@ -16,7 +16,7 @@ try {
   // EMFILE: that is what was wanted
 }
 const { promise: end, resolve } = Promise.withResolvers<RelayStats>()
-comm.relay(left.server, right.client, { idleTimeoutMs: 0, onEnd: resolve })
+comm.relay(left.server, right.client, { idleTimeoutMs: 0, onRelayed: resolve })
 const sent = pattern(3_000_000)
 left.client.write(sent)
 left.client.shutdownWrite()

@@ -71,7 +71,7 @@ const relayed = async (comm: Comm) => {
   const left = await connectPair(comm)
   const right = await connectPair(comm)
   const { promise: end, resolve } = Promise.withResolvers<RelayStats>()
-  const relay = comm.relay(left.server, right.client, { idleTimeoutMs: 0, onEnd: resolve })
+  const relay = comm.relay(left.server, right.client, { idleTimeoutMs: 0, onRelayed: resolve })
   return { relay, end, a: left.client, b: right.server }
 }
 

@@ -79,7 +79,7 @@ switch (mode) {
       farEnd = server
     })
     if (left === null) break
-    const relay = comm.relay(left, right, { idleTimeoutMs: 60_000, onEnd() {} })
+    const relay = comm.relay(left, right, { idleTimeoutMs: 60_000, onRelayed() {} })
     ;(farEnd as Connection | null)?.deferRead()
     leftEnd.write(Buffer.alloc(16 * 1024 * 1024))
     // until nothing moves: the far socket is full, and so are the pipes

@@ -68,7 +68,7 @@ export type Relay = (
   options: {
     readonly idleTimeoutMs: number
     readonly limits: readonly Bandwidth[]
-    readonly onEnd: (stats: { readonly bytesToA: number; readonly bytesToB: number; readonly why: string }) => void
+    readonly onRelayed: (stats: { readonly bytesToA: number; readonly bytesToB: number; readonly why: string }) => void
   },
 ) => void
 

@@ -68,7 +68,7 @@ export const relay = (t: Transaction, server: Connection, early: Buffer | null):
     t.client.deps.relay(client, server, {
       idleTimeoutMs: t.policy.timeouts.read,
       limits: slow?.limits ?? [],
-      onEnd: stats => {
+      onRelayed: stats => {
         slow?.giveBack()
         t.outcome.requestContentBytes = stats.bytesToB + (clientBytes?.length ?? 0)
         t.outcome.responseBytes += stats.bytesToA + (early?.length ?? 0)

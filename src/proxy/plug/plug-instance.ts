@@ -1,7 +1,7 @@
 import type { Connection } from '../../../comm/connection.ts'
 import type { Session } from '../../service/session.ts'
 import type { Limit, PlugDeps, PlugOptions } from './plug-proxy.ts'
-import { PlugSession } from './plug-session.ts'
+import { type PlugOwner, PlugSession } from './plug-session.ts'
 import type { Secondaries } from './secondaries.ts'
 import { SecondarySession } from './secondary-session.ts'
 import type { SharedLimits } from './shared-limits.ts'
@@ -15,7 +15,7 @@ export interface Shares {
   readonly zones: SharedLimits | null
 }
 
-export class PlugInstance {
+export class PlugInstance implements PlugOwner {
   readonly session: Session
   readonly #deps: PlugDeps
   readonly #options: PlugOptions
@@ -38,42 +38,36 @@ export class PlugInstance {
 
   start(): void {
     this.#secondaries?.add(this)
-    this.#run(this.session, () => {})
+    this.#run(this.session)
   }
 
   /** One more. The table has seen that it is alike, and that there is room. */
   take(client: Connection): void {
     this.secondary++
-    this.#run(new SecondarySession(this.session, ++this.#numbered, client), () => {
-      this.secondary--
-    })
+    this.#run(new SecondarySession(this.session, ++this.#numbered, client))
   }
 
-  #run(session: Session, over: () => void): void {
+  #run(session: Session): void {
     this.#running++
-    const { limits, giveBack } = this.#limitsOf(session)
-    new PlugSession(this.#deps, this.#options, session, limits, () => {
-      giveBack()
-      over()
-      if (--this.#running === 0) this.#end()
-    }).start()
+    new PlugSession(this.#deps, this.#options, session, this.#limitsOf(session), this).start()
   }
 
-  #limitsOf({ client, clientZone }: Session): { readonly limits: readonly Limit[]; readonly giveBack: () => void } {
+  /** From a session of ours, once. */
+  over(session: Session): void {
+    const { clients, zones } = this.#shares
+    clients?.giveBack(session.client.peer.address)
+    zones?.giveBack(session.clientZone ?? '')
+    if (session !== this.session) this.secondary--
+    if (--this.#running === 0) this.#end()
+  }
+
+  #limitsOf({ client, clientZone }: Session): readonly Limit[] {
     const { clients, zones } = this.#shares
     if (clients === null && zones === null && this.#own === null) return unlimited
-    const { address } = client.peer
-    const zone = clientZone ?? ''
     const limits: Limit[] = this.#own === null ? [] : [this.#own]
-    if (clients !== null) limits.push(clients.take(address))
-    if (zones !== null) limits.push(zones.take(zone))
-    return {
-      limits,
-      giveBack() {
-        clients?.giveBack(address)
-        zones?.giveBack(zone)
-      },
-    }
+    if (clients !== null) limits.push(clients.take(client.peer.address))
+    if (zones !== null) limits.push(zones.take(clientZone ?? ''))
+    return limits
   }
 
   #end(): void {
@@ -82,4 +76,4 @@ export class PlugInstance {
   }
 }
 
-const unlimited = { limits: [], giveBack() {} } as const
+const unlimited: readonly Limit[] = []

@@ -1,12 +1,13 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
+import type { Attempt, Relay, RelayOptions, RelayStats } from '../../../comm/engine/engine.ts'
 import {
-  assert, endpointText, type ErrorCode, errorTable, GiveUp, type MonoMs, type Outcome, ProxyError, type Watched,
+  assert, elapsed, endpointText, type ErrorCode, errorTable, type MonoMs, type Outcome, ProxyError, type ResultCode, wallMs,
+  type Watched,
 } from '../../base/index.ts'
 import type { Chained } from '../../chainer/chainer.ts'
-import type { RouteAnswer } from '../../router/router.ts'
+import type { Route, RouteAnswer } from '../../router/router.ts'
 import type { Session, Speaker } from '../../service/session.ts'
 import { CountPlug } from './counters.ts'
-import type { Relay, RelayStats } from '../../../comm/engine/engine.ts'
 import { type ProgramUser, Pump, type PumpPath, StackedProgram, type Verdict } from '../stack/index.ts'
 import type { Limit, PlugDeps, PlugOptions, PlugStack } from './plug-proxy.ts'
 
@@ -17,34 +18,52 @@ import type { Limit, PlugDeps, PlugOptions, PlugStack } from './plug-proxy.ts'
 //
 // Until the server is there nothing is read from the client: what it sends waits in the kernel, and it cannot make us
 // hold more than that.
+//
+// Ten thousand that run are normal. What is written into the log at the end is put together then.
 
-export class PlugSession implements ConnectionReader, Speaker, Watched {
+/** Who is told when a session is over, after its record. */
+export interface PlugOwner {
+  over(session: Session): void
+}
+
+export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOptions {
   readonly #deps: PlugDeps
   readonly #options: PlugOptions
   readonly #session: Session
-  readonly #outcome: Outcome
-  readonly #limits: readonly Limit[]
-  readonly #onOver: () => void
-  #connecting: GiveUp | null = null
+  readonly #owner: PlugOwner
+  readonly #startedMono: MonoMs
+  // what the relay is to know
+  readonly idleTimeoutMs: number
+  readonly oneWay: 'to-a' | 'to-b' | undefined
+  readonly limits: readonly Limit[]
+  #connecting: Attempt | null = null
   #relaying: Relay | null = null
-  #pump: Pump | null = null
-  /** What a stacked program said. */
-  #detail = ''
+  /** What a stacked program has to do with it. */
+  #stacked: Stacked | null = null
   #over = false
+  // for the record
+  /** The one that was reached, or would have been tried first. */
+  #route: Route | null = null
+  #reached: Connection | null = null
+  #attempts = 0
+  #status = 0
+  #error: ErrorCode | null = null
+  #result: ResultCode = 'TCP_TUNNEL'
   // of stats_interval
   deadlineAt = 0 as MonoMs
   deadlineTurn = 0
   deadlineBefore: Watched | null = null
   deadlineBehind: Watched | null = null
 
-  /** `onOver` comes once, after the record. */
-  constructor(deps: PlugDeps, options: PlugOptions, session: Session, limits: readonly Limit[], onOver: () => void) {
-    this.#limits = limits
-    this.#onOver = onOver
+  constructor(deps: PlugDeps, options: PlugOptions, session: Session, limits: readonly Limit[], owner: PlugOwner) {
+    this.limits = limits
+    this.#owner = owner
     this.#deps = deps
     this.#options = options
     this.#session = session
-    this.#outcome = newOutcome(deps, session)
+    this.#startedMono = deps.clock.mono()
+    this.idleTimeoutMs = Number.isFinite(options.idleTimeout) ? options.idleTimeout : 0
+    this.oneWay = options.oneWay === 'no' ? undefined : options.oneWay === 'to_server' ? 'to-b' : 'to-a'
   }
 
   start(): void {
@@ -76,9 +95,10 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
 
   onClose(_client: Connection, why: CloseReason): void {
     if (this.#over || this.#relaying !== null) return
-    this.#connecting?.abort()
-    this.#outcome.error = why === 'shutdown' ? 'shutting-down' : 'client-aborted'
-    this.#end(why)
+    this.#connecting?.cancel()
+    this.#connecting = null
+    this.#error = why === 'shutdown' ? 'shutting-down' : 'client-aborted'
+    this.#end(why, null)
   }
 
   // --- between ---
@@ -86,34 +106,30 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
   #routed(answer: RouteAnswer): void {
     if (this.#over) return
     if (!answer.ok) return this.#refuse(answer.error, answer.detail)
-    const connecting = new GiveUp()
-    this.#connecting = connecting
-    this.#outcome.hierarchy = answer.routes[0].hierarchy
-    this.#session.service.chainer.connect(this.#session, answer.routes, connecting).then(
-      chained => this.#connected(chained),
-      error => this.#failed(error),
-    ).catch(error => this.#broke(error))
+    this.#route = answer.routes[0]
+    this.#connecting = this.#session.service.chainer.dial(this.#session, answer.routes, (error, chained) => this.#dialled(error, chained))
+  }
+
+  #dialled(error: ProxyError | null, chained: Chained | null): void {
+    this.#connecting = null
+    try {
+      if (chained !== null) this.#connected(chained)
+      else this.#failed(error)
+    } catch (bug) {
+      this.#broke(bug)
+    }
   }
 
   #connected({ connection, route, attempts }: Chained): void {
-    this.#connecting = null
     if (this.#over) return connection.close('aborted')
     CountPlug.relayed++
-    const outcome = this.#outcome
-    outcome.server = connection.peer
-    outcome.serverLocal = connection.local
-    outcome.forged = route.forged
-    outcome.hierarchy = route.hierarchy
-    outcome.attempts = attempts
-    outcome.status = 200
-    const { idleTimeout, oneWay, stack } = this.#options
+    this.#route = route
+    this.#reached = connection
+    this.#attempts = attempts
+    this.#status = 200
+    const { stack } = this.#options
     if (stack !== null) return this.#throughProgram(stack, connection)
-    this.#relaying = this.#deps.relay(this.#session.client, connection, {
-      idleTimeoutMs: Number.isFinite(idleTimeout) ? idleTimeout : 0,
-      ...(oneWay === 'no' ? undefined : { oneWay: oneWay === 'to_server' ? 'to-b' : 'to-a' }),
-      ...(this.#limits.length === 0 ? undefined : { limits: this.#limits }),
-      onEnd: stats => this.#relayed(stats),
-    })
+    this.#relaying = this.#deps.relay(this.#session.client, connection, this)
     this.#watchStats()
   }
 
@@ -125,7 +141,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
     }
     const user: ProgramUser = {
       onVerdict: (verdict, text) => this.#judged(stack.name, verdict, text),
-      onSettled: () => this.#pump?.release(),
+      onSettled: () => this.#stacked?.pump?.release(),
     }
     const program = StackedProgram.start(
       this.#deps.programs,
@@ -135,7 +151,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
     )
     if (program === null) {
       server.resetClose('aborted')
-      this.#outcome.status = 503
+      this.#status = 503
       this.#session.verdict = 'DENIED_BY_LIMIT'
       return this.#away('overload', `stack ${stack.name}: the program was not started`)
     }
@@ -143,7 +159,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
       client,
       server,
       paths: pathsOf(stack.direction, client, server, program),
-      idleTimeoutMs: Number.isFinite(this.#options.idleTimeout) ? this.#options.idleTimeout : 0,
+      idleTimeoutMs: this.idleTimeoutMs,
       mayEnd: from => (from === program.input || from === program.output ? program.mayEnd(stack.direction === 'both') : true),
       onPayload: from => {
         if (from === program.input || from === program.output) program.spoke()
@@ -151,14 +167,14 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
       onEnd: ({ why, by, bytesToClient, bytesToServer }) => {
         const over = (): void => {
           program.stop()
-          this.#relayed({ why, bytesToA: bytesToClient, bytesToB: bytesToServer })
+          this.onRelayed({ why, bytesToA: bytesToClient, bytesToB: bytesToServer })
         }
         // the program's own end, and no verdict yet: it knows why
         if (by === program.input || by === program.output) program.broken(over)
         else over()
       },
     })
-    this.#pump = pump
+    this.#stacked = { pump, detail: this.#stacked?.detail ?? '' }
     this.#relaying = pump
     this.#watchStats()
   }
@@ -166,13 +182,13 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
   /** What a program says of the session it is in the middle of. */
   #judged(stack: string, verdict: Verdict, text: string): void {
     if (verdict === 'accept') return
-    const outcome = this.#outcome
-    outcome.error = verdict === 'error' ? 'internal' : 'denied'
-    outcome.status = verdict === 'error' ? 500 : 403
-    outcome.result = 'TCP_DENIED'
-    this.#detail = `stack ${stack}: ${verdict}${text === '' ? '' : ` (${text})`}`
+    this.#error = verdict === 'error' ? 'internal' : 'denied'
+    this.#status = verdict === 'error' ? 500 : 403
+    this.#result = 'TCP_DENIED'
+    const pump = this.#stacked?.pump ?? null
+    this.#stacked = { pump, detail: `stack ${stack}: ${verdict}${text === '' ? '' : ` (${text})`}` }
     this.#session.verdict = verdict === 'error' ? 'DENIED_BY_UNKNOWN_FAIL' : 'DENIED_BY_POLICY'
-    this.#pump?.stop()
+    pump?.stop()
   }
 
   // --- while it runs ---
@@ -200,20 +216,17 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
 
   // --- the end ---
 
-  #relayed(stats: RelayStats): void {
-    this.#outcome.requestContentBytes = stats.bytesToB
-    this.#outcome.responseBytes = stats.bytesToA
-    this.#outcome.serverContentBytes = stats.bytesToA
-    this.#end(stats.why)
+  /** From the relay, which is started with this as its options: no object and no closure for each. */
+  onRelayed(stats: RelayStats): void {
+    this.#end(stats.why, stats)
   }
 
   #failed(error: unknown): void {
-    this.#connecting = null
     if (this.#over) return
     if (!(error instanceof ProxyError)) return this.#broke(error)
     if (error.code === 'denied') return this.#refuse('denied', error.message)
     CountPlug.failed++
-    this.#outcome.status = errorTable[error.code].status
+    this.#status = errorTable[error.code].status
     this.#session.verdict = 'DENIED_BY_CONNECTION_FAIL'
     this.#away(error.code, error.message)
   }
@@ -221,8 +234,8 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
   /** The policy said no. */
   #refuse(error: ErrorCode, detail: string): void {
     CountPlug.denied++
-    this.#outcome.status = 403
-    this.#outcome.result = 'TCP_DENIED'
+    this.#status = 403
+    this.#result = 'TCP_DENIED'
     this.#session.verdict = 'DENIED_BY_POLICY'
     this.#away(error, detail)
   }
@@ -236,21 +249,73 @@ export class PlugSession implements ConnectionReader, Speaker, Watched {
 
   /** The client learns it by a reset: a connection that was opened and ended well would look like an empty answer. */
   #away(error: ErrorCode, detail: string): void {
-    this.#outcome.error = error
-    this.#end(detail)
+    this.#error = error
+    this.#end(detail, null)
     this.#session.client.resetClose('refused')
   }
 
-  #end(detail: string): void {
+  #end(why: string, moved: RelayStats | null): void {
     if (this.#over) return
     this.#over = true
     this.#deps.deadlines.forget(this)
-    this.#outcome.errorDetail = this.#detail === '' ? detail : this.#detail
-    this.#outcome.endedMono = this.#deps.clock.mono()
-    this.#outcome.sessionId = `${this.#session.id}/plug`
-    this.#deps.record(this.#outcome)
-    this.#onOver()
+    this.#deps.record(this.#outcome(why, moved))
+    this.#owner.over(this.#session)
   }
+
+  /** In the access log a plug session is what Squid makes of a tunnel: CONNECT to where the client was going. */
+  #outcome(why: string, moved: RelayStats | null): Outcome {
+    const session = this.#session
+    const { clock } = this.#deps
+    const { destination } = session
+    const endedMono = clock.mono()
+    const detail = this.#stacked?.detail ?? ''
+    return {
+      // the wall clock may have been set meanwhile; the monotonic one tells how long ago it was
+      startedAt: wallMs(clock.wall() - elapsed(this.#startedMono, endedMono)),
+      initiator: 'client',
+      startedMono: this.#startedMono,
+      endedMono,
+      client: session.client.peer,
+      clientLocal: destination,
+      portName: session.portName,
+      taken: session.taken,
+      sessionId: `${session.id}/plug`,
+      method: 'CONNECT',
+      uri: endpointText(destination),
+      versionMinor: 1,
+      requestFields: null,
+      requestHeadBytes: 0,
+      requestContentBytes: moved?.bytesToB ?? 0,
+      result: this.#result,
+      collapsed: false,
+      hierarchy: this.#route?.hierarchy ?? 'HIER_NONE',
+      error: this.#error,
+      errorDetail: detail === '' ? why : detail,
+      accessLine: '',
+      reuseReason: '',
+      storeReason: '',
+      server: this.#reached?.peer ?? null,
+      serverLocal: this.#reached?.local ?? null,
+      forged: this.#reached !== null && this.#route?.forged === true,
+      serverStatus: 0,
+      attempts: this.#attempts,
+      serverContentBytes: moved?.bytesToA ?? -1,
+      serverResponseMs: -1,
+      serverTotalMs: -1,
+      dnsMs: -1,
+      status: this.#status,
+      responseFields: null,
+      contentType: '',
+      responseBytes: moved?.bytesToA ?? 0,
+      responseHeadBytes: 0,
+    }
+  }
+}
+
+interface Stacked {
+  readonly pump: Pump | null
+  /** What its program said. */
+  readonly detail: string
 }
 
 const pathsOf = (
@@ -289,45 +354,4 @@ const environmentOf = (session: Session, server: Connection): Readonly<Record<st
   GLASSQUID_CLIENT: endpointText(session.client.peer),
   GLASSQUID_DESTINATION: endpointText(session.destination),
   GLASSQUID_SERVER: endpointText(server.peer),
-})
-
-/** In the access log a plug session is what Squid makes of a tunnel: CONNECT to where the client was going. */
-const newOutcome = ({ clock }: PlugDeps, session: Session): Outcome => ({
-  startedAt: clock.wall(),
-  initiator: 'client',
-  startedMono: clock.mono(),
-  endedMono: 0 as MonoMs, // set at the end
-  client: session.client.peer,
-  clientLocal: session.destination,
-  portName: session.portName,
-  taken: session.taken,
-  sessionId: '',
-  method: 'CONNECT',
-  uri: endpointText(session.destination),
-  versionMinor: 1,
-  requestFields: null,
-  requestHeadBytes: 0,
-  requestContentBytes: 0,
-  result: 'TCP_TUNNEL',
-  collapsed: false,
-  hierarchy: 'HIER_NONE',
-  error: null,
-  errorDetail: '',
-  accessLine: '',
-  reuseReason: '',
-  storeReason: '',
-  server: null,
-  serverLocal: null,
-  forged: false,
-  serverStatus: 0,
-  attempts: 0,
-  serverContentBytes: -1,
-  serverResponseMs: -1,
-  serverTotalMs: -1,
-  dnsMs: -1,
-  status: 0,
-  responseFields: null,
-  contentType: '',
-  responseBytes: 0,
-  responseHeadBytes: 0,
 })
