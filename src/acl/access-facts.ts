@@ -1,8 +1,10 @@
 import { type Endpoint, type FieldView, type Outcome, type WallMs, wallMs } from '../base/index.ts'
 import { type AclClients, ClientLookups } from './client-lookups.ts'
 import { type AccessNames, type Addresses, HostLookups } from './host-lookups.ts'
+import type { HelperWord } from './external.ts'
 import { IpKey } from './ip-key.ts'
 import { decodedOrRaw } from './percent.ts'
+import type { Proof } from './users.ts'
 
 /**
  * What access lists may ask about one request. One object per client connection; the proxy writes the fields of each
@@ -51,6 +53,15 @@ export class AccessFacts {
   clientNotes: Map<string, string> | null = null
   /** What a helper said of the request; '' = nothing. */
   tag = ''
+  /** The field this connection's clients say in who they are; null = they cannot be asked. */
+  credentials: 'proxy-authorization' | 'authorization' | null = null
+  /** What has come of it; null = nobody has wanted to know. */
+  proof: Proof | null = null
+  /** A user who has proved it, and the one a helper named; '' = none. */
+  user = ''
+  helperUser = ''
+  /** What helpers have answered about this request, by ACL. */
+  helperAnswers: Map<object, HelperWord> | null = null
 
   #clientKey: IpKey | null = null
   #localKey: IpKey | null = null
@@ -60,6 +71,7 @@ export class AccessFacts {
   #pathDecoded = ''
   #lookups: HostLookups | null = null
   #clientLookups: ClientLookups | null = null
+  #asked: Promise<void> | null = null
 
   constructor(client: Endpoint, local: Endpoint, portName: string) {
     this.connected = client
@@ -86,7 +98,11 @@ export class AccessFacts {
     const copy = new AccessFacts(this.connected, this.local, this.portName)
     copy.believe(this.client)
     const { names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag } = this
-    return Object.assign(copy, { names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag, outcome })
+    const { credentials, proof, user, helperUser, helperAnswers } = this
+    return Object.assign(copy, {
+      names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag, outcome,
+      credentials, proof, user, helperUser, helperAnswers,
+    })
   }
 
   /** Without the response of the request before. */
@@ -143,9 +159,27 @@ export class AccessFacts {
     return this.#clientLookups.hardware(this)
   }
 
+  /** Of the request before: who asked, and what helpers said. */
+  forgetUser(): void {
+    this.proof = null
+    this.user = ''
+    this.helperUser = ''
+    this.helperAnswers = null
+    this.#asked = null
+  }
+
+  /** An answer that is on its way: `learn` waits for it. `keep` is called unless another request has come meanwhile. */
+  expect<T>(answer: Promise<T>, keep: (known: T) => void): void {
+    const { fields, now } = this
+    this.#asked = answer.then(known => {
+      if (this.fields === fields && this.now === now) keep(known)
+    })
+  }
+
   /** Waits for what made an ACL answer `unlearned`. Never rejects; asked again, the ACL then knows. */
   async learn(): Promise<void> {
     await this.#lookups?.learn()
     await this.#clientLookups?.learn()
+    await this.#asked
   }
 }

@@ -1,7 +1,7 @@
 import type { AccessLine, AclUse, Location } from '../conf/config.ts'
 import type { AccessFacts } from './access-facts.ts'
 import type { AclTable } from './compile.ts'
-import { type Match, matched, unlearned, untold } from './match.ts'
+import { type Match, matched, unlearned, unproven, untold } from './match.ts'
 import { lastWithin, matchTerm, type Term } from './term.ts'
 
 // `DIRECTIVE allow|deny [!]acl ...` compiled. The first line whose ACLs all match decides. When none does, the answer
@@ -17,6 +17,8 @@ export interface Decision {
   readonly text: string
   /** The ACL of the line that was tested last; '' = none was. */
   readonly lastAcl: string
+  /** It was not asked on: the client must first say who it is. */
+  readonly unproven: boolean
   /** What deny_info goes by: as lastAcl, but of a group the member that was asked last, as in Squid. */
   lastTested(facts: AccessFacts): string
 }
@@ -131,6 +133,7 @@ class CompiledList implements AccessList {
       if (found === matched) return decision
       if (found === unlearned) return lookups < lookupsMax ? this.#later(at, term, facts, lookups) : this.#undecided
       if (found === untold) return this.#undecided
+      if (found === unproven) return challenge(lines[at] as Line, term)
       failed = term
       term = 0
     }
@@ -148,7 +151,7 @@ class CompiledList implements AccessList {
     for (const line of this.#lines) {
       const step = explainLine(line, facts)
       steps.push(step)
-      if (line.decision === decision) break
+      if (line.decision === decision || (decision.unproven && line.source.at === decision.line)) break
     }
     return { decision, summary: summaryOf(decision, steps), steps }
   }
@@ -165,7 +168,16 @@ const compileLine = (source: AccessLine, terms: readonly Term[]): Line => ({
   },
 })
 
-const lastOf = (term: Term | null): Pick<Decision, 'lastAcl' | 'lastTested'> => ({
+/** As Squid: whatever the line says, it is asked no further. */
+const challenge = ({ decision, terms }: Line, term: number): Decision => ({
+  ...decision,
+  ...lastOf(terms[term] ?? null),
+  allowed: false,
+  unproven: true,
+})
+
+const lastOf = (term: Term | null): Pick<Decision, 'lastAcl' | 'lastTested' | 'unproven'> => ({
+  unproven: false,
   lastAcl: term?.acl.name ?? '',
   lastTested: facts => (term === null ? '' : lastWithin(term.acl, facts)),
 })
@@ -200,6 +212,7 @@ const explainLine = (line: Line, facts: AccessFacts): ExplainedLine => {
 const summaryOf = (decision: Decision, steps: readonly ExplainedLine[]): string => {
   const word = decision.allowed ? 'allowed' : 'denied'
   const last = steps.at(-1)
+  if (decision.unproven) return `${word} by ${decision.text}: ${decision.lastAcl} needs to know who the client is`
   if (decision.text === undecidedText) return `${word}: ${undecidedText}`
   if (decision.line !== null && last !== undefined) {
     const why = last.acls.map(a => `${a.negated ? '!' : ''}${a.acl} (${a.fact})`).join(' and ')

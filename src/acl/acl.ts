@@ -1,6 +1,8 @@
 import type { AclDefinition, AclUse, Location, Severity } from '../conf/config.ts'
 import type { AccessFacts } from './access-facts.ts'
+import type { ExternalAcl } from './external.ts'
 import type { Match } from './match.ts'
+import type { AclUsers } from './users.ts'
 import type { ZoneTable } from './zone/zone-table.ts'
 
 /** Answers at once and allocates nothing; `unlearned` where a name has to be looked up first. */
@@ -22,6 +24,10 @@ export interface AclSource {
   acl(use: AclUse, at: Location): Acl | null
   /** Of the same conf. */
   readonly zones: ZoneTable
+  /** Who clients are. Null: the conf has no way to find out. */
+  readonly users: AclUsers | null
+  /** The external_acl_type of that name. */
+  external(name: string): ExternalAcl | undefined
   /** Numbers in [0, 1), for `random`. */
   readonly random: () => number
   /** A host name among addresses: `set` is called when it is resolved, perhaps again later. */

@@ -1,10 +1,12 @@
 import { assert } from '../base/index.ts'
 import type { AclDefinition, AclUse, Diagnostic, Location, Severity } from '../conf/config.ts'
 import type { Acl, AclSource } from './acl.ts'
+import type { ExternalAcl } from './external.ts'
 import { mismatched } from './match.ts'
 import { armRegexGuard } from './regex/guard.ts'
 import type { Term } from './term.ts'
 import { aclTypes, retiredTypes } from './type/index.ts'
+import type { AclUsers } from './users.ts'
 import { noZones, type ZoneTable } from './zone/zone-table.ts'
 
 /** A host name written among addresses. Squid resolves it once and dies when that fails; here it may come later. */
@@ -18,6 +20,10 @@ export interface PendingHost {
 export interface AclOptions {
   /** For src_zone and dst_zone; none unless given. */
   readonly zones?: ZoneTable
+  /** For proxy_auth and max_user_ip. */
+  readonly users?: AclUsers | null
+  /** For `external`, by name in lower case. */
+  readonly externals?: ReadonlyMap<string, ExternalAcl>
   /** Numbers in [0, 1), for `random`. */
   readonly random?: () => number
 }
@@ -83,6 +89,8 @@ const compileAcl = (definition: AclDefinition, table: AclTable, options: AclOpti
     definition,
     acl: (use, at) => table.use(use, at),
     zones: options.zones ?? noZones(),
+    users: options.users ?? null,
+    external: name => options.externals?.get(name.toLowerCase()),
     random: options.random ?? Math.random,
     hostName: (host, at, set) => {
       table.pendingHosts.push({ name: host, at, set })

@@ -10,6 +10,9 @@ export const factsOfOutcome = (outcome: Outcome): AccessFacts => {
   facts.fields = outcome.requestFields
   facts.now = outcome.startedAt
   facts.outcome = outcome
+  facts.user = outcome.user
+  facts.helperUser = outcome.helperUser
+  facts.tag = outcome.tag
   facts.responseStatus = outcome.status
   facts.responseFields = outcome.responseFields
   const target = outcome.method === 'CONNECT' ? null : parseAbsolute(outcome.uri)

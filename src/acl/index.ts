@@ -15,11 +15,13 @@ export { factsOfOutcome } from './facts-of-outcome.ts'
 export { type AclOptions, type AclTable, compileAcls, type PendingHost } from './compile.ts'
 export type { AclClients } from './client-lookups.ts'
 export type { AccessNames } from './host-lookups.ts'
+export type { ExternalAcl, HelperWord } from './external.ts'
 export { IpKey } from './ip-key.ts'
 export {
   type CompiledZones, compileZones, type Direction, isWithin, noZones, PrefixTable, PrefixTableBuilder, type Zone,
   type ZoneHost, ZoneHosts, type ZoneHostsOptions, type ZoneLine, zoneDepthMax, ZoneTable,
 } from './zone/index.ts'
+export type { AclUsers, Proof } from './users.ts'
 export { compilePosixRegex, type PosixRegex } from './regex/compile-regex.ts'
 export { compileReplacing, type Replacing } from './regex/replacing.ts'
 export { armRegexGuard, type RegexGuard } from './regex/guard.ts'

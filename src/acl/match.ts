@@ -1,9 +1,13 @@
 // What an ACL answers about the facts of one request. Plain numbers: an answer must cost nothing.
 
-/** 0 no, 1 yes, 2 not before a name is looked up (`facts.learn()`), 3 cannot be told (a regex ran out of steps). */
-export type Match = 0 | 1 | 2 | 3
+/**
+ * 0 no, 1 yes, 2 not before something is looked up (`facts.learn()`), 3 cannot be told (a
+ * regex ran out of steps), 4 not before the client says who it is.
+ */
+export type Match = 0 | 1 | 2 | 3 | 4
 
 export const mismatched = 0
 export const matched = 1
 export const unlearned = 2
 export const untold = 3
+export const unproven = 4

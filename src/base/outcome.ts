@@ -65,12 +65,23 @@ export interface Outcome {
   method: string
   /** The effective target URI; for CONNECT `host:port`; '-' or `error:…` while unknown. */
   uri: string
+  /** What the client asked for, where a rewriter put another URI in its place; '' = the same. */
+  askedUri: string
   /** Minor version: HTTP/1.x. */
   versionMinor: number
   /** The request's fields as received, for log codes; null while unknown. */
   requestFields: FieldView | null
   requestHeadBytes: number
   requestContentBytes: number
+
+  // who
+  /** A user who has proved it, and the one a helper named; '' = none. */
+  user: string
+  helperUser: string
+  /** What helpers of external_acl_type said: for ACLs, for the log, for pages. '' = nothing. */
+  tag: string
+  helperLog: string
+  helperMessage: string
 
   // decision
   result: ResultCode

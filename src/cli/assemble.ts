@@ -6,6 +6,7 @@ import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
 import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
 import type { Config } from '../conf/index.ts'
+import type { HelperDeps } from '../helper/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
 import { type HttpDeps, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
@@ -171,7 +172,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     return hosts
   }
   let zoneHosts = followZones(loaded, null)
-  let { nat } = loaded.policy
+  let { nat, programs: helpers, users } = loaded.policy
+  const helperDeps: HelperDeps = { clock, complain: text => log.limited(text.replace(/\d+/g, '#'), 'helper', 1, `WARNING: ${text}`) }
   try {
     census.limits = limitsOf(config)
     listening.use(loaded)
@@ -181,6 +183,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     throw error
   }
 
+  helpers.start(helperDeps)
   void zoneHosts.start()
   registerSessions(manager, () => listening.services)
   const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
@@ -231,7 +234,13 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       sessionLogs.use(next.config)
       availability.watch(watchesOf(next.config, parts))
       retire(deps.policy.current.delay)
+      const retired = helpers
+      helpers = next.policy.programs
+      helpers.start(helperDeps)
+      if (users !== null) next.policy.users?.authenticator.adopt(users.authenticator)
+      users = next.policy.users
       deps.policy.current = next.policy.http
+      void retired.retire()
       inForce = next.config
       clients.on = next.config.client_db
       if (!clients.on) clients.forget()
@@ -270,6 +279,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       reverse.close()
       comm.close()
       for (const program of [...programs.running]) program.kill()
+      await helpers.stop()
       await stores.close()
       await accessLogs.close()
       await sessionLogs.close()

@@ -15,6 +15,10 @@ import { compileDelayPools } from './delay-pools.ts'
 import { denyInfoOf } from './deny-info.ts'
 import { errorPagesOf } from './error-pages.ts'
 import { fieldRules } from './field-rules.ts'
+import { challengesOf, type Users, usersOf } from './authentication.ts'
+import { externalAclsOf } from './external-acls.ts'
+import { Programs } from './programs.ts'
+import { identifierOf, rewriterOf } from './rewriters.ts'
 import { version } from './version.ts'
 
 // From the conf's values to what the http proxy asks at each request. Nothing here is kept: a reload makes a new one.
@@ -25,6 +29,10 @@ export interface CompiledPolicy {
   readonly acls: AclTable
   readonly conditionOf: (uses: readonly AclUse[], at: Location) => Condition
   readonly pendingHosts: readonly PendingHost[]
+  /** Started by whoever runs the conf. */
+  readonly programs: Programs
+  /** Null: nobody is asked who he is. */
+  readonly users: Users | null
   readonly zones: ZoneTable
   /** Host names in zones, to be followed. */
   readonly zoneHosts: readonly ZoneHost[]
@@ -39,14 +47,17 @@ const fieldsMax = 200
 
 export const compilePolicy = (config: Config): CompiledPolicy => {
   const zones = compileZones(config.zone)
-  const { acls } = compileAcls(config.acl, { zones: zones.table })
+  const problems: Diagnostic[] = []
+  const programs = new Programs()
+  const users = usersOf(config, programs, problems)
+  const externals = externalAclsOf(config, programs, problems)
+  const { acls } = compileAcls(config.acl, { zones: zones.table, users, externals: externals.types })
   const nat = compileNat(config.nat_policy)
   const rules = compileRules(config.rule, {
     zones: zones.table,
     conditionOf: (uses, at) => compileCondition(uses, acls, at),
     groupNumber: name => groupNumber(name, readGroupNames()),
   })
-  const problems: Diagnostic[] = []
   const list = (lines: readonly AccessLine[], otherwise: 'allow' | 'deny'): AccessList =>
     compileAccessList(lines, acls, otherwise)
   const guarded = <T, V>(lines: readonly OutgoingLine<T>[], value: (v: T) => V): Guarded<V>[] =>
@@ -83,6 +94,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     },
     aclsByIndirectClient: config.acl_uses_indirect_client,
     logByIndirectClient: config.log_uses_indirect_client,
+    users: challengesOf(users, config, externals.needUser),
     errorPages,
     denyInfo: denyInfoOf(config, acls, errorPages, problems),
     judgesResponses: config.http_reply_access.length + config.reply_body_max_size.length > 0,
@@ -112,6 +124,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       write: config.write_timeout,
       lifetime: config.client_lifetime,
     },
+    rewriter: rewriterOf(config, programs, list, problems),
+    identifier: identifierOf(config, programs, list, problems),
     storeIds: storeIds(config, acls, problems),
     cache,
     acceleratedCache: config.cdn_cache_control ? { ...cache, isCdn: true } : cache,
@@ -127,6 +141,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     acls,
     conditionOf: (uses, at) => compileCondition(uses, acls, at),
     pendingHosts: acls.pendingHosts,
+    programs,
+    users,
     zones: zones.table,
     zoneHosts: zones.hosts,
     nat,

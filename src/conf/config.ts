@@ -454,6 +454,65 @@ export interface ManagerPassword {
 
 export type ForwardedFor = 'on' | 'off' | 'transparent' | 'delete' | 'truncate'
 
+// --- programs ---
+
+/** How many processes of a helper there are. */
+export interface HelperChildrenConfig {
+  readonly max: number
+  readonly startup: number
+  readonly idle: number
+  /** 0 = one question at a time, without a number. */
+  readonly concurrency: number
+  /** Null: twice as many as there are children, or places of them. */
+  readonly queueMax: number | null
+}
+
+/** A line of external_acl_type. */
+export interface ExternalAclType {
+  readonly name: string
+  /** Words that begin with %. */
+  readonly format: readonly string[]
+  readonly command: readonly string[]
+  readonly ttl: Seconds
+  readonly negativeTtl: Seconds
+  /** Percent of the ttl. */
+  readonly grace: number
+  /** Answers kept. */
+  readonly cacheMax: number
+  readonly children: HelperChildrenConfig
+  readonly text: string
+  readonly at: Location
+}
+
+/** What all auth_param lines of a scheme say together. */
+export interface AuthScheme {
+  readonly scheme: 'basic' | 'digest'
+  /** Empty: the scheme is not offered. */
+  readonly command: readonly string[]
+  readonly realm: string
+  readonly children: HelperChildrenConfig
+  readonly keyExtras: string
+  readonly utf8: boolean
+  // basic
+  readonly credentialsTtl: Seconds
+  readonly caseSensitive: boolean
+  // digest
+  readonly nonceGarbageInterval: Seconds
+  readonly nonceMaxDuration: Seconds
+  readonly nonceMaxCount: number
+  readonly nonceStrictness: boolean
+  readonly checkNonceCount: boolean
+  readonly postWorkaround: boolean
+  readonly at: Location
+}
+
+export interface RewriteTimeout {
+  readonly timeout: DurationMs
+  readonly onTimeout: 'bypass' | 'fail' | 'retry' | 'use_configured_response'
+  /** Read as the program's answer. */
+  readonly response: string
+}
+
 /** A line of a directive that is read but has no effect yet. */
 export interface KeptLine {
   readonly text: string

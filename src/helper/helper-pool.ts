@@ -65,7 +65,7 @@ export class HelperPool {
   #rest: Timer | null = null
   #restMs = 0
   #stopped = false
-  #gone: (() => void) | null = null
+  readonly #gone: (() => void)[] = []
 
   constructor(deps: HelperDeps, options: HelperOptions) {
     assert(options.command.length > 0 && options.children.max > 0, 'a helper has a program and children')
@@ -110,26 +110,26 @@ export class HelperPool {
     })
   }
 
-  /** No more questions; those asked are still answered, and the children end. For a reload. */
-  retire(): void {
-    if (this.#stopped) return
-    this.#stopped = true
-    this.#rest?.cancel()
-    for (const question of this.#queue.splice(0)) this.#answer(question, { ok: false, reason: 'stopped' })
-    for (const child of this.#children) child.retire()
+  /** No more questions; those asked are still answered, and the children end. For a reload. Resolves with the last one. */
+  async retire(): Promise<void> {
+    if (!this.#stopped) {
+      this.#stopped = true
+      this.#rest?.cancel()
+      for (const child of this.#children) this.freed(child)
+      for (const question of this.#queue.splice(0)) this.#answer(question, { ok: false, reason: 'stopped' })
+      for (const child of this.#children) child.retire()
+    }
+    if (this.#children.size > 0) await new Promise<void>(resolve => void this.#gone.push(resolve))
   }
 
   /** At once; resolves when no child is left. */
   async stop(): Promise<void> {
-    this.retire()
+    const gone = this.retire()
     for (const child of this.#children) child.giveUp('stopped')
-    if (this.#children.size === 0) return
     const timer = systemClock.after(ms(graceMs), () => {
       for (const child of this.#children) child.kill()
     })
-    await new Promise<void>(resolve => {
-      this.#gone = resolve
-    })
+    await gone
     timer.cancel()
   }
 
@@ -162,7 +162,7 @@ export class HelperPool {
     for (const question of questions) this.#again(question)
     for (const other of this.#children) this.freed(other)
     if (!this.#stopped) this.#recover()
-    if (this.#children.size === 0) this.#gone?.()
+    if (this.#children.size === 0) for (const gone of this.#gone.splice(0)) gone()
   }
 
   complain(text: string): void {

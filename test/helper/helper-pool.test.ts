@@ -145,9 +145,10 @@ describe('a helper', () => {
   it('that is retired answers what it has been asked and ends', async () => {
     const pool = poolOf(echo, { max: 1 })
     const last = pool.ask('a')
-    pool.retire()
+    const gone = pool.retire()
     expect(await last).toEqual({ ok: true, text: 'OK was=a' })
-    await until(() => pool.children === 0, 'its end')
+    await gone
+    expect(pool.children).toBe(0)
     expect(await pool.ask('b')).toEqual({ ok: false, reason: 'stopped' })
   })
 

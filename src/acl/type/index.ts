@@ -6,16 +6,20 @@ import { arp } from './arp.ts'
 import { atStep } from './at-step.ts'
 import { browser } from './browser.ts'
 import { connectionsEncrypted } from './connections-encrypted.ts'
-import { dstZone } from './dst-zone.ts'
 import { dst } from './dst.ts'
+import { dstZone } from './dst-zone.ts'
 import { dstdomRegex } from './dstdom-regex.ts'
 import { dstdomain } from './dstdomain.ts'
 import { eui64 } from './eui64.ts'
+import { extUser } from './ext-user.ts'
+import { extUserRegex } from './ext-user-regex.ts'
+import { external } from './external.ts'
 import { has } from './has.ts'
 import { hierCode } from './hier-code.ts'
 import { httpStatus } from './http-status.ts'
 import { localip } from './localip.ts'
 import { localport } from './localport.ts'
+import { maxUserIp } from './max-user-ip.ts'
 import { maxconn } from './maxconn.ts'
 import { method } from './method.ts'
 import { myportname } from './myportname.ts'
@@ -23,6 +27,8 @@ import { note } from './note.ts'
 import { peername, peernameRegex } from './peername.ts'
 import { port } from './port.ts'
 import { proto } from './proto.ts'
+import { proxyAuth } from './proxy-auth.ts'
+import { proxyAuthRegex } from './proxy-auth-regex.ts'
 import { random } from './random.ts'
 import { refererRegex } from './referer-regex.ts'
 import { repHeader } from './rep-header.ts'
@@ -31,8 +37,8 @@ import { reqHeader } from './req-header.ts'
 import { reqMimeType } from './req-mime-type.ts'
 import { serverName, serverNameRegex } from './server-name.ts'
 import { squidError } from './squid-error.ts'
-import { srcZone } from './src-zone.ts'
 import { src } from './src.ts'
+import { srcZone } from './src-zone.ts'
 import { srcdomRegex } from './srcdom-regex.ts'
 import { srcdomain } from './srcdomain.ts'
 import { tag } from './tag.ts'
@@ -41,6 +47,7 @@ import { transactionInitiator } from './transaction-initiator.ts'
 import { urlRegex } from './url-regex.ts'
 import { urllogin } from './urllogin.ts'
 import { urlpathRegex } from './urlpath-regex.ts'
+
 /** The types that work, by their name in the conf. */
 export const aclTypes: Readonly<Record<string, AclType>> = {
   'src': src,
@@ -88,6 +95,12 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'ssl::server_name_regex': serverNameRegex,
   'at_step': atStep,
   'connections_encrypted': connectionsEncrypted,
+  'proxy_auth': proxyAuth,
+  'proxy_auth_regex': proxyAuthRegex,
+  'max_user_ip': maxUserIp,
+  'external': external,
+  'ext_user': extUser,
+  'ext_user_regex': extUserRegex,
 }
 
 /** Types whose feature is gone for good: such an ACL never matches, in Squid neither. */

@@ -135,15 +135,5 @@ needs no password.`,
   }),
   hostname_aliases: works(words('NAME ...'), 'Further names by which clients may ask for pages of this proxy (cache manager).'),
   snmp_access: later(accessList('fast'), 'Who may ask by SNMP.', { default: 'deny all' }),
-  external_acl_type: later(
-    kept('NAME [options] FORMAT ... PROGRAM [ARGUMENT ...]'),
-    'A helper program that answers for ACLs of type external.',
-  ),
-  auth_param: later(kept('SCHEME PARAMETER VALUE'), 'How users prove who they are.'),
-  authenticate_cache_garbage_interval: later(age(), 'How often forgotten users are cleared away.', {
-    default: '1 hour',
-  }),
-  authenticate_ttl: later(age(), 'How long a proven user is remembered.', { default: '1 hour' }),
-  authenticate_ip_ttl: later(age(), 'How long a user keeps an address, for max_user_ip.', { default: '1 second' }),
   authenticate_ip_shortcircuit_ttl: later(age(), 'Lusca: how long an address stands for its user.'),
 }

@@ -2,7 +2,7 @@ import { accessList, namedAccessList, valueList } from './access.ts'
 import { later } from './directive.ts'
 import { age, count, kept, needWord, onOff, size, text, word } from './kinds.ts'
 
-// Directives of features that are still to come: peers, TLS, rewriters, ICAP, SNMP. Their lines are read as far as their
+// Directives of features that are still to come: peers, TLS, ICAP, SNMP. Their lines are read as far as their
 // grammar is settled, so that a conf for them can be checked already.
 
 export const peerDirectives = {
@@ -70,45 +70,6 @@ export const tlsDirectives = {
     kept('MODULE:PLACE [options] if [!]ACL ...'),
     'Writes the secrets of TLS sessions, to read captures with.',
   ),
-}
-
-export const helperDirectives = {
-  url_rewrite_program: later(text('COMMAND'), 'A helper that rewrites or redirects requests.', {
-    aliases: ['redirect_program'],
-    restricts: true,
-  }),
-  url_rewrite_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', {
-    aliases: ['redirect_children'],
-    default: '20 startup=0 idle=1 concurrency=0',
-  }),
-  url_rewrite_access: later(accessList('slow'), 'Which requests the helper sees.', {
-    aliases: ['redirector_access'],
-  }),
-  url_rewrite_host_header: later(onOff(), 'The Host field follows the rewritten URI.', {
-    aliases: ['redirect_rewrites_host_header'],
-    default: 'on',
-  }),
-  url_rewrite_bypass: later(onOff(), 'Goes on without the helper when all are busy.', {
-    aliases: ['redirector_bypass'],
-    default: 'off',
-  }),
-  url_rewrite_extras: later(text('"FORMAT"'), 'What the helper is told besides the URI.'),
-  url_rewrite_timeout: later(kept('TIME [on_timeout=...] [response=...]'), 'How long the helper may take.'),
-  store_id_program: later(text('COMMAND'), 'A helper that gives different URIs one cache key.', {
-    aliases: ['storeurl_rewrite_program'],
-  }),
-  store_id_extras: later(text('"FORMAT"'), 'What the helper is told besides the URI.'),
-  store_id_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', {
-    aliases: ['storeurl_rewrite_children'],
-    default: '20 startup=0 idle=1 concurrency=0',
-  }),
-  store_id_access: later(accessList('slow'), 'Which requests the helper sees.', {
-    aliases: ['storeurl_rewrite_access', 'storeurl_access'],
-  }),
-  store_id_bypass: later(onOff(), 'Goes on without the helper when all are busy.', {
-    aliases: ['storeurl_rewrite_bypass'],
-    default: 'on',
-  }),
 }
 
 export const icapDirectives = {

@@ -1,12 +1,13 @@
 import { accessDirectives } from './access-control.ts'
 import { delayDirectives } from './delay.ts'
 import type { Directive, Retired } from './directive.ts'
-import { helperDirectives, icapDirectives, peerDirectives, tlsDirectives } from './features.ts'
+import { icapDirectives, peerDirectives, tlsDirectives } from './features.ts'
 import { httpDirectives } from './http.ts'
 import { interceptionDirectives } from './interception.ts'
 import { logDirectives } from './logs.ts'
 import { portDirectives } from './ports.ts'
 import { processDirectives } from './process.ts'
+import { programDirectives } from './programs.ts'
 import { refreshDirectives } from './refresh.ts'
 import { retired } from './retired.ts'
 import { ruleDirectives } from './rules.ts'
@@ -31,7 +32,7 @@ export const sections = {
   'Process and names': processDirectives,
   'Peers': peerDirectives,
   'TLS': tlsDirectives,
-  'Helpers': helperDirectives,
+  'Helpers': programDirectives,
   'ICAP': icapDirectives,
 } as const
 
@@ -50,7 +51,7 @@ export const directives = {
   ...processDirectives,
   ...peerDirectives,
   ...tlsDirectives,
-  ...helperDirectives,
+  ...programDirectives,
   ...icapDirectives,
 }
 

@@ -46,6 +46,8 @@ const number = (doc: string, value: (outcome: Outcome, moment: LineMoment) => nu
 /** Known, and nothing to say yet. */
 const silent = (doc: string): Code => ({ doc, value: () => () => '' })
 
+const asked = (o: Outcome): string => o.askedUri || o.uri
+
 /** '' where no client asked. */
 export const clientAddress = (o: Outcome): string => (o.initiator === 'client' ? o.client.address : '')
 const contentBytes = (o: Outcome): number => Math.max(0, o.responseBytes - o.responseHeadBytes)
@@ -67,7 +69,7 @@ export const codes: Readonly<Record<string, Code>> = {
 
   // server
   '<a': plain("the last server's address", o => o.server?.address ?? ''),
-  '<A': plain("the last server's name: the request's host", o => (o.server === null ? '' : uriParts(o).host)),
+  '<A': plain("the last server's name: the request's host", o => (o.server === null ? '' : uriParts(o.uri).host)),
   '<p': number("the last server's port", o => o.server?.port ?? -1),
   '<la': plain("our address towards the server; forged: the client's", o => o.serverLocal?.address ?? ''),
   '<lp': number('our port towards the server', o => o.serverLocal?.port ?? -1),
@@ -90,17 +92,17 @@ export const codes: Readonly<Record<string, Code>> = {
   'rm': plain('method', o => o.method),
   '>rm': plain('method as received', o => o.method),
   '<rm': plain('method as sent', o => o.method),
-  'ru': { doc: 'URI, without its query when strip_query_terms is on', value: ({ stripQuery }) => o => loggedUri(o.uri, stripQuery) },
-  '>ru': peer('URI as received', o => loggedUri(o.uri, false)),
+  'ru': { doc: 'URI, without its query when strip_query_terms is on', value: ({ stripQuery }) => o => loggedUri(asked(o), stripQuery) },
+  '>ru': peer('URI as received', o => loggedUri(asked(o), false)),
   '<ru': peer('URI as sent', o => (o.server === null ? '' : loggedUri(o.uri, false))),
-  '>rs': plain('scheme', o => uriParts(o).scheme),
-  '<rs': plain('scheme as sent', o => uriParts(o).scheme),
-  '>rd': plain('host', o => uriParts(o).host),
-  '<rd': plain('host as sent', o => uriParts(o).host),
-  '>rP': plain('port', o => uriParts(o).port),
-  '<rP': plain('port as sent', o => uriParts(o).port),
-  '>rp': peer('path and query', o => uriParts(o).path),
-  '<rp': peer('path and query as sent', o => uriParts(o).path),
+  '>rs': plain('scheme', o => uriParts(asked(o)).scheme),
+  '<rs': plain('scheme as sent', o => uriParts(o.uri).scheme),
+  '>rd': plain('host', o => uriParts(asked(o)).host),
+  '<rd': plain('host as sent', o => uriParts(o.uri).host),
+  '>rP': plain('port', o => uriParts(asked(o)).port),
+  '<rP': plain('port as sent', o => uriParts(o.uri).port),
+  '>rp': peer('path and query', o => uriParts(asked(o)).path),
+  '<rp': peer('path and query as sent', o => uriParts(o.uri).path),
   'rv': plain('protocol version', o => `1.${o.versionMinor}`),
   '>rv': plain('protocol version', o => `1.${o.versionMinor}`),
   '<rv': plain('protocol version as sent', o => (o.server === null ? '' : '1.1')),
@@ -145,11 +147,11 @@ export const codes: Readonly<Record<string, Code>> = {
   'glass::forged': plain("yes: the server was asked with the client's address", o => (o.forged ? 'yes' : '')),
 
   // users
-  'un': silent('user name'),
-  'ul': silent('user name from authentication'),
-  'ue': silent('user name from an external ACL helper'),
-  'et': silent('tag from an external ACL helper'),
-  'ea': silent('log text from an external ACL helper'),
+  'un': plain('user name: proved, or else from a helper', o => o.user || o.helperUser),
+  'ul': plain('user name from authentication', o => o.user),
+  'ue': plain('user name from an external ACL helper', o => o.helperUser),
+  'et': plain('tag from an external ACL helper', o => o.tag),
+  'ea': plain('log text from an external ACL helper', o => o.helperLog),
 
   // TLS, PROXY protocol, adaptation
   'ssl::bump_mode': silent('how TLS was treated'),
@@ -201,10 +203,10 @@ interface UriParts {
   readonly path: string
 }
 
-const uriParts = (o: Outcome): UriParts => {
-  if (o.uri === partsOf) return parts
-  partsOf = o.uri
-  parts = split(o.uri)
+const uriParts = (uri: string): UriParts => {
+  if (uri === partsOf) return parts
+  partsOf = uri
+  parts = split(uri)
   return parts
 }
 

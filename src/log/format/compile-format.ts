@@ -19,17 +19,19 @@ export interface CompiledFormat {
   readonly problems: readonly FormatProblem[]
 }
 
-export const compileFormat = (text: string, stripQuery: boolean): CompiledFormat => {
-  const parser = new FormatParser(latin1Of(text), stripQuery)
+/** `around`: the encoding of codes that name none. */
+export const compileFormat = (text: string, stripQuery: boolean, around: Encoding = 'default'): CompiledFormat => {
+  const parser = new FormatParser(latin1Of(text), stripQuery, around)
   parser.parse()
   return { line: joined([...parser.parts, '\n']), problems: parser.problems }
 }
 
-/** The same for a text that is no line of a log: a field of a message. Nothing in it ends a line. */
+/** The same for a text that is no line of a log: a field of a message, the question of a helper. Nothing in it ends a line. */
 export const compileText = (
   text: string,
+  around: Encoding = 'default',
 ): { readonly text: (outcome: Outcome) => string; readonly problems: readonly FormatProblem[] } => {
-  const { line, problems } = compileFormat(text, false)
+  const { line, problems } = compileFormat(text, false, around)
   return {
     text: outcome => line(outcome, { wallMs: outcome.startedAt, sequence: 0 }).slice(0, -1).replace(/[\0-\x08\x0a-\x1f\x7f]/g, ' '),
     problems,
@@ -65,9 +67,10 @@ class FormatParser {
   readonly #stripQuery: boolean
   #at = 0
   /** What the quotes and brackets of the format's own text say about the codes inside. */
-  #around: Encoding = 'default'
+  #around: Encoding
 
-  constructor(text: string, stripQuery: boolean) {
+  constructor(text: string, stripQuery: boolean, around: Encoding) {
+    this.#around = around
     this.#text = text
     this.#stripQuery = stripQuery
   }

@@ -1,6 +1,7 @@
 import type { Outcome } from '../../base/index.ts'
 import { resultText } from '../result-text.ts'
 import { clientAddress, elapsedMs, type LineMoment } from './codes.ts'
+import { encode } from './encode.ts'
 import { loggedUri, mediaType } from './uri-text.ts'
 
 /**
@@ -20,8 +21,9 @@ export const squidLine = (stripQuery: boolean): ((outcome: Outcome, moment: Line
       second = now
       secondText = `${now}.`
     }
-    if (o.uri !== uri) {
-      uri = o.uri
+    const asked = o.askedUri || o.uri
+    if (asked !== uri) {
+      uri = asked
       uriText = loggedUri(uri, stripQuery) || '-'
     }
     if (o.contentType !== contentType) {
@@ -30,10 +32,11 @@ export const squidLine = (stripQuery: boolean): ((outcome: Outcome, moment: Line
     }
     const elapsed = elapsedMs(o)
     const server = o.server === null ? '-' : o.server.address
+    const user = o.user || o.helperUser
     return (
       secondText + three(Math.floor(moment.wallMs) - now * 1000) + (elapsed < 1e6 ? sixWide(elapsed) : ` ${elapsed} `) +
       (clientAddress(o) || '-') + ' ' + resultText(o) + '/' + three(o.status) + ' ' + o.responseBytes + ' ' +
-      (o.method || '-') + ' ' + uriText + ' - ' + o.hierarchy + '/' + server + ' ' + typeText + '\n'
+      (o.method || '-') + ' ' + uriText + (user === '' ? ' - ' : ` ${encode(user, 'log')} `) + o.hierarchy + '/' + server + ' ' + typeText + '\n'
     )
   }
 }

@@ -7,7 +7,8 @@ import { meterResponse } from './delay/slowed.ts'
 import { followForwarded } from './follow-forwarded.ts'
 import { verifyHost } from './host-verify.ts'
 import type { Next } from './steps.ts'
-import { giveStoreId } from './store-id.ts'
+import { rewrite } from './rewrite.ts'
+import { askStoreId, giveStoreId } from './store-id.ts'
 import type { Transaction } from './transaction.ts'
 
 /** May it. Order as Squid: loop, Host check, http_access. */
@@ -115,19 +116,33 @@ export const tellFacts = (
   facts.forgetResponse()
   facts.notes = null
   facts.tag = ''
+  facts.forgetUser()
 }
 
-const afterAccess = (t: Transaction, decision: Decision): Next => {
+const afterAccess = (t: Transaction, decision: Decision): Next | Promise<Next> => {
   if (t.over) return 'done'
   t.outcome.accessLine = decision.text
   if (!decision.allowed) {
     CountHttp.denied++
     t.outcome.result = 'TCP_DENIED'
-    return t.deny(decision, 'denied', '')
+    return t.denyClient(decision)
   }
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
-  if (t.policy.delay !== null) meterResponse(t)
+  const { rewriter } = t.policy
+  return rewriter === null ? identified(t) : rewrite(t, rewriter).then(next => next ?? identified(t))
+}
+
+/** Under which key. */
+const identified = (t: Transaction): Next | Promise<Next> => {
+  const { identifier } = t.policy
+  if (identifier !== null) return askStoreId(t, identifier).then(() => (t.over ? 'done' : settled(t)))
   giveStoreId(t)
+  return settled(t)
+}
+
+/** What the request is, is known: its bytes may be slowed down. */
+const settled = (t: Transaction): Next => {
+  if (t.policy.delay !== null) meterResponse(t)
   return wayOf(t)
 }
 
@@ -173,6 +188,7 @@ const leavesHttp = (upgrade: string): boolean =>
 
 /** The `cache` access list. A list that would have to wait counts as no: caching is never worth holding a request. */
 const allowedNow = (t: Transaction): boolean => {
+  if (!t.identified) return false
   const decision = t.policy.access.cache.check(t.client.facts)
   return !(decision instanceof Promise) && decision.allowed
 }

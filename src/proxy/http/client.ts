@@ -82,6 +82,8 @@ export class HttpClient implements ConnectionReader, Speaker {
       this.#facts = new AccessFacts(this.session.client.peer, this.session.destination, this.session.portName)
       this.#facts.names = this.deps.accessNames
       this.#facts.clients = this.deps.accessClients
+      const { mode } = this.port
+      this.#facts.credentials = mode === 'forward' ? 'proxy-authorization' : mode === 'accel' ? 'authorization' : null
     }
     return this.#facts
   }

@@ -77,6 +77,7 @@ export interface HttpNotices {
   hostForgery(client: Endpoint, destination: Endpoint, host: string, why: string): void
   directHit(client: Endpoint, port: string): void
   loop(client: Endpoint, uri: string): void
+  badRewriting(uri: string, answer: string): void
   bug(where: string, error: unknown): void
   serverFailure(uri: string, error: ProxyError): void
 }

@@ -29,7 +29,8 @@ export const originPairs = (t: Transaction, fields: Fields): string[] => {
  */
 const hostOf = (t: Transaction): string => {
   const { target, head } = t
-  const said = head.form === 'origin' && head.host !== null ? head.host : null
+  if (t.rewritten === 'all but Host' && head.host !== null) return head.host
+  const said = head.form === 'origin' && head.host !== null && t.rewritten === 'no' ? head.host : null
   if (target === null) return said ?? ''
   if (said !== null && (t.client.port.accel === null || namesTarget(head.hostPort, target))) return said
   return authorityText(target.scheme, target.host, target.port)
@@ -88,7 +89,7 @@ export const routeHint = (t: Transaction): RouteHint => {
   return {
     host: t.target?.host ?? null,
     port: t.targetPort,
-    pinned: pinned || (intercepted && (t.unverified || policy.clientDstPassthru)),
+    pinned: pinned || (intercepted && t.rewritten === 'no' && (t.unverified || policy.clientDstPassthru)),
     forge: policy.access.spoofClientIp.checkFast(facts).allowed,
     sourceIPv4: outgoing(t, 4),
     sourceIPv6: outgoing(t, 6),

@@ -100,7 +100,8 @@ const invalidate = (t: Transaction, status: number, fields: Fields): void => {
   const uris = invalidatedUris(t.head.method, status, t.target, fields)
   if (uris.length === 0) return
   const rules = t.policy.storeIds
-  const ids = rules.length === 0 ? none : uris.map(uri => storeIdOf(rules, uri, t.client.facts)).filter(id => id !== '')
+  const ids = rules.length === 0 ? [] : uris.map(uri => storeIdOf(rules, uri, t.client.facts)).filter(id => id !== '')
+  if (t.storeId !== '') ids.push(t.storeId) // a program's word
   const keys = [...uris, ...ids].flatMap(uri => keysOf(uri))
   const { store, collapse } = t.client.deps
   // a forged Host must not empty the cache of the site it names

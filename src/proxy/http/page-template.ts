@@ -118,7 +118,7 @@ const mailData = (moment: PageMoment): string => {
 }
 
 const codes: Readonly<Record<string, Code>> = {
-  a: { value: () => absent },
+  a: { value: ({ t }) => t.outcome.user || t.outcome.helperUser || absent },
   A: { value: ({ t }) => t.client.connection.local.address },
   b: { value: ({ t }) => String(t.client.connection.local.port) },
   B: { value: ({ t }) => t.outcome.uri, pagesOnly: true },
@@ -136,10 +136,10 @@ const codes: Readonly<Record<string, Code>> = {
   I: { value: ({ t }) => t.outcome.server?.address ?? '' },
   l: { value: (_, texts) => texts.stylesheet, html: true, pagesOnly: true },
   L: { value: (_, texts) => texts.html, html: true, pagesOnly: true },
-  m: { value: () => '[not available]', pagesOnly: true },
+  m: { value: ({ t }) => t.facts.proof?.message || '[not available]', pagesOnly: true },
   M: { value: ({ t }) => t.outcome.method },
-  o: { value: () => '' },
-  O: { value: () => '', pagesOnly: true },
+  o: { value: ({ t }) => t.outcome.helperMessage },
+  O: { value: ({ t }) => t.outcome.helperMessage, html: true, pagesOnly: true },
   p: { value: ({ t }) => String(t.targetPort) },
   P: { value: ({ t }) => t.target?.scheme ?? '' },
   R: { value: moment => headOf(moment), inUri: ({ t }) => t.target?.path || '/', uri: true },

@@ -1,12 +1,13 @@
 import type { AccessList, Condition } from '../../acl/index.ts'
-import type { Bytes, DurationMs } from '../../base/index.ts'
+import type { Bytes, DurationMs, MonoMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
 import type { DelayPools } from './delay/pools.ts'
 import type { DenyInfo } from './deny-info.ts'
 import type { ErrorPages } from './error-pages.ts'
 import type { FieldRules } from './field-rules.ts'
-import type { StoreIdRule } from './store-id.ts'
+import type { Rewriter } from './rewrite.ts'
+import type { Identifier, StoreIdRule } from './store-id.ts'
 
 // What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
 // transaction keeps the one it began with, so that a reload never changes a request half way.
@@ -52,6 +53,13 @@ export interface HttpPolicy {
   readonly aclsByIndirectClient: boolean
   readonly logByIndirectClient: boolean
   readonly errorPages: ErrorPages
+  /** How clients say who they are; null = nobody is asked. */
+  readonly users: {
+    /** Values of Proxy-Authenticate. */
+    readonly challenges: (stale: boolean, now: MonoMs) => readonly string[]
+    /** The ACLs that want to know, in lower case. */
+    readonly acls: ReadonlySet<string>
+  } | null
   /** What a denial looks like, by the ACL that had the last word; null = as usual. */
   readonly denyInfo: DenyInfo | null
   /** Responses are looked at before they are sent: http_reply_access or reply_body_max_size. */
@@ -91,6 +99,9 @@ export interface HttpPolicy {
     /** A connection's whole life. */
     readonly lifetime: DurationMs
   }
+  /** url_rewrite_program, store_id_program; null = there is none. */
+  readonly rewriter: Rewriter | null
+  readonly identifier: Identifier | null
   /** Several URIs, one key. */
   readonly storeIds: readonly Guarded<StoreIdRule>[]
   readonly cache: CachePolicy

@@ -1,7 +1,7 @@
 import { type ErrorCode, errorTable, type ProxyError, type ResultCode } from '../../base/index.ts'
 import { cacheStatusText, Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
-import { errorPage } from './error-page.ts'
+import { type ErrorPage, errorPage } from './error-page.ts'
 import { judgeResponse } from './judge-response.ts'
 import { answerForwardLimit } from './max-forwards.ts'
 import { sendWhole } from './response.ts'
@@ -10,7 +10,7 @@ import type { Transaction } from './transaction.ts'
 
 /** These say nothing about how the connection goes on; after the others its framing is in doubt, or it is not wanted. */
 const connectionSurvives = new Set<ErrorCode>([
-  'denied', 'forwarding-denied', 'reply-too-large', 'bad-target', 'loop', 'host-conflict', 'unsupported-method', 'no-route', 'dns-failed', 'connect-failed',
+  'denied', 'unauthenticated', 'unauthenticated-site', 'helper-failed', 'forwarding-denied', 'reply-too-large', 'bad-target', 'loop', 'host-conflict', 'unsupported-method', 'no-route', 'dns-failed', 'connect-failed',
   'connect-timeout', 'read-timeout', 'read-error', 'write-error', 'bad-response', 'empty-response', 'only-if-cached',
   'response-head-too-large', 'stale-forbidden', 'spoof-failed', 'socket-failed', 'overload', 'expectation-failed',
 ])
@@ -34,6 +34,7 @@ export const refuse = (t: Transaction): Next | Promise<Next> => {
   }
   if (o.result === 'NONE_NONE' && t.parsed !== null && failure.side !== 'client') o.result = resultOf(failure, o.method)
   const page = errorPage(t, failure, shown(failure))
+  challenge(t, page)
   page.pairs.push('Cache-Status', cacheStatusText(t.policy.cacheName, { detail: failure.code }))
   if (t.policy.xCache !== null) page.pairs.push('X-Cache', `MISS ${t.policy.xCache.from}`, 'X-Cache-Lookup', `NONE ${t.policy.xCache.at}`)
   o.contentType = 'text/html'
@@ -51,13 +52,22 @@ export const refuse = (t: Transaction): Next | Promise<Next> => {
   return verdict.then(may => (t.over ? 'done' : may ? send() : refuse(t)))
 }
 
+/** RFC 9110 11.7: a line for each challenge. A page of deny_info with another status asks nobody. */
+const challenge = (t: Transaction, page: ErrorPage): void => {
+  const { users } = t.policy
+  if (users === null || (page.status !== 407 && page.status !== 401)) return
+  const name = page.status === 407 ? 'Proxy-Authenticate' : 'WWW-Authenticate'
+  const stale = t.facts.proof?.state === 'stale'
+  for (const text of users.challenges(stale, t.client.deps.clock.mono())) page.pairs.push(name, text)
+}
+
 const resultOf = (failure: ProxyError, method: string): ResultCode => {
   if (denials.has(failure.code)) return 'TCP_DENIED'
   if (method === 'CONNECT') return 'NONE_NONE' // as Squid: nothing was asked of the server
   return failure.side === 'server' || serverless.has(failure.code) ? 'TCP_MISS' : 'NONE_NONE'
 }
 
-const denials = new Set<ErrorCode>(['denied', 'loop', 'direct-hit'])
+const denials = new Set<ErrorCode>(['denied', 'unauthenticated', 'unauthenticated-site', 'loop', 'direct-hit'])
 /** A server was wanted, and there was none to ask. */
 const serverless = new Set<ErrorCode>(['forwarding-denied', 'no-route', 'dns-failed', 'overload', 'shutting-down', 'only-if-cached', 'internal'])
 

@@ -61,6 +61,10 @@ export class Transaction {
   mayCache = false
   /** What stands for the URI in keys (store_id_rule); '' = the URI itself. */
   storeId = ''
+  /** False: a program that must say its key did not. */
+  identified = true
+  /** Another URI was put in the place of the client's; its Host field may stay. */
+  rewritten: 'no' | 'whole' | 'all but Host' = 'no'
 
   // lookup
   /** What the request says to caches; null = nothing. */
@@ -160,6 +164,16 @@ export class Transaction {
     return this.refuse(code, detail)
   }
 
+  /** As deny, for http_access: where the last word was about who the client is, it may say so (again). */
+  denyClient(decision: Decision): 'refuse' {
+    const { facts } = this
+    const { users } = this.policy
+    const asks =
+      users !== null && facts.credentials !== null && (decision.unproven || users.acls.has(decision.lastTested(facts).toLowerCase()))
+    if (!asks) return this.deny(decision, 'denied', '')
+    return this.deny(decision, this.client.port.accel === null ? 'unauthenticated' : 'unauthenticated-site', facts.proof?.message ?? '')
+  }
+
   /** The record is written and the client's next request may begin. Once. */
   end(): void {
     if (this.#over) return
@@ -201,6 +215,8 @@ export class Transaction {
     other.unverified = this.unverified
     other.mayCache = this.mayCache
     other.storeId = this.storeId
+    other.rewritten = this.rewritten
+    other.outcome.askedUri = this.outcome.askedUri
     other.key = this.key
     other.variants = this.variants
     other.outcome.uri = this.outcome.uri
@@ -312,6 +328,12 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
     requestFields: parsed?.fields ?? null,
     requestHeadBytes: parsed?.headBytes ?? 0,
     requestContentBytes: 0,
+    askedUri: '',
+    user: '',
+    helperUser: '',
+    tag: '',
+    helperLog: '',
+    helperMessage: '',
     result: 'NONE_NONE',
     collapsed: false,
     hierarchy: 'HIER_NONE',

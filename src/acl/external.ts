@@ -1,0 +1,24 @@
+import type { AccessFacts } from './access-facts.ts'
+
+/** What a helper says of a request, for ACLs of type external. */
+export interface HelperWord {
+  /** What it was asked. */
+  readonly line: string
+  readonly matches: boolean
+  /** '' = nothing. */
+  readonly user: string
+  readonly tag: string
+  readonly message: string
+  readonly log: string
+  /** Further keys become notes; null = none. */
+  readonly notes: ReadonlyMap<string, string> | null
+}
+
+/** An external_acl_type; handed in. */
+export interface ExternalAcl {
+  /** Its question names the user: he is asked for before. */
+  readonly needsUser: boolean
+  lineFor(facts: AccessFacts, acl: string, words: readonly string[]): string
+  /** At once if it was asked lately. Never rejects; where nobody answers, it does not match. */
+  ask(line: string): HelperWord | Promise<HelperWord>
+}

@@ -1,0 +1,49 @@
+import type { MonoMs } from '../base/index.ts'
+import { missing, type Proof, type ProofRequest, type Scheme } from './scheme.ts'
+import { UserAddresses } from './user-addresses.ts'
+
+export interface AuthenticatorOptions {
+  /** In the order they are offered. */
+  readonly schemes: readonly Scheme[]
+  readonly addressTtlMs: number
+}
+
+/** Of a field with credentials: more is no password. */
+const fieldBytesMax = 8192
+
+/** All schemes of a conf. */
+export class Authenticator {
+  readonly schemes: readonly Scheme[]
+  readonly addresses: UserAddresses
+
+  constructor(options: AuthenticatorOptions) {
+    this.schemes = options.schemes
+    this.addresses = new UserAddresses(options.addressTtlMs)
+  }
+
+  /** At once when it is known; never rejects. */
+  prove(request: ProofRequest): Proof | Promise<Proof> {
+    const { field } = request
+    if (field === undefined || field.length > fieldBytesMax) return missing
+    const blank = field.indexOf(' ')
+    const name = (blank < 0 ? field : field.slice(0, blank)).toLowerCase()
+    const scheme = this.schemes.find(one => one.name === name)
+    return scheme === undefined ? missing : scheme.prove(blank < 0 ? '' : field.slice(blank + 1).trim(), request)
+  }
+
+  /** RFC 9110 11.6: one value per challenge; each in a field line of its own, since some programs read no lists. */
+  challenges(stale: boolean, now: MonoMs): readonly string[] {
+    return this.schemes.flatMap(scheme => {
+      const word = scheme.name === 'basic' ? 'Basic' : 'Digest'
+      return scheme.challenges(stale, now).map(text => `${word} ${text}`)
+    })
+  }
+
+  /** At a reload: nobody is asked for his password again because of it, and no nonce can be used twice. */
+  adopt(former: Authenticator): void {
+    for (const scheme of this.schemes) {
+      const before = former.schemes.find(one => one.name === scheme.name)
+      if (before !== undefined) scheme.adopt(before)
+    }
+  }
+}
