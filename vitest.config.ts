@@ -5,8 +5,9 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     pool: 'forks',
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // guards against hanging, not against slowness: a busy machine takes several times what a quiet one does
+    testTimeout: 90_000,
+    hookTimeout: 60_000,
     // a promise nobody awaited is a failure (conventions 24)
     dangerouslyIgnoreUnhandledErrors: false,
   },
