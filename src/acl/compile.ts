@@ -82,6 +82,7 @@ export const compileAcls = (
 }
 
 const compileAcl = (definition: AclDefinition, table: AclTable, options: AclOptions): Acl => {
+  assert(definition.forgotten === undefined, 'an ACL is compiled while its values are there')
   const { name, type } = definition
   const known = aclTypes[type]
   if (known === undefined) return { ...never(name), type, unbuilt: !retiredTypes.has(type) }

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import {
-  type Config, type ConfWorld, type Diagnostic, diagnosticText, exitCodeOf, type ParsedConf, parseConf, systemWorld,
+  type Config, type ConfWorld, type Diagnostic, diagnosticText, exitCodeOf, forgetLists, type ParsedConf, parseConf, systemWorld,
 } from '../conf/index.ts'
 import { checkLogFormats } from '../log/index.ts'
+import { collectGarbage } from './collect-garbage.ts'
 import type { Common } from './command/command.ts'
 import { type CompiledPolicy, compilePolicy } from './http-policy.ts'
 
@@ -27,7 +28,9 @@ export const loadConf = (
     tell(`FATAL: there is no ${confFile}. Say which conf: glassquid -f FILE (to see it work first: npm start)`)
     return null
   }
-  return compiled(parseConf({ file: confFile }, world), tell)
+  const loaded = compiled(parseConf({ file: confFile }, world), tell)
+  if (loaded !== null && forgetLists(loaded.config.acl)) collectGarbage()
+  return loaded
 }
 
 /** What a conf means, or null. */

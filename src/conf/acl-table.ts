@@ -1,5 +1,6 @@
 import { type AclType, aclTypeName, aclTypes, builtInAcls } from './acl-types.ts'
-import type { AclDefinition, AclUse, AclValue, Location, LogFormat } from './config.ts'
+import { createHash } from 'node:crypto'
+import type { AclDefinition, AclUse, AclValue, ForgottenList, Location, LogFormat } from './config.ts'
 import type { Findings } from './findings.ts'
 import type { Line, Word } from './line.ts'
 import { FileValue, readListFile } from './list-file.ts'
@@ -11,7 +12,8 @@ import { canonicalNetwork } from './network.ts'
 
 interface Definition extends AclDefinition {
   readonly flags: string[]
-  readonly values: AclValue[]
+  values: AclValue[]
+  forgotten?: readonly ForgottenList[]
   argument: AclValue | null
   at: Location
 }
@@ -331,7 +333,48 @@ export const writtenAcls = (definitions: readonly AclDefinition[]): string[] => 
       caseInsensitive = value.caseInsensitive
       words.push(aclTypes[d.type]?.values === 'regex' ? value.text.replaceAll(' ', '\\ ') : value.text)
     }
+    const lists = d.forgotten ?? []
+    for (const list of lists) {
+      if (list.caseInsensitive !== caseInsensitive) words.push(list.caseInsensitive ? '-i' : '+i')
+      caseInsensitive = list.caseInsensitive
+      words.push(`"${list.file}"`)
+    }
+    if (lists.length > 0) words.push('#', lists.map(list => `${list.count} values, ${list.digest}`).join('; '))
     lines.push(words.join(' '))
   }
   return lines
+}
+
+/** ACLs with more values from files than this let them go: a million would be 200 MB that nobody asks for any more. */
+const keptMax = 10_000
+
+/**
+ * For a conf that has been compiled: what the lists said is in the sets now. True = there was something to be let go.
+ * What is written of such an ACL names its files, with a digest that differs when their values do.
+ */
+export const forgetLists = (definitions: readonly AclDefinition[]): boolean => {
+  let some = false
+  for (const definition of definitions as readonly Definition[]) { // all definitions are made here
+    const listed = definition.values.filter(value => value instanceof FileValue)
+    if (listed.length <= keptMax) continue
+    definition.values = definition.values.filter(value => !(value instanceof FileValue))
+    definition.forgotten = [...(definition.forgotten ?? []), ...forgottenLists(listed)]
+    some = true
+  }
+  return some
+}
+
+const forgottenLists = (values: readonly FileValue[]): ForgottenList[] => {
+  const lists: ForgottenList[] = []
+  for (let from = 0; from < values.length; ) {
+    const { file, caseInsensitive } = values[from] as FileValue // within by the loop
+    const hash = createHash('sha256')
+    let to = from
+    for (; to < values.length && values[to]?.file === file && values[to]?.caseInsensitive === caseInsensitive; to++) {
+      hash.update(`${values[to]?.text}\n`)
+    }
+    lists.push({ file, caseInsensitive, count: to - from, digest: hash.digest('hex').slice(0, 16) })
+    from = to
+  }
+  return lists
 }

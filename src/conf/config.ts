@@ -312,6 +312,15 @@ export interface AclValue {
   readonly caseInsensitive: boolean
 }
 
+/** What is left of a list file. */
+export interface ForgottenList {
+  readonly file: string
+  readonly caseInsensitive: boolean
+  readonly count: number
+  /** Another one says that the values are others. */
+  readonly digest: string
+}
+
 /** One ACL with the values of all its lines, in order. Values are words; what they mean is the acl room's business. */
 export interface AclDefinition {
   /** As first written; every use of it in the Config carries this spelling. */
@@ -323,6 +332,8 @@ export interface AclDefinition {
   /** Types with a first word of their own: the field name of req_header, the class of external ...; else null. */
   readonly argument: AclValue | null
   readonly values: readonly AclValue[]
+  /** Lists that were let go once compiled (`forgetLists`): `values` is without theirs, and must not be compiled again. */
+  readonly forgotten?: readonly ForgottenList[]
   /** Made by us before the file is read (all, localhost ...). */
   readonly builtIn: boolean
   /** The first line, or where a built-in one was first added to. */

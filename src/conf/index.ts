@@ -6,6 +6,7 @@
 // called by      cli
 // calls          base
 
+export { forgetLists } from './acl-table.ts'
 export type * from './config.ts'
 export { diagnosticText, exitCodeOf, placeText } from './findings.ts'
 export { confText, type LineFate, parseConf, type ParsedConf } from './parser.ts'

@@ -24,6 +24,10 @@ export class FileValue implements AclValue {
     this.#line = line
   }
 
+  get file(): string {
+    return this.#list.file
+  }
+
   get at(): Location {
     return { file: this.#list.file, line: this.#line, column: 1, from: this.#list.from }
   }

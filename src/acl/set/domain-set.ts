@@ -72,13 +72,22 @@ export class DomainSet {
 }
 
 export class DomainSetBuilder {
-  #bytes = new Uint8Array(256)
+  #bytes: Uint8Array
   #used = 0
-  #begins = new Uint32Array(17)
-  #kinds = new Uint8Array(16)
-  #hashes = new Uint32Array(16)
-  #slots = new Uint32Array(32)
+  #begins: Uint32Array
+  #kinds: Uint8Array
+  #hashes: Uint32Array
+  #slots: Uint32Array
   #count = 0
+
+  /** How much is to be expected; more is no fault. Arrays that grow leave several times their memory behind. */
+  constructor(names = 16, bytes = 256) {
+    this.#bytes = new Uint8Array(Math.max(bytes, 16))
+    this.#begins = new Uint32Array(Math.max(names, 16) + 1)
+    this.#kinds = new Uint8Array(Math.max(names, 16))
+    this.#hashes = new Uint32Array(Math.max(names, 16))
+    this.#slots = new Uint32Array(2 ** Math.ceil(Math.log2(Math.max(names, 16) * 2)))
+  }
 
   /**
    * `name` without a leading dot, latin1. Answers what that changed: 'new'; 'same' = it was there already in these
@@ -100,10 +109,10 @@ export class DomainSetBuilder {
 
   build(): DomainSet {
     return new DomainSet(
-      this.#bytes.slice(0, this.#used),
-      this.#begins.slice(0, this.#count + 1),
-      this.#kinds.slice(0, this.#count),
-      this.#hashes.slice(0, this.#count),
+      fitted(this.#bytes, this.#used),
+      fitted(this.#begins, this.#count + 1),
+      fitted(this.#kinds, this.#count),
+      fitted(this.#hashes, this.#count),
       this.#slots,
     )
   }
@@ -162,6 +171,10 @@ const copied = <T extends Uint8Array | Uint32Array>(from: T, to: T): T => {
   to.set(from)
   return to
 }
+
+/** A copy where much of it is not used. */
+const fitted = <T extends Uint8Array | Uint32Array>(array: T, length: number): T =>
+  (length * 8 < array.length * 7 ? array.slice(0, length) : array.subarray(0, length)) as T // of the same type
 
 const dot = 46
 const hashSeed = 0x811c9dc5

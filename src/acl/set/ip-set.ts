@@ -18,13 +18,21 @@ export interface Overlap {
 
 /** Collects the ranges of an ACL. `value` is the number by which an overlap is told. */
 export class IpSetBuilder {
-  #starts = new Uint32Array(16)
-  #ends = new Uint32Array(16)
-  #values = new Uint32Array(16)
+  #starts: Uint32Array<ArrayBuffer>
+  #ends: Uint32Array<ArrayBuffer>
+  #values: Uint32Array<ArrayBuffer>
   #count = 0
   #words = new Uint32Array(8 * 4)
   #values6 = new Uint32Array(4)
   #count6 = 0
+
+  /** How many IPv4 ranges are to be expected; more is no fault. */
+  constructor(ranges = 16) {
+    const room = Math.max(ranges, 16)
+    this.#starts = new Uint32Array(room)
+    this.#ends = new Uint32Array(room)
+    this.#values = new Uint32Array(room)
+  }
 
   addV4(start: number, end: number, value: number): void {
     const i = this.#count++

@@ -14,7 +14,7 @@ const overlapsMax = 10
 /** The values of src, dst or localip. */
 export const readAddresses = (source: AclSource): Addresses => {
   const values = source.definition.values
-  const builder = new IpSetBuilder()
+  const builder = new IpSetBuilder(values.length)
   const names: { readonly name: string; readonly at: Location; addresses: readonly string[] }[] = []
   const reader = new IpValue()
   for (let i = 0; i < values.length; i++) {
@@ -29,10 +29,12 @@ export const readAddresses = (source: AclSource): Addresses => {
     }
   }
   const addresses: Addresses = { set: builder.build(overlapReporter(source)) }
+  // the definition's own may be let go once all is compiled
+  const texts = names.length === 0 ? [] : values.map(value => value.text)
   for (const entry of names) {
     source.hostName(entry.name, entry.at, resolved => {
       entry.addresses = resolved
-      addresses.set = withNames(source, names.flatMap(name => name.addresses))
+      addresses.set = withNames([...texts, ...names.flatMap(name => name.addresses)])
     })
   }
   return addresses
@@ -48,10 +50,10 @@ const addTo = (builder: IpSetBuilder, value: IpValue, i: number): void => {
 }
 
 /** Built anew: names are few, and resolved once or twice in a life. */
-const withNames = (source: AclSource, resolved: readonly string[]): IpSet => {
+const withNames = (texts: readonly string[]): IpSet => {
   const builder = new IpSetBuilder()
   const reader = new IpValue()
-  for (const text of [...source.definition.values.map(value => value.text), ...resolved]) {
+  for (const text of texts) {
     reader.read(text)
     addTo(builder, reader, 0)
   }

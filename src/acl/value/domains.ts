@@ -8,8 +8,9 @@ const overlapsMax = 10
 
 /** The values of dstdomain: `.x.org` = x.org and all below it, `x.org` = that name alone. */
 export const readDomains = (source: AclSource): DomainSet => {
-  const builder = new DomainSetBuilder()
-  for (const value of source.definition.values) {
+  const { values } = source.definition
+  const builder = new DomainSetBuilder(values.length, values.reduce((bytes, value) => bytes + value.text.length, 0))
+  for (const value of values) {
     const read = readDomain(value.text)
     if (read.remark !== '') source.report('warning', value.at, read.remark, read.hint)
     if (read.name !== '') builder.add(read.name, read.below)
