@@ -18,8 +18,9 @@ import {
 import { type Control, controlSignals } from './arguments.ts'
 import type { Common } from './command/command.ts'
 import type { RulesWish } from './command/rules.ts'
-import { loadConf, tellOnStderr } from './load-conf.ts'
+import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
+import { refusalsOf } from './refusals.ts'
 
 // The commands that end by themselves. Each answers its exit code.
 
@@ -82,16 +83,34 @@ export const rules = (wish: RulesWish & Common): number => {
   if (typeof options === 'string') return refuse(options)
   const expectPort = config.related_connections.form === 'nft_sets' ? config.related_connections.port : null
   if (expectPort !== null && wish.form !== 'nft') return refuse('related_connections nft_sets needs the rules of the nft form')
-  const answer = planRules(interceptionPorts(config), { ...options, foreignSockets: usesForeignAddresses(config), expectPort })
-  return answer.ok ? doOrShow(wish, answer.plan) : refuse(answer.reason)
+  const { ports, left } = interceptionPorts(loaded, wish.form)
+  const answer = planRules(ports, { ...options, foreignSockets: usesForeignAddresses(config), expectPort })
+  if (!answer.ok) return refuse(answer.reason)
+  return doOrShow(wish, { ...answer.plan, remarks: [...answer.plan.remarks, ...left] })
+}
+
+interface InterceptionPorts {
+  readonly ports: readonly ListeningPort[]
+  /** What the kernel was to refuse and does not, a sentence each. */
+  readonly left: readonly string[]
 }
 
 /** Whatever line of the conf takes connections or datagrams that a rule brings. */
-const interceptionPorts = (config: Config, groups: () => ReadonlyMap<string, number> = readGroupNames): readonly ListeningPort[] => [
-  ...config.http_port,
-  ...config.listener.map(line => portOfLine(line, 'tcp', groups)),
-  ...config.receiver.map(line => portOfLine(line, 'udp', groups)),
-]
+const interceptionPorts = ({ config, policy }: LoadedConf, form: RulesWish['form']): InterceptionPorts => {
+  const left: string[] = []
+  const groups = readGroupNames
+  const portOf = (line: TakingConfig, transport: Transport): ListeningPort => {
+    const port = portOfLine(line, transport, groups)
+    if (line.taken === 'direct') return port
+    const kernel = refusalsOf(line, transport, config, policy.rules.rules)
+    left.push(...kernel.left)
+    if (form === 'nft') return { ...port, refusals: kernel.refusals }
+    left.push(...kernel.refusals.map(({ what }) => `${what}: left to the proxy; iptables cannot refuse what has not been routed yet, nft can.`))
+    return port
+  }
+  const ports = [...config.http_port, ...config.listener.map(line => portOf(line, 'tcp')), ...config.receiver.map(line => portOf(line, 'udp'))]
+  return { ports, left: [...new Set(left)] }
+}
 
 const portOfLine = (line: TakingConfig, transport: Transport, groups: () => ReadonlyMap<string, number>): ListeningPort => {
   const { bind: { place, first, last }, taken, name } = line

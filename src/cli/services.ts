@@ -125,7 +125,8 @@ class Build {
       case 'plug':
         return createPlugProxy(plug, { ...line, stack: this.#program(line) })
       case 'deny':
-        return createDenyProxy(line.denyKind)
+        // what the kernel was to refuse came through all the same
+        return createDenyProxy(line.denyKind === 'close' ? 'close' : 'reset')
     }
   }
 

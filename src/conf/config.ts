@@ -176,8 +176,9 @@ export type CheckConfig =
 
 export type ProxyKind = 'http' | 'plug' | 'deny'
 
-/** reset: RST; close: FIN. */
-export type DenyKind = 'reset' | 'close'
+/** reset: RST; close: FIN; the others are the kernel's, by the rules made for the conf. */
+export type DenyKind = 'reset' | 'close' | KernelDenyKind
+export type KernelDenyKind = 'drop' | 'tcp_reset' | 'net_unreachable' | 'host_unreachable' | 'port_unreachable' | 'admin_prohibited'
 
 export interface ServiceConfig extends NamedLine {
   readonly proxy: ProxyKind

@@ -15,7 +15,7 @@ export type { ListenerOptions, StartHere, StartSession } from './listener.ts'
 export { flowTimes } from './receiver.ts'
 export { createListeners, type ListenerProblem, type Listeners } from './listeners.ts'
 export {
-  type Arrival, type CompiledRules, compileRules, type InterfaceFacts, noInterfaces, type Rule, type RuleLine, type RuleOptions,
+  type Arrival, type CompiledRules, compileRules, type InterfaceFacts, mayPrecede, noInterfaces, type Rule, type RuleLine, type RuleOptions,
   RuleSet, type ScoreParts, scoreOf, scoreParts, type Tuple, tupleOf,
 } from './rule/index.ts'
 export { type Detector, detectorOf } from './detect/index.ts'

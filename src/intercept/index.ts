@@ -24,6 +24,7 @@ export {
   planRules,
   planUndo,
   type PortRange,
+  type Refusal,
   type Transport,
   ruleDefaults,
   type RuleOptions,

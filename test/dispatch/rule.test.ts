@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { isWithin, IpKey, type Zone } from '../../src/acl/index.ts'
 import { addressWords, endpoint, prefixHolds, wallMs } from '../../src/base/index.ts'
-import { type Arrival, type InterfaceFacts, type Rule, scoreOf, scoreParts, tupleOf } from '../../src/dispatch/rule/index.ts'
+import { type Arrival, type InterfaceFacts, mayPrecede, type Rule, scoreOf, scoreParts, tupleOf } from '../../src/dispatch/rule/index.ts'
 import { acl } from '../acl/kit.ts'
 import { arrival, compiled, decider, interfacesOf, zonesOf } from './rule-kit.ts'
 
@@ -277,6 +277,7 @@ test('any set of rules decides as the description says', { timeout: 60_000 }, ()
     fc.property(fc.array(rule, { maxLength: 80 }), fc.array(arrived, { minLength: 1, maxLength: 30 }), (rules, arrivals) => {
       const texts = rules.map((one, i) => [...Object.entries(one).map(([key, values]) => `${key}=${values.join(',')}`), `S${i + 1}`].join(' '))
       const { set } = compiled(texts, zones)
+      const alone = new Set(set.rules.filter(candidate => mayPrecede(candidate, set.rules, () => false) === null))
       for (const one of arrivals) {
         const scored = set.rules.flatMap(candidate => {
           const score = reference(candidate, one, zoneOf, interfaces)
@@ -285,10 +286,37 @@ test('any set of rules decides as the description says', { timeout: 60_000 }, ()
         const best = scored.reduce<(typeof scored)[number] | null>((found, next) => (found === null || compareScores(next.score, found.score) > 0 ? next : found), null)
         const decided = set.decide(tupleOf(one, zones, interfaces))
         expect(decided?.id ?? 0, JSON.stringify(one)).toBe(best?.candidate.id ?? 0)
+        // what is said to decide alone does, wherever it matches
+        for (const { candidate } of scored) if (alone.has(candidate)) expect(candidate.id, JSON.stringify(one)).toBe(decided?.id)
       }
     }),
     { numRuns: 120 },
   )
+})
+
+test.each([
+  // the first rule decides alone, or the other may come before it
+  ['dst_port=80 A', 'B', true],
+  ['dst_port=80 A', 'proto=tcp B', false],
+  ['proto=tcp dst_port=80 A', 'proto=udp src=10.0.0.0/8 B', true],
+  ['dst_port=80 A', 'dst_port=81-90 src=10.0.0.0/8 B', true],
+  ['dst_port=80 A', 'dst_port=1-90 src=10.0.0.0/8 B', true],
+  ['dst_port=1-100 A', 'dst_port=80 B', false],
+  ['dst_port=80 A', 'dst_port=80 B', true],
+  ['id=2 dst_port=80 A', 'id=1 dst_port=80 B', false],
+  ['src=10.0.0.0/8 A', 'src=10.1.0.0/16 B', false],
+  ['src=10.1.0.0/16 A', 'src=10.0.0.0/8 B', true],
+  ['src=10.1.0.0/16 A', 'src=10.2.0.0/16 dst_port=80 B', true],
+  ['src=10.1.0.0/16 A', 'src_zone=site B', true],
+  ['src_iface=e0 A', 'src_iface=e1 dst_port=80 B', true],
+  ['src_iface=e0 A', 'src_group=1 B', true],
+  ['src_group=1 A', 'src_iface=e0 B', false],
+  ['dst=10.1.0.0/16 A', 'dst_iface=e0 dst=10.0.0.0/8 B', true],
+  ['dst_port=80 A', 'dst_port=80 acl=never B', false],
+])('%s decides alone beside %s: %s', (one, other, alone) => {
+  const { set } = compiled([one, other], zonesOf('site 10.0.0.0/8'), [acl('never', 'src', '192.0.2.1')])
+  const [rule] = set.rules.filter(({ service }) => service === 'A')
+  expect(rule === undefined ? null : mayPrecede(rule, set.rules, () => false) === null).toBe(alone)
 })
 
 test('the order of the lines does not matter', () => {

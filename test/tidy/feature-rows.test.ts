@@ -66,6 +66,11 @@ const rows: Readonly<Record<string, Row>> = {
     live: ['test/fault/gateway-servers.test.ts: a conf that is read again and again while a thousand connections pass costs none of them, nor memory'],
     tables: ['test/scenario/rules.test.ts: of the rules again and again costs none of a thousand connections', 'test/load/sessions.test.ts: none of 1,000 is lost while the conf is loaded again and again'],
   },
+  R7: {
+    what: 'denying by reset and by ICMP',
+    live: ['%s', 'all of a listener, by TPROXY and by NAT', 'what the kernel cannot be told the proxy denies, and that is said'].map(title => `test/scenario/deny-gateway.test.ts: ${title}`),
+    tables: ['test/scenario/plug.test.ts: kind=%s'],
+  },
   Z1: { what: 'longest prefix', live: [`${rules}: among many connections`], tables: ['test/acl/zone.test.ts: nested networks', 'test/acl/zone.test.ts: agrees with a search through all of them'] },
   Z2: { what: 'zones are administered by zones', live: [`${rules}: among many connections`], tables: ['test/acl/zone.test.ts: is by parents and not by networks'] },
   Z3: { what: 'services of zones, umbrella', live: [], tables: ['test/acl/zone.test.ts: an umbrella stops inheritance for its own children, too', 'test/scenario/rules.test.ts: in a zone whose inbound= does not name the service cannot be reached'] },
@@ -132,7 +137,6 @@ const rows: Readonly<Record<string, Row>> = {
 
 /** Those that have no test, and why. */
 const without: Readonly<Record<string, string>> = {
-  R7: 'deny closes or resets what was accepted; the kernel does not refuse by itself',
   R8: 'what the kernel is to forward is left out of the kernel rules: --bypass and --exempt',
 }
 

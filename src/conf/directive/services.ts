@@ -129,7 +129,9 @@ const chainerLine = (line: Line): ChainerConfig | undefined => {
 
 // --- service ---
 
-const denyKinds = choiceOption('reset', 'close')
+const denyKinds = choiceOption(
+  'reset', 'close', 'drop', 'tcp_reset', 'net_unreachable', 'host_unreachable', 'port_unreachable', 'admin_prohibited',
+)
 const sessionsMax = numberOption(0, 0x7fffffff)
 
 /** null: 0, no limit. */
@@ -365,7 +367,12 @@ secondary_sessions=N: a session takes up to N connections more that are like its
 to the server; secondary_mask=MASK says what must be alike: 0x1 source address, 0x2 source port, 0x4 destination address,
 0x8 destination port. Others, and those beyond N, begin a session of their own.
 
-deny: kind=reset|close.`,
+deny: kind=reset|close: a connection is taken and then reset or ended. With the other kinds the kernel refuses, as the host
+or a router on the way would, before anything is taken: drop (in silence), tcp_reset, and by ICMP of either family
+net_unreachable, host_unreachable, port_unreachable, admin_prohibited. "glassquid rules nft" makes the kernel rules for
+it, where all of a listener's connections are denied, and for those rule lines that speak of nothing but proto, src, dst,
+src_port, dst_port, src_iface and src_group and that no other rule line can come before; it tells of those it leaves to the
+proxy, which resets connections and drops datagrams.`,
     {
       reload: 'new connections',
       example: 'router outside transparent forge_addr=on\nservice everything plug router=outside max_sessions_per_client=100',

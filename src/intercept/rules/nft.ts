@@ -1,5 +1,6 @@
 import { expectSetName } from '../../../comm/index.ts'
-import { boundAddress, familyOf, holdsForeignSockets, neverTaken, type PortRange, transportOf, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
+import { boundAddress, familyOf, holdsForeignSockets, neverTaken, transportOf, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
+import { portSet, refusalRules } from './nft-refusals.ts'
 import { routingSteps, undoRoutingSteps } from './routing.ts'
 import type { Step } from './step.ts'
 
@@ -28,6 +29,7 @@ export const undoNftSteps = (plan: RulePlan): Step[] => [
 export const nftText = (plan: RulePlan): string => {
   const chains = [
     ...(holdsForeignSockets(plan) ? [socketChain(plan), takeChain(plan)] : []),
+    ...(plan.nat.some(refuses) ? [refuseChain(plan)] : []),
     ...(plan.nat.length > 0 ? [redirectChain(plan)] : []),
     ...(plan.options.local && plan.tproxy.length > 0 ? [localTakeChain(plan)] : []),
     ...(plan.options.local && plan.nat.length > 0 ? [localRedirectChain(plan)] : []),
@@ -73,8 +75,25 @@ const takeChain = (plan: RulePlan): string =>
     'jump of_our_sockets',
     ...expectRules(plan),
     ...(plan.tproxy.length > 0 ? neverTakenRules(plan) : []),
-    ...plan.tproxy.flatMap(taken => tproxyRules(taken, plan)),
+    ...plan.tproxy.flatMap(taken => [...refusalsOf(taken, plan), ...tproxyRules(taken, plan)]),
     ...(plan.options.failClosed ? closedRules(plan) : []),
+  ])
+
+/** NAT rules cannot refuse. */
+const refuseChain = (plan: RulePlan): string =>
+  chain('refuse', 'type filter hook prerouting priority mangle; policy accept;', [
+    ...neverTakenRules(plan),
+    ...plan.nat.flatMap(taken => refusalsOf(taken, plan)),
+  ])
+
+const refuses = ({ listener }: Taken): boolean => (listener.refusals ?? []).length > 0
+
+const refusalsOf = (taken: Taken, plan: RulePlan): string[] =>
+  (taken.listener.refusals ?? []).flatMap(refusal => [
+    `# ${refusal.what}`,
+    ...refusalRules(refusal, transportOf(taken.listener), taken.families).flatMap(rule =>
+      from(plan, taken).map(way => `${way} ${transportOf(taken.listener)} dport ${portSet(taken.ports)} ${rule}`),
+    ),
   ])
 
 const tproxyRules = (taken: Taken, plan: RulePlan): string[] => {
@@ -175,11 +194,6 @@ const from = ({ options: { interfaces } }: RulePlan, taken?: Taken): string[] =>
 /** This machine's own connections, marked in the output hook and come back by way of lo. */
 const looped = ({ options: { takenMark } }: RulePlan): string =>
   `iifname "lo" meta mark & ${hex(takenMark)} == ${hex(takenMark)}`
-
-const portSet = (ports: readonly PortRange[]): string => {
-  const words = ports.map(({ first, last }) => (first === last ? `${first}` : `${first}-${last}`))
-  return `{ ${[...new Set(words)].join(', ')} }`
-}
 
 // --- sets ---
 

@@ -1,3 +1,4 @@
+import type { Prefix } from '../../base/index.ts'
 import type { PortConfig } from '../../conf/config.ts'
 
 // What shall be taken, from the conf's ports and the command's words, checked, before any rule language is spoken.
@@ -15,7 +16,24 @@ export interface ListeningPort {
   /** It listens at the addresses of this interface or group, so only who comes by it can be brought there. */
   readonly by?: { readonly interface: string } | { readonly group: number }
   readonly name: string
+  /** What of it the kernel refuses by itself, instead of bringing it there. */
+  readonly refusals?: readonly Refusal[]
 }
+
+/** Connections the kernel refuses. Lists are alternatives, and empty ones say nothing. */
+export interface Refusal {
+  readonly kind: RefusalKind
+  /** Says where it comes from, in a comment. */
+  readonly what: string
+  readonly src: readonly Prefix[]
+  readonly dst: readonly Prefix[]
+  readonly srcPorts: readonly PortRange[]
+  readonly dstPorts: readonly PortRange[]
+  readonly interfaces: readonly string[]
+  readonly groups: readonly number[]
+}
+
+export type RefusalKind = 'drop' | 'tcp_reset' | 'net_unreachable' | 'host_unreachable' | 'port_unreachable' | 'admin_prohibited'
 
 export type Transport = 'tcp' | 'udp'
 

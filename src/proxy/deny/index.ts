@@ -8,7 +8,7 @@
 import type { Session } from '../../service/session.ts'
 import type { Proxy } from '../proxy.ts'
 
-/** reset: RST, as from a port nobody listens on; close: FIN. */
+/** reset: RST, as from a port nobody listens on; close: FIN. Datagrams are dropped, whatever the kind. */
 export const createDenyProxy = (kind: 'reset' | 'close'): Proxy => ({
   name: 'deny',
   run(session: Session): void {
