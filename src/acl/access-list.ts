@@ -132,7 +132,7 @@ class CompiledList implements AccessList {
       }
       if (found === matched) return decision
       if (found === unlearned) return lookups < lookupsMax ? this.#later(at, term, facts, lookups) : this.#undecided
-      if (found === untold) return this.#undecided
+      if (found === untold) return { ...this.#undecided, ...lastOf(terms[term] ?? null) }
       if (found === unproven) return challenge(lines[at] as Line, term)
       failed = term
       term = 0

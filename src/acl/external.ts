@@ -4,7 +4,8 @@ import type { AccessFacts } from './access-facts.ts'
 export interface HelperWord {
   /** What it was asked. */
   readonly line: string
-  readonly matches: boolean
+  /** Null: nobody could say. */
+  readonly matches: boolean | null
   /** '' = nothing. */
   readonly user: string
   readonly tag: string
@@ -19,6 +20,6 @@ export interface ExternalAcl {
   /** Its question names the user: he is asked for before. */
   readonly needsUser: boolean
   lineFor(facts: AccessFacts, acl: string, words: readonly string[]): string
-  /** At once if it was asked lately. Never rejects; where nobody answers, it does not match. */
+  /** At once if it was asked lately. Never rejects. */
   ask(line: string): HelperWord | Promise<HelperWord>
 }

@@ -10,7 +10,8 @@ export const factsOfOutcome = (outcome: Outcome): AccessFacts => {
   facts.fields = outcome.requestFields
   facts.now = outcome.startedAt
   facts.outcome = outcome
-  facts.user = outcome.user
+  const claimed = outcome.error === 'unauthenticated' || outcome.error === 'unauthenticated-site'
+  facts.user = claimed ? '' : outcome.user
   facts.helperUser = outcome.helperUser
   facts.tag = outcome.tag
   facts.responseStatus = outcome.status

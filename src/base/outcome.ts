@@ -75,7 +75,7 @@ export interface Outcome {
   requestContentBytes: number
 
   // who
-  /** A user who has proved it, and the one a helper named; '' = none. */
+  /** A user who has proved it (of a 407, who claimed to be one), and the one a helper named; '' = none. */
   user: string
   helperUser: string
   /** What helpers of external_acl_type said: for ACLs, for the log, for pages. '' = nothing. */

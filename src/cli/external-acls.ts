@@ -56,7 +56,7 @@ class ExternalType implements ExternalAcl {
     const known = this.#answers.get(line)
     if (known !== undefined) {
       const ageMs = this.#programs.clock.mono() - known.at
-      const ttlMs = 1000 * (known.word.matches ? this.#line.ttl : this.#line.negativeTtl)
+      const ttlMs = 1000 * (known.word.matches === true ? this.#line.ttl : this.#line.negativeTtl)
       if (ageMs < ttlMs) {
         // Squid's grace: asked anew behind the back of whoever is answered
         if (ageMs >= ttlMs * (1 - this.#line.grace / 100)) void this.#question(line)
@@ -93,7 +93,7 @@ class ExternalType implements ExternalAcl {
   }
 }
 
-const nothing: HelperWord = { line: '', matches: false, user: '', tag: '', message: '', log: '', notes: null }
+const nothing: HelperWord = { line: '', matches: null, user: '', tag: '', message: '', log: '', notes: null }
 
 /** Keys with a meaning of their own; `password=` is nobody's business. */
 const own = new Set(['user', 'tag', 'message', 'log', 'password', 'ttl', 'error'])

@@ -7,6 +7,7 @@ import {
   addNumbers, averagesPage, clientListPage, type ClientTable, counted, type CounterGroup, countersPage, type DiskSums, figuresPage, healthPage, type History, histogramsPage,
   infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, serviceTimesPage, type Traffic, utilizationPage,
 } from '../manager/index.ts'
+import { CountHelper } from '../helper/index.ts'
 import { CountHttp, CountPlug, CountStack } from '../proxy/index.ts'
 import type { Stores } from './stores.ts'
 import { version } from './version.ts'
@@ -91,6 +92,7 @@ const counterGroups = ({ stores, collapse, comm }: PageSources): readonly Counte
   { room: 'http', counters: CountHttp, docs: CountHttp[docs] },
   { room: 'plug', counters: CountPlug, docs: CountPlug[docs] },
   { room: 'stack', counters: CountStack, docs: CountStack[docs] },
+  { room: 'helper', counters: CountHelper, docs: CountHelper[docs] },
   { room: 'memory', counters: stores.memory.counters, docs: memoryCounters },
   ...(stores.disk === null ? [] : [{ room: 'disk', counters: stores.disk.counters, docs: diskCounters }]),
   { room: 'collapse', counters: collapse.counters, docs: collapseCounters },

@@ -75,7 +75,7 @@ describe('basic', () => {
     expect((await proxy.ask(get(origin.port, basic('nobody', 'x')))).status).toBe(407)
     expect((await proxy.ask(get(origin.port, 'Proxy-Authorization: Basic !!!\r\n'))).status).toBe(407)
     expect(await proxy.results(7)).toEqual(['TCP_DENIED/407', 'TCP_MISS/200', 'TCP_MISS/200', 'TCP_MISS/200', 'TCP_DENIED/407', 'TCP_DENIED/407', 'TCP_DENIED/407'])
-    expect(proxy.records.map(r => r.user)).toEqual(['', 'ann', 'ann', 'bob', '', '', ''])
+    expect(proxy.records.map(r => r.user)).toEqual(['', 'ann', 'ann', 'bob', 'ann', 'nobody', ''])
     expect(origin.requests).toHaveLength(3)
     for (let n = 0; n < 3; n++) expect(origin.field(n, 'proxy-authorization')).toBeUndefined()
   })
@@ -182,7 +182,7 @@ describe('digest', () => {
     const url = `http://127.0.0.1:${origin.port}/a?b=c`
     expect(await curl(proxy, url, '--proxy-digest', '-U', 'ann:sesame')).toBe('200 1')
     expect(await curl(proxy, url, '--proxy-digest', '-U', 'ann:wrong')).toMatch(/^407/)
-    expect(proxy.records.filter(r => r.user === 'ann').map(r => r.status)).toEqual([200])
+    expect(proxy.records.filter(r => r.user === 'ann').map(r => r.status)).toEqual([200, 407])
   })
 
   it('knows files of secrets, and programs', async () => {
@@ -262,9 +262,10 @@ http_access deny all
     expect(proxy.records[0]?.helperUser).toBe('127.0.0.1')
   })
 
-  it('whose program is gone matches nothing', async () => {
+  it('whose program is gone lets nobody in, whatever the line says, and only where it is asked', async () => {
     const origin = await site(() => ({ content: 'hello' }))
-    const proxy = await stageOf(`${open}external_acl_type gone %SRC /nonexistent\nacl gone external gone\nhttp_access deny gone\nhttp_access allow all\n`)
-    expect((await inTime(proxy, proxy.ask(get(origin.port)))).status).toBe(200)
+    const proxy = await stageOf(`${open}external_acl_type gone %SRC /nonexistent\nacl gone external gone\nacl free urlpath_regex ^/free\nhttp_access allow free\nhttp_access deny gone\nhttp_access allow all\n`)
+    expect((await inTime(proxy, proxy.ask(get(origin.port)))).status).toBe(403)
+    expect((await proxy.ask(get(origin.port, '', '/free'))).status).toBe(200)
   })
 })

@@ -1,7 +1,7 @@
 import type { AccessFacts } from '../access-facts.ts'
 import type { AclType } from '../acl.ts'
 import type { HelperWord } from '../external.ts'
-import { type Match, matched, mismatched, unlearned } from '../match.ts'
+import { type Match, matched, mismatched, unlearned, untold } from '../match.ts'
 import { provenUser } from '../users.ts'
 
 /** A helper program decides. What it says besides yes or no is noted for the log, for pages and for ACLs behind it. */
@@ -50,5 +50,6 @@ const said = (facts: AccessFacts, word: HelperWord): Match => {
     if (word.log !== '') outcome.helperLog = word.log
     if (word.message !== '') outcome.helperMessage = word.message
   }
-  return word.matches ? matched : mismatched
+  // as Squid: what cannot be decided lets nobody in, with or without `!`
+  return word.matches === null ? untold : word.matches ? matched : mismatched
 }

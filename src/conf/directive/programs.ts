@@ -369,7 +369,7 @@ export const programDirectives = {
 unless it is written. %LOGIN and %ul ask the client who he is first. The program answers OK (the ACL matches) or ERR, with
 user=, tag=, message= (%o in error pages) and log= as far as it likes. Answers are kept for ttl (negative_ttl) seconds, in
 the last grace percent of which they are asked for anew behind the client's back. A program that dies, hangs or is
-overloaded never stops the proxy: the ACL then does not match, whether negated or not, and nobody is let in by it.`,
+overloaded never stops the proxy: what cannot be decided is refused, and asked again with the next request.`,
     { example: 'external_acl_type group ttl=300 children-max=5 concurrency=20 %LOGIN /usr/lib/squid/ext_unix_group_acl' },
   ),
   auth_param: works(

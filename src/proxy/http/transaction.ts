@@ -171,6 +171,7 @@ export class Transaction {
     const asks =
       users !== null && facts.credentials !== null && (decision.unproven || users.acls.has(decision.lastTested(facts).toLowerCase()))
     if (!asks) return this.deny(decision, 'denied', '')
+    this.outcome.user ||= facts.proof?.user ?? '' // as Squid: who tries names and passwords is to be seen in the log
     return this.deny(decision, this.client.port.accel === null ? 'unauthenticated' : 'unauthenticated-site', facts.proof?.message ?? '')
   }
 
