@@ -84,6 +84,8 @@ export interface Connection {
    * not know how), read and write it. The descriptor is not kept. Absent where the engine has no such power.
    */
   sendFile?(file: number, at: number, bytes: number, last: boolean): number
+  /** There is something to read that nobody has read yet. Absent where the engine cannot tell. */
+  inputWaits?(): boolean
   /** Stop reading (back-pressure). Idempotent. */
   deferRead(): void
   resumeRead(): void

@@ -97,6 +97,7 @@ export interface NativeEngine {
   tellDrained(fd: number): number
   hashAddresses(both: Uint8Array): number
   interest(fd: number, mask: number): number
+  inputWaits(fd: number): number
   adopt(fd: number): number
   select(fd: number, mask: number): number
   release(fd: number): number
@@ -151,7 +152,7 @@ export const datagramSlotBytes = datagramHeadBytes + 65536
 /** In the output slab before a datagram with an address: sockaddr, 0 | 4 | 6, address to send from. */
 export const addressBlockBytes = addressBytes + 20
 /** Bits of `flags` beyond COMM_*. */
-export const socketBits = { dualStack: 128, bindNoPort: 256, noDelay: 512, datagram: 1024 } as const
+export const socketBits = { dualStack: 128, bindNoPort: 256, noDelay: 512, datagram: 1024, writesFirst: 2048 } as const
 
 const steps = [
   'socket',

@@ -303,6 +303,18 @@ napi_value interest(napi_env env, napi_callback_info info) {
   return call.answer(call.wrong ? 0 : engine->set_interest(fd, static_cast<uint8_t>(mask)));
 }
 
+// inputWaits(fd): 1 if there is something to read from a stream (bytes, an end, an error).
+napi_value input_waits(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  int fd = call.integer(0);
+  Slot* found = engine->slot(fd);
+  if (call.wrong || found == nullptr || found->kind != Kind::stream) return call.answer(0);
+  char unread;
+  ssize_t got = recv(fd, &unread, 1, MSG_PEEK | MSG_DONTWAIT);
+  return call.answer(got >= 0 || errno != EAGAIN ? 1 : 0);
+}
+
 // adopt(fd): a connected descriptor becomes a stream and is read. One of our own dials is not read yet: it was armed
 // edge-triggered, and who wants input asks for it (`interest`), unless a relay takes it before.
 napi_value adopt(napi_env env, napi_callback_info info) {
@@ -357,6 +369,7 @@ napi_value doom_one(napi_env env, napi_callback_info info) {
 
 void export_turn(napi_env env, napi_value object, Engine* engine) {
   put(env, object, "interest", interest, engine);
+  put(env, object, "inputWaits", input_waits, engine);
   put(env, object, "adopt", adopt, engine);
   put(env, object, "select", select_once, engine);
   put(env, object, "release", release, engine);

@@ -64,6 +64,11 @@ export interface ConnectOptions {
   /** IP_TOS / IPV6_TCLASS, 0…255. */
   readonly tos?: number | undefined
   readonly device?: string
+  /**
+   * Bytes will be written as soon as it stands: they carry the last ACK of the handshake, which would be a packet of its
+   * own. Without them that ACK is late by 200 ms at most, and a server that speaks first speaks later.
+   */
+  readonly writesFirst?: boolean
   readonly note: string
 }
 

@@ -250,6 +250,11 @@ export class NativeConnection implements Connection, Watched {
 
   // ---- input
 
+  inputWaits(): boolean {
+    if (this.flags & closedNow) return false
+    return this.#held !== null || this.engine.native.inputWaits(this.fd) > 0
+  }
+
   deferRead(): void {
     if (this.flags & (closedNow | deferred | finishing)) return
     this.flags |= deferred

@@ -48,7 +48,7 @@ export const asksOf = (options: ListenOptions): number => {
 export const startDial = (native: NativeCalls, options: ConnectOptions): number =>
   native.dial(
     options.target.family,
-    (options.flags & ~COMM_TPROXY_LCL) | socketBits.noDelay | bindBits(options.source),
+    (options.flags & ~COMM_TPROXY_LCL) | socketBits.noDelay | bindBits(options.source) | (options.writesFirst ? socketBits.writesFirst : 0),
     options.source === undefined ? null : sockaddr(here, options.source),
     options.mark ?? -1,
     options.tos ?? -1,

@@ -28,10 +28,11 @@ export interface Tries {
   readonly keepalive: boolean
 }
 
-export const connectOptions = (route: Route, note: string, protocol: 'tcp' | 'udp' = 'tcp'): ConnectOptions => ({
+export const connectOptions = (route: Route, note: string, writesFirst: boolean, protocol: 'tcp' | 'udp' = 'tcp'): ConnectOptions => ({
   target: route.target,
   flags: route.forged ? COMM_TPROXY_REM : 0,
   note,
+  writesFirst,
   protocol: protocol === 'tcp' ? undefined : protocol,
   source: route.source ?? undefined,
   mark: route.mark,
@@ -43,19 +44,21 @@ const portTriesMax = 16
 
 /**
  * One try to reach a route. Where its port may be another one of its class, a port that is taken (by a socket bound to it,
- * or by a connection of the same four ends) is not the end of it.
+ * or by a connection of the same four ends) is not the end of it. `writesFirst`: see ConnectOptions.
  */
 export const dialRoute = (
   comm: Dialer,
   route: Route,
   note: string,
   timeoutMs: number,
+  writesFirst: boolean,
   done: ConnectDone,
   protocol: 'tcp' | 'udp' = 'tcp',
 ): Attempt => {
   const { ports, source } = route
-  if (ports === undefined || source === null || source.port === 0) return comm.dial(connectOptions(route, note, protocol), timeoutMs, done)
-  return new PortTries(comm, route, source, connectOptions(route, note, protocol), timeoutMs, done)
+  const options = connectOptions(route, note, writesFirst, protocol)
+  if (ports === undefined || source === null || source.port === 0) return comm.dial(options, timeoutMs, done)
+  return new PortTries(comm, route, source, options, timeoutMs, done)
 }
 
 class PortTries implements Attempt {

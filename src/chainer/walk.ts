@@ -83,9 +83,11 @@ export class Walk implements Attempt {
     this.#dialling.push(dialling)
     const timeoutMs = Math.min(this.#tries.connectTimeout, left)
     const protocol = this.#protocol
-    dialling.attempt = dialRoute(
-      this.#parts.comm, route, 'tunnel', timeoutMs, (error, connection) => this.#answered(dialling, error, connection), protocol,
-    )
+    const { client } = this.#session
+    // what the client has said already is the first thing the server gets
+    const writesFirst = protocol === 'tcp' && client.protocol === 'tcp' && client.inputWaits?.() === true
+    const done = (error: CommError | null, connection: Connection | null): void => this.#answered(dialling, error, connection)
+    dialling.attempt = dialRoute(this.#parts.comm, route, 'tunnel', timeoutMs, writesFirst, done, protocol)
     if (this.#mayDialBeside(route)) this.#beside ??= this.#parts.clock.after(besideAfter, () => this.#dialBeside())
   }
 

@@ -130,9 +130,10 @@ describe('a forged route', () => {
       flags: COMM_TPROXY_REM,
       mark: 0,
       tos: 16,
+      writesFirst: true,
     })
     const said = Object.entries(b.dials[1] as ConnectOptions).filter(([, value]) => value !== undefined)
-    expect(said.map(([name]) => name).sort()).toEqual(['flags', 'note', 'target'])
+    expect(said.map(([name]) => name).sort()).toEqual(['flags', 'note', 'target', 'writesFirst'])
   })
 })
 

@@ -119,6 +119,12 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     return route
   }
 
+  /** The request is whole: nothing keeps its first bytes from leaving when a connection stands. */
+  get writesFirst(): boolean {
+    const { content } = this.#request
+    return content === null || Buffer.isBuffer(content)
+  }
+
   /**
    * May it take a connection that was used before? One that could not be sent again gets a connection of its own, since
    * the origin may be closing the kept one at this moment (Squid's server_pconn_for_nonretriable).

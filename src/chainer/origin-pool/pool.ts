@@ -245,7 +245,7 @@ export class OriginPool implements ConnectionPool {
     origin.connections++
     this.#connections++
     exchange.dialled()
-    exchange.dial = dialRoute(this.#comm, route, 'origin', exchange.dialTimeoutMs, (error, connection) => {
+    exchange.dial = dialRoute(this.#comm, route, 'origin', exchange.dialTimeoutMs, exchange.writesFirst, (error, connection) => {
       exchange.dial = null
       if (connection !== null) {
         this.counters.opened++
