@@ -1,5 +1,6 @@
 import type { AccessLine, AclUse, Location } from '../conf/config.ts'
 import type { AccessFacts } from './access-facts.ts'
+import type { Acl } from './acl.ts'
 import type { AclTable } from './compile.ts'
 import { type Match, matched, unlearned, unproven, untold } from './match.ts'
 import { lastWithin, matchTerm, type Term } from './term.ts'
@@ -97,9 +98,9 @@ class CompiledList implements AccessList {
     const allowed = last === undefined ? otherwise === 'allow' : last.source.action === 'deny'
     const text = last === undefined ? '' : `no line up to ${placeOf(last.source.at)}`
     const terms = [...(last?.terms ?? []), null]
-    this.#implicit = terms.map(term => ({ allowed, line: null, text, ...lastOf(term) }))
+    this.#implicit = terms.map(term => new Verdict(allowed, null, text, term, false))
     // a regex that cannot be finished must not let anybody in
-    this.#undecided = { allowed: false, line: null, text: undecidedText, ...lastOf(null) }
+    this.#undecided = new Verdict(false, null, undecidedText, null, false)
   }
 
   check(facts: AccessFacts): Decision | Promise<Decision> {
@@ -132,7 +133,7 @@ class CompiledList implements AccessList {
       }
       if (found === matched) return decision
       if (found === unlearned) return lookups < lookupsMax ? this.#later(at, term, facts, lookups) : this.#undecided
-      if (found === untold) return { ...this.#undecided, ...lastOf(terms[term] ?? null) }
+      if (found === untold) return new Verdict(false, null, undecidedText, terms[term] ?? null, false)
       if (found === unproven) return challenge(lines[at] as Line, term)
       failed = term
       term = 0
@@ -160,27 +161,35 @@ class CompiledList implements AccessList {
 const compileLine = (source: AccessLine, terms: readonly Term[]): Line => ({
   source,
   terms,
-  decision: {
-    allowed: source.action === 'allow',
-    line: source.at,
-    text: placeOf(source.at),
-    ...lastOf(terms.at(-1) ?? null),
-  },
+  decision: new Verdict(source.action === 'allow', source.at, placeOf(source.at), terms.at(-1) ?? null, false),
 })
 
 /** As Squid: whatever the line says, it is asked no further. */
-const challenge = ({ decision, terms }: Line, term: number): Decision => ({
-  ...decision,
-  ...lastOf(terms[term] ?? null),
-  allowed: false,
-  unproven: true,
-})
+const challenge = ({ source, terms }: Line, term: number): Decision =>
+  new Verdict(false, source.at, placeOf(source.at), terms[term] ?? null, true)
 
-const lastOf = (term: Term | null): Pick<Decision, 'lastAcl' | 'lastTested' | 'unproven'> => ({
-  unproven: false,
-  lastAcl: term?.acl.name ?? '',
-  lastTested: facts => (term === null ? '' : lastWithin(term.acl, facts)),
-})
+/** A class, since explanations are sent between processes: what it does is left behind, what it says goes along. */
+class Verdict implements Decision {
+  readonly allowed: boolean
+  readonly line: Location | null
+  readonly text: string
+  readonly lastAcl: string
+  readonly unproven: boolean
+  readonly #last: Acl | null
+
+  constructor(allowed: boolean, line: Location | null, text: string, last: Term | null, unproven: boolean) {
+    this.allowed = allowed
+    this.line = line
+    this.text = text
+    this.lastAcl = last?.acl.name ?? ''
+    this.unproven = unproven
+    this.#last = last?.acl ?? null
+  }
+
+  lastTested(facts: AccessFacts): string {
+    return this.#last === null ? '' : lastWithin(this.#last, facts)
+  }
+}
 
 const placeOf = (at: Location): string => `${at.file}:${at.line}`
 

@@ -302,3 +302,8 @@ test('lists of any length agree with the oracle, waiting or not', async () => {
     { numRuns: 300 },
   )
 })
+
+test('a decision can be sent to another process', () => {
+  const list = compileAccessList([rule('allow all', 1)], compileAcls([]).acls, 'deny')
+  expect(structuredClone(now(list.check(get)))).toMatchObject({ allowed: true, text: 'x.conf:1', lastAcl: 'all' })
+})

@@ -37,11 +37,9 @@ describe('a conf of an old Squid', () => {
   acl (line 2)
   http_access (lines 7, 8)
 
-Read as something else: 2 lines
+Read as something else: 3 lines
   no_cache (line 3) -> cache
   emulate_httpd_log (line 5) -> access_log ... common
-
-Read, but without effect yet: 1 line
   redirect_program (line 6) -> url_rewrite_program
 
 Means nothing any more, and is left out: 1 line
