@@ -12,7 +12,7 @@
 namespace glassquid {
 
 // Raised together with `revision` in index.ts whenever what the two sides agree on changes.
-constexpr int32_t kRevision = 7;
+constexpr int32_t kRevision = 8;
 
 struct Instance {
   std::vector<std::unique_ptr<Engine>> engines;
@@ -188,6 +188,8 @@ napi_value init(napi_env env, napi_value exports) {
   export_netlink(env, exports);
   export_local(env, exports);
   export_memory(env, exports);
+  export_privileges(env, exports);
+  export_notify(env, exports);
   return exports;
 }
 

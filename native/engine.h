@@ -250,6 +250,8 @@ void export_kernel(napi_env env, napi_value object);
 void export_netlink(napi_env env, napi_value object);
 void export_local(napi_env env, napi_value object);
 void export_memory(napi_env env, napi_value object);
+void export_privileges(napi_env env, napi_value object);
+void export_notify(napi_env env, napi_value object);
 
 inline void put(napi_env env, napi_value object, const char* name, napi_callback callback, void* data) {
   napi_value function = nullptr;

@@ -44,6 +44,16 @@ export interface Addon {
   localSend(fd: number, bytes: Uint8Array): number
   localClose(fd: number): number
   mapShared(fd: number, length: number): ArrayBuffer | number
+  /** `ids`: uid and gid. */
+  findUser(name: string, ids: Uint32Array): number
+  findGroup(name: string, ids: Uint32Array): number
+  become(user: string, uid: number, gid: number, ownGroups: number, capabilities: number): number
+  clearAmbient(): number
+  noNewPrivileges(): number
+  /** 0 = descriptors, 1 = cores; a negative value: as high as allowed. */
+  setLimit(which: number, value: number): number
+  /** A datagram to a Unix socket. */
+  notify(path: string, bytes: Uint8Array): number
 }
 
 /**
@@ -182,7 +192,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 7
+const revision = 8
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }
@@ -278,3 +288,20 @@ export const setOption = (addon: Addon, fd: number, level: number, name: number,
   buffer.writeInt32LE(value | 0)
   return addon.setOption(fd, level, name, buffer)
 }
+
+/** uid and gid of a user's name or number; null: there is none. A number needs no entry, its group is the same number then. */
+export const findUser = (addon: Addon, name: string): { readonly uid: number; readonly gid: number } | null => {
+  const ids = new Uint32Array(2)
+  const [uid = 0, gid = 0] = addon.findUser(name, ids) === 0 ? ids : /^\d{1,10}$/.test(name) ? [Number(name), Number(name)] : []
+  return uid === 0 && gid === 0 && name !== 'root' && name !== '0' ? null : { uid, gid }
+}
+
+/** The number of a group's name or number; null: there is none. */
+export const findGroup = (addon: Addon, name: string): number | null => {
+  const ids = new Uint32Array(1)
+  if (addon.findGroup(name, ids) === 0) return ids[0] ?? null
+  return /^\d{1,10}$/.test(name) ? Number(name) : null
+}
+
+/** A message for a service manager (sd_notify). 0 or minus errno. */
+export const notify = (addon: Addon, path: string, text: string): number => addon.notify(path, Buffer.from(text))

@@ -58,9 +58,18 @@ export const openControlSocket = async (options: ControlOptions): Promise<Contro
         new Promise(resolve => {
           server.close(() => resolve())
           server.closeAllConnections()
-          rmSync(path, { force: true })
+          removeSocket(path)
         }),
     },
+  }
+}
+
+/** Whose folder is not ours (privileges dropped) keeps it: the next process finds that nobody listens there. */
+const removeSocket = (path: string): void => {
+  try {
+    rmSync(path, { force: true })
+  } catch (error) {
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(errnoOf(error))) throw error
   }
 }
 

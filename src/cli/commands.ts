@@ -20,6 +20,7 @@ import type { Common } from './command/command.ts'
 import type { RulesWish } from './command/rules.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
+import { becomeUser } from './privileges.ts'
 import { refusalsOf } from './refusals.ts'
 
 // The commands that end by themselves. Each answers its exit code.
@@ -37,6 +38,11 @@ export const createFolders = (common: Common): number => {
   if (loaded === null) return 1
   const dirs = loaded.config.cache_dir
   if (dirs.length === 0) process.stderr.write('no cache_dir: the cache is kept in memory, there are no folders to make\n')
+  const became = becomeUser(loaded.config)
+  if (!became.ok) {
+    process.stderr.write(`FATAL: ${became.reason}\n`)
+    return 1
+  }
   let code = 0
   for (const { folder } of dirs) {
     const prepared = prepareFolder(folder)

@@ -1,11 +1,12 @@
-import { type AdminAnswer, type AdminRequest, answerPage, askControlSocket, type ControlSocket, openControlSocket } from '../admin/index.ts'
+import { chownSync } from 'node:fs'
+import { type AdminAnswer, type AdminRequest, answerPage, askControlSocket, openControlSocket } from '../admin/index.ts'
 import type { Config } from '../conf/index.ts'
-import type { DebugLog } from '../log/index.ts'
 import type { Manager, Page } from '../manager/index.ts'
 import type { Common } from './command/command.ts'
 import type { ManagerWish } from './command/manager.ts'
 import type { SessionsWish } from './command/sessions.ts'
 import { loadConf, tellOnStderr } from './load-conf.ts'
+import { userMeant } from './privileges.ts'
 
 // Our command line and the running proxy, over the control socket: both ends of it.
 
@@ -16,23 +17,30 @@ export const controlSocketPath = (config: Config): string | null => {
   return pidFile === null ? null : `${pidFile.replace(/\.pid$/, '')}.sock`
 }
 
+export type ControlAnswerer = (request: AdminRequest) => Promise<AdminAnswer>
+
 /** A proxy without its socket still serves: that it has none is said, and no more. */
-export const openControl = async (
-  config: Config,
-  answer: (request: AdminRequest) => Promise<AdminAnswer>,
-  log: Pick<DebugLog, 'error' | 'warning'>,
-): Promise<ControlSocket | null> => {
+export const openControl = async (config: Config, answer: ControlAnswerer): Promise<ControlDoor> => {
   const path = controlSocketPath(config)
-  if (path === null) return null
+  if (path === null) return closed([])
   const opened = await openControlSocket({
-    path,
-    answer,
-    failed: (error, where) => log.error('manager', `${where}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`),
+    path, answer,
+    failed: error => void Promise.reject(error), // the process's own way with faults of ours (running.ts)
   })
-  if (opened.ok) return opened.socket
-  log.warning('manager', `control_socket: ${opened.reason}; the command line cannot ask this proxy`)
-  return null
+  if (!opened.ok) return closed([`WARNING: control_socket: ${opened.reason}; the command line cannot ask this proxy`])
+  // it is the socket of whom the proxy becomes
+  const owner = userMeant(config)
+  if (owner !== null && typeof owner !== 'string') chownSync(path, owner.uid, owner.gid)
+  return { remarks: [], close: () => opened.socket.close() }
 }
+
+export interface ControlDoor {
+  /** For cache.log. */
+  readonly remarks: readonly string[]
+  close(): Promise<void>
+}
+
+const closed = (remarks: readonly string[]): ControlDoor => ({ remarks, close: async () => {} })
 
 /** The pages of one process, for whoever needs no password. */
 export const answerFrom =

@@ -1,11 +1,16 @@
+import { resolve } from 'node:path'
+import { refusedAnswer } from '../admin/index.ts'
+import { errnoOf } from '../base/index.ts'
+import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import type { Common } from './command/command.ts'
 import { AdminDoor } from './admin-door.ts'
 import { confDifference } from './conf-diff.ts'
-import { answerFrom, openControl, registerDeeds } from './control.ts'
+import { answerFrom, type ControlAnswerer, openControl, registerDeeds } from './control.ts'
 import { ListenFailed } from './listening.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
+import { becomeUser, keepCapabilitiesToMyself } from './privileges.ts'
 import { adopt, openLog, portsText, startMachine, toggleDebug } from './running.ts'
 import { listenToSignals } from './signals.ts'
 import { CacheDirRefused } from './stores.ts'
@@ -18,43 +23,76 @@ import { version } from './version.ts'
 export const serve = async (common: Common): Promise<number> => {
   const loaded = loadConf(common, tellOnStderr)
   if (loaded === null) return 1
-  const claim = claimPidFile(loaded.config.pid_filename)
-  if (!claim.ok) {
-    process.stderr.write(`FATAL: ${claim.reason}\n`)
-    return 1
-  }
-  const log = openLog(loaded.config, common, '')
+  const { config } = loaded
+  const claim = claimPidFile(config.pid_filename)
+  if (!claim.ok) return fatal(claim.reason)
   try {
-    if (loaded.config.workers > 1) return await (await import('./workers/supervisor.ts')).supervise(common, loaded, log)
-    return await run(common, loaded, log)
-  } catch (error) {
-    if (!(error instanceof ListenFailed || error instanceof CacheDirRefused)) throw error
-    process.stderr.write(`FATAL: ${error.message}\n`)
-    log.write('main', 0, `FATAL: ${error.message}`)
-    return 1
+    return await serveAs(common, loaded)
   } finally {
-    await log.close()
     claim.file.release()
   }
 }
 
-const run = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<number> => {
+/** The pid file and the control socket are made by whoever starts it, all else by whom it becomes. */
+const serveAs = async (common: Common, loaded: LoadedConf): Promise<number> => {
+  const { config } = loaded
+  let answer: ControlAnswerer = async () => refusedAnswer(503, 'it has not started yet')
+  const door = await openControl(config, request => answer(request))
+  const became = becomeUser(config)
+  if (!became.ok) return fatal(became.reason)
+  const where = toCoredumpDir(common, config)
+  const log = openLog(config, where.common, '')
+  for (const remark of [...door.remarks, ...became.remarks, ...where.remarks]) log.write('main', 1, remark)
+  for (const remark of became.remarks) if (remark.startsWith('WARNING')) process.stderr.write(`${remark}\n`)
+  const use = (by: ControlAnswerer): void => void (answer = by)
+  try {
+    if (config.workers > 1) return await (await import('./workers/supervisor.ts')).supervise(where.common, loaded, log, use)
+    return await run(where.common, loaded, log, use)
+  } catch (error) {
+    if (!(error instanceof ListenFailed || error instanceof CacheDirRefused)) throw error
+    log.write('main', 0, `FATAL: ${error.message}`)
+    return fatal(error.message)
+  } finally {
+    await door.close()
+    await log.close()
+  }
+}
+
+const fatal = (reason: string): number => {
+  process.stderr.write(`FATAL: ${reason}\n`)
+  return 1
+}
+
+/** Where a core would be written; the conf is found from there, too. */
+const toCoredumpDir = (common: Common, { coredump_dir: folder }: Config): { readonly common: Common; readonly remarks: readonly string[] } => {
+  if (folder === null) return { common, remarks: [] }
+  const confFile = resolve(common.confFile)
+  try {
+    process.chdir(folder)
+    return { common: { ...common, confFile }, remarks: [] }
+  } catch (error) {
+    return { common, remarks: [`WARNING: coredump_dir ${folder}: ${errnoOf(error)}; the working directory stays`] }
+  }
+}
+
+const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void): Promise<number> => {
   let giveUp = (message: string): void => void (gaveUp = message)
   let gaveUp: string | null = null
   const machine = await startMachine(common, loaded, log, null, message => giveUp(message))
-  const control = await openControl(loaded.config, answerFrom(machine.manager), log)
+  keepCapabilitiesToMyself()
+  use(answerFrom(machine.manager))
   const door = new AdminDoor(answerFrom(machine.manager), log)
   await door.use(loaded.config)
-  return await new Promise<number>(resolve => {
+  return await new Promise<number>(ended => {
     let { config } = loaded
     /** One after the other, however fast they are asked for. */
     let reloads: Promise<void> = Promise.resolve()
     const stop = (graceMs: number, why: string) => {
       log.write('main', 1, `${why}: open transactions have ${Math.round(graceMs / 1000)} seconds`)
-      void machine.stop(graceMs).then(() => Promise.all([control?.close(), door.close()])).then(() => {
+      void machine.stop(graceMs).then(() => door.close()).then(() => {
         log.write('main', 1, `glassquid ${version} ends`)
         stopListening()
-        resolve(gaveUp === null ? 0 : 1)
+        ended(gaveUp === null ? 0 : 1)
       })
     }
     const reconfigure = (): Promise<boolean> => {

@@ -6,7 +6,7 @@ import type { DebugLog } from '../../log/index.ts'
 import type { WorkerAnswer } from '../../manager/index.ts'
 import type { Common } from '../command/command.ts'
 import { AdminDoor } from '../admin-door.ts'
-import { openControl } from '../control.ts'
+import type { ControlAnswerer } from '../control.ts'
 import { type LoadedConf, loadConf } from '../load-conf.ts'
 import { outliveBugs, toggleDebug } from '../running.ts'
 import { listenToSignals } from '../signals.ts'
@@ -28,11 +28,12 @@ import { Revival } from './revival.ts'
 // that could go back.
 
 /** Answers the exit code. */
-export const supervise = async (common: Common, loaded: LoadedConf, log: DebugLog): Promise<number> => {
+export const supervise = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void): Promise<number> => {
   outliveBugs(log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}, ${loaded.config.workers} workers`)
   const changesFd = openChangesFile(loaded.config.workers, text => log.warning('main', text))
   const supervisor = new Supervisor({ common, config: loaded.config, log, clock: systemClock, changesFd })
+  use(request => supervisor.answer(request))
   try {
     return await supervisor.run()
   } finally {
@@ -79,7 +80,7 @@ class Supervisor {
     this.#parts = parts
     this.#log = parts.log
     this.#config = parts.config
-    this.#door = new AdminDoor(request => this.#answer(request), parts.log)
+    this.#door = new AdminDoor(request => this.answer(request), parts.log)
     this.#count = parts.config.workers
     this.#kids = Array.from({ length: this.#count }, () => null)
     this.#revivals = Array.from({ length: this.#count }, () => new Revival(parts.clock.mono()))
@@ -110,7 +111,6 @@ class Supervisor {
         await ended
         return this.#fatal(said.said)
       }
-      const control = await openControl(this.#config, request => this.#answer(request), log)
       await this.#door.use(this.#config)
       if (!this.#stopping) {
         const line = `ready: ${said.said}, ${this.#count} workers, process ${process.pid}`
@@ -118,7 +118,7 @@ class Supervisor {
         log.write('main', 1, line)
       }
       await ended
-      await Promise.all([control?.close(), this.#door.close()])
+      await this.#door.close()
       log.write('main', 1, `glassquid ${version} ends`)
       return this.#gaveUp ? 1 : 0
     } finally {
@@ -267,7 +267,7 @@ class Supervisor {
   // ---- pages and wishes
 
   /** A request by the control socket: any worker answers for all. */
-  async #answer(request: AdminRequest): Promise<AdminAnswer> {
+  async answer(request: AdminRequest): Promise<AdminAnswer> {
     const { method, path, form, fields } = request
     const asked = { method, path, form, accept: fields.joined('accept') ?? '' }
     for (const kid of this.#living()) {

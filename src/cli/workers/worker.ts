@@ -8,6 +8,7 @@ import type { Machine } from '../assemble.ts'
 import { registerDeeds } from '../control.ts'
 import { ListenFailed } from '../listening.ts'
 import { type LoadedConf, loadConf } from '../load-conf.ts'
+import { keepCapabilitiesToMyself } from '../privileges.ts'
 import { adopt, openLog, portsText, startMachine, toggleDebug } from '../running.ts'
 import { CacheDirRefused } from '../stores.ts'
 import { type ConfFiles, noted } from './conf-files.ts'
@@ -114,6 +115,7 @@ class Worker {
         count: this.#count,
         changes: mapChanges(this.#number, this.#count),
       }, message => void this.#line.ask({ kind: 'fatal', message }, fatalMsMax))
+      keepCapabilitiesToMyself()
       this.#running = new Running(machine, loaded, log)
       this.#share(machine)
       return { ok: true, said: `${portsText(machine)}; ${machine.comm.engine} engine` }

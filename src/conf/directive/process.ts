@@ -102,13 +102,19 @@ prometheus-squid-exporter), /healthz (the process lives) and /readyz (clients ar
 Without an address: 127.0.0.1. Not a directive of Squid.`,
     { default: 'none', example: 'admin_port 127.0.0.1:9301' },
   ),
-  cache_effective_user: works(wordOrNone('USER'), 'The user to become when started as root.', { reload: 'restart' }),
+  cache_effective_user: works(
+    wordOrNone('USER'),
+    `The user to become when started as root, before a log, a cache or a port is opened. Of root's capabilities those stay which
+the conf needs: CAP_NET_RAW for tproxy and forged addresses, CAP_NET_BIND_SERVICE for ports below 1024, CAP_NET_ADMIN for
+related_connections nft_sets. Folders of logs should be that user's, or rotation cannot rename in them.`,
+    { reload: 'restart', example: 'cache_effective_user proxy' },
+  ),
   cache_effective_group: works(
     wordOrNone('GROUP'),
     'The group to become when started as root, instead of those of the user.',
     { reload: 'restart' },
   ),
-  coredump_dir: works(wordOrNone('DIRECTORY'), 'The working directory, where a core would be written.', {
+  coredump_dir: works(wordOrNone('DIRECTORY'), 'The working directory, where a core would be written; as large a core as the hard limit allows.', {
     reload: 'restart',
   }),
   max_filedescriptors: works(
