@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import { refusedAnswer } from '../admin/index.ts'
-import { errnoOf } from '../base/index.ts'
+import { errnoOf, systemClock } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import type { Common } from './command/command.ts'
@@ -12,6 +12,7 @@ import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
 import { becomeUser, keepCapabilitiesToMyself } from './privileges.ts'
 import { adopt, openLog, portsText, startMachine, toggleDebug } from './running.ts'
+import { type ServiceManager, takeServiceManager } from './service-manager.ts'
 import { listenToSignals } from './signals.ts'
 import { CacheDirRefused } from './stores.ts'
 import { version } from './version.ts'
@@ -24,17 +25,18 @@ export const serve = async (common: Common): Promise<number> => {
   const loaded = loadConf(common, tellOnStderr)
   if (loaded === null) return 1
   const { config } = loaded
+  const systemd = takeServiceManager(process.env, systemClock)
   const claim = claimPidFile(config.pid_filename)
   if (!claim.ok) return fatal(claim.reason)
   try {
-    return await serveAs(common, loaded)
+    return await serveAs(common, loaded, systemd)
   } finally {
     claim.file.release()
   }
 }
 
 /** The pid file and the control socket are made by whoever starts it, all else by whom it becomes. */
-const serveAs = async (common: Common, loaded: LoadedConf): Promise<number> => {
+const serveAs = async (common: Common, loaded: LoadedConf, systemd: ServiceManager): Promise<number> => {
   const { config } = loaded
   let answer: ControlAnswerer = async () => refusedAnswer(503, 'it has not started yet')
   const door = await openControl(config, request => answer(request))
@@ -46,8 +48,8 @@ const serveAs = async (common: Common, loaded: LoadedConf): Promise<number> => {
   for (const remark of became.remarks) if (remark.startsWith('WARNING')) process.stderr.write(`${remark}\n`)
   const use = (by: ControlAnswerer): void => void (answer = by)
   try {
-    if (config.workers > 1) return await (await import('./workers/supervisor.ts')).supervise(where.common, loaded, log, use)
-    return await run(where.common, loaded, log, use)
+    if (config.workers > 1) return await (await import('./workers/supervisor.ts')).supervise(where.common, loaded, log, use, systemd)
+    return await run(where.common, loaded, log, use, systemd)
   } catch (error) {
     if (!(error instanceof ListenFailed || error instanceof CacheDirRefused)) throw error
     log.write('main', 0, `FATAL: ${error.message}`)
@@ -75,7 +77,7 @@ const toCoredumpDir = (common: Common, { coredump_dir: folder }: Config): { read
   }
 }
 
-const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void): Promise<number> => {
+const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void, systemd: ServiceManager): Promise<number> => {
   let giveUp = (message: string): void => void (gaveUp = message)
   let gaveUp: string | null = null
   const machine = await startMachine(common, loaded, log, null, message => giveUp(message))
@@ -85,9 +87,11 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: 
   await door.use(loaded.config)
   return await new Promise<number>(ended => {
     let { config } = loaded
+    const listens = () => `${portsText(machine)}; ${machine.comm.engine} engine`
     /** One after the other, however fast they are asked for. */
     let reloads: Promise<void> = Promise.resolve()
     const stop = (graceMs: number, why: string) => {
+      systemd.stopping()
       log.write('main', 1, `${why}: open transactions have ${Math.round(graceMs / 1000)} seconds`)
       void machine.stop(graceMs).then(() => door.close()).then(() => {
         log.write('main', 1, `glassquid ${version} ends`)
@@ -97,6 +101,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: 
     }
     const reconfigure = (): Promise<boolean> => {
       const done = reloads.then(async () => {
+        systemd.reloading()
         log.write('conf', 1, `Reconfiguring from ${common.confFile}`)
         const next = loadConf(common, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
         const refused = next === null ? 'the new conf was refused' : await adopt(machine, next, log)
@@ -110,7 +115,7 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: 
         log.write('conf', 1, 'Reconfigured')
         return true
       })
-      reloads = done.then(() => {})
+      reloads = done.then(() => systemd.ready(listens()))
       return done
     }
     const rotate = () => {
@@ -134,7 +139,8 @@ const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: 
     if (gaveUp !== null) giveUp(gaveUp)
     // as a signal: who asks twice has waited long enough
     registerDeeds(machine.manager, { reconfigure, rotate, shutdown: () => process.kill(process.pid, 'SIGTERM') })
-    say(`ready: ${portsText(machine)}; ${machine.comm.engine} engine, process ${process.pid}`, log) // whoever waits for the word may signal at once
+    systemd.ready(listens())
+    say(`ready: ${listens()}, process ${process.pid}`, log) // whoever waits for the word may signal at once
   })
 }
 

@@ -9,6 +9,7 @@ import { AdminDoor } from '../admin-door.ts'
 import type { ControlAnswerer } from '../control.ts'
 import { type LoadedConf, loadConf } from '../load-conf.ts'
 import { outliveBugs, toggleDebug } from '../running.ts'
+import type { ServiceManager } from '../service-manager.ts'
 import { listenToSignals } from '../signals.ts'
 import { version } from '../version.ts'
 import { openChangesFile } from './changes-file.ts'
@@ -28,11 +29,11 @@ import { Revival } from './revival.ts'
 // that could go back.
 
 /** Answers the exit code. */
-export const supervise = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void): Promise<number> => {
+export const supervise = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void, systemd: ServiceManager): Promise<number> => {
   outliveBugs(log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}, ${loaded.config.workers} workers`)
   const changesFd = openChangesFile(loaded.config.workers, text => log.warning('main', text))
-  const supervisor = new Supervisor({ common, config: loaded.config, log, clock: systemClock, changesFd })
+  const supervisor = new Supervisor({ common, config: loaded.config, log, clock: systemClock, changesFd, systemd })
   use(request => supervisor.answer(request))
   try {
     return await supervisor.run()
@@ -47,6 +48,7 @@ interface Parts {
   readonly log: DebugLog
   readonly clock: Clock
   readonly changesFd: number
+  readonly systemd: ServiceManager
 }
 
 /** Compiling a conf with a million domains takes seconds. */
@@ -114,6 +116,7 @@ class Supervisor {
       await this.#door.use(this.#config)
       if (!this.#stopping) {
         const line = `ready: ${said.said}, ${this.#count} workers, process ${process.pid}`
+        this.#parts.systemd.ready(line)
         process.stdout.write(`${line}\n`)
         log.write('main', 1, line)
       }
@@ -209,8 +212,12 @@ class Supervisor {
   }
 
   #reconfigure(): Promise<boolean> {
-    const done = this.#queue.then(() => this.#reload())
-    this.#queue = done
+    const { systemd } = this.#parts
+    const done = this.#queue.then(() => {
+      systemd.reloading()
+      return this.#reload()
+    })
+    this.#queue = done.then(() => systemd.ready(`${this.#count} workers`))
     return done
   }
 
@@ -317,6 +324,7 @@ class Supervisor {
     const graceMs = gently ? this.#config.shutdown_lifetime : 0
     this.#log.write('main', 1, gently ? `Preparing for shutdown: open transactions have ${Math.round(graceMs / 1000)} seconds` : 'Stopping at once')
     this.#stopping = true
+    this.#parts.systemd.stopping()
     for (const timer of this.#waiting.values()) timer.cancel()
     const kids = this.#kids.filter(kid => kid !== null)
     if (kids.length === 0) return this.#allEnded()
