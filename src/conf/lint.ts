@@ -1,5 +1,6 @@
 import type { AclTable } from './acl-table.ts'
 import type { AccessLine, Config, Location, PortConfig } from './config.ts'
+import type { NamedAccessLine } from './directive/access.ts'
 import type { Findings } from './findings.ts'
 
 // What can be told about a conf without running it: rules that can never match, doors left open, things defined for
@@ -9,7 +10,8 @@ export const lint = (config: Config, acls: AclTable, findings: Findings, start: 
   ports(config.http_port, config, findings, start)
   access(config, findings, start)
   const dice = new Set(config.acl.filter(a => a.type === 'random').map(a => a.name.toLowerCase()))
-  for (const name of ['http_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], dice, findings)
+  for (const name of ['http_access', 'http_reply_access', 'miss_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], dice, findings)
+  for (const name of ['request_header_access', 'reply_header_access'] as const) fieldRules(name, config[name], findings)
   patterns(config, findings)
   folders(config, findings)
   unused(acls, findings)
@@ -50,6 +52,19 @@ const ports = (list: readonly PortConfig[], config: Config, findings: Findings, 
       only.at,
       'No forward-proxy ports configured: clients can be intercepted only',
       'to have one, write: http_port 3128',
+    )
+  }
+}
+
+/** Squid's manual says that a field no line matches stays; its code, and this one, do the opposite of the last line. */
+const fieldRules = (name: string, list: readonly NamedAccessLine[], findings: Findings): void => {
+  const last = new Map(list.map(line => [line.subject.toLowerCase(), line]))
+  for (const { subject, action, acls, at } of last.values()) {
+    if (action === 'deny' || acls.every(use => use.name === 'all' && !use.negated)) continue
+    findings.warning(
+      at,
+      `${name} ${subject} removes the field for everybody whom no line allows`,
+      `end with '${name} ${subject} deny all' if that is meant, else with 'allow all'`,
     )
   }
 }
