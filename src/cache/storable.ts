@@ -24,6 +24,9 @@ export const storeReasons = {
   'stale-window': { kind: 'store', doc: 'stale already, but may be used stale for a while' },
   'store-stale': { kind: 'store', doc: 'stale already; store-stale of its refresh_pattern' },
 
+  'tunnel': { kind: 'no', doc: 'bytes are relayed: CONNECT, or another protocol by Upgrade' },
+  'no-response': { kind: 'no', doc: 'what the server sent could not be used' },
+  'request-content': { kind: 'no', doc: 'the request had content: no other request is like it' },
   'method': { kind: 'no', doc: 'neither GET nor HEAD, nor a POST that says where to GET its result' },
   'cache-deny': { kind: 'no', doc: 'a cache line of the conf said no' },
   'host-unverified': { kind: 'no', doc: 'intercepted, and Host could not be verified' },

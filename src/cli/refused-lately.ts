@@ -35,7 +35,6 @@ export class Refusals {
 
 /** Null: it was stored. */
 const docOf = (reason: string): string | null => {
-  if (reason === 'bypass') return 'the cache list denied it, or the method is none that is stored'
   if (Object.hasOwn(storeRefusals, reason)) return storeRefusals[reason as keyof typeof storeRefusals] // it is a key
   if (!Object.hasOwn(storeReasons, reason)) return null
   const line = storeReasons[reason as keyof typeof storeReasons] // it is a key

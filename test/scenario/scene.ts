@@ -7,6 +7,7 @@ import { FakeClock } from '../support/fake-clock.ts'
 import { heard, httpOrigin, type Origin, rawOrigin } from '../support/origin.ts'
 import { type RunningProxy, startProxy } from '../support/proxy.ts'
 import { Wire, type WireResponse } from '../support/wire.ts'
+import { faultsOf } from './record-rules.ts'
 
 // What scenarios share: everything a test opens is closed after it, in the order that shows leaks. When the clients
 // have gone no session may be left, no step may have thrown, and the proxy must have said nothing of a fault of its own.
@@ -27,6 +28,7 @@ afterEach(async () => {
     for (const proxy of running) {
       await until(() => proxy.machine.sessions === 0, 'the end of the sessions of clients that have gone')
       expect(proxy.said.filter(text => text.includes('fault of ours'))).toEqual([])
+      expect(faultsOf(proxy.records)).toEqual([])
     }
     expect(CountHttp.bugs).toBe(bugsBefore)
   } finally {

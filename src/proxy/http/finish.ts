@@ -1,5 +1,6 @@
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
+import { sayWhy } from './why.ts'
 
 /** The record, and the connection goes on to the next request or ends. */
 export const finish = (t: Transaction): Next => {
@@ -17,6 +18,7 @@ export const finish = (t: Transaction): Next => {
     }
   }
   if (t.policy.clientPersistent === false) t.keepAlive = false
+  sayWhy(o)
   client.deps.record(o)
   t.end()
   return 'done'

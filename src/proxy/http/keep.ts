@@ -1,7 +1,7 @@
 import type { WallMs } from '../../base/index.ts'
 import {
   type Admission, admit, afterHead, type Asking, brokenOff, freshened, invalidatedUris, keysOf, keepFreshened, mergeParts,
-  namedBy304, type Opened, partStatus, sameRepresentation, type StoredResponse, supersedesStored, type Update,
+  namedBy304, type Opened, partStatus, sameRepresentation, type StoredResponse, type StoreReason, supersedesStored, type Update,
   type Validation, type Variants, type Writer,
 } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
@@ -33,7 +33,7 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   invalidate(t, status, fields)
   if (method === 'HEAD' && status === 200 && !arrival.outdated) updateAfterHead(t, arrival)
   if (!t.mayCache) {
-    t.outcome.storeReason = 'bypass'
+    t.outcome.storeReason = whyNever(t)
     return null
   }
   const length = fields.get('content-length')
@@ -55,6 +55,12 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   }
   if (admission.kind === 'no' && !arrival.outdated) supersede(t, status)
   return admission
+}
+
+/** Why the cache has no part in this transaction. */
+const whyNever = ({ head: { method, framing } }: Transaction): StoreReason => {
+  if (method !== 'GET' && method !== 'HEAD' && method !== 'POST') return 'method'
+  return method !== 'POST' && framing.kind !== 'none' ? 'request-content' : 'cache-deny'
 }
 
 /** What is put together has all fields, whatever the client has. */

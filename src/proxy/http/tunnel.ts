@@ -58,6 +58,7 @@ const connectServer = async (t: Transaction): Promise<Chained | null> => {
 export const relay = (t: Transaction, server: Connection, early: Buffer | null): Promise<Next> => {
   CountHttp.tunnels++
   t.outcome.result = 'TCP_TUNNEL'
+  t.outcome.storeReason = 'tunnel'
   t.keepAlive = false
   const client = t.client.connection
   const clientBytes = t.client.handOver()

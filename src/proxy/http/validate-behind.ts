@@ -13,6 +13,7 @@ import { originPairs, passedFields, routeHint } from './forward-request.ts'
 import { admitArrival, askingFor, confirmedBy, openFor, supersede } from './keep.ts'
 import { undecodable } from './response.ts'
 import type { Transaction } from './transaction.ts'
+import { sayWhy } from './why.ts'
 
 // stale-while-revalidate (RFC 5861 3): the client has the stale response already; behind its back the origin is asked
 // whether it still holds, and what it says is kept for the next one. Nobody waits for this fetch: it outlives the
@@ -170,6 +171,7 @@ class ValidatingBehind implements OriginHandler {
     o.serverResponseMs = elapsed(this.#askedAt, o.endedMono)
     o.serverTotalMs = o.serverResponseMs
     if (this.#fetch !== null) o.attempts = this.#fetch.attempts
+    sayWhy(o)
     record(o)
   }
 

@@ -299,7 +299,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
       errorDetail: detail === '' ? why : detail,
       accessLine: '',
       reuseReason: '',
-      storeReason: '',
+      storeReason: 'tunnel',
       server: this.#reached?.peer ?? null,
       serverLocal: this.#reached?.local ?? null,
       forged: this.#reached !== null && this.#route?.forged === true,
