@@ -8,9 +8,10 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ms } from '../../src/base/index.ts'
 import type { WireResponse } from '../support/wire.ts'
+import { CountHelper } from '../../src/helper/index.ts'
 import { site, type Stage, stageOf, until } from './scene.ts'
 
 const run = promisify(execFile)
@@ -267,5 +268,53 @@ http_access deny all
     const proxy = await stageOf(`${open}external_acl_type gone %SRC /nonexistent\nacl gone external gone\nacl free urlpath_regex ^/free\nhttp_access allow free\nhttp_access deny gone\nhttp_access allow all\n`)
     expect((await inTime(proxy, proxy.ask(get(origin.port)))).status).toBe(403)
     expect((await proxy.ask(get(origin.port, '', '/free'))).status).toBe(200)
+  })
+})
+
+describe('answers of external_acl_type', () => {
+  const counting = (name: string): string => {
+    writeFileSync(file(name), `n=0; while read -r line; do n=$((n+1)); case "$line" in */no*) echo "ERR message=nr$n";; *) echo "OK tag=nr$n";; esac; done\n`)
+    return `/bin/sh ${file(name)}`
+  }
+
+  it('are kept for ttl, and those that say no for negative_ttl', async () => {
+    const origin = await site(() => ({ content: 'hello' }))
+    const proxy = await stageOf(`${open}external_acl_type path ttl=60 negative_ttl=10 children-max=1 %PATH ${counting('ttl.sh')}\nacl path external path\nhttp_access allow path\nhttp_access deny all\n`)
+    const ask = async (path: string): Promise<string> => {
+      await proxy.ask(get(origin.port, '', path))
+      const { tag, helperMessage } = proxy.records.at(-1) ?? {}
+      return `${tag}${helperMessage}`
+    }
+    expect([await ask('/a'), await ask('/a'), await ask('/no'), await ask('/no')]).toEqual(['nr1', 'nr1', 'nr2', 'nr2'])
+    proxy.clock.advance(ms(11_000))
+    expect([await ask('/a'), await ask('/no')]).toEqual(['nr1', 'nr3'])
+    proxy.clock.advance(ms(50_000))
+    expect(await ask('/a')).toBe('nr4')
+  })
+
+  it('are asked for anew behind the back of whoever comes in their grace', async () => {
+    const origin = await site(() => ({ content: 'hello' }))
+    const proxy = await stageOf(`${open}external_acl_type path ttl=100 grace=50 children-max=1 %PATH ${counting('grace.sh')}\nacl path external path\nhttp_access allow path\nhttp_access deny all\n`)
+    const tag = async (): Promise<string> => {
+      await proxy.ask(get(origin.port, '', '/a'))
+      return proxy.records.at(-1)?.tag ?? ''
+    }
+    expect(await tag()).toBe('nr1')
+    proxy.clock.advance(ms(60_000))
+    expect(await tag()).toBe('nr1')
+    await until(() => CountHelper.answers >= before + 2, 'the new answer')
+    proxy.clock.advance(ms(45_000)) // the first answer would be too old
+    expect(await tag()).toBe('nr2')
+  })
+
+  let before = 0
+  beforeEach(() => {
+    before = CountHelper.answers
+  })
+
+  it('are for pages of deny_info, too', async () => {
+    const proxy = await stageOf(`${open}external_acl_type path %PATH ${counting('page.sh')}\nacl path external path\ndeny_info http://info.test/?%o path\nhttp_access deny !path\n`)
+    const answer = await proxy.ask(get(1, '', '/no'))
+    expect([answer.status, answer.fields.get('location')]).toEqual([302, 'http://info.test/?nr1'])
   })
 })
