@@ -6,7 +6,7 @@
 //
 //   recvmmsg ──► slots of the datagram slab ──► one onBatch for all ──► commands ──► sendmmsg, a run per descriptor
 //
-//   slot:   client sockaddr 28 | destination sockaddr 28 | hash 4 | sender 4 || datagram, up to 65536
+//   slot:   client sockaddr 28 | destination sockaddr 28 | hash 4 | interface 4 || datagram, up to 65536
 //
 // The hash is keyed: who chooses addresses cannot choose what meets in a table. It is made here because the bytes are at
 // hand; the table is JavaScript's. A datagram can be passed on from where it lies, without a copy, within the batch.
@@ -81,16 +81,29 @@ void tidy(uint8_t* address, socklen_t length) {
   if (length == sizeof(sockaddr_in6)) memset(address + 4, 0, 4);
 }
 
-void read_destination(msghdr& message, uint8_t* destination) {
+// Where it was going, and the index of the interface it came in by (0: not told).
+void read_control(msghdr& message, uint8_t* destination, uint32_t* interface) {
+  bool found = false;
+  *interface = 0;
   for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
     const bool four = c->cmsg_level == SOL_IP && c->cmsg_type == kIpRecvOrigDstAddr;
     const bool six = c->cmsg_level == SOL_IPV6 && c->cmsg_type == kIpv6RecvOrigDstAddr;
-    if (!four && !six) continue;
-    socklen_t length = four ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
-    memcpy(destination, CMSG_DATA(c), length);
-    return tidy(destination, length);
+    if (four || six) {
+      socklen_t length = four ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
+      memcpy(destination, CMSG_DATA(c), length);
+      tidy(destination, length);
+      found = true;
+    } else if (c->cmsg_level == SOL_IP && c->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info;
+      memcpy(&info, CMSG_DATA(c), sizeof info);
+      *interface = static_cast<uint32_t>(info.ipi_ifindex);
+    } else if (c->cmsg_level == SOL_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info;
+      memcpy(&info, CMSG_DATA(c), sizeof info);
+      *interface = info.ipi6_ifindex;
+    }
   }
-  memset(destination, 0, kAddress);
+  if (!found) memset(destination, 0, kAddress);
 }
 
 // What the network said of datagrams sent before: the last error that concerns the peer, or 0. EMSGSIZE is about one
@@ -175,12 +188,13 @@ void Engine::receive_datagrams(int fd, Slot& at, uint32_t events) {
     msghdr& message = messages[i].msg_hdr;
     uint8_t* head = static_cast<uint8_t*>(message.msg_name);
     tidy(head, message.msg_namelen);
-    uint32_t hash = 0;
+    uint32_t hash = 0, interface = 0;
     if (!peer) {
-      read_destination(message, head + kAddress);
+      read_control(message, head + kAddress, &interface);
       hash = keyed_hash(datagrams->key, head);
     }
     memcpy(head + 2 * kAddress, &hash, sizeof hash);
+    memcpy(head + 2 * kAddress + 4, &interface, sizeof interface);
     int32_t start = static_cast<int32_t>((datagrams_used + static_cast<size_t>(i)) * kDatagramSlot + kDatagramHead);
     // MSG_TRUNC cannot be: no UDP datagram is larger than a slot
     add_record(record::datagram, fd, start, start + static_cast<int32_t>(messages[i].msg_len));

@@ -102,7 +102,8 @@ constexpr size_t kAcceptBytes = 3 * kAddress + 4;
 constexpr size_t kDatagramSlots = 64;
 constexpr size_t kDatagramHead = 64;
 constexpr size_t kDatagramSlot = kDatagramHead + 65536;
-constexpr size_t kDatagramControl = 64;
+// original destination and packet information, of either family
+constexpr size_t kDatagramControl = 128;
 constexpr size_t kAddressBlock = kAddress + 20;
 
 // Commands, four integers each: op, fd, x, y.

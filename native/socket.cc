@@ -182,6 +182,8 @@ napi_value dial(napi_env env, napi_callback_info info) {
 constexpr int kPmtuOmit = 5;
 constexpr int kIpRecvOrigDstAddr = 20;
 constexpr int kIpv6RecvOrigDstAddr = 74;
+constexpr int kIpPktInfo = 8;
+constexpr int kIpv6RecvPktInfo = 49;
 
 // receive(family, flags, bindTo, mark, tos, device, bufferBytes, mask): a receiver; `mask` 0: not read yet.
 napi_value receive_on(napi_env env, napi_callback_info info) {
@@ -201,6 +203,9 @@ napi_value receive_on(napi_env env, napi_callback_info info) {
     ::close(fd);
     return call.answer(failure(kArrival, error));
   }
+  // by which interface each came: a wish, rules about interfaces do not match without
+  if (six) option(fd, IPPROTO_IPV6, kIpv6RecvPktInfo, 1);
+  else option(fd, IPPROTO_IP, kIpPktInfo, 1);
   if (!six) option(fd, IPPROTO_IP, IP_MTU_DISCOVER, kPmtuOmit);
   if (buffer > 0) {  // wishes: net.core.rmem_max caps what needs no privilege
     if (!option(fd, SOL_SOCKET, SO_RCVBUFFORCE, buffer)) option(fd, SOL_SOCKET, SO_RCVBUF, buffer);

@@ -57,6 +57,11 @@ export abstract class FlowReceiver implements Listener {
   abstract sendTo(flow: Flow, a: Buffer | string, b: Buffer | string | null, c: Buffer | string | null): void
   /** Whether a datagram to it was brought here by a rule. */
   protected abstract isTaken(destination: Endpoint): boolean
+  /** The index of the interface a datagram came in by, from its head; 0 = not told. */
+  protected incomingIn(_head: Buffer, _headAt: number): number {
+    return 0
+  }
+
   protected abstract closeSockets(): void
   /** The flow's share of what answers need is given back. */
   protected abstract forget(flow: Flow): void
@@ -94,6 +99,7 @@ export abstract class FlowReceiver implements Listener {
     }
     host.counters.flows++
     const flow = this.#add(client, destination, words, at, hash, clientHash)
+    flow.incoming = this.incomingIn(head, headAt)
     this.carrier.guarded(flow, () => this.#onFlow(flow))
     return flow
   }

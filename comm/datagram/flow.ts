@@ -25,6 +25,8 @@ export class Flow extends DatagramConnection implements Watched {
   before: Flow | null = null
   behind: Flow | null = null
   listed = false
+  /** Index of the interface its first datagram came in by; 0 = not told. */
+  incoming = 0
   questions = 0
   answers = 0
   /** When a datagram last went either way. */

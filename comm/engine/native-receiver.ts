@@ -97,6 +97,10 @@ export class NativeReceiver extends FlowReceiver {
     return (this.options.flags & COMM_TPROXY_LCL) !== 0 && !this.#engine.host.ownReceivers.isOwn(destination)
   }
 
+  protected override incomingIn(head: Buffer, headAt: number): number {
+    return head.readUInt32LE(headAt + interfaceByte)
+  }
+
   // ---- answers
 
   sendTo(flow: Flow, a: Buffer | string, b: Buffer | string | null, c: Buffer | string | null): void {
@@ -206,6 +210,7 @@ interface Way {
 }
 
 const hashWord = 14
+const interfaceByte = 60
 
 const openPorts = (engine: NativeEngine, options: ReceiveOptions): Port[] => {
   const ports: Port[] = []

@@ -1,7 +1,8 @@
 import { type Addon, setOption } from '../../native/index.ts'
 import type { Connection } from '../connection.ts'
+import { Flow } from '../datagram/flow.ts'
 
-// By which interface a TCP connection came. The kernel keeps it with the socket since the handshake, also for a connection
+// By which interface a connection came. Of TCP the kernel keeps it with the socket since the handshake, also for a connection
 // that a rule has turned to another port, and tells it as the packet information of a stream that was asked to have some:
 // IP_PKTOPTIONS after IP_PKTINFO (ip_sockglue.c), IPV6_2292PKTOPTIONS after IPV6_RECVPKTINFO (ipv6_sockglue.c). Two calls,
 // made when a rule wants to know.
@@ -12,11 +13,10 @@ const ip = { level: 0, pktInfo: 8, pktOptions: 9 } as const
 const ipv6 = { level: 41, receivePktInfo: 49, pktInfo: 50, pktOptions: 6 } as const
 const headBytes = 16
 
-/**
- * 0: not told. Never for datagrams: the kernel keeps nothing of the kind with their sockets, and the way back to the client
- * proves nothing, since who sends may write any address as his own.
- */
-export const incomingIndex = (addon: Addon, { fd, peer, protocol }: Connection): number => {
+/** 0: not told. Of datagrams each tells it by itself (IP_PKTINFO), and a flow keeps what its first one told. */
+export const incomingIndex = (addon: Addon, connection: Connection): number => {
+  if (connection instanceof Flow) return connection.incoming
+  const { fd, peer, protocol } = connection
   if (fd < 0 || protocol === 'udp') return 0
   // IPv4 on a socket for both families is known on the IPv4 side
   const four = peer.family === 4

@@ -49,8 +49,7 @@ export const startByRules = (parts: StartParts): StartHere => {
         proto: connection.protocol,
         src: connection.peer,
         dst: destinationOf(connection),
-        // of a datagram nobody can tell it, and the way back to its source would be a guess that can be forged
-        iface: rules.speaksOfIngress && connection.protocol === 'tcp' ? (parts.interfaces().cameBy(connection)?.name ?? null) : null,
+        iface: rules.speaksOfIngress ? (parts.interfaces().cameBy(connection)?.name ?? null) : null,
         portName,
         now: clock.wall(),
       },

@@ -4,7 +4,7 @@
 
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNetwork } from '../../src/intercept/index.ts'
-import { anonymousBytes, descriptorCount, factsLog, families, Gateway, program } from '../support/gateway.ts'
+import { anonymousBytes, confPath, descriptorCount, factsLog, families, Gateway, glassquid, program } from '../support/gateway.ts'
 import { labAddresses, type Network, noLabWith, type Running } from '../support/net-lab.ts'
 
 const cannot = noLabWith('nft')
@@ -22,6 +22,14 @@ router exact transparent forge_addr=on forge_port=exact
 service theirs plug router=theirs
 service exact plug router=exact
 service ours plug
+receiver 3157 tproxy rules name=ruled
+service inside plug router=theirs
+service grouped plug router=theirs
+service elsewhere plug router=theirs
+rule dst_port=7011 src_iface=lan service=inside
+rule dst_port=7011 src_iface=wan service=elsewhere
+rule dst_port=7012 src_group=42 service=grouped
+rule dst_port=7012 service=elsewhere
 `
 
 interface Seen {
@@ -44,13 +52,14 @@ describe.skipIf(cannot !== null)(`receivers on a gateway ${cannot ?? ''}`, () =>
 
   beforeAll(async () => {
     lab = await openNetwork()
-    server = lab.origin.spawn(process.execPath, [program('udp-server'), '53', '7000', '7001', '7002', '7003'])
-    await server.heard('listening on 7003')
+    await lab.gateway.script('ip link set lan group 42')
+    server = lab.origin.spawn(process.execPath, [program('udp-server'), '53', '7000', '7001', '7002', '7003', '7011', '7012'])
+    await server.heard('listening on 7012')
     gateway = await Gateway.open(lab, {
       conf: conf + factsLog,
       rules: [
         'nft', '--interface', 'lan', '--take', '53/udp=same', '--take', '7000,7003-7010/udp=other', '--take', '7001/udp=exact',
-        '--take', '7002/udp=ours',
+        '--take', '7002/udp=ours', '--take', '7011,7012/udp=ruled',
       ],
     })
   })
@@ -83,6 +92,17 @@ describe.skipIf(cannot !== null)(`receivers on a gateway ${cannot ?? ''}`, () =>
     if (port === 7001) expect(saw?.peerPort).toBe(localPort)
     const record = await gateway.record(({ destination, destinationPort }) => destination === origin && destinationPort === port)
     expect(record).toMatchObject({ taken: 'tproxy', result: 'TCP_TUNNEL', status: 200, hierarchy: 'ORIGINAL_DST', serverLocal: source })
+  })
+
+  it.each(families)('by which interface the first came counts for rules, $family', async ({ origin, family }) => {
+    for (const [port, service] of [[7011, 'inside'], [7012, 'grouped']] as const) {
+      const { got, localPort } = await send({ sends: [{ to: origin, port, text: family }], answers: 1 })
+      expect(got).toMatchObject([{ text: `<${family}>`, from: origin, port }])
+      const said = await lab.gateway.must(glassquid, 'sessions', '-f', confPath, '--json')
+      const { sessions } = JSON.parse(said) as { sessions: readonly Record<string, unknown>[] }
+      const found = sessions.find(({ client }) => String(client).endsWith(`:${localPort}`))
+      expect(found).toMatchObject({ service, destination: expect.stringContaining(`:${port}`) })
+    }
   })
 
   it.each([53, 7000])('a burst of 100 before the first answer, to port %i: one flow, all of it, in order', async port => {

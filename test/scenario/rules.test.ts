@@ -86,7 +86,7 @@ describe('datagrams', () => {
     const [tcp, udp] = [await echo('tcp'), await plainSocket('127.0.0.1', content => Buffer.from(`<${content.toString()}>`))]
     const proxy = await stageOf(
       `${listens}receiver 127.0.0.1:0 rules name=names\n${plug('stream', tcp.port)}${plug('names', udp.at.port, 'idle_timeout=1s')}`
-      + 'detector h http\nrule proto=udp src_iface=lo detect=h:stream service=stream\nrule proto=udp src=127.0.0.0/8 detect=h:stream service=names\nrule service=stream\n',
+      + 'detector h http\nrule proto=udp src_iface=none0 detect=h:stream service=stream\nrule proto=udp src=127.0.0.0/8 detect=h:stream service=names\nrule service=stream\n',
     )
     const client = await plainSocket('127.0.0.1')
     try {

@@ -59,7 +59,7 @@ const rows: Readonly<Record<string, Row>> = {
   },
   R2: { what: 'collisions', live: [], tables: ['test/dispatch/rule.test.ts: of %i rules that say the same the lowest id decides', 'test/dispatch/rule.test.ts: a thousand that collide are told of twenty times'] },
   R3: { what: 'depth of zones', live: [`${rules}: among many connections`], tables: ['test/dispatch/rule.test.ts: the deepest of those above the address'] },
-  R4: { what: 'interfaces, groups, ports, IPv6', live: [`${rules}: among many connections`, `${rules}: interfaces may change their group while it runs`] },
+  R4: { what: 'interfaces, groups, ports, IPv6', live: [`${rules}: among many connections`, `${rules}: interfaces may change their group while it runs`, `${receivers}: by which interface the first came counts for rules, $family`] },
   R5: { what: 'explain', live: [`${rules}: by $by, as explain says beforehand`], tables: ['test/cli/explain-tuple.test.ts: tells the rule, its score, the service, the zones up to their topmost, and what else matches'] },
   R6: {
     what: 'reload',

@@ -237,8 +237,6 @@ matter: of the rules that match, the one that says most decides. What a rule doe
 commas between them are alternatives, and so are src and src_zone, src_iface and src_group, and the four that begin with
 dst_; everything else must match as well.
 
-Datagrams do not tell by which interface they came: a rule with src_iface or src_group never matches them.
-
 What says more is compared in this order: the interface it came in by (more than its group); proto; src_port, then
 dst_port (a port more than a range); the source (a longer network more than a shorter one, any network more than a zone,
 a deeper zone more than one above it); the destination (the same, and between networks and zones the interface that has
@@ -247,7 +245,8 @@ the address, dst_iface, more than its group, dst_group); last, whether there is 
 Of two that say the same the lower id decides (ids that are not given are the next free numbers); such pairs are told of
 when the conf is read. If no rule matches, the connection is closed. "glassquid explain --tuple" tells which one decides.
 
-By which interface a datagram came is not known: rules with src_iface or src_group do not match those of a receiver.
+By which interface a flow of datagrams came its first one tells; without the addon nothing does, and rules with src_iface
+or src_group do not match.
 
 acl=NAME,!NAME: all of these ACLs must match. detect=DETECTOR:SERVICE,...: the first of these detectors that knows what
 the client or the server says gives the service, service= is for what none of them knows.`,
