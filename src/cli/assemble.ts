@@ -10,7 +10,9 @@ import type { HelperDeps } from '../helper/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
 import { type HttpDeps, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
+import { Icap } from '../icap/index.ts'
 import { Census } from '../service/index.ts'
+import { icapClient, icapDial, icapServicesOf, icapSettings } from './adaptation.ts'
 import { AccessLogs, type Recorder } from './access-logs.ts'
 import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
@@ -100,6 +102,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   clients.on = config.client_db
   const refusals = new Refusals()
   let inForce = config
+  const icap = new Icap(clock, icapDial({ comm, lookup: name => resolver.lookup(name) }), text => log.limited(text, 'icap', 1, `WARNING: ${text}`), icapSettings(config))
   const deps: HttpDeps = {
     clock,
     deadlines: new Deadlines(clock),
@@ -115,6 +118,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       hardwareOf: address => neighbours.hardwareOf(address),
     },
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
+    icap: icapClient(icap),
     buckets: { open: comm.bandwidthOf, onFilled: comm.onBandwidthFilled },
     isOwnEndpoint: comm.isOwnEndpoint,
     isOwnConnection: comm.isOwnConnection,
@@ -239,6 +243,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       helpers.start(helperDeps)
       if (users !== null) next.policy.users?.authenticator.adopt(users.authenticator)
       users = next.policy.users
+      icap.use(icapSettings(next.config), icapServicesOf(next.config))
       deps.policy.current = next.policy.http
       void retired.retire()
       inForce = next.config
@@ -270,6 +275,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       zoneHosts.stop()
       listening.close()
       availability.close()
+      icap.close()
       await listening.drained(clock, graceMs)
       listening.stop()
       pool.close()

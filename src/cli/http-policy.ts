@@ -11,6 +11,7 @@ import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } f
 import { compileRules, type RuleSet } from '../dispatch/index.ts'
 import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
 import { type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
+import { compileAdaptation } from './adaptation.ts'
 import { compileDelayPools } from './delay-pools.ts'
 import { denyInfoOf } from './deny-info.ts'
 import { errorPagesOf } from './error-pages.ts'
@@ -135,6 +136,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       value: line.value, when: compileCondition(line.acls, acls, line.at),
     })),
     delay: compileDelayPools(config, acls, problems),
+    adaptation: compileAdaptation(config, acls, problems),
   }
   return {
     http,

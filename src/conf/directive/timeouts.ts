@@ -73,10 +73,10 @@ export const timeoutDirectives = {
   minimum_icp_query_timeout: later(count(), 'The shortest ICP answers are awaited, in milliseconds.', {
     default: '5',
   }),
-  icap_connect_timeout: later(duration({ min: 1 }), 'How long a connection to an ICAP service may take.', {
+  icap_connect_timeout: works(duration({ min: 1 }), 'How long a connection to an ICAP service may take.', {
     default: '1 minute',
   }),
-  icap_io_timeout: later(duration({ min: 1 }), 'How long an ICAP service may be silent.', { default: '15 minutes' }),
+  icap_io_timeout: works(duration({ min: 1 }), 'How long an ICAP service may be silent.', { default: '15 minutes' }),
   ftp_client_idle_timeout: later(duration({ min: 1 }), 'How long an FTP client may be silent.', {
     default: '30 minutes',
   }),

@@ -1,6 +1,7 @@
 import type { AccessFacts, Decision } from '../../acl/index.ts'
 import { isLoopback, type WallMs } from '../../base/index.ts'
 import { type Fields, hostText, splitList, type TargetUri, viaNames } from '../../http/index.ts'
+import { adaptRequest } from './adapt/reqmod.ts'
 import { endsHere } from './max-forwards.ts'
 import { CountHttp } from './counters.ts'
 import { meterResponse } from './delay/slowed.ts'
@@ -128,6 +129,11 @@ const afterAccess = (t: Transaction, decision: Decision): Next | Promise<Next> =
     return t.denyClient(decision)
   }
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
+  return t.policy.adaptation === null ? adapted(t) : adaptRequest(t, adapted)
+}
+
+/** Squid: url_rewrite_program sees what REQMOD has made of it. */
+const adapted = (t: Transaction): Next | Promise<Next> => {
   const { rewriter } = t.policy
   return rewriter === null ? identified(t) : rewrite(t, rewriter).then(next => next ?? identified(t))
 }

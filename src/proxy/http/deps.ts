@@ -3,6 +3,7 @@ import type { Connection } from '../../../comm/connection.ts'
 import type { Clock, Deadlines, Endpoint, FieldView, Outcome, ProxyError } from '../../base/index.ts'
 import type { AccessNames, AclClients } from '../../acl/index.ts'
 import type { Collapse, Store } from '../../cache/index.ts'
+import type { IcapClient } from './adapt/plan.ts'
 import type { Buckets } from './delay/buckets.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { ValidationsBehind } from './validate-behind.ts'
@@ -23,6 +24,7 @@ export interface HttpDeps {
   readonly accessNames: AccessNames | null
   readonly accessClients: AclClients | null
   readonly relay: Relay
+  readonly icap: IcapClient
   /** For delay pools. */
   readonly buckets: Buckets
   /** Is this one of our own listening endpoints? Loops end here. */

@@ -10,6 +10,8 @@ import type { Route, RouteAnswer } from '../../router/router.ts'
 import { CompletingFetch } from './complete-part.ts'
 import { CountHttp } from './counters.ts'
 import { cutWhole, sendNotModified } from './cut-whole.ts'
+import { adapting } from './adapt/respmod.ts'
+import { contentOf } from './adapt/reqmod.ts'
 import { slowed } from './delay/slowed.ts'
 import { follow, followOwn } from './follow.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
@@ -171,7 +173,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     const send = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
       session.service.chainer.fetch(session, this.#routes, request, handler)
     const slow = t.policy.delay !== null && t.policy.delay.server.length > 0
-    const ask = !slow ? send : (request: OriginRequest, handler: OriginHandler) => slowed(t, handler, to => send(request, to))
+    const calm = !slow ? send : (request: OriginRequest, handler: OriginHandler) => slowed(t, handler, to => send(request, to))
+    const ask = t.policy.adaptation === null || t.policy.adaptation.responseSteps === 0 ? calm : adapting(t, calm)
     if (t.partial === null || t.completing === null) this.#fetch = ask(this.#request(), this)
     else {
       this.#completing = new CompletingFetch(ask, this.#request(), t.partial, t.completing, this)
@@ -195,13 +198,13 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     const fields = passedFields(t)
     if (this.#validation !== null) addConditions(fields, this.#validation, !t.asWhole)
     else if (t.asWhole) dropRange(fields)
-    const content = t.content === null ? null : (t.content.whole() ?? t.content)
+    const { content, length } = contentOf(t)
     return {
       method: t.head.method,
       target: t.head.form === 'asterisk' ? '*' : (t.target?.path ?? '/'),
       pairs: originPairs(t, fields),
       content,
-      contentLength: t.content === null || t.head.framing.kind !== 'length' ? undefined : t.head.framing.length,
+      contentLength: length,
       idempotent: isIdempotent(t.head.method),
     }
   }

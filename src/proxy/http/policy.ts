@@ -2,6 +2,7 @@ import type { AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs, MonoMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
+import type { Adaptation } from './adapt/plan.ts'
 import type { DelayPools } from './delay/pools.ts'
 import type { DenyInfo } from './deny-info.ts'
 import type { ErrorPages } from './error-pages.ts'
@@ -114,6 +115,8 @@ export interface HttpPolicy {
   readonly rangeOffsets: readonly Guarded<Bytes>[]
   /** Null: there are none. */
   readonly delay: DelayPools | null
+  /** Null: no ICAP service is used. */
+  readonly adaptation: Adaptation | null
 }
 
 /** A value with the condition under which it holds; the first line that matches counts. */

@@ -17,6 +17,7 @@ import type { ContentCut } from './content-cut.ts'
 import { CountHttp } from './counters.ts'
 import type { HttpPolicy } from './policy.ts'
 import { xCacheLines } from './x-cache.ts'
+import type { AdaptedContent } from './adapt/reqmod.ts'
 import type { RequestContent } from './request-content.ts'
 import type { DenialPage } from './deny-info.ts'
 import type { ResponseFraming } from './response.ts'
@@ -40,10 +41,12 @@ export class Transaction {
   readonly client: HttpClient
   readonly policy: HttpPolicy
   /** Null when the request could not be read. */
-  readonly parsed: RequestHead | null
+  parsed: RequestHead | null
   readonly outcome: Outcome
   step: Step = 'receive'
   content: RequestContent | null = null
+  /** What an ICAP service made of it; null = nothing. */
+  adaptedContent: AdaptedContent | null = null
   /** The connection may carry another request after this one. */
   keepAlive: boolean
 
@@ -148,6 +151,11 @@ export class Transaction {
     this.outcome.dnsMs = Math.max(0, this.outcome.dnsMs) + (this.client.deps.clock.mono() - since)
   }
 
+  /** An ICAP service has put another request in its place. The record keeps the client's fields. */
+  replaceRequest(head: RequestHead): void {
+    this.parsed = head
+  }
+
   limit(delay: DurationMs): void {
     this.client.limit(delay)
   }
@@ -211,7 +219,7 @@ export class Transaction {
   behind(): Transaction {
     const other = new Transaction(this.client, this.parsed)
     // the connection's facts are about its next request by the time this one asks
-    if (this.policy.requestFields !== null) other.#facts = this.facts.copy(other.outcome)
+    if (this.policy.requestFields !== null || this.policy.adaptation !== null) other.#facts = this.facts.copy(other.outcome)
     other.target = this.target
     other.unverified = this.unverified
     other.mayCache = this.mayCache

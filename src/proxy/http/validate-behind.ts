@@ -5,9 +5,10 @@ import {
   addConditions, type Asking, type CacheKey, isConditional, isOriginFailure, type StoredResponse, type Validation,
   validationOf, type Writer,
 } from '../../cache/index.ts'
-import type { OriginFetch, OriginHandler } from '../../chainer/chainer.ts'
+import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import type { Fields } from '../../http/index.ts'
 import type { Route, RouteAnswer } from '../../router/router.ts'
+import { adapting } from './adapt/respmod.ts'
 import { CountHttp } from './counters.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
 import { admitArrival, askingFor, confirmedBy, openFor, supersede } from './keep.ts'
@@ -150,15 +151,13 @@ class ValidatingBehind implements OriginHandler {
     this.#requestTime = t.client.deps.clock.wall()
     this.#asking = askingFor(t)
     const { session } = t.client
-    this.#fetch = session.service.chainer.fetch(
-      session,
-      routes,
-      {
-        method: 'GET', target: t.target?.path ?? '/', pairs: originPairs(t, fields), content: null,
-        contentLength: undefined, idempotent: true,
-      },
-      this,
-    )
+    const ask = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
+      session.service.chainer.fetch(session, routes, request, handler)
+    const request = {
+      method: 'GET', target: t.target?.path ?? '/', pairs: originPairs(t, fields), content: null,
+      contentLength: undefined, idempotent: true,
+    }
+    this.#fetch = (t.policy.adaptation === null ? ask : adapting(t, ask))(request, this)
   }
 
   #over(): void {

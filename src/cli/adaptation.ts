@@ -1,0 +1,112 @@
+import { type AclTable, compileAccessList, compileCondition } from '../acl/index.ts'
+import type { Comm, Connection } from '../../comm/index.ts'
+import { type DurationMs, endpoint, ms } from '../base/index.ts'
+import type { Config, Diagnostic, Location } from '../conf/index.ts'
+import { CountIcap, Exchange, Icap, type IcapServiceConfig, type IcapSettings } from '../icap/index.ts'
+import type { Adaptation, AdaptationGroup, HttpDeps } from '../proxy/index.ts'
+
+// icap_* and adaptation_* lines: which services see what, and the client that shows it to them.
+
+/** Null: no service is used. */
+export const compileAdaptation = (config: Config, acls: AclTable, problems: Diagnostic[]): Adaptation | null => {
+  const known = groupsOf(config, problems)
+  const names = [...new Set(config.adaptation_access.map(line => line.subject))]
+  const groups: AdaptationGroup[] = []
+  for (const name of names) {
+    const lines = config.adaptation_access.filter(line => line.subject === name)
+    const group = known.get(name)
+    const access = compileAccessList(lines, acls, 'deny')
+    if (group !== undefined) groups.push({ ...group, access })
+    else for (const { at } of lines) fatal(problems, at, `there is no icap_service, set or chain '${name}'`, `define it: icap_service ${name} ...`)
+  }
+  if (!config.icap_enable || groups.length === 0) return null
+  const ofResponses = groups.filter(({ vector }) => vector === 'respmod')
+  return {
+    groups,
+    responseSteps: Math.max(0, ...ofResponses.map(({ steps }) => steps.length)),
+    sendClientIp: config.adaptation_send_client_ip,
+    userField: config.adaptation_send_username ? config.icap_client_username_header : '',
+    userInBase64: config.icap_client_username_encode,
+    meta: config.adaptation_meta.map(({ name, value, acls: uses, at }) => ({ name, value, when: compileCondition(uses, acls, at) })),
+  }
+}
+
+export const icapServicesOf = (config: Config): IcapServiceConfig[] =>
+  config.icap_service.map(({ name, vector, uri, host, port, bypass, connectionsMax, onOverload }) => ({
+    name, vector, uri, host, port, bypass, connectionsMax, onOverload,
+  }))
+
+type Group = Omit<AdaptationGroup, 'access'>
+
+const groupsOf = (config: Config, problems: Diagnostic[]): ReadonlyMap<string, Group> => {
+  const services = new Map(icapServicesOf(config).map(service => [service.name, service]))
+  const groups = new Map<string, Group>()
+  for (const service of services.values()) groups.set(service.name, { vector: service.vector, steps: [[service]] })
+  const lines = [
+    ...config.adaptation_service_set.map(line => ({ ...line, chain: false })),
+    ...config.adaptation_service_chain.map(line => ({ ...line, chain: true })),
+  ]
+  for (const { name, services: members, at, chain } of lines) {
+    const found = members.flatMap(member => services.get(member) ?? [])
+    const [first] = found
+    if (groups.has(name)) fatal(problems, at, `there is an icap_service, set or chain '${name}' already`, 'take another name')
+    else if (first === undefined || found.length < members.length) {
+      fatal(problems, at, `there is no icap_service '${members.find(member => !services.has(member))}'`, 'define it above')
+    } else if (found.some(({ vector }) => vector !== first.vector)) {
+      fatal(problems, at, 'some of these services are for requests and some for responses', 'make a set or chain for each')
+    } else groups.set(name, { vector: first.vector, steps: chain ? found.map(service => [service]) : [found] })
+  }
+  return groups
+}
+
+const fatal = (problems: Diagnostic[], at: Location, message: string, hint: string): void =>
+  void problems.push({ severity: 'fatal', at, message, hint })
+
+export const icapSettings = (config: Config): IcapSettings => ({
+  previewEnabled: config.icap_preview_enable,
+  previewBytes: config.icap_preview_size,
+  failuresMax: config.icap_service_failure_limit.failures,
+  failureWindow: ms(config.icap_service_failure_limit.windowMs),
+  revivalDelay: ms(config.icap_service_revival_delay * 1000),
+  optionsTtl: ms(config.icap_default_options_ttl * 1000),
+  persistent: config.icap_persistent_connections,
+  connectTimeout: config.icap_connect_timeout,
+  ioTimeout: config.icap_io_timeout,
+})
+
+interface DialParts {
+  readonly comm: Comm
+  readonly lookup: HttpDeps['names']['lookup']
+}
+
+/**
+ * A connection to a service of the operator's. Not by a chainer: those are for where clients' sessions go, with their
+ * routes, zones and addresses (docs/decisions/0022-icap-dials-by-itself.md).
+ */
+export const icapDial =
+  ({ comm, lookup }: DialParts) =>
+  async (host: string, port: number, timeout: DurationMs): Promise<Connection> => {
+    const address = /^[\d.]+$|:/.test(host) ? host : await addressOf(host, lookup)
+    return comm.connect({ target: endpoint(address, port), flags: 0, note: 'icap' }, timeout)
+  }
+
+const addressOf = async (host: string, lookup: DialParts['lookup']): Promise<string> => {
+  const answer = await lookup(host)
+  const address = answer.ok ? answer.addresses[0] : undefined
+  if (address === undefined) throw new Error(`${host} does not resolve`)
+  return address
+}
+
+/** As the http proxy is handed it. */
+export const icapClient = (icap: Icap): HttpDeps['icap'] => ({
+  show(service, message, user) {
+    const exchange = new Exchange(icap.service(service), message, user)
+    exchange.start()
+    return exchange
+  },
+  up: service => icap.service(service).up,
+  bypassed(why) {
+    CountIcap.bypassed++
+    icap.warn(`${why}; the message goes on as it was`)
+  },
+})

@@ -1,0 +1,87 @@
+import type { AccessList, Condition } from '../../../acl/index.ts'
+import type { Adapted, IcapMessage, IcapServiceConfig, IcapUser } from '../../../icap/index.ts'
+import { endToEndFields, type Fields, fieldLines, isFieldValue } from '../../../http/index.ts'
+import type { Transaction } from '../transaction.ts'
+
+// Which ICAP services see a message, and what they are told of it.
+
+/** What the proxy is handed of icap. */
+export interface IcapClient {
+  /** It has begun when this returns; the user hears of it later. */
+  show(service: IcapServiceConfig, message: IcapMessage, user: IcapUser): Shown
+  up(service: IcapServiceConfig): boolean
+  bypassed(why: string): void
+}
+
+export interface Shown {
+  push(piece: Buffer): boolean
+  end(): void
+  resume(): void
+  abort(): void
+}
+
+/** A service, a set (the first that works) or a chain (all of them, in order). */
+export interface AdaptationGroup {
+  readonly vector: 'reqmod' | 'respmod'
+  /** One step after the other; in each the first of these that works. */
+  readonly steps: readonly (readonly IcapServiceConfig[])[]
+  readonly access: AccessList
+}
+
+export interface Adaptation {
+  /** In the order of adaptation_access. */
+  readonly groups: readonly AdaptationGroup[]
+  /** Steps of the longest chain for responses. */
+  readonly responseSteps: number
+  readonly sendClientIp: boolean
+  /** The field that carries the user's name; '' = it is not told. */
+  readonly userField: string
+  readonly userInBase64: boolean
+  readonly meta: readonly { readonly name: string; readonly value: string; readonly when: Condition }[]
+}
+
+export type Steps = AdaptationGroup['steps']
+
+/** What a service is told beside the message. */
+const aboutClient = (t: Transaction): string[] => {
+  const { adaptation } = t.policy
+  const pairs: string[] = []
+  if (adaptation === null) return pairs
+  if (adaptation.sendClientIp) pairs.push('X-Client-IP', t.facts.client.address)
+  const user = t.facts.user || t.facts.helperUser
+  if (adaptation.userField !== '' && user !== '') {
+    const encode = adaptation.userInBase64 || !isFieldValue(user)
+    pairs.push(adaptation.userField, encode ? Buffer.from(user).toString('base64') : user)
+  }
+  for (const { name, value, when } of adaptation.meta) if (when.holds(t.facts)) pairs.push(name, value)
+  return pairs
+}
+
+/** `responseHead` null: the request is shown. `bodyBytes` -1: not known. */
+export const messageOf = (t: Transaction, responseHead: string | null, hasBody: boolean, bodyBytes: number): IcapMessage => {
+  const path = (t.target?.path ?? '').replace(/[?#].*/s, '')
+  return {
+    method: t.head.method,
+    requestHead: `${t.head.method} ${t.outcome.uri} HTTP/1.1\r\n${fieldLines(shownFields(t.fields).pairs)}\r\n`,
+    responseHead,
+    hasBody,
+    bodyBytes,
+    extension: /\.([^./]+)$/.exec(path)?.[1]?.toLowerCase() ?? '',
+    pairs: aboutClient(t),
+  }
+}
+
+/** RFC 3507 4.4.2: what is hop by hop is not shown; its proxies' passwords are nobody's business. */
+export const shownFields = (fields: Fields): Fields => {
+  const shown = endToEndFields(fields)
+  shown.delete('proxy-authorization')
+  return shown
+}
+
+/** The next service of a step to try; undefined = none is left. */
+export const nextService = (t: Transaction, services: readonly IcapServiceConfig[], tried: ReadonlySet<string>): IcapServiceConfig | undefined => {
+  const left = services.filter(({ name }) => !tried.has(name))
+  return left.find(service => t.client.deps.icap.up(service)) ?? left[0]
+}
+
+export type { Adapted, IcapServiceConfig, IcapUser }
