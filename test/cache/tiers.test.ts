@@ -80,6 +80,30 @@ test('what is found on disk rises, if it fits; who gets it knows where it came f
   expect(both[0]).toBe(both[1])
 })
 
+test('where memory is full only what is asked for twice rises: those who are asked for once push nobody out', async () => {
+  const folder = newFolder()
+  const before = newTiers(folder)
+  const often = [1, 2, 3, 4, 5]
+  const once = Array.from({ length: 30 }, (_, i) => 100 + i)
+  for (const n of [...often, ...once]) write(before, fresh(n), filled(80_000, n), nobody)
+  await before.disk.settled()
+  const tiers = await restarted(before, folder)
+  for (const n of [...often, 6, 7, 8, 9, 10, 11, 12]) {
+    if (n > 5) write(tiers, fresh(n), filled(80_000, n), nobody)
+    else await tiers.lookup(keyOf(n))
+  }
+  await tiers.disk.settled()
+  expect(often.map(n => tiers.memory.peek(keyOf(n)) !== null)).toEqual(often.map(() => true))
+  for (const n of once) {
+    const [stored] = (await tiers.lookup(keyOf(n))) ?? []
+    expect((await contentOf(stored)).equals(filled(80_000, n))).toBe(true)
+    expect(tiers.memory.peek(keyOf(n))).toBe(null)
+  }
+  expect(often.map(n => tiers.memory.peek(keyOf(n)) !== null)).toEqual(often.map(() => true))
+  await tiers.lookup(keyOf(100))
+  expect(tiers.memory.peek(keyOf(100))).not.toBe(null)
+})
+
 test('two who ask for what is rising wait for the same reading', async () => {
   const folder = newFolder()
   const before = newTiers(folder)

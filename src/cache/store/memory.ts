@@ -156,6 +156,13 @@ export class MemoryStore implements Store {
     return true
   }
 
+  /** Without letting others go. Content in files counts as if it were in memory. */
+  hasRoomFor(variants: Variants): boolean {
+    let sum = this.#entries.bytes + this.#writing
+    for (const stored of variants) sum += bytesOf(stored) + (stored.content === null ? 0 : stored.contentLength)
+    return sum <= this.#limits.bytesMax
+  }
+
   /** Not here any more, but elsewhere. */
   drop(key: CacheKey): void {
     this.#forget(key)

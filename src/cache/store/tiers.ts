@@ -2,6 +2,7 @@ import { type Bytes, bytes, type FieldView } from '../../base/index.ts'
 import type { CacheKey } from '../key.ts'
 import type { Selection } from '../selection.ts'
 import type { StoredResponse } from '../stored-response.ts'
+import { AskedLately } from './asked-lately.ts'
 import type { DiskStore } from './disk/disk-store.ts'
 import type { Disks } from './disk/disks.ts'
 import type { MemoryStore } from './memory.ts'
@@ -11,8 +12,12 @@ import { TieredWriter } from './tiered-writer.ts'
 // Memory over a disk. What fits memory is in both, what does not is on disk alone; what is read from disk rises.
 //
 //   lookup ─► memory ─ found ─► (no more is done, and no promise made)
-//                └─ no ─► disk ─ small, or a file that fits ─► memory, too
+//                └─ no ─► disk ─ small, or a file that fits ─► memory, too, if it has room or this was asked for lately
 //                            └─ larger ─► as it is: it is read while it is delivered
+//
+// When memory is full, something has to leave it for what rises; so that only rises which was asked for twice within as
+// many others as memory holds. What is asked for once would push out what is asked for often; and as all that goes
+// through memory it grows old there, so that taking it in costs V8 a major collection every few thousand times.
 //
 // Memory has all variants of a key or none: otherwise those it lacks would not be found while it has the others.
 // So where it could only have some, it has none.
@@ -47,6 +52,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   /** What is on its way for this key, for all keys if null, is older than a change in another process. */
   outdated: (key: CacheKey | null) => void = () => {}
   readonly #rising = new Map<CacheKey, Rising>()
+  readonly #asked = new AskedLately()
 
   constructor(memory: MemoryStore, disk: Disk, rules: TierRules = { fetched: true, risen: true }) {
     this.memory = memory
@@ -95,6 +101,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
     if (variants === null || !this.rules.risen) return variants
     let inFiles = 0
     for (const stored of variants) if (stored.content !== null) inFiles += stored.contentLength
+    if (!this.memory.hasRoomFor(variants) && !this.#asked.again(key, this.memory.count)) return variants
     if (inFiles === 0) {
       this.memory.adopt(key, variants)
       return variants

@@ -22,7 +22,8 @@ file it stands.`,
   memory_cache_mode: works(
     choice(['always', 'disk', 'network', 'never']),
     `Which responses are kept in memory where there is a cache_dir: those read from it ("disk"), those fetched ("network"),
-both, or none. Without a cache_dir memory is all there is.`,
+both, or none. Without a cache_dir memory is all there is. Where memory is full, what is read from a cache_dir is kept when
+it is asked for a second time within about as many others as memory holds.`,
     { default: 'always' },
   ),
   memory_cache_shared: later(onOff(), 'Workers share one memory cache.', { default: 'on' }),
