@@ -9,7 +9,7 @@ import { managerPath } from '../../src/admin/index.ts'
 const stored = new Set([...Object.keys(storeReasons), ...Object.keys(storeRefusals)])
 const reused = new Set([...Object.keys(reuseReasons), ...Object.keys(staleReasons), ...Object.keys(releaseReasons).map(reason => `collapse: ${reason}`)])
 /** The line of the list is the word why. */
-const byAccessList: ReadonlySet<string> = new Set(['denied', 'forwarding-denied'])
+const byAccessList: ReadonlySet<string> = new Set(['denied', 'forwarding-denied', 'unauthenticated', 'unauthenticated-site'])
 const fromStore = /_HIT$|^TCP_REFRESH_(?:UNMODIFIED|FAIL_OLD)$/
 
 /** What is wrong with it; '' = nothing. */
