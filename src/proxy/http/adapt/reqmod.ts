@@ -201,6 +201,10 @@ class Showing implements IcapUser, ServerSide {
     if (t.content !== null && !t.content.complete) t.keepAlive = false
     t.framing = contentFraming(t, response.status, sent.has('content-length'))
     t.outcome.status = response.status
+    if (response.status >= 400) {
+      t.outcome.error = 'denied'
+      t.outcome.errorDetail = 'an ICAP service answered the request'
+    }
     t.outcome.responseFields = response.fields
     t.outcome.contentType = response.fields.get('content-type') ?? ''
     const framing = t.framing === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : ''
