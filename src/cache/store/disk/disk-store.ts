@@ -968,9 +968,15 @@ export class DiskStore implements Store {
     try {
       const dead = ledger.usersNow().filter(user => user.id !== this.#sharing.user && !ownerLives(user.owner))
       if (dead.length === 0) return
-      const owners = new Set(dead.map(user => user.owner))
+      // also files of who is gone longer: whoever took that one off the list may have died before the files had gone
+      const lives = new Map<string, boolean>()
+      const ownerIsAlive = (owner: string): boolean => {
+        const known = lives.get(owner) ?? ownerLives(owner)
+        lives.set(owner, known)
+        return known
+      }
       for (const { id, state, owner } of ledger.files()) {
-        if (state !== fileState.unsynced && owners.has(owner)) this.#unlink(id)
+        if (state !== fileState.unsynced && owner !== this.#owner && !ownerIsAlive(owner)) this.#unlink(id)
       }
       this.#change(() => {
         for (const { id } of dead) ledger.leave(id)
