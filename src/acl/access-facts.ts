@@ -1,4 +1,4 @@
-import { type Endpoint, type FieldView, type Outcome, type WallMs, wallMs } from '../base/index.ts'
+import { type Endpoint, type FieldView, Notes, type Outcome, type WallMs, wallMs } from '../base/index.ts'
 import { type AclClients, ClientLookups } from './client-lookups.ts'
 import { type AccessNames, type Addresses, HostLookups } from './host-lookups.ts'
 import type { HelperWord } from './external.ts'
@@ -49,8 +49,8 @@ export class AccessFacts {
   responseStatus = 0
   responseFields: FieldView | null = null
   /** Annotations: of the request, and of the connection for all its requests. Null = none. */
-  notes: Map<string, string> | null = null
-  clientNotes: Map<string, string> | null = null
+  notes: Notes | null = null
+  clientNotes: Notes | null = null
   /** What a helper said of the request; '' = nothing. */
   tag = ''
   /** The field this connection's clients say in who they are; null = they cannot be asked. */
@@ -103,6 +103,22 @@ export class AccessFacts {
       names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag, outcome,
       credentials, proof, user, helperUser, helperAnswers,
     })
+  }
+
+  /** The request's annotations, to add to: those of the connection are among them. */
+  noted(): Notes {
+    if (this.notes === null) {
+      this.notes = this.clientNotes?.copy() ?? new Notes()
+      if (this.outcome !== null) this.outcome.notes = this.notes
+    }
+    return this.notes
+  }
+
+  /** The connection's, which its later requests have too. */
+  notedOfClient(): Notes {
+    this.noted()
+    this.clientNotes ??= new Notes()
+    return this.clientNotes
   }
 
   /** Without the response of the request before. */

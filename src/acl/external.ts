@@ -11,8 +11,8 @@ export interface HelperWord {
   readonly tag: string
   readonly message: string
   readonly log: string
-  /** Further keys become notes; null = none. */
-  readonly notes: ReadonlyMap<string, string> | null
+  /** Further keys become notes: name, value, name, value ... */
+  readonly notes: readonly string[]
 }
 
 /** An external_acl_type; handed in. */

@@ -14,6 +14,7 @@ export const factsOfOutcome = (outcome: Outcome): AccessFacts => {
   facts.user = claimed ? '' : outcome.user
   facts.helperUser = outcome.helperUser
   facts.tag = outcome.tag
+  facts.notes = outcome.notes
   facts.responseStatus = outcome.status
   facts.responseFields = outcome.responseFields
   const target = outcome.method === 'CONNECT' ? null : parseAbsolute(outcome.uri)

@@ -32,11 +32,18 @@ export class Authenticator {
   }
 
   /** RFC 9110 11.6: one value per challenge; each in a field line of its own, since some programs read no lists. */
-  challenges(stale: boolean, now: MonoMs): readonly string[] {
-    return this.schemes.flatMap(scheme => {
+  challenges(names: readonly string[], stale: boolean, now: MonoMs): readonly string[] {
+    return this.#named(names).flatMap(scheme => {
       const word = scheme.name === 'basic' ? 'Basic' : 'Digest'
       return scheme.challenges(stale, now).map(text => `${word} ${text}`)
     })
+  }
+
+  /** `all`: those that are not named before. */
+  #named(names: readonly string[]): readonly Scheme[] {
+    const found = new Set<Scheme>()
+    for (const name of names) for (const scheme of this.schemes) if (name === 'all' || name === scheme.name) found.add(scheme)
+    return [...found]
   }
 
   /** At a reload: nobody is asked for his password again because of it, and no nonce can be used twice. */

@@ -1,5 +1,6 @@
 import type { Endpoint } from './address.ts'
 import type { ErrorCode } from './error-table.ts'
+import type { Notes } from './notes.ts'
 import type { MonoMs, WallMs } from './units.ts'
 
 // One record per transaction. Each room writes what it decided at the moment it decides; the access log, Cache-Status,
@@ -82,6 +83,8 @@ export interface Outcome {
   tag: string
   helperLog: string
   helperMessage: string
+  /** Annotations, of the conf's and of helpers; null = none. */
+  notes: Notes | null
 
   // decision
   result: ResultCode

@@ -1,8 +1,9 @@
 import { type AclTable, compileAccessList, compileCondition } from '../acl/index.ts'
 import type { Comm, Connection } from '../../comm/index.ts'
-import { type DurationMs, endpoint, ms } from '../base/index.ts'
+import { type DurationMs, endpoint, ms, type Outcome } from '../base/index.ts'
 import type { Config, Diagnostic, Location } from '../conf/index.ts'
 import { CountIcap, Exchange, Icap, type IcapServiceConfig, type IcapSettings } from '../icap/index.ts'
+import { compileText } from '../log/index.ts'
 import type { Adaptation, AdaptationGroup, HttpDeps } from '../proxy/index.ts'
 
 // icap_* and adaptation_* lines: which services see what, and the client that shows it to them.
@@ -27,8 +28,15 @@ export const compileAdaptation = (config: Config, acls: AclTable, problems: Diag
     sendClientIp: config.adaptation_send_client_ip,
     userField: config.adaptation_send_username ? config.icap_client_username_header : '',
     userInBase64: config.icap_client_username_encode,
-    meta: config.adaptation_meta.map(({ name, value, acls: uses, at }) => ({ name, value, when: compileCondition(uses, acls, at) })),
+    meta: config.adaptation_meta.map(line => ({ name: line.name, value: metaText(line, problems), when: compileCondition(line.acls, acls, line.at) })),
   }
+}
+
+const metaText = ({ value, isFormat, at }: Config['adaptation_meta'][number], problems: Diagnostic[]): ((outcome: Outcome) => string) => {
+  if (!isFormat) return () => value
+  const { text, problems: found } = compileText(value)
+  for (const { severity, message } of found) problems.push({ severity, at, message: `adaptation_meta: ${message}`, hint: '' })
+  return text
 }
 
 export const icapServicesOf = (config: Config): IcapServiceConfig[] =>

@@ -1,5 +1,5 @@
 import { Authenticator, BasicScheme, DigestFile, DigestScheme, FilePasswords, HelperPasswords, HelperSecrets, type PasswordSource, type Scheme } from '../auth/index.ts'
-import type { AccessFacts, AclUsers } from '../acl/index.ts'
+import { type AccessFacts, type AclTable, type AclUsers, compileCondition } from '../acl/index.ts'
 import type { AuthScheme, Config, Diagnostic } from '../conf/index.ts'
 import { compileText } from '../log/index.ts'
 import type { HttpPolicy } from '../proxy/index.ts'
@@ -46,13 +46,16 @@ export const usersOf = (config: Config, programs: Programs, problems: Diagnostic
 const aclTypes = new Set(['proxy_auth', 'proxy_auth_regex', 'max_user_ip'])
 
 /** What the proxy needs to ask. */
-export const challengesOf = (users: Users | null, config: Config, needUser: ReadonlySet<string>): HttpPolicy['users'] => {
+export const challengesOf = (users: Users | null, config: Config, acls: AclTable, needUser: ReadonlySet<string>): HttpPolicy['users'] => {
   if (users === null) return null
+  const offers = config.auth_schemes.map(({ value, acls: uses, at }) => ({ names: value, when: compileCondition(uses, acls, at) }))
   const asking = config.acl.filter(
     acl => aclTypes.has(acl.type) || (acl.type === 'external' && acl.argument !== null && needUser.has(acl.argument.text.toLowerCase())),
   )
   return {
-    challenges: (stale, now) => users.authenticator.challenges(stale, now),
+    challenges(facts, stale, now) {
+      return users.authenticator.challenges(offers.find(({ when }) => when.holds(facts))?.names ?? ['all'], stale, now)
+    },
     acls: new Set(asking.map(acl => acl.name.toLowerCase())),
   }
 }

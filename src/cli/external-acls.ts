@@ -93,7 +93,7 @@ class ExternalType implements ExternalAcl {
   }
 }
 
-const nothing: HelperWord = { line: '', matches: null, user: '', tag: '', message: '', log: '', notes: null }
+const nothing: HelperWord = { line: '', matches: null, user: '', tag: '', message: '', log: '', notes: [] }
 
 /** Keys with a meaning of their own; `password=` is nobody's business. */
 const own = new Set(['user', 'tag', 'message', 'log', 'password', 'ttl', 'error'])
@@ -101,15 +101,14 @@ const own = new Set(['user', 'tag', 'message', 'log', 'password', 'ttl', 'error'
 /** Null: nobody could say, which is not remembered. */
 const wordOf = (line: string, answer: HelperAnswer): HelperWord | null => {
   if (!answer.ok) return null
-  const { result, values } = parseReply(answer.text)
+  const { result, values, pairs } = parseReply(answer.text)
   if (result !== 'OK' && result !== 'ERR') return null
   const value = (key: string): string => values.get(key) ?? ''
-  const notes = [...values].filter(([key]) => !own.has(key))
   return {
     line,
     matches: result === 'OK',
     user: value('user'), tag: value('tag'), message: value('message') || value('error'), log: value('log'),
-    notes: notes.length === 0 ? null : new Map(notes),
+    notes: pairs.filter((_, i) => !own.has(pairs[i - (i % 2)] ?? '')),
   }
 }
 

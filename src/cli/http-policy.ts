@@ -18,6 +18,7 @@ import { errorPagesOf } from './error-pages.ts'
 import { fieldRules } from './field-rules.ts'
 import { challengesOf, type Users, usersOf } from './authentication.ts'
 import { externalAclsOf } from './external-acls.ts'
+import { notesOf } from './notes.ts'
 import { Programs } from './programs.ts'
 import { identifierOf, rewriterOf } from './rewriters.ts'
 import { version } from './version.ts'
@@ -75,6 +76,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     administrator: config.cache_mgr,
     ownNames: config.unique_hostname === null ? [name] : [name, config.unique_hostname],
     pageHosts: ['localhost', name, config.unique_hostname ?? name, ...config.hostname_aliases].map(host => host.toLowerCase()),
+    notes: notesOf(config, acls, problems),
     managerNamed: config.http_access.some(line => line.acls.some(use => use.name.toLowerCase() === 'manager')),
     purgeNamed: namesMethod(config, 'PURGE'),
     via: config.via,
@@ -86,6 +88,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     forwardedFor: config.forwarded_for,
     access: {
       http: list(config.http_access, 'deny'),
+      adapted: config.adapted_http_access.length === 0 ? null : list(config.adapted_http_access, 'allow'),
       cache: list(config.cache, 'allow'),
       spoofClientIp: list(config.spoof_client_ip, 'allow'),
       miss: config.miss_access.length === 0 ? null : list(config.miss_access, 'allow'),
@@ -95,7 +98,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     },
     aclsByIndirectClient: config.acl_uses_indirect_client,
     logByIndirectClient: config.log_uses_indirect_client,
-    users: challengesOf(users, config, externals.needUser),
+    users: challengesOf(users, config, acls, externals.needUser),
     errorPages,
     denyInfo: denyInfoOf(config, acls, errorPages, problems),
     judgesResponses: config.http_reply_access.length + config.reply_body_max_size.length > 0,

@@ -9,6 +9,8 @@ export interface HelperReply {
   readonly result: string
   /** Of a key that comes twice, the first. */
   readonly values: ReadonlyMap<string, string>
+  /** All of them: key, value, key, value ... */
+  readonly pairs: readonly string[]
   /** What follows the pairs. */
   readonly text: string
 }
@@ -17,17 +19,19 @@ const results = /^(OK|ERR|BH)(?: +|$)/
 
 export const parseReply = (line: string): HelperReply => {
   const found = results.exec(line)
-  if (found === null) return { result: '', values: none, text: line }
+  if (found === null) return { result: '', values: none, pairs: [], text: line }
   const values = new Map<string, string>()
+  const pairs: string[] = []
   let at = found[0].length
   for (;;) {
     const pair = pairAt(line, at)
     if (pair === null) break
     if (!values.has(pair.key)) values.set(pair.key, pair.value)
+    pairs.push(pair.key, pair.value)
     at = pair.end
     while (line.charAt(at) === ' ') at++
   }
-  return { result: found[1] ?? '', values, text: line.slice(at).trim() }
+  return { result: found[1] ?? '', values, pairs, text: line.slice(at).trim() }
 }
 
 const none: ReadonlyMap<string, string> = new Map()

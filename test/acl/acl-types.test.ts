@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type AccessFacts, type AclClients, compileAcls, factsOfOutcome } from '../../src/acl/index.ts'
-import { endpoint, type Outcome, wallMs } from '../../src/base/index.ts'
+import { endpoint, Notes, type Outcome, wallMs } from '../../src/base/index.ts'
 import { acl, factsOf, matches, remarks, view } from './kit.ts'
 
 // Guards each type of ACL by what it matches and what it does not, at its edges.
@@ -12,6 +12,12 @@ interface Row {
 }
 
 const named = (name: string): AclClients => ({ nameOf: () => name, hardwareOf: () => '', connectionsOf: () => 0 })
+
+const noted = (name: string, ...values: readonly string[]): Notes => {
+  const notes = new Notes()
+  for (const value of values) notes.add(name, value)
+  return notes
+}
 
 const rows: readonly Row[] = [
   { acl: ['src', '192.0.2.0/24'], yes: [{ clientAddress: '192.0.2.7' }], no: [{ clientAddress: '192.0.3.7' }] },
@@ -41,8 +47,9 @@ const rows: readonly Row[] = [
   { acl: ['has', 'request'], yes: [{ method: 'GET' }], no: [{}] },
   { acl: ['has', 'ALE'], yes: [{}], no: [] },
   { acl: ['tag', 'a b'], yes: [{ tag: 'b' }], no: [{ tag: 'c' }, {}] },
-  { acl: ['note', 'group staff'], yes: [{ notes: new Map([['group', 'staff']]) }, { clientNotes: new Map([['group', 'staff']]) }], no: [{ notes: new Map([['group', 'guests']]) }, { notes: new Map([['x', 'staff']]) }, {}] },
-  { acl: ['note', 'group'], yes: [{ notes: new Map([['group', 'anything']]) }], no: [{}] },
+  { acl: ['note', 'group staff'], yes: [{ notes: noted('group', 'staff') }, { clientNotes: noted('group', 'staff') }], no: [{ notes: noted('group', 'guests') }, { notes: noted('x', 'staff') }, {}] },
+  { acl: ['note', 'group staff'], yes: [{ notes: noted('group', 'guests', 'staff') }], no: [{ notes: noted('group', 'guests,staff') }] },
+  { acl: ['note', 'group'], yes: [{ notes: noted('group', 'anything') }], no: [{}] },
   { acl: ['srcdomain', '.x.org'], yes: [{ clients: named('a.x.org') }], no: [{ clients: named('x.net') }, { clients: named('') }, {}] },
   { acl: ['srcdomain', 'none'], yes: [{ clients: named('') }], no: [{ clients: named('x.net') }] },
   { acl: ['srcdom_regex', '-i ^PC[0-9]'], yes: [{ clients: named('pc7.x.org') }], no: [{ clients: named('server') }] },

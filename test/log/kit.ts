@@ -37,6 +37,7 @@ export const outcomeOf = (of: Partial<Outcome> = {}): Outcome => ({
   tag: '',
   helperLog: '',
   helperMessage: '',
+  notes: null,
   result: 'TCP_MISS',
   collapsed: false,
   hierarchy: 'HIER_DIRECT',

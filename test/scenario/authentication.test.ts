@@ -318,3 +318,21 @@ describe('answers of external_acl_type', () => {
     expect([answer.status, answer.fields.get('location')]).toEqual([302, 'http://info.test/?nr1'])
   })
 })
+
+describe('auth_schemes', () => {
+  const schemes = (): string => `${ncsa()}auth_param digest program /usr/lib/squid/digest_file_auth -c ${file('digest')}\nauth_param digest realm the realm\n`
+  const offered = (response: WireResponse): string[] => challenges(response).map(text => text.split(' ')[0] ?? '')
+
+  it('says which schemes are offered to whom, and in which order', async () => {
+    const proxy = await stageOf(`${open}${schemes()}acl old browser OLD
+acl odd browser ODD
+auth_schemes basic old
+auth_schemes negotiate,digest,ALL odd
+auth_schemes digest
+${users}`)
+    const asks = (agent: string): Promise<WireResponse> => proxy.ask(get(1, `User-Agent: ${agent}\r\n`))
+    expect(offered(await asks('OLD'))).toEqual(['Basic'])
+    expect(offered(await asks('ODD'))).toEqual(['Digest', 'Basic'])
+    expect(offered(await asks('new'))).toEqual(['Digest'])
+  })
+})

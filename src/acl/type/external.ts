@@ -39,10 +39,7 @@ export const external = {
 const said = (facts: AccessFacts, word: HelperWord): Match => {
   if (word.user !== '') facts.helperUser = word.user
   if (word.tag !== '') facts.tag = word.tag
-  if (word.notes !== null) {
-    facts.notes ??= new Map()
-    for (const [name, value] of word.notes) facts.notes.set(name, value)
-  }
+  if (word.notes.length > 0) facts.noted().take(word.notes)
   const { outcome } = facts
   if (outcome !== null) {
     if (word.user !== '') outcome.helperUser = word.user

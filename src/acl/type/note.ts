@@ -4,7 +4,7 @@ import { matched, mismatched } from '../match.ts'
 
 /** An annotation of that name is there, with one of these values if any are given. `-m`: its value is a list. */
 export const note = {
-  fact: facts => `annotations ${[...(facts.notes ?? []), ...(facts.clientNotes ?? [])].map(([name, value]) => `${name}=${value}`).join(' ') || '-'}`,
+  fact: facts => `annotations ${shown([...(facts.notes?.pairs ?? []), ...(facts.clientNotes?.pairs ?? [])]) || '-'}`,
   compile: source => {
     const { argument, flags, at, values } = source.definition
     const name = argument?.text ?? ''
@@ -13,17 +13,21 @@ export const note = {
     const list = flags.find(flag => flag.startsWith('-m'))
     const between = list === undefined ? '' : list.slice('-m='.length) || ','
     return facts => {
-      const value = noteOf(facts, name)
-      if (value === undefined) return mismatched
-      if (held.size === 0 || held.has(value)) return matched
-      if (between === '') return mismatched
-      return parts(value, between).some(part => held.has(part)) ? matched : mismatched
+      const noted = valuesOf(facts, name)
+      if (noted.length === 0) return mismatched
+      if (held.size === 0) return matched
+      const found = noted.some(value => held.has(value) || (between !== '' && parts(value, between).some(part => held.has(part))))
+      return found ? matched : mismatched
     }
   },
 } satisfies AclType
 
-export const noteOf = (facts: AccessFacts, name: string): string | undefined =>
-  facts.notes?.get(name) ?? facts.clientNotes?.get(name)
+const shown = (pairs: readonly string[]): string => pairs.map((text, i) => (i % 2 === 0 ? `${i === 0 ? '' : ' '}${text}=` : text)).join('')
+
+const valuesOf = ({ notes, clientNotes }: AccessFacts, name: string): readonly string[] => {
+  const own = notes?.valuesOf(name) ?? []
+  return own.length > 0 ? own : (clientNotes?.valuesOf(name) ?? [])
+}
 
 /** Each character of `between` ends a part. */
 const parts = (value: string, between: string): string[] => {

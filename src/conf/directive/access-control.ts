@@ -1,6 +1,8 @@
 import { writtenAcls } from '../acl-table.ts'
-import type { AclDefinition, ManagerPassword } from '../config.ts'
-import { accessList, namedAccessList, valueList } from './access.ts'
+import type { AclDefinition, AddedField, ManagerPassword } from '../config.ts'
+import type { Line } from '../line.ts'
+import { nearest } from '../nearest.ts'
+import { accessList, namedAccessList, readUses, valueList } from './access.ts'
 import { denyInfoLines } from './deny-info.ts'
 import { type Kind, later, works } from './directive.ts'
 import { age, count, kept, lines, needWord, onOff, size, words } from './kinds.ts'
@@ -14,6 +16,33 @@ const aclLines: Kind<readonly AclDefinition[]> = {
     return line.scope.acls.definitions
   },
   write: value => writtenAcls(value),
+}
+
+const noteLines = lines('NAME VALUE|"VALUE" [[!]ACL ...]', (line): AddedField | undefined => {
+  const at = line.at()
+  const name = needWord(line, 'a name')
+  const value = name === undefined ? undefined : line.quotable()
+  if (name === undefined || value === undefined) return undefined
+  if (value === null) {
+    line.fatal(`${line.name} needs a value`)
+    return undefined
+  }
+  const isFormat = value.quoted && line.scope.quotedValues
+  return { name: name.text, value: value.text, isFormat, acls: readUses(line, 'fast'), text: line.read, at }
+})
+
+const knownSchemes = ['basic', 'digest', 'ntlm', 'negotiate', 'all']
+
+/** In lower case. */
+const readSchemes = (line: Line): readonly string[] | undefined => {
+  const word = needWord(line, 'schemes')
+  if (word === undefined) return undefined
+  const schemes = word.text.toLowerCase().split(',').filter(Boolean)
+  const unknown = schemes.find(scheme => !knownSchemes.includes(scheme))
+  if (unknown === undefined && schemes.length > 0) return schemes
+  const like = nearest(unknown ?? '', knownSchemes)
+  line.fatal(`${line.name}: there is no scheme '${unknown ?? ''}'`, word, like === null ? `there are ${knownSchemes.join(', ')}` : `did you mean ${like}?`)
+  return undefined
 }
 
 const managerPasswords: Kind<readonly ManagerPassword[]> = lines('PASSWORD|none|disable ACTION ...|all', line => {
@@ -49,11 +78,16 @@ Without any line everything is denied.`,
       example: 'http_access deny !Safe_ports\nhttp_access allow localnet\nhttp_access deny all',
     },
   ),
-  adapted_http_access: later(accessList('slow'), 'As http_access, after rewriters and ICAP.', {
-    aliases: ['http_access2'],
-    default: 'allow all',
-    restricts: true,
-  }),
+  adapted_http_access: works(
+    accessList('slow'),
+    `As http_access, asked after ICAP and url_rewrite_program about what they have made of the request, if http_access has let
+it in.`,
+    {
+      aliases: ['http_access2'],
+      default: 'allow all',
+      example: 'acl ads urlpath_regex ^/ads/\nadapted_http_access deny ads',
+    },
+  ),
   http_reply_access: works(
     accessList('slow'),
     `Which responses clients may receive, by ACLs about them (rep_mime_type, http_status, rep_header) and about the request.
@@ -100,16 +134,25 @@ http_reply_access and miss_access; where nothing was decided by an ACL of a line
     valueList('tunnel|respond', 'fast', line => needWord(line, 'tunnel or respond')?.text),
     'What becomes of an intercepted connection that does not speak HTTP.',
   ),
-  auth_schemes: later(
-    valueList('SCHEME,...|ALL', 'fast', line => needWord(line, 'schemes')?.text),
-    'Which authentication schemes are offered to whom.',
+  auth_schemes: works(
+    valueList('SCHEME[,SCHEME ...]|ALL', 'fast', readSchemes),
+    `Which schemes of auth_param are offered to whom, and in which order; the first line that matches counts, and without one
+all are, in the order of auth_param. ALL: those not yet named. Names of schemes that have no program mean nothing.`,
+    { example: 'acl old browser -i MSIE\nauth_schemes basic old\nauth_schemes digest,ALL' },
   ),
   client_ip_max_connections: works(
     count({ min: -1 }),
     'How many sessions one client address may have in all services together; -1 is no limit. See max_sessions_per_client of service.',
     { default: '-1', reload: 'new connections' },
   ),
-  note: later(kept('NAME VALUE [[!]ACL ...]'), 'Annotates transactions, for the log and for helpers.'),
+  note: works(
+    noteLines,
+    `Annotates transactions that are over, for %note of logformat and the note ACLs of access_log. Of several lines with one
+name the first that matches gives the value. In quotes the value may hold blanks, and with
+configuration_includes_quoted_values the %codes of logformat. To annotate before, for other access lists and helpers, there
+are the ACLs annotate_transaction and annotate_client, and what helpers answer.`,
+    { example: 'acl video rep_mime_type ^video/\nnote kind film video\nnote kind other' },
+  ),
   cachemgr_passwd: works(
     managerPasswords,
     `The password of cache manager pages, asked for by HTTP Basic with any user name. The first line that names the page, or

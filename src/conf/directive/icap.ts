@@ -31,6 +31,8 @@ export interface AdaptationGroupLine {
 export interface AdaptationMetaLine {
   readonly name: string
   readonly value: string
+  /** `value` has %codes. */
+  readonly isFormat: boolean
   readonly acls: readonly AclUse[]
   readonly text: string
   readonly at: Location
@@ -112,13 +114,14 @@ const readGroup = (line: Line): AdaptationGroupLine | undefined => {
 
 const readMeta = (line: Line): AdaptationMetaLine | undefined => {
   const name = needWord(line, 'the name of a field')
-  const value = name === undefined ? undefined : needWord(line, 'a value')
-  if (name === undefined || value === undefined) return undefined
+  const value = name === undefined ? undefined : line.quotable()
+  if (value === null) line.fatal(`${line.name} needs a value`)
+  if (name === undefined || value === undefined || value === null) return undefined
   if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name.text)) {
     line.fatal(`${line.name}: '${name.text}' is no name of a field`, name)
     return undefined
   }
-  return { name: name.text, value: value.text.replace(/^"(.*)"$/, '$1'), acls: readUses(line, 'fast'), text: line.read, at: line.at() }
+  return { name: name.text, value: value.text, isFormat: value.quoted && line.scope.quotedValues, acls: readUses(line, 'fast'), text: line.read, at: line.at() }
 }
 
 const failureLimit = {
@@ -197,7 +200,8 @@ not used. For responses names are not looked up: an ACL that would have to does 
   ),
   adaptation_service_iteration_limit: later(count(), 'How many services may follow each other.', { default: '16' }),
   adaptation_masterx_shared_names: later(word('FIELD'), 'A field that services of one transaction share.'),
-  adaptation_meta: works(lines('NAME VALUE [[!]ACL ...]', readMeta), 'Fields services are told with a message.', {
+  adaptation_meta: works(lines('NAME VALUE [[!]ACL ...]', readMeta), `Fields services are told with a message.
+In quotes the value may hold blanks, and with configuration_includes_quoted_values the %codes of logformat.`, {
     example: 'adaptation_meta X-Department sales',
   }),
 }

@@ -132,7 +132,7 @@ export const codes: Readonly<Record<string, Code>> = {
   'err_code': plain('error page', o => (o.error === null ? '' : errorTable[o.error].page)),
   'err_detail': peer('what went wrong', o => o.errorDetail),
   'request_attempts': number('connections tried', o => o.attempts),
-  'note': silent('annotations'),
+  'note': { doc: 'annotations: of that name, or all', peer: true, value: u => noteValue(u.argument) },
   'master_xaction': silent('number of the transaction'),
   'credentials': silent('credentials of the client'),
 
@@ -237,6 +237,21 @@ const fieldValue = (argument: string, fieldsOf: (o: Outcome) => FieldView | null
 const itemOf = (list: string, separator: string, start: string): string => {
   for (const item of splitList(list, separator)) if (item.startsWith(start)) return item.slice(start.length)
   return ''
+}
+
+/** `name`, `name:separator`; '' = all, a line each. */
+const noteValue = (argument: string): Value => {
+  if (argument === '') {
+    return ({ notes }) => {
+      let lines = ''
+      for (let i = 0; notes !== null && i + 1 < notes.pairs.length; i += 2) lines += `${notes.pairs[i]}: ${notes.pairs[i + 1]}\r\n`
+      return lines
+    }
+  }
+  const colon = argument.indexOf(':')
+  const name = colon < 0 ? argument : argument.slice(0, colon)
+  const between = colon < 0 ? ',' : argument.slice(colon + 1) || ','
+  return ({ notes }) => (notes === null ? '' : notes.valuesOf(name).join(between))
 }
 
 /** A separator inside a quoted string does not separate. */

@@ -84,6 +84,7 @@ const checkAccess = (t: Transaction): Next | Promise<Next> => {
   const intercepted = t.client.port.mode === 'intercept' || t.client.port.mode === 'tproxy'
   tellFacts(facts, t.head.method, target, t.outcome.uri, t.targetPort, t.fields, t.outcome.startedAt)
   facts.outcome = t.outcome
+  if (facts.clientNotes !== null) facts.noted()
   facts.pinned = intercepted && (t.unverified || t.policy.clientDstPassthru)
   const { followForwarded: believed } = t.policy.access
   const followed = believed === null ? undefined : followForwarded(t, believed)
@@ -122,12 +123,8 @@ export const tellFacts = (
 
 const afterAccess = (t: Transaction, decision: Decision): Next | Promise<Next> => {
   if (t.over) return 'done'
+  if (!decision.allowed) return denied(t, decision)
   t.outcome.accessLine = decision.text
-  if (!decision.allowed) {
-    CountHttp.denied++
-    t.outcome.result = 'TCP_DENIED'
-    return t.denyClient(decision)
-  }
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
   return t.policy.adaptation === null ? adapted(t) : adaptRequest(t, adapted)
 }
@@ -135,7 +132,28 @@ const afterAccess = (t: Transaction, decision: Decision): Next | Promise<Next> =
 /** Squid: url_rewrite_program sees what REQMOD has made of it. */
 const adapted = (t: Transaction): Next | Promise<Next> => {
   const { rewriter } = t.policy
-  return rewriter === null ? identified(t) : rewrite(t, rewriter).then(next => next ?? identified(t))
+  return rewriter === null ? adaptedAccess(t) : rewrite(t, rewriter).then(next => next ?? adaptedAccess(t))
+}
+
+/** adapted_http_access: may it, as what it has become. */
+const adaptedAccess = (t: Transaction): Next | Promise<Next> => {
+  const list = t.policy.access.adapted
+  if (list === null) return identified(t)
+  const decision = list.check(t.facts)
+  return decision instanceof Promise ? decision.then(d => afterAdaptedAccess(t, d)) : afterAdaptedAccess(t, decision)
+}
+
+const afterAdaptedAccess = (t: Transaction, decision: Decision): Next | Promise<Next> => {
+  if (t.over) return 'done'
+  if (decision.allowed) return identified(t)
+  return denied(t, decision)
+}
+
+const denied = (t: Transaction, decision: Decision): Next => {
+  t.outcome.accessLine = decision.text
+  CountHttp.denied++
+  t.outcome.result = 'TCP_DENIED'
+  return t.denyClient(decision)
 }
 
 /** Under which key. */

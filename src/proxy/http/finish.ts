@@ -1,5 +1,6 @@
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
+import { annotate } from './annotate.ts'
 import { sayWhy } from './why.ts'
 
 /** The record, and the connection goes on to the next request or ends. */
@@ -19,6 +20,7 @@ export const finish = (t: Transaction): Next => {
   }
   if (t.policy.clientPersistent === false) t.keepAlive = false
   sayWhy(o)
+  if (t.policy.notes !== null) annotate(t, t.policy.notes)
   client.deps.record(o)
   t.end()
   return 'done'

@@ -1,8 +1,9 @@
-import type { AccessList, Condition } from '../../acl/index.ts'
+import type { AccessFacts, AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs, MonoMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
 import type { Adaptation } from './adapt/plan.ts'
+import type { NoteRule } from './annotate.ts'
 import type { DelayPools } from './delay/pools.ts'
 import type { DenyInfo } from './deny-info.ts'
 import type { ErrorPages } from './error-pages.ts'
@@ -22,6 +23,8 @@ export interface HttpPolicy {
   readonly ownNames: readonly string[]
   /** These names, hostname_aliases and localhost, in lower case: by which clients may ask for our own pages. */
   readonly pageHosts: readonly string[]
+  /** Of transactions that are over; null = there are none. */
+  readonly notes: readonly NoteRule[] | null
   /** A line of http_access names the ACL `manager`; if none does, only this machine may see our own pages. */
   readonly managerNamed: boolean
   /** A line of http_access has an ACL that names the method PURGE; if none has, nobody may (Squid). */
@@ -40,6 +43,8 @@ export interface HttpPolicy {
   readonly forwardedFor: 'on' | 'off' | 'transparent' | 'delete' | 'truncate'
   readonly access: {
     readonly http: AccessList
+    /** As http, after rewriters and ICAP; null = everybody. */
+    readonly adapted: AccessList | null
     readonly cache: AccessList
     readonly spoofClientIp: AccessList
     /** Null: everybody. */
@@ -56,8 +61,8 @@ export interface HttpPolicy {
   readonly errorPages: ErrorPages
   /** How clients say who they are; null = nobody is asked. */
   readonly users: {
-    /** Values of Proxy-Authenticate. */
-    readonly challenges: (stale: boolean, now: MonoMs) => readonly string[]
+    /** Values of Proxy-Authenticate, for this client. */
+    readonly challenges: (facts: AccessFacts, stale: boolean, now: MonoMs) => readonly string[]
     /** The ACLs that want to know, in lower case. */
     readonly acls: ReadonlySet<string>
   } | null

@@ -59,10 +59,23 @@ export const rewrite = async (t: Transaction, rewriter: Rewriter): Promise<Next 
   const answer = await answered(t, rewriter)
   if (t.over) return 'done'
   if (answer === null) return t.refuse('helper-failed', 'the program that judges requests does not answer')
+  annotate(t, answer)
   const rewriting = rewritingIn(answer)
   if (rewriting.kind === 'redirect') return sendElsewhere(t, rewriting.status, rewriting.location)
   if (rewriting.kind === 'rewrite') putInPlace(t, rewriting.uri, rewriter)
   return null
+}
+
+/** Keys with a meaning of their own. */
+const own: ReadonlySet<string> = new Set(['url', 'status', 'rewrite-url', 'clt_conn_tag'])
+
+/** What else a program says is an annotation of the request; clt_conn_tag is one of the connection. */
+const annotate = (t: Transaction, answer: string): void => {
+  const { values, pairs } = parseReply(answer)
+  const tag = values.get('clt_conn_tag')
+  if (tag !== undefined) for (const notes of [t.facts.notedOfClient(), t.facts.noted()]) notes.set('clt_conn_tag', tag)
+  const others = pairs.filter((_, i) => !own.has(pairs[i - (i % 2)] ?? ''))
+  if (others.length > 0) t.facts.noted().take(others)
 }
 
 /** Null: there is none, and the request must not go on without. */

@@ -343,6 +343,7 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
     tag: '',
     helperLog: '',
     helperMessage: '',
+    notes: null,
     result: 'NONE_NONE',
     collapsed: false,
     hierarchy: 'HIER_NONE',

@@ -292,6 +292,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
       tag: '',
       helperLog: '',
       helperMessage: '',
+    notes: null,
       result: this.#result,
       collapsed: false,
       hierarchy: this.#route?.hierarchy ?? 'HIER_NONE',

@@ -1,4 +1,5 @@
 import type { AccessList, Condition } from '../../../acl/index.ts'
+import type { Outcome } from '../../../base/index.ts'
 import type { Adapted, IcapMessage, IcapServiceConfig, IcapUser } from '../../../icap/index.ts'
 import { endToEndFields, type Fields, fieldLines, isFieldValue } from '../../../http/index.ts'
 import type { Transaction } from '../transaction.ts'
@@ -37,7 +38,7 @@ export interface Adaptation {
   /** The field that carries the user's name; '' = it is not told. */
   readonly userField: string
   readonly userInBase64: boolean
-  readonly meta: readonly { readonly name: string; readonly value: string; readonly when: Condition }[]
+  readonly meta: readonly { readonly name: string; readonly value: (outcome: Outcome) => string; readonly when: Condition }[]
 }
 
 export type Steps = AdaptationGroup['steps']
@@ -53,7 +54,7 @@ const aboutClient = (t: Transaction): string[] => {
     const encode = adaptation.userInBase64 || !isFieldValue(user)
     pairs.push(adaptation.userField, encode ? Buffer.from(user).toString('base64') : user)
   }
-  for (const { name, value, when } of adaptation.meta) if (when.holds(t.facts)) pairs.push(name, value)
+  for (const { name, value, when } of adaptation.meta) if (when.holds(t.facts)) pairs.push(name, value(t.outcome))
   return pairs
 }
 
