@@ -15,7 +15,7 @@ import { ContentFile, contentFolder, contentPath } from './content-file.ts'
 import { DiskWalk } from './disk-walk.ts'
 import { type DiskRoom, DiskWriter } from './disk-writer.ts'
 import { FileOutput } from './file-output.ts'
-import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath } from './folder.ts'
+import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath, someContents } from './folder.ts'
 import { type Ailment, ailmentOf, Health } from './health.ts'
 import { type ChangeRow, changeKind, fileState, hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
 import { OpenFiles, type ReadCached } from './open-files.ts'
@@ -97,6 +97,8 @@ const roundsPerRollCall = 3
 const closeMsMax = 3000
 /** After a full disk, until room is made, and between tries. */
 const spaceMakingMs = 500
+/** Files that go at once when the disk is so full that this cannot be written down. */
+const filesPerDrop = 8
 /** Of what the index takes, free pages may be so many before they are given back. */
 const freeShareMax = 0.01
 const shrinkPages = 128
@@ -147,6 +149,8 @@ export class DiskStore implements Store {
   readonly #owed = new Set<CacheKey>()
   #owesAll = false
   #rounds = 0
+  /** Who else was there at the last roll call. */
+  #others: readonly number[] = []
   /** Complete, but their last bytes are on the way. */
   readonly #finishing = new Map<CacheKey, number>()
   readonly #waiting = new Map<CacheKey, (() => void)[]>()
@@ -157,6 +161,8 @@ export class DiskStore implements Store {
   /** Files removed within the present transaction, and files that are gone: their rows may go, too. */
   #doomed: number[] = []
   #unlinked: number[] = []
+  #unlinking = 0
+  #onUnlinked: () => void = () => {}
   /** Content that may have been lost when the machine went down. */
   readonly #suspects = new Set<number>()
   #sweep: Timer | null = null
@@ -180,7 +186,7 @@ export class DiskStore implements Store {
     this.#room = {
       clock: options.clock,
       inlineBytesMax,
-      charge: more => this.#charge(more),
+      charge: (writer, more) => this.#charge(writer, more),
       newOutput: (writer, size) => this.#newOutput(writer, size),
       reserve: (file, more) => this.#reserve(file, more),
       contentOf: (writer, file, length) => this.#contentFile(file, length, () => writer.stored),
@@ -239,6 +245,7 @@ export class DiskStore implements Store {
     try {
       this.#sharing.catchUp(this.#ledger)
       if (inodeOf(indexPath(this.#folder)) !== this.#inode) this.#reopen()
+      if ((this.#ledger?.users ?? 0) > 1) this.#planUpkeep() // somebody has to look after those who die
     } catch (error) {
       this.#fail(error)
       this.foreign.cleared()
@@ -408,10 +415,10 @@ export class DiskStore implements Store {
     return this.#writing + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
   }
 
-  #charge(more: number): boolean {
+  #charge(writer: DiskWriter, more: number): boolean {
     if (this.#writing + more > this.#limits.bytesMax / 2) return false
     if (this.#taken + more > this.#limits.bytesMax) this.#change(() => this.#removeOldest(this.#limits.bytesMax - more), 0)
-    if (this.#taken + more > this.#limits.bytesMax) return false
+    if (this.#taken + more > this.#limits.bytesMax || writer.refusal !== null) return false
     this.#writing += more
     this.#sweepIfFull()
     return true
@@ -420,6 +427,10 @@ export class DiskStore implements Store {
   #newOutput(writer: DiskWriter, size: number): { readonly file: number; readonly output: FileOutput } | null {
     const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall(), size), 0)
     if (file === 0) return null
+    if (writer.refusal !== null) {
+      this.#unlink(file)
+      return null
+    }
     this.#reserved.set(file, size)
     this.#reservedBytes += size
     return { file, output: new FileOutput(contentPath(this.#folder, file), writer) }
@@ -720,13 +731,7 @@ export class DiskStore implements Store {
   async close(): Promise<void> {
     this.#closed = true
     for (const writer of this.#writers.all()) writer.abandon()
-    await new Promise<void>(resolve => {
-      const enough = this.#clock.after(ms(closeMsMax), resolve)
-      void this.settled().then(() => {
-        enough.cancel() // it would keep the process from ending
-        resolve()
-      })
-    })
+    await this.#within(closeMsMax, this.settled())
     this.#sweep?.cancel()
     this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
@@ -738,6 +743,8 @@ export class DiskStore implements Store {
     const enough = this.#clock.mono() + closeMsMax
     while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
     this.#opened.close()
+    // nobody looks after files of who has left properly
+    await this.#within(closeMsMax, this.#allUnlinked())
     this.#change(ledger => ledger.leave(this.#sharing.user), undefined)
     await this.#checkpoints.close()
     forgetOwner(this.#owner)
@@ -747,6 +754,21 @@ export class DiskStore implements Store {
       // it has been of no use for a while, then
     }
     this.#ledger = null
+  }
+
+  #allUnlinked(): Promise<void> {
+    return this.#unlinking === 0 ? Promise.resolve() : new Promise(resolve => (this.#onUnlinked = resolve))
+  }
+
+  /** Resolves with it, or after so long. */
+  #within(patienceMs: number, what: Promise<void>): Promise<void> {
+    return new Promise(resolve => {
+      const enough = this.#clock.after(ms(patienceMs), resolve)
+      void what.then(() => {
+        enough.cancel() // it would keep the process from ending
+        resolve()
+      })
+    })
   }
 
   #rowsOf(key: CacheKey, hashed: number): Row[] {
@@ -853,11 +875,15 @@ export class DiskStore implements Store {
 
   #unlink(file: number): void {
     this.#opened.drop(file)
+    this.#unlinking++
     fs.unlink(contentPath(this.#folder, file), error => {
-      if (error !== null && error.code !== 'ENOENT') return // tried again at the next start
-      this.#unlinked.push(file)
-      this.#suspects.delete(file)
-      this.#planUpkeep()
+      this.#unlinking--
+      if (error === null || error.code === 'ENOENT') {
+        this.#unlinked.push(file)
+        this.#suspects.delete(file)
+        this.#planUpkeep()
+      } // else it is tried again at the next start
+      if (this.#unlinking === 0) this.#onUnlinked()
     })
   }
 
@@ -938,12 +964,13 @@ export class DiskStore implements Store {
     this.catchUp()
     if (this.#unlinked.length > 0 || this.#used.size > 0 || this.#owed.size > 0 || this.#owesAll) this.#change(() => 0, 0)
     this.#noteRest()
-    if (ledger.users > 1) {
+    if (ledger.users > 1 || this.#others.length > 0) {
       // nobody has to ask for anything here: the log is read before it is forgotten, and what others removed is let go
       this.#opened.dropUnlinked()
-      if (++this.#rounds % roundsPerRollCall === 0) this.#buryTheDead(ledger)
+      if (++this.#rounds % roundsPerRollCall === 0) this.#callRoll(ledger)
       this.#planUpkeep()
     }
+    if (this.#unlinked.length > 0) this.#planUpkeep() // another process kept us from noting it
     this.#shrink()
     this.#keepReserve()
     if (!this.#syncing) void this.#syncSettled()
@@ -963,26 +990,32 @@ export class DiskStore implements Store {
     )
   }
 
-  /** What a process that was killed has left: its place among the users, and files nobody will finish. */
-  #buryTheDead(ledger: Ledger): void {
+  /** What others have left who are not there any more: the place of the killed among the users, and files nobody will finish. */
+  #callRoll(ledger: Ledger): void {
     try {
-      const dead = ledger.usersNow().filter(user => user.id !== this.#sharing.user && !ownerLives(user.owner))
-      if (dead.length === 0) return
-      // also files of who is gone longer: whoever took that one off the list may have died before the files had gone
-      const lives = new Map<string, boolean>()
-      const ownerIsAlive = (owner: string): boolean => {
-        const known = lives.get(owner) ?? ownerLives(owner)
-        lives.set(owner, known)
-        return known
-      }
-      for (const { id, state, owner } of ledger.files()) {
-        if (state !== fileState.unsynced && owner !== this.#owner && !ownerIsAlive(owner)) this.#unlink(id)
-      }
+      ledger.look()
+      const others = ledger.usersNow().filter(user => user.id !== this.#sharing.user)
+      const dead = others.filter(user => !ownerLives(user.owner))
+      const left = this.#others.some(id => others.every(user => user.id !== id))
+      this.#others = others.map(user => user.id)
+      if (dead.length === 0 && !left) return
+      this.#unlinkOrphans(ledger)
       this.#change(() => {
         for (const { id } of dead) ledger.leave(id)
       }, undefined)
     } catch (error) {
       this.#fail(error)
+    }
+  }
+
+  /** Whoever took a dead one off the list may have died before its files had gone: all whose owner is no more. */
+  #unlinkOrphans(ledger: Ledger): void {
+    const lives = new Map<string, boolean>([[this.#owner, true]])
+    for (const { id, state, owner } of ledger.files()) {
+      if (state === fileState.unsynced) continue
+      const known = lives.get(owner) ?? ownerLives(owner)
+      lives.set(owner, known)
+      if (!known) this.#unlink(id)
     }
   }
 
@@ -1100,15 +1133,35 @@ export class DiskStore implements Store {
     // removing writes too, and a full disk may refuse that as well: not again at once
     if (this.#spaceMaking !== null) return
     fs.rmSync(this.#reservePath, { force: true })
+    // what becomes free is for the ledger: content that is on its way would take it first
+    for (const writer of this.#writers.all()) if (writer.file !== 0) writer.giveUp()
     const low = this.#taken * 0.98
     this.#spaceMaking = this.#clock.after(
       ms(spaceMakingMs),
       () => {
         this.#spaceMaking = null
-        this.#change(() => this.#removeOldest(low), 0)
+        if (this.#change(() => this.#removeOldest(low), -1) < 0) this.#dropUnlisted()
       },
       { unref: true },
     )
+  }
+
+  /**
+   * Not even that a response is removed can be written down: the write-ahead log has no room to grow, and none to be moved
+   * into the index. So files go before their rows, which must not be believed until they follow.
+   */
+  #dropUnlisted(): void {
+    try {
+      const oldest = (this.#ledger?.front(stepRows) ?? none).flatMap(({ file }) => (file === null ? [] : [file]))
+      const files = (oldest.length > 0 ? oldest : someContents(this.#folder)).filter(file => !this.#suspects.has(file))
+      for (const file of files.slice(0, filesPerDrop)) {
+        this.#suspects.add(file)
+        this.#opened.drop(file)
+        fs.rmSync(contentPath(this.#folder, file), { force: true })
+      }
+    } catch (error) {
+      this.#notice(`cache_dir ${this.#folder}: ${messageOf(error)}; it has no room, and none can be made`)
+    }
   }
 
   /** Only where it is a small part, and when all is well. */

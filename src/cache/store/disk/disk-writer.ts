@@ -18,9 +18,9 @@ import type { FileOutput, OutputOwner } from './file-output.ts'
 export interface DiskRoom {
   readonly clock: Clock
   readonly inlineBytesMax: number
-  /** Takes so many bytes more from the limit; false if there are none to be had. */
-  charge(more: number): boolean
-  /** A new file, known to the ledger. Null: the disk says no. */
+  /** Takes so many bytes more from the limit; false if there are none to be had, or the writer has just ended. */
+  charge(writer: DiskWriter, more: number): boolean
+  /** A new file, known to the ledger. Null: the disk says no, or the writer has just ended. */
   newOutput(writer: DiskWriter, bytes: number): { readonly file: number; readonly output: FileOutput } | null
   /** Where the content of a complete file is read. */
   contentOf(writer: DiskWriter, file: number, length: number): ContentSource
@@ -170,6 +170,11 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
     if (!this.#over) this.#end('invalidated')
   }
 
+  /** The disk has no room to spare for it. */
+  giveUp(): void {
+    this.#end('disk-failed')
+  }
+
   // ---- from the file
 
   written(buffer: Buffer): void {
@@ -198,14 +203,17 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
 
   // ----
 
-  /** Whether so many bytes more may come; makes the file when they need one. */
+  /**
+   * Whether so many bytes more may come; makes the file when they need one. Whatever changes the ledger for that hears of
+   * other processes' changes first, and one of those may end this writer before it is answered.
+   */
   #admit(more: number): boolean {
     if (this.#closed) return false
     const length = this.#bytes + more
     const expected = this.response.contentLength
     if (expected >= 0 && length > expected) return this.#end('incomplete')
     if (length > this.#bytesMax) return this.#end('too-large')
-    if (!this.#room.charge(more)) return this.#end('busy')
+    if (!this.#room.charge(this, more)) return this.#end('busy')
     this.charged += more
     this.#bytes = length
     if (this.#output === null) return Math.max(length, expected) <= this.#room.inlineBytesMax || this.#toFile()
@@ -213,7 +221,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
       this.#room.reserve(this.#file, reserveBytes)
       this.#reserved += reserveBytes
     }
-    return true
+    return !this.#over
   }
 
   #toFile(): boolean {

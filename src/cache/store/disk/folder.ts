@@ -66,6 +66,16 @@ export const dropContents = (folder: string): void => {
   removeLeftovers(folder)
 }
 
+/** Numbers of some files of large contents, those written first before others; none: there is no such file. */
+export const someContents = (folder: string): readonly number[] => {
+  const contents = contentFolder(folder)
+  for (const name of fs.readdirSync(contents)) {
+    const files = fs.readdirSync(join(contents, name)).map(Number).filter(Number.isSafeInteger)
+    if (files.length > 0) return files.sort((a, b) => a - b)
+  }
+  return []
+}
+
 /** What a process that was killed had not quite removed. */
 export const removeLeftovers = (folder: string): void => {
   fs.readdir(folder, (_error, names) => {
@@ -113,11 +123,12 @@ export const ownerLives = (owner: string): boolean => {
   return started === `${pid}.${startOf(pid)}`
 }
 
-/** When the process started, in ticks since boot; '' where the system does not tell. */
+/** When the process started, in ticks since boot; '' where the system does not tell, and of one that only waits to be buried. */
 const startOf = (pid: number): string => {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19] ?? ''
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return fields[0] === 'Z' ? '' : (fields[19] ?? '')
   } catch {
     return ''
   }
