@@ -13,7 +13,7 @@ const mayMount = spawnSync('unshare', ['-Urm', 'mount', '-t', 'tmpfs', 'none', '
 const cannot = mayMount ? '' : '(skipped: no mount namespaces here)'
 
 describe.skipIf(!mayMount)(`a disk store on a full file system ${cannot}`, () => {
-  test.each([6, 12])('of %i MB', size => {
+  test.each([3, 4, 12])('of %i MB', size => {
     const folder = mkdtempSync(join(tmpdir(), 'glassquid-full-'))
     try {
       const script = `mount -t tmpfs -o size=${size}m none ${folder} && exec "$0" "$1" ${folder}`

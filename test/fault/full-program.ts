@@ -64,7 +64,7 @@ const afterFull = await check(store)
 const free = statfsSync(folder).bfree
 rmSync(join(folder, 'filler'), { force: true })
 clock.advance(120_000)
-const afterwards = await storeSome(150)
+const afterwards = await storeSome(60)
 const last = await check(store)
 await store.close()
 console.log(
