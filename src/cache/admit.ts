@@ -28,12 +28,14 @@ export const admit = (exchange: Exchange, key: CacheKey, policy: CachePolicy): A
   if (why !== null) return { kind: 'no', reason: why }
   const response = storedResponse(exchange, control, key, policy)
   judge(response, policy)
-  const reason = worth(response, exchange.responseTime)
+  const reason = worth(response, exchange.responseTime, policy)
   return storeReasons[reason].kind === 'store' ? { kind: 'store', reason, response } : { kind: 'no', reason }
 }
 
 /** What it can be used for from `now` on. */
-const worth = (response: StoredResponse, now: WallMs): StoreReason => {
+const worth = (response: StoredResponse, now: WallMs, policy: CachePolicy): StoreReason => {
+  const short = response.hitUntil - now < policy.minimumExpiry && !response.hasValidator && !response.rule.options.storeStale
+  if (short && now < response.hitUntil) return 'too-short'
   if (now < response.hitUntil) return response.lifetime >= 0 ? 'explicit' : 'heuristic'
   if (response.hasValidator) return 'validator'
   if (Math.max(0, now - response.staleAt) < staleWindowOf(response)) return 'stale-window'

@@ -73,6 +73,8 @@ export class Asking implements Keyed<Asking> {
 export class Collapse {
   /** collapsed_forwarding. Switched off, fetches that are joined already go on. */
   on: boolean
+  /** collapsed_forwarding_timeout: how long a request waits for the head of another's fetch; of those that begin from now on. */
+  waitMax: DurationMs
   /** read_ahead_gap, for fetches that begin from now on. */
   readAheadBytesMax: Bytes
   readonly counters = declareCounters(collapseCounters)
@@ -92,6 +94,7 @@ export class Collapse {
   constructor(on: boolean, clock: Clock, limits: CollapseLimits = usualCollapseLimits) {
     this.on = on
     this.readAheadBytesMax = limits.readAheadBytesMax
+    this.waitMax = limits.waitMax
     this.#limits = limits
     this.#clock = clock
     this.#deadlines = new Deadlines(clock)
@@ -118,7 +121,7 @@ export class Collapse {
   /** The fetch this request is about to make, for others to join; null if nobody may. */
   begin(key: CacheKey, source: GrowingSource): Growing | null {
     if (!this.on || this.#count >= this.#limits.growingMax || this.#isUnshareable(key)) return null
-    const growing = new Growing(source, { ...this.#limits, readAheadBytesMax: this.readAheadBytesMax }, this.#deadlines, over => this.#forget(key, over))
+    const growing = new Growing(source, { ...this.#limits, readAheadBytesMax: this.readAheadBytesMax, waitMax: this.waitMax }, this.#deadlines, over => this.#forget(key, over))
     const list = this.#growing.get(key)
     if (list === undefined) this.#growing.set(key, [growing])
     else list.push(growing)

@@ -28,7 +28,7 @@ export const explicitLifetime = (
 ): Lifetime => {
   if (control.sMaxage !== null) return { lifetime: secondsToMs(control.sMaxage), source: 's-maxage' }
   if (control.maxAge !== null) return { lifetime: secondsToMs(control.maxAge), source: 'max-age' }
-  if (control.targeted) return unsaid
+  if (control.expiresIgnored) return unsaid
   const text = fields.get('expires') // of several lines the first counts (RFC 9111 4.2.1)
   if (text === undefined) return unsaid
   const expires = parseHttpDate(text, now)

@@ -25,6 +25,10 @@ export interface CachePolicy {
   /** offline_mode: what would be validated is used as it is. */
   readonly offline: boolean
   readonly tags: TagPolicy
+  /** minimum_expiry_time: fresh for less than this, and without a validator, is not worth storing. */
+  readonly minimumExpiry: DurationMs
+  /** vary_ignore_expire: beside a Vary, an Expires that is the Date says nothing. */
+  readonly varyIgnoreExpire: boolean
   /** cdn_cache_control: CDN-Cache-Control is for us (RFC 9213). */
   readonly isCdn: boolean
 }
@@ -39,5 +43,7 @@ export const defaultPolicy: CachePolicy = {
   negativeTtl: ms(0),
   offline: false,
   tags: 'keep',
+  minimumExpiry: ms(0),
+  varyIgnoreExpire: false,
   isCdn: false,
 }

@@ -46,6 +46,7 @@ export const reuseReasons = {
   'uri-miss': { kind: 'no', fwd: 'uri-miss', doc: 'nothing is stored for the URI' },
   'vary-miss': { kind: 'no', fwd: 'vary-miss', doc: 'something is stored, but for other selecting fields' },
   'method': { kind: 'no', fwd: 'method', doc: 'neither GET nor HEAD' },
+  'send-hit-deny': { kind: 'no', fwd: 'bypass', doc: 'a send_hit line of the conf said no' },
   'bypass': { kind: 'no', fwd: 'bypass', doc: 'the cache was not asked: cache deny, or not for a cache' },
 } as const satisfies Record<string, Line>
 

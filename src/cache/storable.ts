@@ -28,6 +28,8 @@ export const storeReasons = {
   'no-response': { kind: 'no', doc: 'what the server sent could not be used' },
   'request-content': { kind: 'no', doc: 'the request had content: no other request is like it' },
   'method': { kind: 'no', doc: 'neither GET nor HEAD, nor a POST that says where to GET its result' },
+  'too-short': { kind: 'no', doc: 'fresh for less than minimum_expiry_time, and nothing to validate it with' },
+  'store-miss-deny': { kind: 'no', doc: 'a store_miss line of the conf said no' },
   'cache-deny': { kind: 'no', doc: 'a cache line of the conf said no' },
   'host-unverified': { kind: 'no', doc: 'intercepted, and Host could not be verified' },
   'not-final': { kind: 'no', doc: 'an interim response (1xx)' },
@@ -196,7 +198,7 @@ const forbiddenWithoutFreshness = (
   policy: CachePolicy,
 ): StoreReason | null => {
   if (control.maxAge !== null || control.sMaxage !== null) return null
-  if (!control.targeted && exchange.fields.has('expires')) return null
+  if (!control.expiresIgnored && exchange.fields.has('expires')) return null
   const heuristic = exchange.method !== 'POST' && mayUseHeuristic(exchange.status, control)
   if (heuristic) return null
   const negative = exchange.method !== 'POST' && negativeTtlOf(exchange.status, policy.refresh.ruleFor(exchange.uri), policy) > 0

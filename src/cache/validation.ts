@@ -61,6 +61,11 @@ export const addConditions = (fields: Fields, validation: Validation, asRange = 
   if (validation.ifModifiedSince !== null) fields.append('If-Modified-Since', validation.ifModifiedSince)
 }
 
+/** The content is wanted, whatever the client has of it. */
+export const dropConditions = (fields: Fields): void => {
+  for (const name of conditions) fields.delete(name)
+}
+
 const conditions = ['if-none-match', 'if-modified-since']
 
 /** The whole is wanted, whatever the client has asked for. */

@@ -87,6 +87,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const neighbours = createNeighbours(clock)
   const collapse = new Collapse(config.collapsed_forwarding, clock)
   collapse.readAheadBytesMax = config.read_ahead_gap
+  collapse.waitMax = secondsToMs(config.collapsed_forwarding_timeout)
   stores.outdated = key => {
     if (key === null) collapse.invalidateAll()
     else collapse.invalidate(key)
@@ -261,6 +262,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       deps.store = stores.store
       collapse.on = next.config.collapsed_forwarding
       collapse.readAheadBytesMax = next.config.read_ahead_gap
+      collapse.waitMax = secondsToMs(next.config.collapsed_forwarding_timeout)
       pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)
     },

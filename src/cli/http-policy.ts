@@ -95,6 +95,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       reply: config.http_reply_access.length === 0 ? null : list(config.http_reply_access, 'allow'),
       followForwarded: config.follow_x_forwarded_for.length === 0 ? null : list(config.follow_x_forwarded_for, 'deny'),
       collapsedForwarding: config.given.has('collapsed_forwarding_access') ? list(config.collapsed_forwarding_access, 'allow') : null,
+      sendHit: config.given.has('send_hit') ? list(config.send_hit, 'allow') : null,
+      storeMiss: config.given.has('store_miss') ? list(config.store_miss, 'allow') : null,
     },
     aclsByIndirectClient: config.acl_uses_indirect_client,
     logByIndirectClient: config.log_uses_indirect_client,
@@ -132,6 +134,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     identifier: identifierOf(config, programs, list, problems),
     storeIds: storeIds(config, acls, problems),
     cache,
+    missConditions: config.cache_miss_revalidate,
     acceleratedCache: config.cdn_cache_control ? { ...cache, isCdn: true } : cache,
     quickAbort: { min: config.quick_abort_min, max: config.quick_abort_max, percent: config.quick_abort_pct },
     readAheadBytesMax: config.read_ahead_gap,
@@ -208,6 +211,8 @@ const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
     negativeTtl: secondsToMs(config.negative_ttl) as DurationMs,
     offline: config.offline_mode,
     tags: config.cache_tags,
+    minimumExpiry: secondsToMs(config.minimum_expiry_time) as DurationMs,
+    varyIgnoreExpire: config.vary_ignore_expire,
     isCdn: false,
   }
 }

@@ -25,6 +25,7 @@ Whatever else looks like a template's placeholder is an error.
 
 const words = {
   works: 'works',
+  accepted: 'accepted, no effect needed',
   later: 'read and checked, without effect yet',
 } as const
 
@@ -103,6 +104,7 @@ const factsOf = (entry: AnyDirective): string[] => {
   if (entry.aliases.length > 0) facts.push(`Old names: ${entry.aliases.join(', ')}.`)
   if (entry.status === 'works' && entry.reload !== 'at once')
     facts.push(`A change counts for ${entry.reload === 'restart' ? 'the next start' : 'new connections'}.`)
+  if (entry.status === 'accepted') facts.push('Accepted, no effect needed.')
   if (entry.status === 'later') facts.push('Read and checked, without effect yet.')
   return facts
 }

@@ -103,7 +103,7 @@ class Parsing {
     const known = knownDirective(line.name)
     const old = known !== undefined && known.live !== null && line.name !== known.name
     const works = old ? 'changed' : 'works'
-    const fate = known === undefined ? 'refused' : known.live === null ? 'ignored' : known.live.status === 'later' ? 'later' : works
+    const fate = known === undefined ? 'refused' : known.live === null ? 'ignored' : known.live.status === 'later' ? 'later' : known.live.status === 'accepted' && !old ? 'ignored' : works
     this.#fates.push({ name: line.name, at: line.at(), fate, as: old ? [known.name] : [] })
   }
 

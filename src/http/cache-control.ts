@@ -62,8 +62,8 @@ export class ResponseCacheControl {
   staleWhileRevalidate: Seconds | null = null
   staleIfError: Seconds | null = null
   unknown: Directive[] | null = null
-  /** From a field for caches of our kind (RFC 9213): Expires does not count beside it. */
-  targeted = false
+  /** Expires does not count beside it: it is from a field for caches of our kind (RFC 9213), or the conf says so. */
+  expiresIgnored = false
 }
 
 const noRequestControl: Readonly<RequestCacheControl> = Object.freeze(new RequestCacheControl())

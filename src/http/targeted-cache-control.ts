@@ -13,7 +13,7 @@ export const targetedCacheControl = (fields: Fields, lowerName: string): Respons
   const members = text === undefined ? null : parseDictionary(text)
   if (members === null || members.size === 0) return null
   const control = new ResponseCacheControl()
-  control.targeted = true
+  control.expiresIgnored = true
   for (const [name, value] of members) if (!put(control, name, value)) return null
   return control
 }

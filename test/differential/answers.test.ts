@@ -31,9 +31,14 @@ const refused = (because: string): Pick<Case, 'ours' | 'because'> => ({
 })
 
 const noValidator = 'without a validator of the origin there is nothing to validate by; Squid takes the Date for one'
-const offlineCode = "the manual's code for it, which 5.7 does not write"
-
 type Differing = Pick<Case, 'ours' | 'because'>
+
+/** cache_miss_revalidate off: the client has what is fetched for the store. */
+const keptCondition = (...modified: readonly string[]): Differing => ({
+  ours: { status: 304, response: ['cache-control: max-age=6000', 'connection: close', ...modified, 'via: 1.1 proxy.test (program)'], body: '' },
+  because: 'RFC 9110 13.2.2: its condition does not hold, whoever has looked; Squid sends it the whole',
+})
+const offlineCode = "the manual's code for it, which 5.7 does not write"
 
 /** One refresh rule and one response: stored, used again, reloaded, asked with a condition, and by HEAD. */
 const refreshed = (
@@ -287,6 +292,61 @@ http_access allow all`,
       { target: x('5?b=01234567890'), fields: field('X-Big: 1') },
       ...again({ target: x(`3${fresh}&b=01234567890`) }),
       { target: x('4?s=404&b=01234567890') },
+    ],
+  },
+  {
+    name: 'what may be used of the store',
+    conf: `acl pictures rep_mime_type ^image/
+acl other req_header X-Other .
+send_hit deny pictures
+send_hit deny other
+http_access allow all`,
+    cases: [
+      ...again({ target: x(`1${fresh}&h=Content-Type:image/x`) }),
+      ...again({ target: x(`2${fresh}&h=Content-Type:text/x`) }),
+      { target: x(`2${fresh}&h=Content-Type:text/x`), fields: field('X-Other: 1') },
+      { target: x(`2${fresh}&h=Content-Type:text/x`) },
+      ...again({ target: x('3?h=Cache-Control:max-age=0&h=Content-Type:image/x&etag="a"') }),
+      { target: x(`1${fresh}&h=Content-Type:image/x`), fields: field('Cache-Control: only-if-cached') },
+    ],
+  },
+  {
+    name: 'what may go into the store',
+    conf: `acl pictures rep_mime_type ^image/
+acl other req_header X-Other .
+store_miss deny pictures
+store_miss deny other
+http_access allow all`,
+    cases: [
+      ...again({ target: x(`1${fresh}&h=Content-Type:image/x`) }),
+      ...again({ target: x(`2${fresh}&h=Content-Type:text/x`) }),
+      ...again({ target: x(`3${fresh}`), fields: field('X-Other: 1') }),
+      ...again({ target: x(`3${fresh}`) }),
+      { target: x(`3${fresh}`), fields: field('X-Other: 1') },
+    ],
+  },
+  {
+    name: 'conditions of misses stay here',
+    conf: 'cache_miss_revalidate off\nacl none urlpath_regex ^/none\ncache deny none\nhttp_access allow all',
+    cases: [
+      { target: x(`1${fresh}&etag="a"`), fields: field('If-None-Match: "a"'), ...keptCondition() },
+      { target: x(`1${fresh}&etag="a"`) },
+      { target: x(`2${fresh}&etag="a"`), fields: field('If-None-Match: "b"') },
+      { target: x(`3${fresh}&h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT`), fields: field('If-Modified-Since: Sat, 01 Jan 2000 00:00:00 GMT'), ...keptCondition('last-modified: Sat, 01 Jan 2000 00:00:00 GMT') },
+      { target: x(`none4${fresh}&etag="a"`), fields: field('If-None-Match: "a"') },
+      { target: x(`5${fresh}&etag="a"`), fields: field('If-None-Match: "a"', 'Authorization: Basic eDp5') },
+      { target: x(`6${fresh}&etag="a"`), method: 'HEAD', fields: field('If-None-Match: "a"'), ...keptCondition() },
+    ],
+  },
+  {
+    name: 'what is fresh for too short a while',
+    conf: 'minimum_expiry_time 60 seconds\nhttp_access allow all',
+    cases: [
+      ...again({ target: x('1?h=Cache-Control:max-age=30&b=') }),
+      ...again({ target: x('2?h=Cache-Control:max-age=30&etag="a"') }),
+      { target: x('3?h=Cache-Control:max-age=30') },
+      { target: x('3?h=Cache-Control:max-age=30'), ours: { result: 'TCP_MISS', asked: ['connection: keep-alive', 'host: 127.0.0.1:PORT', 'via: 1.1 proxy.test (program)', 'x-forwarded-for: 127.0.0.1'] }, because: noValidator },
+      ...again({ target: x('4?h=Cache-Control:max-age=90&b=') }),
     ],
   },
   {

@@ -12,7 +12,7 @@ const request = (value: string) => ({ ...parseRequestCacheControl(value) })
 const blank = {
   noCache: false, noCacheFields: null, noStore: false, noTransform: false, private: false, privateFields: null,
   public: false, mustRevalidate: false, proxyRevalidate: false, mustUnderstand: false, immutable: false, maxAge: null,
-  sMaxage: null, staleWhileRevalidate: null, staleIfError: null, targeted: false, unknown: null,
+  sMaxage: null, staleWhileRevalidate: null, staleIfError: null, expiresIgnored: false, unknown: null,
 }
 const blankRequest = {
   noCache: false, noStore: false, noTransform: false, onlyIfCached: false, maxAge: null, maxStale: null, minFresh: null,

@@ -39,7 +39,7 @@ const control = (...lines: string[]) => targetedCacheControl(Fields.from(lines.f
 describe('what it says', () => {
   it('is there as in Cache-Control', () => {
     expect(control('max-age=60, s-maxage=70;x=1', 'must-revalidate, no-cache="Foo, Bar", stale-while-revalidate=5')).toMatchObject({
-      targeted: true, maxAge: 60, sMaxage: 70, mustRevalidate: true, noCache: false, noCacheFields: ['foo', 'bar'], staleWhileRevalidate: 5,
+      expiresIgnored: true, maxAge: 60, sMaxage: 70, mustRevalidate: true, noCache: false, noCacheFields: ['foo', 'bar'], staleWhileRevalidate: 5,
     })
     expect(control('private, no-store, immutable, anything="x"')).toMatchObject({ private: true, noStore: true, immutable: true, maxAge: null })
     expect(control('no-store=?0, max-age=-1')).toMatchObject({ noStore: false, maxAge: 0 })

@@ -273,6 +273,20 @@ describe('no client depends on another', () => {
     expect((await bodies(wires)).sort()).toEqual(['content 0', 'content 1'])
   })
 
+  it('or for collapsed_forwarding_timeout', async () => {
+    const proxy = await stage(`${on}collapsed_forwarding_timeout 90 seconds\n`)
+    const server = await held((response, nth) => plain(response, nth))
+    await crowd(proxy, 2, get(server.port))
+    await until(() => server.requests.length === 1, 'the fetch')
+    proxy.clock.advance(89_000)
+    await (await proxy.client()).send(get(server.port, '/other'))
+    await until(() => server.requests.length === 2, 'what was asked after that')
+    expect(server.requests[1]?.url).toBe('/other')
+    proxy.clock.advance(2_000)
+    await until(() => server.requests.length === 3, 'a fetch of its own')
+    server.go.open()
+  })
+
   it('and none is cut off because the origin of the shared fetch takes its time', async () => {
     const proxy = await stage(`${on}client_idle_pconn_timeout 5 seconds\nwrite_timeout 5 seconds\n`)
     const rest = gate()

@@ -18,6 +18,8 @@ interface Case {
 const cases: Readonly<Partial<Record<StoreReason | keyof typeof storeRefusals, Case>>> = {
   'method': { method: 'PUT', content: 'x', says: ['Cache-Control: max-age=60'] },
   'cache-deny': { conf: 'cache deny all\n', says: ['Cache-Control: max-age=60'] },
+  'store-miss-deny': { conf: 'store_miss deny all\n', says: ['Cache-Control: max-age=60'] },
+  'too-short': { conf: 'minimum_expiry_time 61 seconds\n', says: ['Cache-Control: max-age=60'] },
   'request-content': { content: 'x', says: ['Cache-Control: max-age=60'] },
   'partial': { status: 206, says: ['Cache-Control: max-age=60', 'Content-Range: bytes 0-0/*'], asked: ['Range: bytes=0-0'], body: 'x' },
   'partial-length': { status: 206, says: ['Cache-Control: max-age=60', 'Content-Range: bytes 0-8/20'], asked: ['Range: bytes=0-8'], body: 'x' },

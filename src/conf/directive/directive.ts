@@ -31,11 +31,28 @@ interface Facts {
 }
 
 /**
- * works    does what it says
- * later    is read and checked, but has no effect yet; a conf that needs it is told so
+ * works     does what it says
+ * accepted  is read and checked, and there is nothing here for it to do: its doc says why
+ * later     is read and checked, but has no effect yet; a conf that needs it is told so
  */
+export type Status = 'works' | 'accepted' | 'later'
+
+/** What is still to come, as whole protocols: their directives are named in one warning each. */
+export const families = {
+  FTP: 'ftp:// URLs and ftp_port',
+  HTCP: 'HTCP between caches',
+  SNMP: 'SNMP',
+  WCCP: 'WCCP version 2',
+  digests: 'cache digests',
+  netdb: 'distances to origins (netdb)',
+} as const
+
+export type Family = keyof typeof families
+
 export interface Directive<T> extends Facts {
-  readonly status: 'works' | 'later'
+  readonly status: Status
+  /** later: what it belongs to; null = it stands for itself. */
+  readonly family: Family | null
   readonly kind: Kind<T>
   /** The default as it would be written; null: `kind.initial`. */
   readonly default: string | null
@@ -63,10 +80,12 @@ interface Options {
   readonly reload?: ReloadEffect
   readonly example?: string
   readonly restricts?: boolean
+  readonly family?: Family
 }
 
-const directive = <T>(status: 'works' | 'later', kind: Kind<T>, doc: string, options: Options): Directive<T> => ({
+const directive = <T>(status: Status, kind: Kind<T>, doc: string, options: Options): Directive<T> => ({
   status,
+  family: options.family ?? null,
   kind,
   doc,
   aliases: options.aliases ?? [],
@@ -78,6 +97,10 @@ const directive = <T>(status: 'works' | 'later', kind: Kind<T>, doc: string, opt
 
 export const works = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
   directive('works', kind, doc, options)
+
+/** There is nothing here for it to do; `doc` says why. */
+export const accepted = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
+  directive('accepted', kind, doc, options)
 
 export const later = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
   directive('later', kind, doc, options)

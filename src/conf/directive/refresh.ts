@@ -4,7 +4,7 @@ import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
 import { readPercent } from '../values.ts'
 import { accessList, valueList } from './access.ts'
-import { later, works } from './directive.ts'
+import { works } from './directive.ts'
 import { age, lines, onOff } from './kinds.ts'
 
 // refresh_pattern [-i] REGEX MIN PERCENT MAX [options]: MIN and MAX in minutes, the options' numbers in seconds.
@@ -208,12 +208,22 @@ as other responses do (refresh_pattern). negative-ttl= of a refresh_pattern goes
   collapsed_forwarding_access: works(accessList('fast'), 'Which requests may share a fetch with others (collapsed_forwarding).', {
     default: 'allow all',
   }),
-  send_hit: later(accessList('slow'), 'Which stored responses may be served.', { default: 'allow all' }),
-  store_miss: later(accessList('fast'), 'Which responses may be stored.', { default: 'allow all' }),
-  minimum_expiry_time: later(
+  send_hit: works(
+    accessList('fast'),
+    `Which stored responses may be served. Unlike "cache" it sees the response: its status, its fields. What it denies is
+fetched anew, as if it were not stored, and what comes takes its place.`,
+    { default: 'allow all', example: 'acl pictures rep_mime_type ^image/\nsend_hit deny pictures' },
+  ),
+  store_miss: works(
+    accessList('fast'),
+    'Which responses may be stored; it sees the response, as send_hit does. What is stored already may still be used.',
+    { default: 'allow all', example: 'acl small rep_header Content-Length ^[0-9]{1,3}$\nstore_miss deny small' },
+  ),
+  minimum_expiry_time: works(
     age(),
-    'A response that will be stale sooner than this is only stored if it can be validated.',
-    { default: '60 seconds' },
+    `A response that will be stale sooner than this is only stored if it has a validator (ETag or Last-Modified). Squid's
+default is 60 seconds, and means little there: to it the Date is a validator of whatever is not empty.`,
+    { default: '0 seconds' },
   ),
   refresh_all_ims: works(onOff(), 'Conditional requests of clients always ask the origin.', { default: 'off' }),
   offline_mode: works(
@@ -222,10 +232,17 @@ as other responses do (refresh_pattern). negative-ttl= of a refresh_pattern goes
 Misses and reloads still go to the origin. For a line that is down, not for every day.`,
     { default: 'off' },
   ),
-  vary_ignore_expire: later(onOff(), 'Old servers send Vary with an Expires in the past; ignore the latter.', {
-    default: 'off',
-  }),
-  cache_miss_revalidate: later(onOff(), "Passes a client's conditions on to the origin when nothing is stored.", {
-    default: 'on',
-  }),
+  vary_ignore_expire: works(
+    onOff(),
+    `Some old servers give what has a Vary an Expires that is its Date, against caches that do not know Vary. "on" does not
+look at such an Expires: freshness then is by Last-Modified or refresh_pattern. Cache-Control counts as ever.`,
+    { default: 'off' },
+  ),
+  cache_miss_revalidate: works(
+    onOff(),
+    `Where nothing is stored, the conditions of a client (If-None-Match, If-Modified-Since) go to the origin, whose 304 is
+nothing to store. "off" keeps them here and fetches the whole, which fills a cache sooner; a client whose condition then
+holds still gets its 304. Requests with Authorization keep their conditions.`,
+    { default: 'on' },
+  ),
 }

@@ -81,8 +81,10 @@ export const timeoutDirectives = {
     default: '30 minutes',
   }),
   background_ping_rate: later(duration(), 'How often peers are probed.', { default: '10 seconds' }),
-  collapsed_forwarding_timeout: later(age(), "Lusca: how long a request waits for another's fetch.", {
-    default: '30 seconds',
-  }),
+  collapsed_forwarding_timeout: works(
+    age({ min: 1000 }),
+    "How long a request waits for the head of another's response (collapsed_forwarding) before it asks for itself. Lusca's.",
+    { default: '30 seconds' },
+  ),
   high_response_time_warning: later(count(), 'Warns when responses take more milliseconds.', { default: '0' }),
 }

@@ -1,6 +1,6 @@
 import { elapsed, type Endpoint, type MonoMs, ProxyError, type WallMs } from '../../base/index.ts'
 import {
-  addConditions, type Asking, conditionOf, dropRange, fetchesOn, fieldsForOne, type Growing, type GrowingSource,
+  addConditions, type Asking, conditionOf, dropConditions, dropRange, fetchesOn, fieldsForOne, type Growing, type GrowingSource,
   isConditional, isOriginFailure, mayCollapse, staleOnError, type StoredResponse, type Validation, validationOf, withoutTags,
   type Writer,
 } from '../../cache/index.ts'
@@ -112,6 +112,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   readonly #t: Transaction
   readonly #validated: StoredResponse | null
   readonly #validation: Validation | null
+  /** cache_miss_revalidate off: the client's conditions stay here. */
+  readonly #keepsConditions: boolean
   readonly #routes: readonly [Route, ...Route[]]
   readonly #resolve: (next: Next) => void
   readonly #requestTime: WallMs
@@ -153,6 +155,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     this.#t = t
     this.#validated = validated
     this.#validation = validationFor(t, validated)
+    this.#keepsConditions = this.#validation === null && keepsConditions(t)
     this.#routes = routes
     this.#resolve = resolve
     this.#requestTime = t.client.deps.clock.wall()
@@ -190,14 +193,17 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #worthSharing(): boolean {
     const { head, asks, fields } = this.#t
     if (!mayCollapse(head.method, asks, this.#t.asWhole) || fields.has('authorization')) return false
-    return this.#validation !== null || asks === null || !asks.conditional
+    return this.#validation !== null || this.#keepsConditions || asks === null || !asks.conditional
   }
 
   #request(): OriginRequest {
     const t = this.#t
     const fields = passedFields(t)
     if (this.#validation !== null) addConditions(fields, this.#validation, !t.asWhole)
-    else if (t.asWhole) dropRange(fields)
+    else {
+      if (t.asWhole) dropRange(fields)
+      if (this.#keepsConditions) dropConditions(fields)
+    }
     const { content, length } = contentOf(t)
     return {
       method: t.head.method,
@@ -445,13 +451,13 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   }
 
   /**
-   * The client's own condition, in whose place ours was sent, holds for the new response: it has that already, and the
+   * The client's own condition, in whose place ours or none was sent, holds for the new response: it has that already, and the
    * content is for others.
    */
   #confirmsClient(response: StoredResponse | null): boolean {
-    if (this.#validation === null || response === null || this.#t.asks?.conditional !== true) return false
+    if ((this.#validation === null && !this.#keepsConditions) || response === null || this.#t.asks?.conditional !== true) return false
     if (conditionOf(response, this.#t.fields).kind !== 'not-modified') return false
-    this.#t.outcome.result = 'TCP_REFRESH_MODIFIED'
+    this.#t.outcome.result = this.#resultCode()
     sendNotModified(this.#t, response)
     return true
   }
@@ -640,3 +646,7 @@ const validationFor = (t: Transaction, validated: StoredResponse | null): Valida
   const validation = validationOf(validated, t.variants)
   return isConditional(validation) ? validation : null
 }
+
+/** cache_miss_revalidate off: what is fetched for the store is fetched whole. Not what is for one user alone (Squid). */
+const keepsConditions = (t: Transaction): boolean =>
+  !t.policy.missConditions && t.mayCache && t.asks?.conditional === true && !t.fields.has('authorization')

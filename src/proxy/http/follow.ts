@@ -6,6 +6,7 @@ import { cutWhole, sendNotModified } from './cut-whole.ts'
 import { fetchFrom } from './fetch.ts'
 import { judgeResponse } from './judge-response.ts'
 import { JudgedLater } from './judged-later.ts'
+import { responseDenied } from './send-hit.ts'
 import { breakOff, connectionLine, contentFraming, sendHead, writeContent, endContent } from './response.ts'
 import type { Next } from './steps.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
@@ -56,6 +57,8 @@ class Following implements FollowReader, ServerSide {
   onHead(response: StoredResponse): void {
     if (this.#own) return
     const t = this.#t
+    const { sendHit } = t.policy.access
+    if (sendHit !== null && responseDenied(t, sendHit, response.status, response.fields())) return this.#alone()
     const verdict = t.policy.judgesResponses ? judgeResponse(t, response.status, response.fields(), response.contentLength) : true
     if (typeof verdict === 'boolean') {
       if (verdict) this.#give(response)
@@ -73,6 +76,17 @@ class Following implements FollowReader, ServerSide {
       if (waiting.trailers !== null && this.#follower !== null) this.onEnd()
       else this.#follower?.resume()
     }).catch(error => t.broke(error))
+  }
+
+  /** send_hit: what another has fetched is not for this one. */
+  #alone(): void {
+    const t = this.#t
+    const follower = this.#follower
+    t.outcome.reuseReason = 'send-hit-deny'
+    this.#detach()
+    follower?.leave()
+    if (t.over) this.#resolve('done')
+    else fetchFrom(t, t.stored, false).then(this.#resolve, error => t.broke(error))
   }
 
   #refused(): void {

@@ -6,6 +6,7 @@ import {
 } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { keyOf } from './key-of.ts'
+import { responseDenied } from './send-hit.ts'
 import { storeIdOf } from './store-id.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -47,6 +48,11 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
     keyOf(t, method === 'HEAD' ? 'HEAD' : 'GET'),
     t.cachePolicy,
   )
+  if (admission.kind === 'store' && t.policy.access.storeMiss !== null && responseDenied(t, t.policy.access.storeMiss, status, fields)) {
+    t.outcome.storeReason = 'store-miss-deny'
+    if (!arrival.outdated) supersede(t, status)
+    return { kind: 'no', reason: 'store-miss-deny' }
+  }
   t.outcome.storeReason = admission.reason
   if (admission.kind === 'store' && status === 206 && isOfWhole(t, admission.response)) {
     t.outcome.storeReason = 'partial-of-stored'

@@ -1,4 +1,4 @@
-import { chooseVariant, missed, PartialResponse, type RequestFacts, requestFacts, reuse, type Variants } from '../../cache/index.ts'
+import { chooseVariant, missed, PartialResponse, type RequestFacts, requestFacts, reuse, reuseAnswer, type Variants } from '../../cache/index.ts'
 import type { Fields } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import { judgeParts } from './lookup-parts.ts'
@@ -6,6 +6,7 @@ import { keyOf } from './key-of.ts'
 import type { HttpPort } from './policy.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
+import { hitDenied } from './send-hit.ts'
 import { validateBehind } from './validate-behind.ts'
 
 /** Is it stored, and may the stored response be used. */
@@ -41,6 +42,7 @@ const choose = (t: Transaction, variants: Variants | null): Next | Promise<Next>
 const judge = (t: Transaction, variants: Variants | null): Next => {
   if (t.over) return 'done'
   const stored = variants === null ? null : chooseVariant(variants, t.fields)
+  if (variants !== null && t.policy.access.sendHit !== null && hitDenied(t, t.policy.access.sendHit, stored, variants)) return unusable(t)
   if (stored === null && variants !== null && t.head.method === 'GET') {
     const partial = PartialResponse.of(variants, t.fields)
     if (partial !== null) return judgeParts(t, variants, partial)
@@ -64,4 +66,12 @@ const judge = (t: Transaction, variants: Variants | null): Next => {
       if (answer.reason === 'only-if-cached') return t.refuse('only-if-cached', 'the request says only-if-cached')
       return 'fetch'
   }
+}
+
+/** send_hit: as if nothing were stored. What comes instead takes its place. */
+const unusable = (t: Transaction): Next => {
+  const ends = t.asks?.control.onlyIfCached === true
+  t.reuse = reuseAnswer(ends ? 'only-if-cached' : 'send-hit-deny')
+  t.outcome.reuseReason = t.reuse.reason
+  return ends ? t.refuse('only-if-cached', 'the request says only-if-cached') : 'fetch'
 }

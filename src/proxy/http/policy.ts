@@ -54,6 +54,9 @@ export interface HttpPolicy {
     readonly followForwarded: AccessList | null
     /** Null: every request may. */
     readonly collapsedForwarding: AccessList | null
+    /** What is stored may be used, what comes may be stored; null: all. */
+    readonly sendHit: AccessList | null
+    readonly storeMiss: AccessList | null
   }
   /** Access lists, and logs, go by the client that X-Forwarded-For names. */
   readonly aclsByIndirectClient: boolean
@@ -111,6 +114,8 @@ export interface HttpPolicy {
   /** Several URIs, one key. */
   readonly storeIds: readonly Guarded<StoreIdRule>[]
   readonly cache: CachePolicy
+  /** cache_miss_revalidate: where nothing is stored, conditions of clients go to the origin. */
+  readonly missConditions: boolean
   /** The same on accel ports, with cdn_cache_control. */
   readonly acceleratedCache: CachePolicy
   readonly quickAbort: QuickAbort

@@ -219,7 +219,7 @@ export class Transaction {
   behind(): Transaction {
     const other = new Transaction(this.client, this.parsed)
     // the connection's facts are about its next request by the time this one asks
-    if (this.policy.requestFields !== null || this.policy.adaptation !== null) other.#facts = this.facts.copy(other.outcome)
+    if (this.policy.requestFields !== null || this.policy.adaptation !== null || this.policy.access.storeMiss !== null) other.#facts = this.facts.copy(other.outcome)
     other.target = this.target
     other.unverified = this.unverified
     other.mayCache = this.mayCache
