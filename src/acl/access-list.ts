@@ -2,7 +2,7 @@ import type { AccessLine, AclUse, Location } from '../conf/config.ts'
 import type { AccessFacts } from './access-facts.ts'
 import type { Acl } from './acl.ts'
 import type { AclTable } from './compile.ts'
-import { type Match, matched, unlearned, unproven, untold } from './match.ts'
+import { always, type Match, matched, unlearned, unproven, untold } from './match.ts'
 import { lastWithin, matchTerm, type Term } from './term.ts'
 
 // `DIRECTIVE allow|deny [!]acl ...` compiled. The first line whose ACLs all match decides. When none does, the answer
@@ -28,6 +28,8 @@ export interface Decision {
 const lookupsMax = 16
 
 export interface AccessList {
+  /** What it answers, whatever is asked; null = that depends. */
+  readonly constant: Decision | null
   /** At once, or a promise when a name must be looked up; a promise is never rejected. */
   check(facts: AccessFacts): Decision | Promise<Decision>
   /**
@@ -91,6 +93,7 @@ class CompiledList implements AccessList {
   /** By the number of the term of the last line that did not match. */
   readonly #implicit: readonly Decision[]
   readonly #undecided: Decision
+  readonly constant: Decision | null
 
   constructor(lines: readonly AccessLine[], acls: AclTable, otherwise: 'allow' | 'deny') {
     this.#lines = lines.map(source => compileLine(source, acls.terms(source.acls, source.at)))
@@ -101,13 +104,16 @@ class CompiledList implements AccessList {
     this.#implicit = terms.map(term => new Verdict(allowed, null, text, term, false))
     // a regex that cannot be finished must not let anybody in
     this.#undecided = new Verdict(false, null, undecidedText, null, false)
+    const first = this.#lines[0]
+    this.constant = first === undefined ? (this.#implicit[0] ?? null) : first.terms.every(isAlways) ? first.decision : null
   }
 
   check(facts: AccessFacts): Decision | Promise<Decision> {
-    return this.#from(0, 0, facts, 0)
+    return this.constant ?? this.#from(0, 0, facts, 0)
   }
 
   checkFast(facts: AccessFacts): Decision {
+    if (this.constant !== null) return this.constant
     const lines = this.#lines
     let failed = 0
     for (let l = 0; l < lines.length; l++) {
@@ -157,6 +163,8 @@ class CompiledList implements AccessList {
     return { decision, summary: summaryOf(decision, steps), steps }
   }
 }
+
+const isAlways = ({ acl, negated }: Term): boolean => acl.match === always && !negated
 
 const compileLine = (source: AccessLine, terms: readonly Term[]): Line => ({
   source,

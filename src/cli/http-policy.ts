@@ -62,6 +62,11 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   })
   const list = (lines: readonly AccessLine[], otherwise: 'allow' | 'deny'): AccessList =>
     compileAccessList(lines, acls, otherwise)
+  /** Null: it lets everybody, so nobody need be asked. */
+  const gate = (lines: readonly AccessLine[]): AccessList | null => {
+    const compiled = list(lines, 'allow')
+    return compiled.constant?.allowed === true ? null : compiled
+  }
   const guarded = <T, V>(lines: readonly OutgoingLine<T>[], value: (v: T) => V): Guarded<V>[] =>
     lines.map(line => ({ value: value(line.value), when: compileCondition(line.acls, acls, line.at) }))
   const name = config.visible_hostname ?? hostname()
@@ -70,6 +75,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const xCache = config.x_cache ? { from: `from ${name}`, at: `from ${name}:${config.http_port[0]?.port ?? 0}` } : null
   const cache = cachePolicy(config, problems)
   const errorPages = errorPagesOf(config, problems)
+  const reply = gate(config.http_reply_access)
   const http: HttpPolicy = {
     hostname: name,
     version: shownVersion,
@@ -88,22 +94,22 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     forwardedFor: config.forwarded_for,
     access: {
       http: list(config.http_access, 'deny'),
-      adapted: config.adapted_http_access.length === 0 ? null : list(config.adapted_http_access, 'allow'),
+      adapted: gate(config.adapted_http_access),
       cache: list(config.cache, 'allow'),
       spoofClientIp: list(config.spoof_client_ip, 'allow'),
-      miss: config.miss_access.length === 0 ? null : list(config.miss_access, 'allow'),
-      reply: config.http_reply_access.length === 0 ? null : list(config.http_reply_access, 'allow'),
+      miss: gate(config.miss_access),
+      reply,
       followForwarded: config.follow_x_forwarded_for.length === 0 ? null : list(config.follow_x_forwarded_for, 'deny'),
-      collapsedForwarding: config.given.has('collapsed_forwarding_access') ? list(config.collapsed_forwarding_access, 'allow') : null,
-      sendHit: config.given.has('send_hit') ? list(config.send_hit, 'allow') : null,
-      storeMiss: config.given.has('store_miss') ? list(config.store_miss, 'allow') : null,
+      collapsedForwarding: gate(config.collapsed_forwarding_access),
+      sendHit: gate(config.send_hit),
+      storeMiss: gate(config.store_miss),
     },
     aclsByIndirectClient: config.acl_uses_indirect_client,
     logByIndirectClient: config.log_uses_indirect_client,
     users: challengesOf(users, config, acls, externals.needUser),
     errorPages,
     denyInfo: denyInfoOf(config, acls, errorPages, problems),
-    judgesResponses: config.http_reply_access.length + config.reply_body_max_size.length > 0,
+    judgesResponses: reply !== null || config.reply_body_max_size.length > 0,
     replySizes: config.reply_body_max_size.map(line => ({ value: line.value, when: compileCondition(line.acls, acls, line.at) })),
     requestFields: fieldRules(config, 'request', acls, problems),
     responseFields: fieldRules(config, 'reply', acls, problems),

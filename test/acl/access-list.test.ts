@@ -307,3 +307,23 @@ test('a decision can be sent to another process', () => {
   const list = compileAccessList([rule('allow all', 1)], compileAcls([]).acls, 'deny')
   expect(structuredClone(now(list.check(get)))).toMatchObject({ allowed: true, text: 'x.conf:1', lastAcl: 'all' })
 })
+
+describe('a list that always answers the same', () => {
+  const acls = compileAcls([]).acls
+  const constantOf = (lines: readonly string[], otherwise: 'allow' | 'deny' = 'deny') =>
+    compileAccessList(lines.map((line, i) => rule(line, i + 1)), acls, otherwise).constant?.allowed ?? null
+
+  it.each([
+    [['allow all'], true],
+    [['deny all', 'allow localhost'], false],
+    [['allow all all'], true],
+    [['allow !all'], null],
+    [['deny localhost', 'allow all'], null],
+    [['allow all localhost'], null],
+  ])('%j: %s', (lines, expected) => expect(constantOf(lines)).toBe(expected))
+
+  it('without a line it is what the directive says', () => {
+    expect(constantOf([], 'allow')).toBe(true)
+    expect(constantOf([], 'deny')).toBe(false)
+  })
+})

@@ -1,5 +1,5 @@
 import type { AclType } from '../acl.ts'
-import { matched, mismatched } from '../match.ts'
+import { always, matched, mismatched } from '../match.ts'
 import { readAddresses } from '../value/addresses.ts'
 
 /** The client's address. */
@@ -7,6 +7,7 @@ export const src = {
   fact: facts => `client ${facts.client.address}`,
   compile: source => {
     const addresses = readAddresses(source)
+    if (source.definition.values.some(value => value.text === 'all')) return always
     return facts => (addresses.set.has(facts.clientKey) ? matched : mismatched)
   },
 } satisfies AclType
