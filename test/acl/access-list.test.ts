@@ -313,7 +313,7 @@ describe('a list that always answers the same', () => {
   const constantOf = (lines: readonly string[], otherwise: 'allow' | 'deny' = 'deny') =>
     compileAccessList(lines.map((line, i) => rule(line, i + 1)), acls, otherwise).constant?.allowed ?? null
 
-  it.each([
+  test.each([
     [['allow all'], true],
     [['deny all', 'allow localhost'], false],
     [['allow all all'], true],
@@ -322,7 +322,7 @@ describe('a list that always answers the same', () => {
     [['allow all localhost'], null],
   ])('%j: %s', (lines, expected) => expect(constantOf(lines)).toBe(expected))
 
-  it('without a line it is what the directive says', () => {
+  test('without a line it is what the directive says', () => {
     expect(constantOf([], 'allow')).toBe(true)
     expect(constantOf([], 'deny')).toBe(false)
   })
