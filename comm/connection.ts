@@ -1,4 +1,4 @@
-import type { Endpoint } from '../src/base/index.ts'
+import type { Endpoint, Introduction } from '../src/base/index.ts'
 import type { OriginalDestination } from './nat-lookup/original-destination.ts'
 
 // A TCP connection, or one client's datagrams to one destination (see datagram/connection.ts for the differences), as the
@@ -54,6 +54,8 @@ export interface Connection {
   readonly local: Endpoint
   /** What the NAT look-up found at accept; `direct` for connections we opened ourselves. */
   readonly original: OriginalDestination
+  /** What somebody who was believed has said of it; null = nobody. Absent where nobody can. */
+  readonly introduced?: Introduction | null
   readonly bytesRead: number
   readonly bytesWritten: number
   /** Bytes written by us that the kernel has not taken yet. */
@@ -64,6 +66,10 @@ export interface Connection {
   /** For the fd table. Kept short: it stays in memory per connection. */
   note: string
 
+  /**
+   * It is another's than the packets say (PROXY protocol): these ends count from here on. Once, before anybody keeps them.
+   */
+  introduce?(peer: Endpoint, local: Endpoint, original: OriginalDestination, pairs: readonly string[]): void
   setReader(reader: ConnectionReader): void
   /**
    * The reader has looked at these bytes, the last it was given, and leaves them, and the connection, to the next one: that

@@ -1,4 +1,4 @@
-import type { Endpoint, MonoMs, Watched } from '../../src/base/index.ts'
+import type { Endpoint, Introduction, MonoMs, Watched } from '../../src/base/index.ts'
 import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from '../close-handlers.ts'
 import type { CloseHandler, CloseReason, Connection, ConnectionReader } from '../connection.ts'
 import type { OriginalDestination } from '../nat-lookup/index.ts'
@@ -34,9 +34,10 @@ const waking = 128
 export class NativeConnection implements Connection, Watched {
   readonly id: number
   fd: number
-  readonly peer: Endpoint
-  readonly local: Endpoint
-  readonly original: OriginalDestination
+  peer: Endpoint
+  local: Endpoint
+  original: OriginalDestination
+  introduced: Introduction | null = null
   bytesRead = 0
   note: string
   deadlineAt = 0 as MonoMs
@@ -114,6 +115,13 @@ export class NativeConnection implements Connection, Watched {
   get #unsent(): number {
     const { output } = this.engine
     return this.#turnSerial === output.serial && output.waiting ? this.#turnBytes : 0
+  }
+
+  introduce(peer: Endpoint, local: Endpoint, original: OriginalDestination, pairs: readonly string[]): void {
+    this.introduced = { pairs, local: this.local }
+    this.peer = peer
+    this.local = local
+    this.original = original
   }
 
   setReader(reader: ConnectionReader): void {

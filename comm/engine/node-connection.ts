@@ -1,5 +1,5 @@
 import type net from 'node:net'
-import { type Endpoint, errnoOf, type MonoMs, ms, type Watched } from '../../src/base/index.ts'
+import { type Endpoint, type Introduction, errnoOf, type MonoMs, ms, type Watched } from '../../src/base/index.ts'
 import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from '../close-handlers.ts'
 import type { CloseHandler, CloseReason, Connection, ConnectionReader } from '../connection.ts'
 import type { OriginalDestination } from '../nat-lookup/original-destination.ts'
@@ -21,9 +21,10 @@ export class NodeConnection implements Connection, Watched {
   readonly id: number
   /** Node shows none. */
   readonly fd = -1
-  readonly peer: Endpoint
-  readonly local: Endpoint
-  readonly original: OriginalDestination
+  peer: Endpoint
+  local: Endpoint
+  original: OriginalDestination
+  introduced: Introduction | null = null
   note: string
   bytesRead = 0
   closed = false
@@ -92,6 +93,13 @@ export class NodeConnection implements Connection, Watched {
 
   get bytesWritten(): number {
     return this.#written - (this.closed ? this.#dropped : this.#socket.writableLength)
+  }
+
+  introduce(peer: Endpoint, local: Endpoint, original: OriginalDestination, pairs: readonly string[]): void {
+    this.introduced = { pairs, local: this.local }
+    this.peer = peer
+    this.local = local
+    this.original = original
   }
 
   setReader(reader: ConnectionReader): void {

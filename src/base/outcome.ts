@@ -61,6 +61,8 @@ export interface Outcome {
   /** How the connection was taken. */
   taken: 'nat' | 'tproxy' | 'direct'
   sessionId: string
+  /** Null: nobody has introduced the client. */
+  introduced: Introduction | null
 
   // request
   method: string
@@ -121,6 +123,14 @@ export interface Outcome {
   /** Bytes written to the client: head and content. */
   responseBytes: number
   responseHeadBytes: number
+}
+
+/** What a balancer has said of whose connection it passes on (PROXY protocol). */
+export interface Introduction {
+  /** name, value, ...: what was said. */
+  readonly pairs: readonly string[]
+  /** Our end as the packets have it. */
+  readonly local: Endpoint
 }
 
 /** What a log code may ask of header fields; http's Fields satisfy it. Names are lower case. */

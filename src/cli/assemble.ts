@@ -167,6 +167,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     census,
     sessions: sessionLogs,
     failed: (error, where) => notices.bug(where, error),
+    introduction: why => log.limited(why.replace(/:\d+ on/, ' on'), 'http', 1, `WARNING: ${why}`),
   }
   const listening = new Listening(comm, clock, log, parts.failed, worker !== undefined, ({ config, policy }) => servicesOf(config, parts, policy))
   resolveAclHosts(loaded, resolver, log)

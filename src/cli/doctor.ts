@@ -17,7 +17,7 @@ export const doctor = async (wish: DoctorWish & Common): Promise<number> => {
     collectFacts({
       look: lookHere,
       platform: process.platform,
-      ports: conf?.config.http_port ?? null,
+      ports: conf?.config.http_port.filter(port => !port.introduced) ?? null,
       pid: running?.ok ? running.pid : null,
       user: conf?.config.cache_effective_user ?? null,
       openFilesMax: conf?.config.max_filedescriptors ?? 0,

@@ -99,6 +99,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       spoofClientIp: list(config.spoof_client_ip, 'allow'),
       miss: gate(config.miss_access),
       reply,
+      introducing: list(config.proxy_protocol_access, 'deny'),
       followForwarded: config.follow_x_forwarded_for.length === 0 ? null : list(config.follow_x_forwarded_for, 'deny'),
       collapsedForwarding: gate(config.collapsed_forwarding_access),
       sendHit: gate(config.send_hit),

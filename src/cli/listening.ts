@@ -216,7 +216,7 @@ const portListener = (port: PortConfig, service: ListenerOptions['service'], sha
     name: port.name,
     place: placeOf(port),
     bind: { family: address.includes(':') ? 6 : 4, address, port: port.port },
-    parameters: parametersOf(port.mode, port.dualStack, backlog, shared),
+    parameters: parametersOf(port.mode, port.dualStack, backlog, shared, port.introduced),
     service,
     // whoever comes to an interception port itself gets a page that says so
     directHit: 'pass',
@@ -247,9 +247,10 @@ const lineListeners = (
 
 const placeOf = ({ at }: PortConfig | TakingConfig): string => `${at.file}(${at.line})`
 
-const parametersOf = (mode: ListeningPort['mode'], dualStack: boolean, backlog: number, shared: boolean): ListenParameters => ({
-  flags: COMM_REUSEADDR | (shared ? COMM_REUSEPORT : 0) | (mode === 'tproxy' ? COMM_TPROXY_LCL : 0),
+/** `introduced`: where clients were going is told by whoever passes them on. */
+const parametersOf = (mode: ListeningPort['mode'], dualStack: boolean, backlog: number, shared: boolean, introduced = false): ListenParameters => ({
+  flags: COMM_REUSEADDR | (shared ? COMM_REUSEPORT : 0) | (mode === 'tproxy' && !introduced ? COMM_TPROXY_LCL : 0),
   dualStack,
   backlog,
-  natBackend: mode === 'intercept' ? 'netfilter' : mode === 'tproxy' ? 'getsockname' : 'none',
+  natBackend: introduced ? 'none' : mode === 'intercept' ? 'netfilter' : mode === 'tproxy' ? 'getsockname' : 'none',
 })

@@ -17,7 +17,7 @@ export type Capability = keyof typeof bits
 export const capabilitiesFor = (config: Config): ReadonlyMap<Capability, string> => {
   const needed = new Map<Capability, string>()
   const transparent =
-    config.http_port.some(({ mode }) => mode === 'tproxy') ? 'tproxy ports'
+    config.http_port.some(({ mode, introduced }) => mode === 'tproxy' && !introduced) ? 'tproxy ports'
     : [...config.listener, ...config.receiver].some(({ taken }) => taken === 'tproxy') ? 'tproxy listeners'
     : config.router.some(({ forgeAddr }) => forgeAddr) ? 'forge_addr'
     : config.service.some(({ snat }) => snat !== null) ? 'snat'

@@ -1,12 +1,13 @@
-import { isWithin } from '../acl/index.ts'
-import type { Endpoint } from '../base/index.ts'
+import type { Connection } from '../../comm/index.ts'
+import { AccessFacts, isWithin } from '../acl/index.ts'
+import type { Clock, Endpoint } from '../base/index.ts'
 import { type Chainer, createSideStackChainer, noServerPolicy, type ServerPolicy } from '../chainer/index.ts'
 import type { Config, PortConfig, ProxyKind, RouterConfig, ServiceConfig, StackConfig } from '../conf/index.ts'
 import { createDenyProxy, createHttpProxy, createPlugProxy, plainPlug, type HttpDeps, type PlugDeps, type PlugStack, type Proxy } from '../proxy/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
 import { type Census, createService, type NamedService, type ServiceOptions, type SessionLimits, type SessionRecord, startSession } from '../service/index.ts'
 import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
-import { detectorOf, startByRules, type StartHere, type StartParts, startService } from '../dispatch/index.ts'
+import { detectorOf, startByRules, startIntroduced, type StartHere, type StartParts, startService } from '../dispatch/index.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
 import type { CompiledPolicy } from './http-policy.ts'
 import { startStacked } from './stacked.ts'
@@ -25,6 +26,8 @@ export interface ServiceParts extends ChainerParts {
     readonly refused: (record: SessionRecord, detail: string) => void
   }
   readonly failed: (error: unknown, where: string) => void
+  /** Of a connection that was not introduced as it should be. */
+  readonly introduction: (why: string) => void
 }
 
 /** The services of one conf, as its listeners start them. */
@@ -46,7 +49,7 @@ export const servicesOf = (config: Config, parts: ServiceParts, policy: Compiled
     if (found === undefined) throw new RangeError(`no service is named ${name}`)
     return found
   }
-  const { comm, clock } = parts
+  const { comm, clock, http } = parts
   const starting: StartParts = {
     rules: policy.rules,
     zones: policy.zones,
@@ -61,11 +64,27 @@ export const servicesOf = (config: Config, parts: ServiceParts, policy: Compiled
     ofPort(port) {
       const found = byPort.get(port)
       if (found === undefined) throw new RangeError(`${port.text} is no line of this conf`)
-      return startService(found, starting, false)
+      const start = startService(found, starting, false)
+      if (!port.introduced) return start
+      const startHere: StartHere = typeof start === 'function' ? start : (connection, portName) => startSession(start, connection, portName)
+      return startIntroduced(startHere, {
+        clock,
+        mayIntroduce: (connection, portName) => http.policy.current.access.introducing.checkFast(factsOf(connection, portName, clock)).allowed,
+        timeout: () => http.policy.current.timeouts.requestStart,
+        intercepts: port.mode === 'intercept' || port.mode === 'tproxy',
+        complain: parts.introduction,
+      })
     },
     byRules: startByRules(starting),
     all: [...byName.values(), ...byPort.values()],
   }
+}
+
+/** Before there is a request. */
+const factsOf = (connection: Connection, portName: string, clock: Clock): AccessFacts => {
+  const facts = new AccessFacts(connection.peer, connection.local, portName)
+  facts.now = clock.wall()
+  return facts
 }
 
 /** Of all services together. */
@@ -145,7 +164,7 @@ class Build {
     const { lookup } = this.#parts
     const isOwn = this.#parts.comm.isOwnEndpoint
     return port.mode === 'intercept' || port.mode === 'tproxy'
-      ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy', isOwn, overridable: lookup })
+      ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy' && !port.introduced, isOwn, overridable: lookup })
       : createInbandRouter({ name: 'inband', forgeAddress: false, isOwn, lookup })
   }
 

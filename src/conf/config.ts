@@ -44,6 +44,8 @@ export interface PortConfig {
   readonly tcpKeepalive: TcpKeepalive | null
   readonly disablePmtuDiscovery: 'off' | 'transparent' | 'always'
   readonly workerQueues: boolean
+  /** Connections begin with a PROXY protocol header. */
+  readonly introduced: boolean
   /** Options whose feature is not built yet (TLS, keepalive ...), kept as written. */
   readonly unfinished: readonly PortOption[]
   readonly text: string

@@ -46,6 +46,11 @@ const ports = (list: readonly PortConfig[], config: Config, findings: Findings, 
       )
     }
   }
+  for (const { introduced, at } of list) {
+    if (introduced && !config.proxy_protocol_access.some(line => line.action === 'allow')) {
+      findings.warning(at, 'require-proxy-header: proxy_protocol_access allows nobody, so every connection is closed', 'write: acl balancer src ADDRESS, proxy_protocol_access allow balancer')
+    }
+  }
   const only = list[0]
   if (only !== undefined && list.every(p => p.mode === 'intercept' || p.mode === 'tproxy')) {
     findings.note(

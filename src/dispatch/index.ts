@@ -19,4 +19,5 @@ export {
   RuleSet, type ScoreParts, scoreOf, scoreParts, type Tuple, tupleOf,
 } from './rule/index.ts'
 export { type Detector, detectorOf } from './detect/index.ts'
+export { startIntroduced } from './introduction/index.ts'
 export { interfaceFacts, startByRules, startService, type StartParts } from './start.ts'

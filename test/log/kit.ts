@@ -38,6 +38,7 @@ export const outcomeOf = (of: Partial<Outcome> = {}): Outcome => ({
   helperLog: '',
   helperMessage: '',
   notes: null,
+  introduced: null,
   result: 'TCP_MISS',
   collapsed: false,
   hierarchy: 'HIER_DIRECT',

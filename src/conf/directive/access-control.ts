@@ -104,7 +104,12 @@ connected, whatever X-Forwarded-For says.`,
   icp_access: later(accessList('fast'), 'Who may ask by ICP.', { default: 'deny all' }),
   htcp_access: later(accessList('fast'), 'Who may ask by HTCP.', { default: 'deny all' }),
   htcp_clr_access: later(accessList('fast'), 'Who may purge by HTCP.', { default: 'deny all' }),
-  proxy_protocol_access: later(accessList('fast'), 'Who may send a PROXY protocol header.', { default: 'deny all' }),
+  proxy_protocol_access: works(
+    accessList('fast'),
+    `Whose PROXY protocol header is believed, on ports with require-proxy-header: src is the balancer. Asked before anything is
+read; connections of others are closed. Name your own balancers only: the header says who the client is.`,
+    { default: 'deny all', example: 'acl balancer src 10.0.0.2\nproxy_protocol_access allow balancer', reload: 'new connections' },
+  ),
   follow_x_forwarded_for: works(
     accessList('slow'),
     `Whose X-Forwarded-For is believed: while src is allowed, the last entry of the field not yet looked at is taken for the

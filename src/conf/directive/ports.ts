@@ -24,6 +24,7 @@ interface Building {
   tcpKeepalive: TcpKeepalive | null
   disablePmtuDiscovery: 'off' | 'transparent' | 'always'
   workerQueues: boolean
+  introduced: boolean
   readonly unfinished: PortOption[]
   /** Options that only accel ports have, for the complaint. */
   readonly accelOptions: { readonly name: string; readonly word: Word }[]
@@ -136,13 +137,8 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
   'worker-queues': port => {
     port.workerQueues = true
   },
-  'require-proxy-header': (_port, _value, line, word) => {
-    // without it the proxy's address would be taken for the client's in every rule
-    line.error(
-      `${line.name}: option 'require-proxy-header' is not supported yet`,
-      word,
-      'leaving it out would judge clients by the wrong address',
-    )
+  'require-proxy-header': port => {
+    port.introduced = true
   },
   'ftp-track-dirs': ignored,
   'urlgroup': ignored,
@@ -204,6 +200,7 @@ export const readPort = (line: Line): PortConfig | undefined => {
     tcpKeepalive: null,
     disablePmtuDiscovery: 'off',
     workerQueues: false,
+    introduced: false,
     unfinished: [],
     accelOptions: [],
   }
@@ -305,6 +302,11 @@ prints the kernel rules for the ports of this file.
 protocol=HTTP|HTTPS, act-as-origin, ignore-cc, allow-direct.
 
 name=NAME is the port's name for myportname and the log.
+
+require-proxy-header: clients come through a balancer that says whose each connection is, by the PROXY protocol, version 1
+or 2 (HAProxy: send-proxy, send-proxy-v2). What it says counts as the client's address, and as where it was going; on
+interception ports it stands for the look-up in the kernel, and the client's address is not used towards origins. Whose word
+is taken is for proxy_protocol_access. A connection without such a header, or with one that is wrong, is closed.
 
 Further options: connection-auth[=on|off], tcpkeepalive[=idle,interval,timeout] in
 seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. These, act-as-origin and the options

@@ -1,5 +1,5 @@
-import { errorTable, type FieldView, type Outcome } from '../../base/index.ts'
-import { reasonPhrase } from '../../http/index.ts'
+import { type Endpoint, errorTable, type FieldView, type Outcome } from '../../base/index.ts'
+import { Fields, reasonPhrase } from '../../http/index.ts'
 import { resultText } from '../result-text.ts'
 import { compileStrftime } from './strftime.ts'
 import { withoutSecrets } from './secrets.ts'
@@ -50,6 +50,8 @@ const asked = (o: Outcome): string => o.askedUri || o.uri
 
 /** '' where no client asked. */
 export const clientAddress = (o: Outcome): string => (o.initiator === 'client' ? o.client.address : '')
+const listeningEnd = (o: Outcome): Endpoint | null => o.introduced?.local ?? (o.taken === 'direct' ? o.clientLocal : null)
+const introducedFields = ({ introduced }: Outcome): FieldView | null => (introduced === null ? null : Fields.from(introduced.pairs))
 const contentBytes = (o: Outcome): number => Math.max(0, o.responseBytes - o.responseHeadBytes)
 export const elapsedMs = (o: Outcome): number => Math.max(0, Math.floor(o.endedMono - o.startedMono))
 
@@ -61,8 +63,8 @@ export const codes: Readonly<Record<string, Code>> = {
   '>eui': silent("the client's Ethernet address"),
   '>la': plain('the address the client connected to; intercepted: where it was going', o => o.clientLocal.address),
   '>lp': number('the port the client connected to', o => o.clientLocal.port),
-  'la': plain('our listening address; not told for intercepted connections', o => (o.taken === 'direct' ? o.clientLocal.address : '')),
-  'lp': number('our listening port; not told for intercepted connections', o => (o.taken === 'direct' ? o.clientLocal.port : -1)),
+  'la': plain('our listening address; not told for intercepted connections', o => listeningEnd(o)?.address ?? ''),
+  'lp': number('our listening port; not told for intercepted connections', o => listeningEnd(o)?.port ?? -1),
   '>qos': silent('TOS of the client connection'),
   '>nfmark': silent('netfilter mark of the client connection'),
   'transport::>connection_id': plain('number of the client connection: its session', o => /:(\d+)/.exec(o.sessionId)?.[1] ?? ''),
@@ -172,7 +174,7 @@ export const codes: Readonly<Record<string, Code>> = {
   'ssl::<received_supported_version': silent('highest version of the server'),
   'ssl::>handshake': silent('the raw handshake'),
   '>handshake': silent('the first bytes of the client'),
-  'proxy_protocol::>h': silent('PROXY protocol header'),
+  'proxy_protocol::>h': { doc: 'what a PROXY protocol header said: a name, a TLV by its number, or all', peer: true, value: u => fieldValue(u.argument, introducedFields, () => '') },
   'adapt::all_trs': silent('adaptation times'),
   'adapt::sum_trs': silent('adaptation times'),
   'adapt::<last_h': silent('field of the last ICAP response'),
@@ -225,7 +227,7 @@ let parts: UriParts = split('')
 /** `Name`, `Name:item`, `Name:;item`; '' = the whole head. */
 const fieldValue = (argument: string, fieldsOf: (o: Outcome) => FieldView | null, firstLine: (o: Outcome) => string): Value => {
   if (argument === '') return o => wholeHead(fieldsOf(o), firstLine(o))
-  const colon = argument.indexOf(':')
+  const colon = argument.indexOf(':', 1) // those of the PROXY protocol begin with one
   const name = (colon < 0 ? argument : argument.slice(0, colon)).toLowerCase()
   if (colon < 0) return o => withoutSecrets(name, fieldsOf(o)?.joined(name) ?? '')
   const rest = argument.slice(colon + 1)

@@ -50,6 +50,8 @@ export interface HttpPolicy {
     /** Null: everybody. */
     readonly miss: AccessList | null
     readonly reply: AccessList | null
+    /** Whose PROXY protocol header is believed. */
+    readonly introducing: AccessList
     /** Whose X-Forwarded-For is believed; null = nobody's. */
     readonly followForwarded: AccessList | null
     /** Null: every request may. */

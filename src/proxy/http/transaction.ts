@@ -331,6 +331,7 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
     portName: session.portName,
     taken: session.taken,
     sessionId: '',
+    introduced: session.client.introduced ?? null,
     method: parsed?.method ?? 'NONE',
     uri: parsed === null ? 'error:invalid-request' : '-',
     versionMinor: parsed?.versionMinor ?? 0,

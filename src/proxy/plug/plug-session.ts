@@ -293,6 +293,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
       helperLog: '',
       helperMessage: '',
     notes: null,
+      introduced: null,
       result: this.#result,
       collapsed: false,
       hierarchy: this.#route?.hierarchy ?? 'HIER_NONE',

@@ -1,0 +1,2 @@
+export { headerBytesMax, type HeaderAnswer, type IntroductionHeader, parseIntroduction } from './header.ts'
+export { type IntroducedParts, startIntroduced } from './introduced.ts'
