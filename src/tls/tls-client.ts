@@ -1,0 +1,162 @@
+import { createHash, X509Certificate } from 'node:crypto'
+import tls from 'node:tls'
+import type { Attempt, Connection } from '../../comm/index.ts'
+import type { WallMs } from '../base/index.ts'
+import { handshake, type HandshakeFailure, type SecureConnection } from './secure-connection.ts'
+import { serverName } from './server-name.ts'
+import { proofOf, type ServerProof, type Trust } from './server-proof.ts'
+import type { SessionCache } from './session-cache.ts'
+
+// TLS towards servers with one set of options: tls_outgoing_options, or those of a cache_peer. The handshake succeeds with
+// any certificate; whether what is wrong with it may be tolerated is for the owner of the request to say (ServerProof.errors).
+
+/** Everything in memory: files are read by who reads the conf. */
+export interface TlsClientOptions {
+  /** PEM of the certificate we show when asked, with its chain, and its key. */
+  readonly cert?: string | undefined
+  readonly key?: string | undefined
+  readonly passphrase?: string | undefined
+  /** PEM certificates that are trusted. */
+  readonly roots: readonly string[]
+  /** PEM certificates that may complete a chain (sslproxy_foreign_intermediate_certs); not trusted by themselves. */
+  readonly intermediates?: readonly string[]
+  /** PEM revocation lists; every certificate of a chain is looked up then. */
+  readonly crls?: readonly string[]
+  readonly ciphers?: string | undefined
+  readonly minVersion?: tls.SecureVersion | undefined
+  readonly maxVersion?: tls.SecureVersion | undefined
+  /** SSL_OP_… bits. */
+  readonly secureOptions?: number | undefined
+  /** False: DONT_VERIFY_PEER, no certificate is wrong. */
+  readonly verifyPeer: boolean
+  /** False: DONT_VERIFY_DOMAIN, it may be for anybody. */
+  readonly verifyDomain: boolean
+  /** False: NO_SESSION_REUSE. */
+  readonly reuseSessions: boolean
+  readonly alpn: readonly string[]
+}
+
+export const usualTlsClient: TlsClientOptions = {
+  roots: [],
+  verifyPeer: true,
+  verifyDomain: true,
+  reuseSessions: true,
+  alpn: ['http/1.1'],
+}
+
+export interface TlsClientDeps {
+  readonly sessions: SessionCache
+  readonly now: () => WallMs
+  /** tls_key_log: a line in NSS key log format, with its end of line. */
+  readonly keyLog?: ((line: Buffer, connection: Connection) => void) | undefined
+}
+
+/** How a route is secured. */
+export interface TlsTarget {
+  readonly client: TlsClient
+  /** The request's host, or ssldomain= of a peer: said in the ClientHello, and what the certificate has to name. */
+  readonly name: string
+}
+
+export interface Secured {
+  readonly connection: SecureConnection
+  readonly proof: ServerProof
+}
+
+/** One of the two is null. */
+export type SecuredDone = (failure: HandshakeFailure | null, secured: Secured | null) => void
+
+export class TlsClient {
+  /** Equal for equal options, also across reloads: part of the key of pooled connections and of sessions. */
+  readonly id: string
+  readonly options: TlsClientOptions
+  readonly #deps: TlsClientDeps
+  readonly #context: tls.SecureContext
+  #trust: Trust | null = null
+
+  /** Throws where OpenSSL cannot use what is in the options; its message says why. */
+  constructor(options: TlsClientOptions, deps: TlsClientDeps) {
+    this.id = createHash('sha256').update(JSON.stringify(options)).digest('base64url').slice(0, 16)
+    this.options = options
+    this.#deps = deps
+    this.#context = tls.createSecureContext(contextOptions(options))
+  }
+
+  /** What must be the same for a connection to be shared. */
+  keyFor(name: string): string {
+    return `${this.id} ${name.toLowerCase()}`
+  }
+
+  /** The connection belongs to the attempt from here on; see `handshake`. */
+  connect(inner: Connection, name: string, timeoutMs: number, done: SecuredDone): Attempt {
+    const { options } = this
+    const server = serverName(name)
+    const sessionKey = options.reuseSessions ? `${this.keyFor(name)} ${inner.peer.port}` : null
+    const session = sessionKey === null ? undefined : this.#deps.sessions.take(sessionKey)
+    const make = (stream: import('node:stream').Duplex): tls.TLSSocket =>
+      tls.connect({
+        socket: stream,
+        secureContext: this.#context,
+        rejectUnauthorized: false, // judged below, with every error
+        checkServerIdentity: () => undefined,
+        ALPNProtocols: [...options.alpn],
+        ...(server?.kind === 'dns' ? { servername: server.text } : {}), // RFC 6066 3: no addresses
+        ...(session === undefined ? {} : { session }),
+      })
+    const withLog = (stream: import('node:stream').Duplex): tls.TLSSocket => {
+      const socket = make(stream)
+      const { keyLog } = this.#deps
+      if (keyLog !== undefined) socket.on('keylog', line => keyLog(line, inner))
+      return socket
+    }
+    return handshake(inner, withLog, timeoutMs, (failure, connection) => {
+      if (connection === null) return done(failure, null)
+      const proof = this.#proof(connection.tls, server === null ? name : server.text)
+      if (sessionKey !== null && proof.errors.length === 0) this.#keepSessions(connection.tls, sessionKey)
+      done(null, { connection, proof })
+    })
+  }
+
+  #proof(socket: tls.TLSSocket, name: string): ServerProof {
+    const { verifyPeer, verifyDomain } = this.options
+    if (!verifyPeer) {
+      return { certificate: socket.getPeerX509Certificate() ?? null, errors: [], resumed: socket.isSessionReused() }
+    }
+    return proofOf(socket, { name: verifyDomain ? name : null, trust: () => this.#trusted(), now: this.#deps.now() })
+  }
+
+  #keepSessions(socket: tls.TLSSocket, key: string): void {
+    const { sessions } = this.#deps
+    socket.on('session', session => sessions.store(key, session))
+    // TLS 1.2: it came within the handshake. TLS 1.3 servers send theirs later.
+    const present = socket.getProtocol() === 'TLSv1.3' ? undefined : socket.getSession()
+    if (present !== undefined) sessions.store(key, present)
+  }
+
+  #trusted(): Trust {
+    const { roots, intermediates = [], crls = [] } = this.options
+    this.#trust ??= {
+      roots: roots.map(pem => new X509Certificate(pem)),
+      intermediates: intermediates.map(pem => new X509Certificate(pem)),
+      crls: crls.length > 0,
+    }
+    return this.#trust
+  }
+}
+
+const contextOptions = (options: TlsClientOptions): tls.SecureContextOptions => {
+  const { cert, key, passphrase, roots, intermediates = [], crls = [], ciphers, minVersion, maxVersion, secureOptions } = options
+  return {
+    // without X509_V_FLAG_PARTIAL_CHAIN an intermediate among them leads to a root, and is none
+    ca: [...roots, ...intermediates],
+    allowPartialTrustChain: false,
+    minVersion: minVersion ?? 'TLSv1',
+    maxVersion: maxVersion ?? 'TLSv1.3',
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(passphrase === undefined ? {} : { passphrase }),
+    ...(crls.length === 0 ? {} : { crl: [...crls] }),
+    ...(ciphers === undefined ? {} : { ciphers }),
+    ...(secureOptions === undefined ? {} : { secureOptions }),
+  }
+}
