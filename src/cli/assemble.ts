@@ -31,6 +31,7 @@ import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
 import { Refusals } from './refused-lately.ts'
 import { SessionLogs } from './session-log.ts'
 import { registerSessions } from './session-pages.ts'
+import { StoreLogs } from './store-log.ts'
 import { openStores, tiersWith } from './stores.ts'
 
 // The whole machine from a conf. Rooms know each other by type only; here they are handed to one another:
@@ -72,7 +73,8 @@ export interface Machine {
 export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine => {
   const { clock, log, worker } = options
   const { config } = loaded
-  const stores = openStores(config, clock, log, worker?.changes ?? null)
+  const storeLogs = new StoreLogs(config, clock, log)
+  const stores = openStores(config, clock, log, worker?.changes ?? null, storeLogs)
   const comm = createComm({
     clock,
     engine: options.engine ?? 'auto',
@@ -128,6 +130,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       clients.count(outcome)
       refusals.count(outcome)
       accessLogs.record(outcome)
+      if (storeLogs.on) storeLogs.record(outcome)
     },
     ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => inForce.cachemgr_passwd }, request) },
     notices,
@@ -259,6 +262,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       resolveAclHosts(next, resolver, log)
       zoneHosts = followZones(next, zoneHosts)
       void zoneHosts.start()
+      storeLogs.use(next.config)
       stores.reload(next.config)
       deps.store = stores.store
       collapse.on = next.config.collapsed_forwarding
@@ -270,6 +274,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     rotate() {
       accessLogs.rotate()
       sessionLogs.rotate()
+      storeLogs.rotate()
     },
     async stop(graceMs) {
       stopping = true
@@ -292,6 +297,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       await stores.close()
       await accessLogs.close()
       await sessionLogs.close()
+      await storeLogs.close()
     },
   }
 }

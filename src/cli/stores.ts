@@ -6,6 +6,7 @@ import {
 import type { CacheDir, Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { openChangeSignal } from './change-signal.ts'
+import type { StoreLogs } from './store-log.ts'
 
 // Where responses are kept, from the conf: memory, and under it the disk if a cache_dir is named. A folder that cannot be
 // used costs its responses, not the start, and is tried again at the next reload.
@@ -25,8 +26,8 @@ export interface Stores {
 }
 
 /** `changes`: other workers' memory, where there are some. Throws CacheDirRefused. */
-export const openStores = (config: Config, clock: Clock, log: DebugLog, changes: SharedChanges | null = null): Stores =>
-  new OpenStores(config, clock, log, changes)
+export const openStores = (config: Config, clock: Clock, log: DebugLog, changes: SharedChanges | null = null, storeLogs: StoreLogs | null = null): Stores =>
+  new OpenStores(config, clock, log, changes, storeLogs)
 
 class OpenStores implements Stores {
   readonly memory: MemoryStore
@@ -36,14 +37,16 @@ class OpenStores implements Stores {
   readonly #shared: SharedMemory | null
   readonly #clock: Clock
   readonly #log: DebugLog
+  readonly #storeLogs: StoreLogs | null
   /** By folder, as the conf names it. */
   #open = new Map<string, DiskStore>()
   /** Of folders the conf does not name any more. */
   readonly #closing = new Map<string, Promise<void>>()
 
-  constructor(config: Config, clock: Clock, log: DebugLog, changes: SharedChanges | null) {
+  constructor(config: Config, clock: Clock, log: DebugLog, changes: SharedChanges | null, storeLogs: StoreLogs | null) {
     this.#clock = clock
     this.#log = log
+    this.#storeLogs = storeLogs
     this.memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy)
     this.#shared = changes === null ? null : new SharedMemory(this.memory, changes)
     if (this.#shared !== null) this.#shared.outdated = key => this.outdated(key)
@@ -101,6 +104,19 @@ class OpenStores implements Stores {
       this.#tiers.outdated = key => this.outdated(key)
     }
     for (const [folder, store] of former) if (!this.#open.has(folder)) this.#letGo(folder, store)
+    this.#tellLog(dirs)
+  }
+
+  /** Memory lets go what the disk may still have. */
+  #tellLog(dirs: readonly DiskStore[]): void {
+    const logs = this.#storeLogs?.on === true ? this.#storeLogs : null
+    for (const [i, dir] of dirs.entries()) dir.events = logs?.of(i) ?? null
+    if (logs === null) {
+      this.memory.events = null
+      return
+    }
+    const { released } = logs.of(-1)
+    this.memory.events = { released: stored => (this.disk?.has(stored.key) === true ? undefined : released(stored, -1)) }
   }
 
   #letGo(folder: string, store: DiskStore): void {

@@ -236,7 +236,7 @@ test('each reason has the kind it is meant to have', () => {
       'stale', 'must-revalidate', 'too-stale', 'no-cache', 'outdated', 'client-max-age', 'client-min-fresh',
       'reload-into-ims', 'refresh-ims',
     ],
-    no: ['reload', 'for-origin', 'only-if-cached', 'part', 'uri-miss', 'vary-miss', 'method', 'bypass'],
+    no: ['reload', 'for-origin', 'only-if-cached', 'part', 'uri-miss', 'vary-miss', 'method', 'send-hit-deny', 'bypass'],
   })
 })
 

@@ -9,6 +9,7 @@ import { MemoryWalk } from './memory-walk.ts'
 import { MemoryWriter } from './memory-writer.ts'
 import type { RemovalPolicy } from './removal-policy.ts'
 import { bytesOf, bytesWithoutContent } from './size.ts'
+import type { StoreEvents } from './store-events.ts'
 import type { Store, StoreLimits, StoreRefusal, Variants, Walk } from './store.ts'
 
 // Stored responses in this process. One entry is a key with all its variants; a lookup is one look into a Map, and which
@@ -39,6 +40,8 @@ type MemoryOpened =
 export class MemoryStore implements Store {
   readonly name = 'memory'
   readonly counters = declareCounters(memoryCounters)
+  /** Told of what is stored nowhere any more. */
+  events: Pick<StoreEvents, 'released'> | null = null
   readonly #entries: Entries
   #limits: StoreLimits
   #writing = 0
@@ -115,6 +118,7 @@ export class MemoryStore implements Store {
     const kept = [response]
     for (const other of this.#entries.peek(response.key) ?? none) {
       if (!takesPlaceOf(response, other, request)) kept.push(other)
+      else this.events?.released(other, -1)
     }
     this.#set(response.key, this.#withinLimits(byDate(kept), response))
     this.counters.stored++
@@ -134,11 +138,13 @@ export class MemoryStore implements Store {
     const variants = this.#entries.peek(stored.key) ?? none
     if (!variants.includes(stored)) return false
     this.#set(stored.key, variants.filter(other => other !== stored))
+    this.events?.released(stored, -1)
     return true
   }
 
   invalidate(key: CacheKey): number {
     this.stopWriting(key)
+    if (this.events !== null) for (const stored of this.#entries.peek(key) ?? none) this.events.released(stored, -1)
     const count = this.#forget(key)
     this.counters.invalidated += count
     return count
@@ -284,7 +290,9 @@ export class MemoryStore implements Store {
 
   #makeRoom(more: number): void {
     while (this.#entries.bytes + this.#writing + more > this.#limits.bytesMax && this.#entries.count > 0) {
-      this.#count -= this.#entries.deleteFirst().length
+      const gone = this.#entries.deleteFirst()
+      this.#count -= gone.length
+      if (this.events !== null) for (const stored of gone) this.events.released(stored, -1)
       this.counters.removed++
     }
   }

@@ -103,7 +103,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
     for (const stored of variants) if (stored.content !== null) inFiles += stored.contentLength
     if (!this.memory.hasRoomFor(variants) && !this.#asked.again(key, this.memory.count)) return variants
     if (inFiles === 0) {
-      this.memory.adopt(key, variants)
+      this.#adopt(key, variants)
       return variants
     }
     const max = variants.length === 1 ? this.memory.objectBytesMax : Math.min(riseTogetherBytesMax, this.memory.objectBytesMax)
@@ -123,8 +123,12 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
     if (this.#rising.get(key) === rising) this.#rising.delete(key)
     if (rising.outdated) return this.peek(key)
     if (read.length === 0) return null
-    this.memory.adopt(key, read)
+    this.#adopt(key, read)
     return read
+  }
+
+  #adopt(key: CacheKey, variants: Variants): void {
+    if (this.memory.adopt(key, variants)) for (const stored of variants) this.disk.tellRisen(stored)
   }
 
   #changed(key: CacheKey): void {

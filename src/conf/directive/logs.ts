@@ -4,7 +4,7 @@ import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
 import { readSize, wholeNumber } from '../values.ts'
 import { accessList, readUses } from './access.ts'
-import { type Kind, later, works } from './directive.ts'
+import { accepted, type Kind, later, works } from './directive.ts'
 import { count, kept, lines, needWord, onOff, word, wordOrNone } from './kinds.ts'
 
 // access_log in its four styles:
@@ -282,20 +282,31 @@ log.`,
   strip_query_terms: works(onOff(), 'Leaves out what stands after "?" in logged URIs. It may hold secrets.', {
     default: 'on',
   }),
-  cache_store_log: later(wordOrNone('PATH'), 'A line for each object stored or let go.', { default: 'none' }),
+  cache_store_log: works(
+    cacheLog,
+    `A line for each response that is written to a cache_dir (SWAPOUT), read from one into memory (SWAPIN), let go (RELEASE),
+or could not be written (SO_FAIL), in the format of Squid's store.log: time, action, number of the cache_dir, number in it,
+key, status, Date, Last-Modified, end of freshness, type, Content-Length/bytes, method, URI. What was never stored has a
+RELEASE without a directory (-1 FFFFFFFF). Worth its lines when a cache is examined, and not longer.`,
+    { default: 'none', example: 'cache_store_log /var/log/glassquid/store.log' },
+  ),
   stats_collection: later(accessList('fast'), 'Which transactions are counted.', { default: 'allow all' }),
   log_mime_hdrs: works(
     onOff(),
     'Appends the fields of request and response, as [...] [...], to lines of the formats squid and common. Credentials are left out.',
     { default: 'off' },
   ),
-  buffered_logs: later(onOff(), 'Writes log lines in batches.', { default: 'off' }),
+  buffered_logs: accepted(
+    onOff(),
+    'Lines are always gathered, for a second at most: a gain without the wait for a full buffer that "on" means in Squid.',
+    { default: 'off' },
+  ),
   client_netmask: later(word('MASK', 'no_addr'), 'Bits of the client address that are logged.', {
     default: 'no_addr',
   }),
   log_uses_indirect_client: works(onOff(), 'Logs the client that follow_x_forwarded_for has found.', { default: 'on' }),
   cache_log_message: later(kept('id=N|ids=N-M [level=N] [limit=N]'), 'Changes the level of single messages.'),
-  logfile_daemon: later(word('PATH'), 'A helper program for daemon: logs. They are written without one.'),
+  logfile_daemon: accepted(word('PATH'), 'Logs of daemon: are written by the proxy itself, which never waits for a disk.'),
   mime_table: later(word('PATH'), 'Types and icons of FTP listings.'),
   icap_log: later(kept('MODULE:PLACE [options] [[!]ACL ...]'), 'A line per ICAP transaction.'),
   netdb_filename: later(wordOrNone('PATH'), 'Where measured distances to origins are kept.'),

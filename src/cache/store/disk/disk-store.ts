@@ -9,6 +9,7 @@ import type { Selection } from '../../selection.ts'
 import { flag, StoredResponse } from '../../stored-response.ts'
 import { takesPlaceOf } from '../../parts.ts'
 import type { RemovalPolicy } from '../removal-policy.ts'
+import type { StoreEvents } from '../store-events.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants, Walk } from '../store.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { ContentFile, contentFolder, contentPath } from './content-file.ts'
@@ -110,6 +111,9 @@ const logShareMax = 1 / 16
 /** Given up when the disk is full, so that the ledger can be changed at all. */
 const reserveBytes = 1024 * 1024
 
+/** Not because of what it is, but of how the disk is. */
+const failures: readonly StoreRefusal[] = ['disk-failed', 'disk-slow', 'busy']
+
 export class DiskStore implements Store {
   readonly name = 'disk'
   readonly counters = declareCounters(diskCounters)
@@ -117,6 +121,7 @@ export class DiskStore implements Store {
   usesAbove: (key: CacheKey) => number = () => 0
   /** Told by a tier above: it has to hear what other processes do. */
   foreign: Foreign = nobodyCares
+  events: StoreEvents | null = null
   readonly #folder: string
   readonly #clock: Clock
   readonly #notice: (text: string) => void
@@ -160,6 +165,8 @@ export class DiskStore implements Store {
   readonly #used = new Map<CacheKey, number>()
   /** Files removed within the present transaction, and files that are gone: their rows may go, too. */
   #doomed: number[] = []
+  /** Removed within the present transaction; only for `events`. */
+  #released: DiskRecord[] = []
   #unlinked: number[] = []
   #unlinking = 0
   #onUnlinked: () => void = () => {}
@@ -377,14 +384,17 @@ export class DiskStore implements Store {
     const refusal = this.refusalOf(response)
     if (refusal !== null) {
       this.counters.refused++
+      if (failures.includes(refusal)) this.events?.refused(response)
       return { ok: false, reason: refusal }
     }
     return { ok: true, writer: this.#newWriter(response, request) }
   }
 
   put(response: StoredResponse, request: FieldView): boolean {
-    if (this.refusalOf(response) !== null) {
+    const refusal = this.refusalOf(response)
+    if (refusal !== null) {
       this.counters.refused++
+      if (failures.includes(refusal)) this.events?.refused(response)
       return false
     }
     if (response.content !== null) return this.#link(response, request, response.content)
@@ -469,6 +479,7 @@ export class DiskStore implements Store {
     this.#writing -= writer.charged
     this.#writers.delete(writer)
     if (writer.refusal !== null && writer.refusal !== 'abandoned') this.counters.refused++
+    if (writer.refusal !== null && failures.includes(writer.refusal)) this.events?.refused(writer.response)
     if (writer.stored === null) return
     const count = (this.#finishing.get(key) ?? 1) - 1
     if (count > 0) this.#finishing.set(key, count)
@@ -498,10 +509,12 @@ export class DiskStore implements Store {
     before: number,
   ): boolean {
     const hashed = hashOf(stored.key)
+    let number = 0
     const kept = this.#change(ledger => {
       if (writer.outdated) return false // as the log has just said
       const uses = this.#removeFitting(stored, hashed, writer.request, before)
       const serial = ledger.take()
+      number = serial
       const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
       const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
       // a file has been counted while it was written
@@ -519,6 +532,7 @@ export class DiskStore implements Store {
       this.#owed.delete(stored.key)
       this.counters.stored++
       this.#health.succeed()
+      this.events?.written(stored, number)
     }
     return kept
   }
@@ -793,7 +807,24 @@ export class DiskStore implements Store {
 
   #removeRow(row: Row): void {
     this.#ledger?.remove(row)
+    this.#noteReleased(row)
     this.#removeFileOf(row)
+  }
+
+  #noteReleased(row: Row): void {
+    if (this.events === null) return
+    const record = decodeRecord(row.record)
+    if (record !== null) this.#released.push(record)
+  }
+
+  #tellReleased(): void {
+    for (const { facts, serial } of this.#released) this.events?.released(new StoredResponse(facts, []), serial)
+    this.#released = []
+  }
+
+  /** A tier above has taken in what was read from here. */
+  tellRisen(stored: StoredResponse): void {
+    this.events?.risen(stored, this.#serials.get(stored) ?? 0)
   }
 
   #removeFileOf(row: Row): void {
@@ -816,6 +847,7 @@ export class DiskStore implements Store {
     const ledger = this.#ledger
     if (ledger === null) return otherwise
     this.#doomed = []
+    this.#released = []
     const noted = this.#unlinked
     const before = this.#sharing.state
     let answer: T
@@ -842,6 +874,7 @@ export class DiskStore implements Store {
       if (!this.#closed) this.#checkpoints.changed()
       if (++this.#changes % 128 === 0) this.#measure(ledger)
       for (const file of this.#doomed) this.#unlink(file)
+      if (this.#released.length > 0) this.#tellReleased()
       this.#sweepIfFull()
       this.#planUpkeep()
     } catch (error) {
@@ -917,6 +950,7 @@ export class DiskStore implements Store {
         continue
       }
       ledger.makeRoom(row)
+      this.#noteReleased(row)
       this.#removeFileOf(row)
       removed++
     }

@@ -92,6 +92,11 @@ export class Disks implements Store {
     return dir === undefined ? Promise.resolve(null) : dir.inMemory(stored)
   }
 
+  /** A tier above has taken it in. */
+  tellRisen(stored: StoredResponse): void {
+    for (const dir of this.#dirs) if (dir.holds(stored)) dir.tellRisen(stored)
+  }
+
   open(response: StoredResponse, request: FieldView): Opened {
     let opened: Opened = { ok: false, reason: 'switched-off' }
     for (const dir of this.#inOrder(response)) {
