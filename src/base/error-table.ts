@@ -50,6 +50,7 @@ export const errorTable = {
   'lifetime': { status: 408, page: 'ERR_LIFETIME_EXP', suffix: '_TIMEDOUT', doc: 'client_lifetime' },
   'shutting-down': { status: 503, page: 'ERR_SHUTTING_DOWN', suffix: '', doc: 'shutdown_lifetime ran out' },
   'overload': { status: 503, page: 'ERR_CANNOT_FORWARD', suffix: '', doc: 'a limit on connections or waiting requests was reached' },
+  'client-tls': { status: 0, page: 'ERR_SECURE_ACCEPT_FAIL', suffix: '', doc: 'the TLS handshake with the client failed' },
   'client-aborted': { status: 0, page: 'ERR_CLIENT_ABORTED', suffix: '_ABORTED', doc: 'the client went away' },
   'client-stalled': { status: 0, page: 'ERR_CLIENT_GONE', suffix: '_TIMEDOUT', doc: 'the client stopped taking the response (write_timeout) or sending its content' },
   'internal': { status: 500, page: 'ERR_CANNOT_FORWARD', suffix: '', doc: 'a bug of ours; the log has the stack' },

@@ -5,7 +5,7 @@ import { type Clock, Deadlines, type DurationMs, endpointText, secondsToMs } fro
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
 import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
-import type { Config } from '../conf/index.ts'
+import { type Config, portsOf } from '../conf/index.ts'
 import type { HelperDeps } from '../helper/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
@@ -30,6 +30,7 @@ import { plugHint } from './plug-hint.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
 import { Refusals } from './refused-lately.ts'
 import { SessionLogs } from './session-log.ts'
+import { startInside } from './stacked.ts'
 import { registerSessions } from './session-pages.ts'
 import { StoreLogs } from './store-log.ts'
 import { openStores, tiersWith } from './stores.ts'
@@ -166,6 +167,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       record: deps.record,
       bug: notices.bug,
     },
+    tls: { clock, timeout: () => deps.policy.current.timeouts.request, startInside, record: deps.record },
     lookup: name => resolver.lookup(name),
     census,
     sessions: sessionLogs,
@@ -200,7 +202,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   manager.register(
     explainPage({
       clock,
-      ports: () => inForce.http_port,
+      ports: () => portsOf(inForce),
       parts: () => ({
         policy: deps.policy.current,
         names: deps.accessNames,

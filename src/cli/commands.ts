@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { groupNumber, readGroupNames } from '../../comm/index.ts'
 import { prepareFolder } from '../cache/index.ts'
-import type { Config, TakingConfig } from '../conf/index.ts'
+import { type Config, portsOf, type TakingConfig } from '../conf/index.ts'
 import {
   doRules,
   type ListeningPort,
@@ -114,7 +114,7 @@ const interceptionPorts = ({ config, policy }: LoadedConf, form: RulesWish['form
     left.push(...kernel.refusals.map(({ what }) => `${what}: left to the proxy; iptables cannot refuse what has not been routed yet, nft can.`))
     return port
   }
-  const ports = [...config.http_port.filter(port => !port.introduced), ...config.listener.map(line => portOf(line, 'tcp')), ...config.receiver.map(line => portOf(line, 'udp'))]
+  const ports = [...portsOf(config).filter(port => !port.introduced), ...config.listener.map(line => portOf(line, 'tcp')), ...config.receiver.map(line => portOf(line, 'udp'))]
   return { ports, left: [...new Set(left)] }
 }
 

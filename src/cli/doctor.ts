@@ -5,6 +5,7 @@ import { collectFacts, doctorExitCode, doctorJson, doctorText, examine, lookHere
 import type { Common } from './command/command.ts'
 import type { DoctorWish } from './command/doctor.ts'
 import { askRunning } from './control.ts'
+import { portsOf } from '../conf/index.ts'
 import { loadConf } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
 
@@ -17,7 +18,7 @@ export const doctor = async (wish: DoctorWish & Common): Promise<number> => {
     collectFacts({
       look: lookHere,
       platform: process.platform,
-      ports: conf?.config.http_port.filter(port => !port.introduced) ?? null,
+      ports: conf === null ? null : portsOf(conf.config).filter(port => !port.introduced),
       pid: running?.ok ? running.pid : null,
       user: conf?.config.cache_effective_user ?? null,
       openFilesMax: conf?.config.max_filedescriptors ?? 0,

@@ -1,4 +1,5 @@
 import { systemClock } from '../base/index.ts'
+import { portsOf } from '../conf/index.ts'
 import type { Common } from './command/command.ts'
 import type { ExplainWish } from './command/explain.ts'
 import { askRunning } from './control.ts'
@@ -28,7 +29,7 @@ const fromConf = async (wish: ExplainWish & Common, args: URLSearchParams): Prom
   if (loaded === null) return 1
   const page = explainPage({
     clock: systemClock,
-    ports: () => loaded.config.http_port,
+    ports: () => portsOf(loaded.config),
     parts: () => ({ policy: loaded.policy.http, running: null, names: null }),
   })
   const answer = await page.answer(args)

@@ -19,6 +19,7 @@ import { fieldRules } from './field-rules.ts'
 import { challengesOf, type Users, usersOf } from './authentication.ts'
 import { externalAclsOf } from './external-acls.ts'
 import { notesOf } from './notes.ts'
+import { type PortIdentities, portIdentities } from './port-identities.ts'
 import { Programs } from './programs.ts'
 import { identifierOf, rewriterOf } from './rewriters.ts'
 import { version } from './version.ts'
@@ -40,6 +41,8 @@ export interface CompiledPolicy {
   readonly zoneHosts: readonly ZoneHost[]
   readonly nat: CompiledNat
   readonly rules: RuleSet
+  /** Of ports that speak TLS. */
+  readonly identities: PortIdentities
   /** A fatal or error among them: do not use the rest. */
   readonly problems: readonly Diagnostic[]
 }
@@ -76,6 +79,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const cache = cachePolicy(config, problems)
   const errorPages = errorPagesOf(config, problems)
   const reply = gate(config.http_reply_access)
+  const identities = portIdentities(config, problems)
   const http: HttpPolicy = {
     hostname: name,
     version: shownVersion,
@@ -162,6 +166,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     zoneHosts: zones.hosts,
     nat,
     rules: rules.set,
+    identities,
     problems: [...zones.problems, ...acls.problems, ...nat.problems, ...rules.problems, ...problems],
   }
 }

@@ -1,6 +1,6 @@
 import { type Comm, COMM_REUSEADDR, COMM_REUSEPORT, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
 import { type Clock, type Endpoint, endpointText, ms, sameEndpoint, sleep } from '../base/index.ts'
-import type { Config, PortConfig, PortMode, ReceiverConfig, RelatedConnections, TakingConfig } from '../conf/index.ts'
+import { type Config, type PortConfig, type PortMode, portsOf, type ReceiverConfig, type RelatedConnections, type TakingConfig } from '../conf/index.ts'
 import {
   boundPlaces, createDispatcher, createListeners, type DatagramLimits, type Dispatcher, flowTimes, type ListenerOptions, type Listeners, type ListenParameters,
   priority, protocolOf, whyNotBound,
@@ -11,7 +11,7 @@ import type { SecondaryPort } from '../proxy/index.ts'
 import type { LoadedConf } from './load-conf.ts'
 import type { Services } from './services.ts'
 
-// The http_port and listener lines of the present conf, each a listener entry with its service. A reload keeps the
+// The http_port, https_port and listener lines of the present conf, each a listener entry with its service. A reload keeps the
 // listeners that stay; those who are connected stay with the service they began with.
 
 export interface ListeningPort {
@@ -188,7 +188,8 @@ const modesOf = (wanted: readonly Wanted[]): Present['modes'] => new Map(wanted.
 const followsInterfaces = (line: TakingConfig): boolean => line.bind.place.kind !== 'address'
 
 const wantedBy = (config: Config, services: Services, comm: Comm, shared: boolean): readonly Wanted[] => [
-  ...config.http_port.map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared) })),
+  // what becomes of intercepted TLS is not decided yet: such a port is not opened
+  ...portsOf(config).filter(port => port.tls?.fromStart !== true || !port.tls.bump).map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared) })),
   ...config.listener.flatMap(line => {
     const { taken, backlog: waiting } = line
     const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting, shared), services, comm)

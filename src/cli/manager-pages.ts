@@ -8,7 +8,7 @@ import {
   infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, serviceTimesPage, type Traffic, utilizationPage,
 } from '../manager/index.ts'
 import { CountHelper } from '../helper/index.ts'
-import { CountHttp, CountPlug, CountStack } from '../proxy/index.ts'
+import { CountHttp, CountPlug, CountStack, CountTls } from '../proxy/index.ts'
 import type { Stores } from './stores.ts'
 import { version } from './version.ts'
 
@@ -91,6 +91,7 @@ const tierOf = ({ bytes, bytesMax, count }: { readonly bytes: number; readonly b
 const counterGroups = ({ stores, collapse, comm }: PageSources): readonly CounterGroup[] => [
   { room: 'http', counters: CountHttp, docs: CountHttp[docs] },
   { room: 'plug', counters: CountPlug, docs: CountPlug[docs] },
+  { room: 'tls', counters: CountTls, docs: CountTls[docs] },
   { room: 'stack', counters: CountStack, docs: CountStack[docs] },
   { room: 'helper', counters: CountHelper, docs: CountHelper[docs] },
   { room: 'memory', counters: stores.memory.counters, docs: memoryCounters },

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { errnoOf } from '../base/index.ts'
-import type { Config, PortConfig } from '../conf/index.ts'
+import { type Config, type PortConfig, portsOf } from '../conf/index.ts'
 import { ListenFailed } from './listening.ts'
 
 /**
@@ -8,9 +8,10 @@ import { ListenFailed } from './listening.ts'
  * tells it at start and at each reload. Throws ListenFailed when it has none.
  */
 export const withPortAddresses = async (config: Config): Promise<Config> => {
-  if (config.http_port.every(port => port.hostName === null)) return config
+  if (portsOf(config).every(port => port.hostName === null)) return config
   const ports = await Promise.all(config.http_port.map(addressed))
-  return { ...config, http_port: ports.flat() }
+  const securePorts = await Promise.all(config.https_port.map(addressed))
+  return { ...config, http_port: ports.flat(), https_port: securePorts.flat() }
 }
 
 const addressed = async (port: PortConfig): Promise<PortConfig[]> => {

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { constants as systemConstants } from 'node:os'
 import { findGroup, findUser, native } from '../../native/index.ts'
 import { errnoOf } from '../base/index.ts'
-import type { Config } from '../conf/index.ts'
+import { type Config, portsOf } from '../conf/index.ts'
 
 // Who the proxy is. Started as root it becomes cache_effective_user before it opens a log, a cache or a port, and keeps
 // only the capabilities the conf needs. Started by systemd as a user, or by anybody, it is who it is; what then does not
@@ -17,13 +17,13 @@ export type Capability = keyof typeof bits
 export const capabilitiesFor = (config: Config): ReadonlyMap<Capability, string> => {
   const needed = new Map<Capability, string>()
   const transparent =
-    config.http_port.some(({ mode, introduced }) => mode === 'tproxy' && !introduced) ? 'tproxy ports'
+    portsOf(config).some(({ mode, introduced }) => mode === 'tproxy' && !introduced) ? 'tproxy ports'
     : [...config.listener, ...config.receiver].some(({ taken }) => taken === 'tproxy') ? 'tproxy listeners'
     : config.router.some(({ forgeAddr }) => forgeAddr) ? 'forge_addr'
     : config.service.some(({ snat }) => snat !== null) ? 'snat'
     : null
   if (transparent !== null) needed.set('CAP_NET_RAW', transparent)
-  const low = [...config.http_port.map(({ port }) => port), ...[...config.listener, ...config.receiver].map(({ bind }) => bind.first)]
+  const low = [...portsOf(config).map(({ port }) => port), ...[...config.listener, ...config.receiver].map(({ bind }) => bind.first)]
     .filter(port => port > 0 && port < 1024)
   if (low.length > 0) needed.set('CAP_NET_BIND_SERVICE', `port ${low[0] ?? 0}`)
   // with a client's address goes, where it is asked for, its port

@@ -1,4 +1,4 @@
-import type { Config, KernelDenyKind, ServiceConfig, TakingConfig } from '../conf/index.ts'
+import { type Config, type KernelDenyKind, portsOf, type ServiceConfig, type TakingConfig } from '../conf/index.ts'
 import { mayPrecede, type Rule } from '../dispatch/index.ts'
 import type { Refusal, Transport } from '../intercept/index.ts'
 
@@ -69,6 +69,6 @@ const sharers = (line: TakingConfig, transport: Transport, config: Config): stri
   const taking: readonly TakingConfig[] = transport === 'tcp' ? config.listener : config.receiver
   const overlaps = (first: number, last: number) => first <= line.bind.last && line.bind.first <= last
   const other = taking.find(one => one !== line && overlaps(one.bind.first, one.bind.last))
-  const port = transport === 'tcp' ? config.http_port.find(one => overlaps(one.port, one.port)) : undefined
+  const port = transport === 'tcp' ? portsOf(config).find(one => overlaps(one.port, one.port)) : undefined
   return other?.name ?? port?.name ?? null
 }

@@ -2,14 +2,15 @@ import type { Connection } from '../../comm/index.ts'
 import { AccessFacts, isWithin } from '../acl/index.ts'
 import type { Clock, Endpoint } from '../base/index.ts'
 import { type Chainer, createSideStackChainer, noServerPolicy, type ServerPolicy } from '../chainer/index.ts'
-import type { Config, PortConfig, ProxyKind, RouterConfig, ServiceConfig, StackConfig } from '../conf/index.ts'
-import { createDenyProxy, createHttpProxy, createPlugProxy, plainPlug, type HttpDeps, type PlugDeps, type PlugStack, type Proxy } from '../proxy/index.ts'
+import { type Config, type PortConfig, type ProxyKind, portsOf, type RouterConfig, type ServiceConfig, type StackConfig } from '../conf/index.ts'
+import { createDenyProxy, createHttpProxy, createPlugProxy, createTlsProxy, plainPlug, type HttpDeps, type PlugDeps, type PlugStack, type Proxy, type TlsDeps } from '../proxy/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
 import { type Census, createService, type NamedService, type ServiceOptions, type SessionLimits, type SessionRecord, startSession } from '../service/index.ts'
 import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
 import { detectorOf, startByRules, startIntroduced, type StartHere, type StartParts, startService } from '../dispatch/index.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
 import type { CompiledPolicy } from './http-policy.ts'
+import type { Shown } from '../tls/index.ts'
 import { startStacked } from './stacked.ts'
 
 // From the lines of a conf to services: each service line, and each http_port line, which is one of its own kind.
@@ -18,6 +19,7 @@ import { startStacked } from './stacked.ts'
 export interface ServiceParts extends ChainerParts {
   readonly http: HttpDeps
   readonly plug: PlugDeps
+  readonly tls: TlsDeps
   readonly lookup: Lookup
   readonly census: Census
   /** Whoever wants to know of the end of sessions. */
@@ -43,7 +45,7 @@ export interface Services {
 export const servicesOf = (config: Config, parts: ServiceParts, policy: CompiledPolicy): Services => {
   const build = new Build(config, parts, policy)
   const byName = new Map(config.service.map(line => [line.name.toLowerCase(), build.service(line)]))
-  const byPort = new Map(config.http_port.map(port => [port, build.portService(port)]))
+  const byPort = new Map(portsOf(config).map(port => [port, build.portService(port)]))
   const serviceNamed = (name: string): NamedService => {
     const found = byName.get(name.toLowerCase())
     if (found === undefined) throw new RangeError(`no service is named ${name}`)
@@ -120,14 +122,22 @@ class Build {
   }
 
   portService(port: PortConfig): NamedService {
-    const { http } = this.#parts
     return createService({
       name: port.name,
-      proxy: createHttpProxy(http, httpPortOf(port)),
+      proxy: this.#portProxy(port),
       router: this.#portRouter(port),
       chainer: chainerOf(undefined, this.#config, this.#parts),
       ...this.#common(),
     })
+  }
+
+  #portProxy(port: PortConfig): Proxy {
+    const { http, tls } = this.#parts
+    const inside = createHttpProxy(http, httpPortOf(port))
+    const identity = port.tls === null ? undefined : this.#policy.identities.get(port.tls)
+    if (port.tls?.fromStart !== true || identity === undefined) return inside
+    const shown: Shown = { usual: identity.usual, contextFor: identity.contextFor, clients: identity.clients }
+    return createTlsProxy(tls, shown, inside)
   }
 
   #common(): Pick<ServiceOptions, 'clock' | 'failed' | 'census' | 'zoneOf' | 'onEnd' | 'onRefused'> {

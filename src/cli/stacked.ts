@@ -4,6 +4,13 @@ import type { Proxy } from '../proxy/index.ts'
 import type { Route, Router } from '../router/index.ts'
 import { noLimits, type Service, type Session, StackedSession } from '../service/index.ts'
 
+/** A proxy inside another one's session, over what that one made of the client's connection. */
+export const startInside = (owner: Session, client: Connection, proxy: Proxy): Session => {
+  const session = new StackedSession(owner, owner.service, client)
+  proxy.run(session)
+  return session
+}
+
 /**
  * The right proxy of a side stack, in the session of the left one. It goes where the left one was going; who its client
  * is, and how it was taken, is what the left one knows.

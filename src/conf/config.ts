@@ -46,10 +46,49 @@ export interface PortConfig {
   readonly workerQueues: boolean
   /** Connections begin with a PROXY protocol header. */
   readonly introduced: boolean
-  /** Options whose feature is not built yet (TLS, keepalive ...), kept as written. */
+  /** Null: an http_port in clear text. */
+  readonly tls: PortTls | null
+  /** Options whose feature is not built yet (keepalive ...), kept as written. */
   readonly unfinished: readonly PortOption[]
   readonly text: string
   readonly at: Location
+}
+
+export type TlsVersion = 'TLSv1' | 'TLSv1.1' | 'TLSv1.2' | 'TLSv1.3'
+
+/** Squid's sslflags. */
+export type TlsFlag = 'DELAYED_AUTH' | 'CONDITIONAL_AUTH' | 'NO_SESSION_REUSE' | 'VERIFY_CRL' | 'VERIFY_CRL_ALL' | 'NO_DEFAULT_CA'
+
+export interface PortTls {
+  /** https_port: TLS from the first byte; else behind a CONNECT. */
+  readonly fromStart: boolean
+  /** ssl_bump decides what becomes of it; the first certificate is the CA that signs. */
+  readonly bump: boolean
+  /** Certificates for hosts are made; off: the first certificate is shown. */
+  readonly generate: boolean
+  readonly generatedBytesMax: Bytes
+  /** Files; the key may be in the file of the certificate. */
+  readonly certificates: readonly [TlsCertificateFiles, ...TlsCertificateFiles[]]
+  /** SSL_OP_ bits. */
+  readonly options: number
+  /** OpenSSL's list; '' = the usual ones. */
+  readonly cipher: string
+  readonly minVersion: TlsVersion
+  readonly dhFile: string | null
+  readonly curve: string | null
+  /** CAs whose certificates clients are asked for; empty = they are not asked. */
+  readonly clientCa: readonly string[]
+  readonly caFiles: readonly string[]
+  readonly caPaths: readonly string[]
+  readonly crlFiles: readonly string[]
+  readonly flags: ReadonlySet<TlsFlag>
+  readonly defaultCa: boolean
+  readonly sessionContext: string
+}
+
+export interface TlsCertificateFiles {
+  readonly cert: string
+  readonly key: string | null
 }
 
 export interface TcpKeepalive {

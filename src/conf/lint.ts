@@ -2,12 +2,13 @@ import type { AclTable } from './acl-table.ts'
 import type { AccessLine, Config, Location, PortConfig } from './config.ts'
 import type { NamedAccessLine } from './directive/access.ts'
 import type { Findings } from './findings.ts'
+import { portsOf } from './ports-of.ts'
 
 // What can be told about a conf without running it: rules that can never match, doors left open, things defined for
 // nobody.
 
 export const lint = (config: Config, acls: AclTable, findings: Findings, start: Location): void => {
-  ports(config.http_port, config, findings, start)
+  ports(portsOf(config), config, findings, start)
   access(config, findings, start)
   const dice = new Set(config.acl.filter(a => a.type === 'random').map(a => a.name.toLowerCase()))
   for (const name of ['http_access', 'http_reply_access', 'miss_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], dice, findings)
@@ -20,7 +21,7 @@ export const lint = (config: Config, acls: AclTable, findings: Findings, start: 
 const ports = (list: readonly PortConfig[], config: Config, findings: Findings, start: Location): void => {
   if (list.length === 0) {
     // http_port lines that were refused have been told of
-    const others = ['http_port', 'listener', 'receiver'] as const
+    const others = ['http_port', 'https_port', 'listener', 'receiver'] as const
     if (!others.some(name => config.given.has(name)))
       findings.fatal(start, 'No HTTP, HTTPS, or FTP ports configured', 'write: http_port 3128')
     return
@@ -104,12 +105,12 @@ const access = (config: Config, findings: Findings, start: Location): void => {
 
 /** Somebody asks http_access. */
 const speaksHttp = (config: Config): boolean =>
-  config.http_port.length > 0 || config.given.has('http_access') || !config.given.has('service') || config.service.some(s => s.proxy === 'http')
+  portsOf(config).length > 0 || config.given.has('http_access') || !config.given.has('service') || config.service.some(s => s.proxy === 'http')
 
 const isForAll = (line: AccessLine): boolean => line.acls.every(a => a.name === 'all' && !a.negated)
 
 const reachableFromOutside = (config: Config): boolean =>
-  config.http_port.some(p => !(p.address?.startsWith('127.') || p.address === '::1' || p.hostName === 'localhost'))
+  portsOf(config).some(p => !(p.address?.startsWith('127.') || p.address === '::1' || p.hostName === 'localhost'))
 
 /** Lines behind one for everybody, lines an earlier line leaves nothing for, and lines that contradict themselves. */
 const unreachable = (name: string, lines: readonly AccessLine[], dice: ReadonlySet<string>, findings: Findings): void => {

@@ -1,6 +1,7 @@
 import { assert } from '../base/index.ts'
 import { AclTable } from './acl-table.ts'
 import type { Config, Diagnostic, Location } from './config.ts'
+import { portsOf } from './ports-of.ts'
 import type { Retired } from './directive/directive.ts'
 import {
   type AnyDirective,
@@ -9,7 +10,6 @@ import {
   directives,
   knownDirective,
 } from './directive/index.ts'
-import { restrictingPortOptions } from './directive/ports.ts'
 import { Findings } from './findings.ts'
 import { LogicalLine } from './lexer.ts'
 import { Line, type Scope } from './line.ts'
@@ -195,10 +195,10 @@ class Parsing {
   /** Directives without effect get one line in all, and none where they say what holds anyway. */
   #summarise(config: Config): void {
     const names = [...this.#later.keys()].filter(name => !isDefault(name, config))
-    const tls = config.http_port.flatMap(p => p.unfinished)
-    const first = names[0] === undefined ? tls[0]?.at : this.#later.get(names[0])
+    const options = portsOf(config).flatMap(p => p.unfinished)
+    const first = names[0] === undefined ? options[0]?.at : this.#later.get(names[0])
     if (first !== undefined) {
-      const all = [...names, ...new Set(tls.map(o => `http_port ${o.name}`))]
+      const all = [...names, ...new Set(options.map(o => `http_port ${o.name}`))]
       const open = all.filter(name => restricts(name))
       const danger =
         open.length === 0 ? '' : `; what ${open.join(', ')} would forbid or limit is NOT forbidden or limited`
@@ -234,7 +234,7 @@ const switches: readonly DirectiveName[] = ['configuration_includes_quoted_value
 
 const restricts = (name: string): boolean => {
   const live = knownDirective(name)?.live
-  return live ? live.restricts : restrictingPortOptions.some(o => name === `http_port ${o}`)
+  return live ? live.restricts : false
 }
 
 const placeOf = (at: Location, seenFrom: Location): string =>

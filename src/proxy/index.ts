@@ -1,6 +1,6 @@
 // proxy: those who speak a protocol with the client of a session. One folder each.
 //
-// holds          http, plug, deny; programs in the middle of a session (stack)
+// holds          http, plug, tls, deny; programs in the middle of a session (stack)
 // does not hold  sockets, routes, limits
 // called by      cli/assemble
 // calls          base, http, acl, tls, log, cache
@@ -12,3 +12,4 @@ export {
 } from './plug/index.ts'
 export { CountStack, type ProgramDeps } from './stack/index.ts'
 export type { Proxy } from './proxy.ts'
+export { CountTls, createTlsProxy, type TlsDeps } from './tls/index.ts'

@@ -3,7 +3,8 @@ import tls from 'node:tls'
 import { once } from 'node:events'
 import { describe, expect, test } from 'vitest'
 import { ms } from '../../src/base/index.ts'
-import { detectorOf, readClientHello } from '../../src/dispatch/detect/index.ts'
+import { detectorOf } from '../../src/dispatch/detect/index.ts'
+import { readClientHello } from '../../src/tls/index.ts'
 
 // What is told from first bytes: matches, what cannot be one, and that every beginning of a match is undecided until it
 // is whole, wherever it is cut.

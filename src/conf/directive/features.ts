@@ -1,5 +1,5 @@
 import { accessList, namedAccessList, valueList } from './access.ts'
-import { later } from './directive.ts'
+import { later, works } from './directive.ts'
 import { age, count, kept, needWord, onOff, size, text, word } from './kinds.ts'
 
 // Directives of features that are still to come: peers, TLS, ICAP, SNMP. Their lines are read as far as their
@@ -65,7 +65,10 @@ export const tlsDirectives = {
     valueList('ALGORITHM', 'fast', line => needWord(line, 'an algorithm')?.text),
     "How an origin's certificate is changed.",
   ),
-  sslpassword_program: later(text('COMMAND'), 'Asks for passwords of keys.'),
+  sslpassword_program: works(
+    text('COMMAND'),
+    'A program that says the passphrase of a key that has one: called by the shell, with the file, when the conf is read.',
+  ),
   tls_key_log: later(
     kept('MODULE:PLACE [options] if [!]ACL ...'),
     'Writes the secrets of TLS sessions, to read captures with.',

@@ -5,6 +5,7 @@ import { nearest } from '../nearest.ts'
 import { portNumber, readOnOff } from '../values.ts'
 import { later, works } from './directive.ts'
 import { count, kept, lines, needWord } from './kinds.ts'
+import { type BuildingTls, judgeTls, tlsOptions, usualTls } from './port-tls.ts'
 
 // http_port [HOST:|IP:|[IPv6]:]PORT [mode] [options]. Options may stand in any order; what excludes what is judged when
 // all have been seen.
@@ -26,6 +27,7 @@ interface Building {
   workerQueues: boolean
   introduced: boolean
   readonly unfinished: PortOption[]
+  readonly tls: BuildingTls
   /** Options that only accel ports have, for the complaint. */
   readonly accelOptions: { readonly name: string; readonly word: Word }[]
 }
@@ -137,38 +139,24 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
   'worker-queues': port => {
     port.workerQueues = true
   },
-  'require-proxy-header': port => {
+  'require-proxy-header': (port, _value, line, word) => {
+    if (line.name === 'https_port') refuse(line, word, 'require-proxy-header option is not supported on HTTPS ports.')
     port.introduced = true
   },
   'ftp-track-dirs': ignored,
   'urlgroup': ignored,
   'http11': ignored,
-  'ssl-bump': unfinished,
-  'generate-host-certificates': unfinished,
-  'dynamic_cert_mem_cache_size': unfinished,
-  'tls-cert': unfinished,
-  'cert': unfinished,
-  'tls-key': unfinished,
-  'key': unfinished,
-  'options': unfinished,
-  'cipher': unfinished,
-  'tls-dh': unfinished,
-  'dhparams': unfinished,
-  'tls-min-version': unfinished,
-  'version': unfinished,
-  'clientca': unfinished,
-  'tls-cafile': unfinished,
-  'cafile': unfinished,
-  'capath': unfinished,
-  'crlfile': unfinished,
-  'sslflags': unfinished,
-  'tls-default-ca': unfinished,
-  'sslcontext': unfinished,
-  'tls-no-npn': unfinished,
+  ...Object.fromEntries(
+    Object.entries(tlsOptions).map(([name, read]): [string, ReadOption] => [
+      name,
+      (port, value, line, word) => {
+        port.tls.first ??= word
+        read(port.tls, value, line, word)
+        if (name === 'ssl-bump') unfinished(port, value, line, word)
+      },
+    ]),
+  ),
 }
-
-/** Options without which the port lets in more than the line says. */
-export const restrictingPortOptions: readonly string[] = ['clientca', 'tls-cafile', 'cafile', 'crlfile']
 
 const readKeepalive = (value: string | null, line: Line, word: Word): TcpKeepalive | null => {
   if (value === null) return { idle: seconds(0), interval: seconds(0), timeout: seconds(0) }
@@ -181,7 +169,10 @@ const readKeepalive = (value: string | null, line: Line, word: Word): TcpKeepali
   return { idle: seconds(idle), interval: seconds(interval), timeout: seconds(timeout) }
 }
 
-export const readPort = (line: Line): PortConfig | undefined => {
+export const readPort = (line: Line): PortConfig | undefined => portOf(line, false)
+const readHttpsPort = (line: Line): PortConfig | undefined => portOf(line, true)
+
+const portOf = (line: Line, secure: boolean): PortConfig | undefined => {
   const first = needWord(line, '[HOST:]PORT')
   if (first === undefined) return undefined
   const place = readPlace(first, line)
@@ -192,7 +183,7 @@ export const readPort = (line: Line): PortConfig | undefined => {
     defaultSite: null,
     vhost: null,
     vport: null,
-    protocol: 'http',
+    protocol: secure ? 'https' : 'http',
     actAsOrigin: false,
     ignoreCacheControl: false,
     allowDirect: false,
@@ -202,15 +193,18 @@ export const readPort = (line: Line): PortConfig | undefined => {
     workerQueues: false,
     introduced: false,
     unfinished: [],
+    tls: usualTls(),
     accelOptions: [],
   }
   for (let word = line.next(); word !== null; word = line.next()) readOption(port, line, word)
   judge(port, line)
+  const tls = judgeTls(port.tls, port, secure, line)
   if (place === null) return undefined
   const { modeWord: _, accelOptions: __, ...rest } = port
   return {
     ...rest,
     ...place,
+    tls,
     name: port.name ?? first.text,
     vhost: port.vhost ?? port.mode === 'accel',
     text: line.read,
@@ -308,9 +302,11 @@ or 2 (HAProxy: send-proxy, send-proxy-v2). What it says counts as the client's a
 interception ports it stands for the look-up in the kernel, and the client's address is not used towards origins. Whose word
 is taken is for proxy_protocol_access. A connection without such a header, or with one that is wrong, is closed.
 
+ssl-bump makes what clients ask for with CONNECT a matter of ssl_bump; it needs tls-cert=, see https_port.
+
 Further options: connection-auth[=on|off], tcpkeepalive[=idle,interval,timeout] in
-seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. These, act-as-origin and the options
-of TLS are read and have no effect yet.`,
+seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. These and act-as-origin are read and have no
+effect yet.`,
     {
       aliases: ['ascii_port'],
       reload: 'new connections',
@@ -318,11 +314,27 @@ of TLS are read and have no effect yet.`,
         'http_port 3128\nhttp_port 3129 intercept\nhttp_port 3130 tproxy\nhttp_port [2001:db8::1]:80 accel defaultsite=www.example.org',
     },
   ),
-  https_port: later(
-    kept('[HOST:]PORT [mode] [options]'),
-    'Where TLS connections are listened to. The port is not opened yet.',
+  https_port: works(
+    lines('[HOST:|IP:|[IPv6]:]PORT [accel|intercept|tproxy] tls-cert=FILE [options]', readHttpsPort, 'PORT 1 to 65535'),
+    `As http_port, for clients that begin with TLS.
+
+Without a mode, and with "accel", the port shows its own certificate: tls-cert=FILE (its chain behind it) and
+tls-key=FILE, which may be the same file. Given several times, the one whose names the client asks for is shown, else the
+first. clientca=FILE asks clients for a certificate of one of these CAs, and closes without one unless
+sslflags=CONDITIONAL_AUTH; crlfile=FILE and sslflags=VERIFY_CRL name those that were withdrawn.
+
+"intercept" and "tproxy" need ssl-bump, and ssl-bump needs one of them: what becomes of each connection is said by
+ssl_bump, tls-cert= is the CA that signs what clients are shown, and generate-host-certificates=off shows tls-cert= itself.
+dynamic_cert_mem_cache_size=SIZE (4MB) is what certificates that were made may take.
+
+options= has OpenSSL's words (NO_TLSv1_2, NO_TICKET, CIPHER_SERVER_PREFERENCE ...), parted by commas; cipher= its list of
+ciphers; tls-min-version=1.N (1.2; RFC 8996 has put an end to earlier ones); tls-dh=[CURVE:]FILE; cafile=, capath= and
+tls-default-ca for clients' certificates; sslcontext=; sslflags= DELAYED_AUTH, CONDITIONAL_AUTH, NO_SESSION_REUSE,
+VERIFY_CRL, VERIFY_CRL_ALL, NO_DEFAULT_CA. HTTP/1.1 is spoken inside.`,
     {
-      example: 'https_port 3131 intercept ssl-bump tls-cert=/etc/glassquid/ca.pem',
+      reload: 'new connections',
+      example:
+        'https_port 443 accel defaultsite=www.example.org tls-cert=/etc/glassquid/www.pem\nhttps_port 3131 intercept ssl-bump tls-cert=/etc/glassquid/ca.pem',
     },
   ),
   ftp_port: later(

@@ -6,7 +6,6 @@ import { looksLikeHttp } from './http.ts'
 import { looksLikeSsh } from './ssh.ts'
 import { looksLikeTls } from './tls.ts'
 
-export { type ClientHello, readClientHello } from './client-hello.ts'
 export { detect } from './detection.ts'
 export { type Detector, type Finding, peekBytesMax } from './detector.ts'
 

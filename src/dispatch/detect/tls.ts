@@ -1,4 +1,4 @@
-import { readClientHello } from './client-hello.ts'
+import { readClientHello } from '../../tls/index.ts'
 import type { Look } from './detector.ts'
 
 /** A client hello; with domains, one that names one of them. `.x` is x and all below it. */
