@@ -100,6 +100,49 @@ describe('longest prefix', () => {
   })
 })
 
+/** What is crowded together, as addresses of the world are, has nodes below nodes. */
+test('twenty thousand networks, many of them in few places: as a table of each length would say', () => {
+  let state = 0x9e3779b9
+  const random = (below: number): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0
+    return Math.floor((state / 2 ** 32) * below)
+  }
+  const firsts = [0x20010db8, 0x20010db9, 0x2a000000, 0x2a00ffff, 0xfe800000, 0xffffffff]
+  const someWord = () => (random(3) === 0 ? random(2 ** 32) : random(2) === 0 ? random(64) : (firsts[random(6)] ?? 0))
+  const byLength = new Map<number, Map<string, number>>()
+  const builder = new PrefixTableBuilder()
+  const addresses: number[][] = []
+  for (let i = 0; i < 20_000; i++) {
+    const words = [firsts[random(6)] ?? 0, someWord(), someWord(), someWord()]
+    const length = [0, 16, 29, 32, 47, 48, 56, 63, 64, 96, 127, 128][random(12)] ?? 0
+    const prefix = parsePrefix(`${addressOfWords(words)}/${length}`) ?? expect.fail('no prefix')
+    const ofLength = byLength.get(length) ?? new Map<string, number>()
+    byLength.set(length, ofLength)
+    const key = prefix.words.join()
+    if (ofLength.has(key)) continue
+    ofLength.set(key, i)
+    builder.add(prefix, i)
+    addresses.push([...prefix.words], [...words], prefix.words.map((word, at) => (at === 3 ? (word + 1) >>> 0 : word)))
+  }
+  const { table } = builder.build()
+  const lengths = [...byLength.keys()].toSorted((a, b) => b - a)
+  const wanted = (words: readonly number[]): number => {
+    for (const length of lengths) {
+      const masked = words.map((word, at) => (length - 32 * at >= 32 ? word : length <= 32 * at ? 0 : (word & (0xffffffff << (32 - length + 32 * at))) >>> 0))
+      const found = byLength.get(length)?.get(masked.join())
+      if (found !== undefined) return found
+    }
+    return -1
+  }
+  const key = new IpKey('')
+  const wrong = addresses.filter(words => {
+    key.set(addressOfWords(words))
+    return table.find(key) !== wanted(words)
+  })
+  expect(wrong.map(words => addressOfWords(words))).toEqual([])
+  expect(addresses.length).toBeGreaterThan(20_000)
+})
+
 describe('what is refused at load', () => {
   test.each([
     [['a 192.168.22.0/24', 'b 192.168.22.15/24'], "fatal 2: '192.168.22.15/24' is in zone 'a', too [as '192.168.22.0/24', at x.conf:1: remove one]"],

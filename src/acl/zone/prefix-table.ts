@@ -1,6 +1,7 @@
 import { type AddressWords, maskWord, type Prefix } from '../../base/index.ts'
 import type { IpKey } from '../ip-key.ts'
 import { radixOrder } from './radix-order.ts'
+import { SixTree } from './six-tree.ts'
 
 // Longest prefix by search instead of by walking bits. The tree of prefixes is laid flat: every address at which the
 // longest prefix changes begins an interval, and the interval holds that prefix's value.
@@ -9,10 +10,10 @@ import { radixOrder } from './radix-order.ts'
 //   10.1.0.0/16          ───────
 //   intervals     |  /8  |  /16 |      /8        |  none ...
 //
-// In typed arrays, nothing of it for the collector to walk: a million IPv4 networks take 16 MB at most, IPv6 ones 45 MB.
-// Such tables do not fit into a processor's cache, so what counts is how many lines of memory a question touches. First
-// addresses and values lie side by side, and the first steps of the search are made in a small table: for IPv4 the
-// leading 16 bits are a number into it, for IPv6 it holds every 16th first address.
+// In typed arrays, nothing of it for the collector to walk: a million networks take 16 MB at most for IPv4, where first
+// addresses and values lie side by side, and about 20 MB for IPv6, where they become a tree (six-tree.ts). Such tables do not
+// fit into a processor's cache, so what counts is how many lines of memory a question touches: for IPv4 the leading 16 bits
+// are a number into a small table that tells where to search.
 
 /** Both are the same prefix, after masking; the numbers are those of `add`, in its order from 0 up. */
 export interface DoublePrefix {
@@ -21,7 +22,7 @@ export interface DoublePrefix {
 }
 
 /** Values are whole numbers from 0 to this. */
-export const prefixValueMax = 0x7ffffffe
+export const prefixValueMax = 0x3ffffffe
 
 export class PrefixTableBuilder {
   readonly #four = new Collected(1)
@@ -81,25 +82,20 @@ class Collected {
 }
 
 /** No prefix holds the addresses of the interval. */
-const none = 0xffffffff
-
-/** IPv6 intervals per entry of the small table. */
-const stride = 16
+const none = 0x7fffffff
 
 export class PrefixTable {
-  /** First address and value of each interval: 2 words for IPv4, 5 for IPv6. */
+  /** First address and value of each interval. */
   readonly #four: Uint32Array
-  readonly #six: Uint32Array
   /** IPv4: number of the first interval that begins at or behind each value of the leading 16 bits. */
   readonly #index: Uint32Array
-  /** IPv6: first address of every `stride`th interval. */
-  readonly #tops: Uint32Array
+  readonly #six: SixTree
 
+  /** First address and value of each interval: 2 words for IPv4, 5 for IPv6. */
   constructor(four: Uint32Array, six: Uint32Array) {
     this.#four = four
-    this.#six = six
     this.#index = indexOf(four)
-    this.#tops = topsOf(six)
+    this.#six = new SixTree(six)
   }
 
   /** The value of the longest prefix that holds the address; -1 = none does. */
@@ -115,7 +111,7 @@ export class PrefixTable {
   }
 
   #valueOf(key: IpKey): number {
-    return key.family === 4 ? this.#valueOfFour(key.a) : key.family === 6 ? this.#valueOfSix(key) : none
+    return key.family === 4 ? this.#valueOfFour(key.a) : key.family === 6 ? this.#six.valueOf(key) : none
   }
 
   #valueOfFour(address: number): number {
@@ -130,25 +126,6 @@ export class PrefixTable {
     }
     return intervals[from * 2 - 1] as number // the first interval begins at 0: from is 1 at least
   }
-
-  #valueOfSix(key: IpKey): number {
-    const tops = this.#tops
-    let top = 0
-    for (let to = tops.length >>> 2; top < to; ) {
-      const middle = (top + to) >>> 1
-      if (notBehind(tops, middle * 4, key)) top = middle + 1
-      else to = middle
-    }
-    const intervals = this.#six
-    let from = (top - 1) * stride + 1
-    let to = Math.min(top * stride, intervals.length / 5)
-    while (from < to) {
-      const middle = (from + to) >>> 1
-      if (notBehind(intervals, middle * 5, key)) from = middle + 1
-      else to = middle
-    }
-    return intervals[from * 5 - 1] as number
-  }
 }
 
 const indexOf = (four: Uint32Array): Uint32Array => {
@@ -162,24 +139,6 @@ const indexOf = (four: Uint32Array): Uint32Array => {
   }
   index[65536] = count
   return index
-}
-
-const topsOf = (six: Uint32Array): Uint32Array => {
-  const count = Math.ceil(six.length / 5 / stride)
-  const tops = new Uint32Array(count * 4)
-  for (let i = 0; i < count; i++) tops.set(six.subarray(i * stride * 5, i * stride * 5 + 4), i * 4)
-  return tops
-}
-
-/** Is the address at `at` not behind the key? */
-const notBehind = (words: Uint32Array, at: number, key: IpKey): boolean => {
-  const a = words[at] as number
-  if (a !== key.a) return a < key.a
-  const b = words[at + 1] as number
-  if (b !== key.b) return b < key.b
-  const c = words[at + 2] as number
-  if (c !== key.c) return c < key.c
-  return (words[at + 3] as number) <= key.d
 }
 
 const layFlat = ({ size, count, words, values, lengths, numbers }: Collected, doubles: DoublePrefix[]): Uint32Array => {

@@ -2,7 +2,7 @@ import type { PrefixTable, ZoneTable } from '../../acl/index.ts'
 import { type Named, rowsByName, rowsByNetwork, rowsByPort, rowsByZone } from './dimensions.ts'
 import { emptyRow, type Row, RowPool, setBit } from './rows.ts'
 import type { Rule, Tuple } from './rule.ts'
-import { scoreOf } from './score.ts'
+import { scoreOf, unmatched } from './score.ts'
 
 // All rules of a conf, so laid out that the best one for a connection is found without asking each.
 //
@@ -102,7 +102,7 @@ export class RuleSet {
     const noIngress = this.#noIngress
     const { masks } = pool
     let best: Rule | null = null
-    let bestScore = -1
+    let bestScore = unmatched
     let bestTop = 32 // zeros before its most significant group
     for (let m = 0; m < masks; m++) {
       let mask = (noSource.masks[m] as number) | pool.mask(srcNet, m) | pool.mask(srcZone, m)
@@ -128,6 +128,14 @@ export class RuleSet {
           const top = Math.clz32(this.#shapes[position] as number) // within: rows hold positions of rules
           if (best !== null && top > bestTop) return best
           const rule = this.#ordered[position] as Rule
+          if (best === null) {
+            if (!holdsFor(rule, tuple)) continue
+            best = rule
+            bestTop = top
+            continue
+          }
+          // rows have told that both match: what they score is asked when there are two
+          if (bestScore === unmatched) bestScore = scoreOf(best, tuple)
           const score = scoreOf(rule, tuple)
           // of equal ones the lowest id: they have one shape, and come in that order
           if (score <= bestScore || !holdsFor(rule, tuple)) continue
