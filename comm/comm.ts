@@ -26,6 +26,7 @@ import { CommError, commError } from './error.ts'
 import { FollowedInterfaces, type Interfaces, WatchedInterfaces, watchedEveryMs } from './interfaces/index.ts'
 import { createExpectSet, type ExpectSet } from './expect-set.ts'
 import { FdBudget } from './fd-budget.ts'
+import { type HandedIn, handedInFor } from './handed-in.ts'
 import { natDoubt } from './nat-proof.ts'
 import { OwnConnections } from './own-connections.ts'
 import { OwnEndpoints } from './own-endpoints.ts'
@@ -42,6 +43,8 @@ export interface CommOptions {
   readonly fdMax?: number
   /** How many of them others in this process hold: logs, Node itself. Nobody is accepted at their expense. */
   readonly fdOthers?: number
+  /** Sockets that were bound before we were started; a listener at such an address has that one. */
+  readonly handedIn?: readonly HandedIn[]
   /** A callback threw: a bug of ours. Reported once per failure; its connection is closed. */
   readonly onFailure?: (error: unknown, where: string) => void
   /** A sentence for the log, at most one in 15 s: accepting is paused. */
@@ -55,6 +58,7 @@ export interface Comm {
   readonly engineNote: string
   readonly counters: CommCounters
   readonly budget: FdBudget
+  readonly handedIn: readonly HandedIn[]
   /** Throws CommError. */
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener
   /**
@@ -100,7 +104,7 @@ export type SocketDone = (error: CommError | null, socket: net.Socket | null, lo
 
 export const createComm = (options: CommOptions): Comm => {
   const counters = commCounters()
-  const { clock } = options
+  const { clock, handedIn = [] } = options
   const warn = options.onWarning ?? (text => process.emitWarning(text))
   const budget = new FdBudget(options.fdMax ?? descriptorLimit(), clock, counters, warn, options.fdOthers ?? 0)
   const deadlines = new Deadlines(clock)
@@ -138,9 +142,11 @@ export const createComm = (options: CommOptions): Comm => {
     engineNote: note,
     counters,
     budget,
+    handedIn,
     listen(wanted, onConnection) {
       if (closed) throw commError('ECANCELED', 'listen', { doing: 'listen', endpoint: wanted.endpoint })
-      const listener = engine.listen(wanted, onConnection)
+      const socket = handedInFor(handedIn, wanted)
+      const listener = engine.listen(socket === null ? wanted : { ...wanted, handedIn: socket.fd }, onConnection)
       const doubt = native.present ? natDoubt(native.addon, wanted.natBackend, listener) : ''
       if (doubt !== '') warn(doubt)
       return listener

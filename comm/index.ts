@@ -42,6 +42,7 @@ export {
   type RelayStats,
 } from './engine/engine.ts'
 export { CommError, errnoName } from './error.ts'
+export { describeHandedIn, type HandedIn, type HandedInAnswer } from './handed-in.ts'
 export { createExpectSet, expectSetName, expectTable, type ExpectSet } from './expect-set.ts'
 export {
   createExpectations,

@@ -52,7 +52,7 @@ struct Slot {
   // Asked for everything, edge-triggered, though nobody reads it: `seen` keeps what was told, for the relay to come.
   bool edge = false;
   uint8_t seen = 0;
-  // Listener: kAskOriginal | kAskLocal. Relayed: which side. Receiver: kTellDrained.
+  // Listener: kAskOriginal | kAskLocal | kTaken. Relayed: which side. Receiver: kTellDrained.
   uint8_t flags = 0;
   // Stream: kReadMax is doubled so often for its next read.
   uint8_t doublings = 0;
@@ -74,6 +74,8 @@ uint8_t seen_in(uint32_t events);
 
 constexpr uint8_t kAskOriginal = 1;
 constexpr uint8_t kAskLocal = 2;
+// Others have the socket, too: it listens on when we have closed our descriptor.
+constexpr uint8_t kTaken = 4;
 constexpr uint8_t kTellDrained = 1;
 
 // Records, four integers each: kind, fd, a, b.

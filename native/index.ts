@@ -73,6 +73,8 @@ export interface NativeEngine {
     backlog: number,
     asks: number,
   ): number
+  /** Of a socket that others keep; closing it leaves that listening. */
+  takeListener(from: number, family: number, flags: number, backlog: number, asks: number): number
   dial(
     family: number,
     flags: number,
@@ -181,6 +183,7 @@ const steps = [
   'epoll_ctl',
   'getsockname',
   'setsockopt(IP_RECVORIGDSTADDR, IP_RECVERR)',
+  'fcntl',
 ] as const
 
 /** What a negative answer of open, listen or dial means. */
@@ -192,7 +195,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 8
+const revision = 9
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }

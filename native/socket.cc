@@ -7,6 +7,7 @@
 // bind is what refuses a foreign address. BIND_ADDRESS_NO_PORT leaves the choice of port to connect, where it only has
 // to be unique together with the target.
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -36,7 +37,7 @@ constexpr int kIpv6Transparent = 75;
 
 // Which call failed: answers are -(step * 4096 + errno). native/index.ts has the names in the same order.
 enum Step { kSocket = 1, kV6Only, kReuse, kPort, kDevice, kMark, kTos, kForeign, kNoPort, kBind, kDelay, kListen,
-            kConnect, kWatch, kName, kArrival };
+            kConnect, kWatch, kName, kArrival, kTake };
 
 int failure(Step step, int error) {
   return -(static_cast<int>(step) * 4096 + error);
@@ -150,6 +151,36 @@ napi_value listen_on(napi_env env, napi_callback_info info) {
   return call.answer(fd);
 }
 
+// takeListener(from, family, flags, backlog, asks): a listener that somebody else has opened, and keeps. Ours is a
+// descriptor of its own for the same socket, so that closing it is no more than letting go.
+napi_value take_listener(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  Engine* engine = static_cast<Engine*>(call.data);
+  int from = call.integer(0), family = call.integer(1), flags = call.integer(2);
+  int backlog = call.integer(3), asks = call.integer(4);
+  if (call.wrong) return call.refuse();
+  if (engine->closed) return call.answer(failure(kSocket, EBADF));
+  int fd = fcntl(from, F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) return call.answer(failure(kTake, errno));
+  auto fail = [fd, &call](Step step, int error) {
+    ::close(fd);
+    return call.answer(failure(step, error));
+  };
+  // of the socket, not of the descriptor: whoever else accepts from it must not be made to wait either
+  int status = fcntl(fd, F_GETFL);
+  if (status < 0 || fcntl(fd, F_SETFL, status | O_NONBLOCK) != 0) return fail(kTake, errno);
+  if (flags & kTransparent) {
+    bool done = family == 6 ? option(fd, IPPROTO_IPV6, kIpv6Transparent, 1) : option(fd, IPPROTO_IP, kIpTransparent, 1);
+    if (!done) return fail(kForeign, errno);
+  }
+  if ((flags & kNoDelay) && !option(fd, IPPROTO_TCP, TCP_NODELAY, 1)) return fail(kDelay, errno);
+  if (::listen(fd, backlog) != 0) return fail(kListen, errno);
+  int failed = engine->watch(fd, Kind::listener, 0, kReadable);
+  if (failed != 0) return fail(kWatch, -failed);
+  engine->slots[fd].flags = static_cast<uint8_t>(asks) | kTaken;
+  return call.answer(fd);
+}
+
 // dial(family, flags, bindTo, mark, tos, device, target): connecting; a `connected` record follows.
 napi_value dial(napi_env env, napi_callback_info info) {
   Call call(env, info);
@@ -254,6 +285,7 @@ napi_value open_peer(napi_env env, napi_callback_info info) {
 void export_socket(napi_env env, napi_value object, Engine* engine) {
   put(env, object, "open", open_plain, engine);
   put(env, object, "listen", listen_on, engine);
+  put(env, object, "takeListener", take_listener, engine);
   put(env, object, "dial", dial, engine);
   put(env, object, "receive", receive_on, engine);
   put(env, object, "peer", open_peer, engine);

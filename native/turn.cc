@@ -144,7 +144,11 @@ void Engine::doom(int fd, bool reset) {
   const Slot* found = slot(fd);
   if (found == nullptr) return;  // closed before, or never ours
   // its address is free from here on, not only when the turn is over: whoever wants it next may do so now
-  if (found->kind == Kind::listener) ::shutdown(fd, SHUT_RDWR);
+  if (found->kind == Kind::listener) {
+    // closing does not take a socket that others have out of the set
+    if (found->flags & kTaken) epoll_ctl(epoll, EPOLL_CTL_DEL, fd, nullptr);
+    else ::shutdown(fd, SHUT_RDWR);
+  }
   unwatch(fd);
   doomed.push_back(reset ? ~fd : fd);
 }

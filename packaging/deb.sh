@@ -49,6 +49,8 @@ ln -s ../lib/glassquid/bin/glassquid "$root/usr/bin/glassquid"
 cp "$top/packaging/glassquid.conf" "$root/etc/glassquid/glassquid.conf"
 cp "$top/packaging/glassquid.service" "$root/lib/systemd/system/glassquid.service"
 cp "$top/packaging/logrotate" "$root/etc/logrotate.d/glassquid"
+mkdir "$doc/examples"
+cp "$top/packaging/glassquid.socket" "$doc/examples/"
 cp "$top/README.md" "$top/CHANGELOG.md" "$top/conf/glassquid.conf.documented" "$doc/"
 cp "$top/LICENSE" "$doc/copyright"
 

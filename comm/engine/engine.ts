@@ -49,6 +49,8 @@ export interface ListenOptions {
   readonly natBackend: NatBackend
   readonly mark?: number
   readonly device?: string
+  /** The descriptor of a socket that is bound there already. Whoever opened it keeps it. Native engine only. */
+  readonly handedIn?: number
   readonly note: string
 }
 

@@ -38,6 +38,16 @@ export const openListener = (native: NativeCalls, options: ListenOptions, asks: 
     asks,
   )
 
+/** The same of a socket that was opened and bound by somebody else. */
+export const takeListener = (native: NativeCalls, options: ListenOptions, from: number, asks: number): number =>
+  native.takeListener(
+    from,
+    options.endpoint.family,
+    (options.flags & COMM_TPROXY_LCL) | socketBits.noDelay,
+    options.backlog,
+    asks,
+  )
+
 /** What the addon asks the kernel about each accepted connection; 0: all of them have the same local end, ours. */
 export const asksOf = (options: ListenOptions): number => {
   const asksBackend = options.natBackend === 'netfilter' ? askOriginal : 0

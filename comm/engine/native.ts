@@ -46,6 +46,7 @@ import { localScratch, NativePeer } from './native-peer.ts'
 import { NativeReceiver } from './native-receiver.ts'
 import {
   asksOf, attemptedConnect, attemptedListen, isWildcard, openListener, openPeer, openPlain, socketFailure, startDial,
+  takeListener,
 } from './native-sockets.ts'
 import { type Address, Output, type Source } from './output.ts'
 
@@ -564,7 +565,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
   listen(options: ListenOptions, onConnection: (connection: Connection) => void): Listener {
     const { endpoint: asked } = options
     const asks = asksOf(options)
-    const fd = openListener(this.native, options, asks)
+    const fd = options.handedIn === undefined ? openListener(this.native, options, asks) : takeListener(this.native, options, options.handedIn, asks)
     if (fd < 0) throw socketFailure(fd, attemptedListen(options))
     const endpoint = this.localOf(fd) ?? asked
     const listener = new NativeListener(this, fd, endpoint, options, asks === 0, deviceLookup(this.addon, options, this.host.ownEndpoints.isOwn), onConnection)

@@ -113,7 +113,8 @@ export class NodeListener implements Listener, Pausable {
 
 const quiet = (): void => {}
 
-const bind = ({ endpoint, flags, dualStack }: ListenOptions): net.BoundSocket => {
+const bind = ({ endpoint, flags, dualStack, handedIn }: ListenOptions): net.BoundSocket => {
+  if (handedIn !== undefined) throw commError('ENOTSUP', 'listen', { doing: 'listen', endpoint })
   if (net.BoundSocket === undefined) {
     throw new CommError('ENOTSUP', 'bind', 'without the addon, listening needs Node 26.4 or newer')
   }

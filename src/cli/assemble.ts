@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { type Comm, createComm, createNeighbours, createResolver, createReverseNames, type Resolver, type ReverseNames } from '../../comm/index.ts'
+import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, type Resolver, type ReverseNames } from '../../comm/index.ts'
 import { ZoneHosts } from '../acl/index.ts'
 import { type Clock, Deadlines, type DurationMs, endpointText, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
@@ -49,6 +49,8 @@ export interface MachineOptions {
   readonly engine?: 'native' | 'node' | 'auto'
   /** One of several: it shares its ports with them. Absent: it is alone. */
   readonly worker?: { readonly number: number; readonly count: number; readonly changes: SharedChanges | null }
+  /** Sockets for its ports, from whoever started it. */
+  readonly handedIn?: readonly HandedIn[]
   /** Beside the access log, for tests. */
   readonly record?: Recorder
   /** A log the conf insists on (on-error=die) has lost a line: the machine goes on, whoever made it must end it. */
@@ -81,6 +83,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     engine: options.engine ?? 'auto',
     ...(config.max_filedescriptors > 0 ? { fdMax: config.max_filedescriptors } : {}),
     fdOthers: descriptorsHeld(),
+    handedIn: options.handedIn ?? [],
     onFailure: (error, where) => notices.bug(where, error),
     onWarning: text => log.warning('descriptors', text),
   })

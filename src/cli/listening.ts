@@ -1,4 +1,4 @@
-import { type Comm, COMM_REUSEADDR, COMM_REUSEPORT, COMM_TPROXY_LCL, createExpectations, type Expectations } from '../../comm/index.ts'
+import { type Comm, COMM_REUSEADDR, COMM_REUSEPORT, COMM_TPROXY_LCL, createExpectations, type Expectations, type HandedIn } from '../../comm/index.ts'
 import { type Clock, type Endpoint, endpointText, ms, sameEndpoint, sleep } from '../base/index.ts'
 import { type Config, type PortConfig, type PortMode, portsOf, type ReceiverConfig, type RelatedConnections, type TakingConfig } from '../conf/index.ts'
 import {
@@ -75,12 +75,18 @@ export class Listening {
     const { config } = loaded
     const services = this.#servicesOf(loaded)
     const wanted = wantedBy(config, services, this.#comm, this.#sharesPorts)
-    if (this.#present === null) this.#useRelated(config.related_connections)
+    const unused = this.#comm.handedIn.filter(socket => !wanted.some(({ listener }) => isAt(listener, socket)))
+    if (this.#present === null) {
+      if (unused.length > 0) throw new ListenFailed(`${handedInText(unused)}: handed in, and no http_port or listener line is at that address`)
+      this.#useRelated(config.related_connections)
+    }
     const problems = this.#listeners.configure(wanted.map(({ listener }) => listener))
     if (problems.length > 0) {
       if (this.#present === null) this.stop()
       throw new ListenFailed(problems.map(problem => problem.detail).join('; '))
     }
+    if (unused.length > 0) this.#log.warning('dispatch', `${handedInText(unused)}: handed in, and no line is at that address any more: who connects waits in vain`)
+    if (this.#present === null && this.#comm.handedIn.length > 0) this.#log.write('dispatch', 1, `${handedInText(this.#comm.handedIn)}: handed in by whoever started us`)
     this.#present = { config, services, modes: modesOf(wanted) }
     // services of former confs are kept while they have sessions
     this.#services = [...this.#services.filter(service => service.running > 0), ...services.all]
@@ -245,6 +251,12 @@ const lineListeners = (
     directHit: 'close',
   }))
 }
+
+const isAt = ({ bind, parameters }: ListenerOptions, { endpoint, device }: HandedIn): boolean =>
+  protocolOf(parameters) === 'tcp' && sameEndpoint(bind, endpoint) && (parameters.device ?? '') === device
+
+const handedInText = (sockets: readonly HandedIn[]): string =>
+  sockets.map(({ name, endpoint }) => `socket ${endpointText(endpoint)}${name === '' ? '' : ` (${name})`}`).join(', ')
 
 const placeOf = ({ at }: PortConfig | TakingConfig): string => `${at.file}(${at.line})`
 

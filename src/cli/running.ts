@@ -1,4 +1,4 @@
-import type { FdEntry } from '../../comm/index.ts'
+import type { FdEntry, HandedIn } from '../../comm/index.ts'
 import { armRegexGuard } from '../acl/index.ts'
 import { endpointText, systemClock } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
@@ -28,9 +28,10 @@ export const startMachine = async (
   log: DebugLog,
   worker: NonNullable<MachineOptions['worker']> | null,
   fatal: (message: string) => void,
+  handedIn: readonly HandedIn[],
 ): Promise<Machine> => {
   const config = await withPortAddresses(loaded.config)
-  const machine = assemble({ ...loaded, config }, { clock: systemClock, log, fatal, ...(worker === null ? {} : { worker }) })
+  const machine = assemble({ ...loaded, config }, { clock: systemClock, log, fatal, handedIn, ...(worker === null ? {} : { worker }) })
   outliveBugs(log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
   if (!armRegexGuard().armed) log.warning('acl', 'this Node has no linear-time regular expressions: patterns are matched step by step, which is slower')

@@ -1,4 +1,5 @@
 import { resolve } from 'node:path'
+import type { HandedIn } from '../../comm/index.ts'
 import { refusedAnswer } from '../admin/index.ts'
 import { errnoOf, systemClock } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
@@ -7,6 +8,7 @@ import type { Common } from './command/command.ts'
 import { AdminDoor } from './admin-door.ts'
 import { confDifference } from './conf-diff.ts'
 import { answerFrom, type ControlAnswerer, openControl, registerDeeds } from './control.ts'
+import { takeHandedIn } from './handed-in.ts'
 import { ListenFailed } from './listening.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
@@ -26,17 +28,19 @@ export const serve = async (common: Common): Promise<number> => {
   if (loaded === null) return 1
   const { config } = loaded
   const systemd = takeServiceManager(process.env, systemClock)
+  const handedIn = takeHandedIn(process.env, process.pid)
+  if (!handedIn.ok) return fatal(handedIn.reason)
   const claim = claimPidFile(config.pid_filename)
   if (!claim.ok) return fatal(claim.reason)
   try {
-    return await serveAs(common, loaded, systemd)
+    return await serveAs(common, loaded, systemd, handedIn.sockets)
   } finally {
     claim.file.release()
   }
 }
 
 /** The pid file and the control socket are made by whoever starts it, all else by whom it becomes. */
-const serveAs = async (common: Common, loaded: LoadedConf, systemd: ServiceManager): Promise<number> => {
+const serveAs = async (common: Common, loaded: LoadedConf, systemd: ServiceManager, handedIn: readonly HandedIn[]): Promise<number> => {
   const { config } = loaded
   let answer: ControlAnswerer = async () => refusedAnswer(503, 'it has not started yet')
   const door = await openControl(config, request => answer(request))
@@ -48,8 +52,8 @@ const serveAs = async (common: Common, loaded: LoadedConf, systemd: ServiceManag
   for (const remark of became.remarks) if (remark.startsWith('WARNING')) process.stderr.write(`${remark}\n`)
   const use = (by: ControlAnswerer): void => void (answer = by)
   try {
-    if (config.workers > 1) return await (await import('./workers/supervisor.ts')).supervise(where.common, loaded, log, use, systemd)
-    return await run(where.common, loaded, log, use, systemd)
+    if (config.workers > 1) return await (await import('./workers/supervisor.ts')).supervise(where.common, loaded, log, use, systemd, handedIn)
+    return await run(where.common, loaded, log, use, systemd, handedIn)
   } catch (error) {
     if (!(error instanceof ListenFailed || error instanceof CacheDirRefused)) throw error
     log.write('main', 0, `FATAL: ${error.message}`)
@@ -77,10 +81,17 @@ const toCoredumpDir = (common: Common, { coredump_dir: folder }: Config): { read
   }
 }
 
-const run = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void, systemd: ServiceManager): Promise<number> => {
+const run = async (
+  common: Common,
+  loaded: LoadedConf,
+  log: DebugLog,
+  use: (by: ControlAnswerer) => void,
+  systemd: ServiceManager,
+  handedIn: readonly HandedIn[],
+): Promise<number> => {
   let giveUp = (message: string): void => void (gaveUp = message)
   let gaveUp: string | null = null
-  const machine = await startMachine(common, loaded, log, null, message => giveUp(message))
+  const machine = await startMachine(common, loaded, log, null, message => giveUp(message), handedIn)
   keepCapabilitiesToMyself()
   use(answerFrom(machine.manager))
   const door = new AdminDoor(answerFrom(machine.manager), log)

@@ -9,7 +9,7 @@ import { Chain, type Entry, type Place } from './chain.ts'
 //                                         └──► next entry ... nobody: closed, counted
 
 /** What comm has to know to listen. Entries that share a bind must agree on it. */
-export type ListenParameters = Omit<ListenOptions, 'endpoint' | 'note'> & {
+export type ListenParameters = Omit<ListenOptions, 'endpoint' | 'handedIn' | 'note'> & {
   /** For a receiver: datagrams are taken instead of connections, within these limits. */
   readonly datagrams?: DatagramLimits
 }

@@ -2,13 +2,11 @@ import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mapShared, native } from '../../../native/index.ts'
+import { changesFd } from './kid-descriptors.ts'
 import { changesBytes, SharedChanges } from '../../cache/index.ts'
 
 // The memory in which workers write down what they have invalidated: a file without a name, which the supervisor makes
 // and every worker inherits as the same descriptor.
-
-/** Where kid.ts puts it. */
-const inheritedFd = 4
 
 /** -1: there is none, and why has been told. */
 export const openChangesFile = (workers: number, warn: (text: string) => void): number => {
@@ -40,7 +38,7 @@ export const openChangesFile = (workers: number, warn: (text: string) => void): 
 export const mapChanges = (number: number, count: number): SharedChanges | null => {
   if (!native.present) return null
   try {
-    const mapped = mapShared(native.addon, inheritedFd, changesBytes(count))
+    const mapped = mapShared(native.addon, changesFd, changesBytes(count))
     return typeof mapped === 'number' ? null : new SharedChanges(mapped, number, count)
   } catch {
     return null

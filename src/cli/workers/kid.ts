@@ -10,6 +10,8 @@ export interface KidHost {
   readonly clock: Clock
   /** Of the page with what has been invalidated; -1: there is none. */
   readonly changesFd: number
+  /** Sockets for the ports, which it has from `firstHandedInFd` on. */
+  readonly handedInFds: readonly number[]
   readonly count: number
   readonly answer: (kid: Kid, wish: Wish) => Promise<unknown>
   readonly ended: (kid: Kid, how: string) => void
@@ -32,7 +34,7 @@ export class Kid {
     const program = fileURLToPath(new URL(`worker-main${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`, import.meta.url))
     const child = fork(program, [String(number), String(host.count)], {
       serialization: 'advanced',
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc', host.changesFd < 0 ? 'ignore' : host.changesFd],
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc', host.changesFd < 0 ? 'ignore' : host.changesFd, ...host.handedInFds],
     })
     this.#process = child
     this.pid = child.pid ?? 0

@@ -6,8 +6,8 @@ import type { ConfFiles } from './conf-files.ts'
 
 /** To a worker. Its answers: see `Replies`. */
 export type Order =
-  /** The first one. */
-  | { readonly kind: 'start'; readonly common: Common; readonly files: ConfFiles }
+  /** The first one. `handedIn`: names of the sockets it was started with. */
+  | { readonly kind: 'start'; readonly common: Common; readonly files: ConfFiles; readonly handedIn: readonly string[] }
   /** Reads and compiles; nothing is in force yet. */
   | { readonly kind: 'check'; readonly files: ConfFiles }
   /** What was checked comes into force. */

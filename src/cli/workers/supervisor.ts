@@ -1,4 +1,5 @@
 import { closeSync } from 'node:fs'
+import type { HandedIn } from '../../../comm/index.ts'
 import { type AdminAnswer, type AdminRequest, refusedAnswer } from '../../admin/index.ts'
 import { type Clock, type DurationMs, ms, systemClock, type Timer } from '../../base/index.ts'
 import { type Config, systemWorld } from '../../conf/index.ts'
@@ -29,11 +30,18 @@ import { Revival } from './revival.ts'
 // that could go back.
 
 /** Answers the exit code. */
-export const supervise = async (common: Common, loaded: LoadedConf, log: DebugLog, use: (by: ControlAnswerer) => void, systemd: ServiceManager): Promise<number> => {
+export const supervise = async (
+  common: Common,
+  loaded: LoadedConf,
+  log: DebugLog,
+  use: (by: ControlAnswerer) => void,
+  systemd: ServiceManager,
+  handedIn: readonly HandedIn[],
+): Promise<number> => {
   outliveBugs(log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}, ${loaded.config.workers} workers`)
   const changesFd = openChangesFile(loaded.config.workers, text => log.warning('main', text))
-  const supervisor = new Supervisor({ common, config: loaded.config, log, clock: systemClock, changesFd, systemd })
+  const supervisor = new Supervisor({ common, config: loaded.config, log, clock: systemClock, changesFd, systemd, handedIn })
   use(request => supervisor.answer(request))
   try {
     return await supervisor.run()
@@ -49,6 +57,8 @@ interface Parts {
   readonly clock: Clock
   readonly changesFd: number
   readonly systemd: ServiceManager
+  /** All workers accept from the same sockets. */
+  readonly handedIn: readonly HandedIn[]
 }
 
 /** Compiling a conf with a million domains takes seconds. */
@@ -144,16 +154,17 @@ class Supervisor {
   }
 
   #startOne(number: number): Promise<Done> {
-    const { clock, changesFd, common } = this.#parts
+    const { clock, changesFd, common, handedIn } = this.#parts
     const kid = new Kid(number, {
       clock, changesFd,
+      handedInFds: handedIn.map(({ fd }) => fd),
       count: this.#count,
       answer: (from, wish) => this.#granted(from, wish),
       ended: (dead, how) => this.#died(dead, how),
     })
     this.#kids[number - 1] = kid
     this.#revival(number).born(clock.mono())
-    return kid.start({ kind: 'start', common, files: this.#files })
+    return kid.start({ kind: 'start', common, files: this.#files, handedIn: handedIn.map(({ name }) => name) })
   }
 
   #revival(number: number): Revival {

@@ -6,6 +6,7 @@ import type { DebugLog } from '../../log/index.ts'
 import type { PageAnswer, WorkerAnswer } from '../../manager/index.ts'
 import type { Machine } from '../assemble.ts'
 import { registerDeeds } from '../control.ts'
+import { handedInAt } from '../handed-in.ts'
 import { ListenFailed } from '../listening.ts'
 import { type LoadedConf, loadConf } from '../load-conf.ts'
 import { keepCapabilitiesToMyself } from '../privileges.ts'
@@ -13,6 +14,7 @@ import { adopt, openLog, portsText, startMachine, toggleDebug } from '../running
 import { CacheDirRefused } from '../stores.ts'
 import { type ConfFiles, noted } from './conf-files.ts'
 import { Line } from './line.ts'
+import { firstHandedInFd } from './kid-descriptors.ts'
 import type { Done, Order, PageReply, RequestForPage, Wish } from './messages.ts'
 import { mapChanges } from './changes-file.ts'
 
@@ -108,13 +110,15 @@ class Worker {
     this.#common = order.common
     const [loaded, refusals] = this.#load(order.files)
     if (loaded === null) return { ok: false, said: refusals }
+    const handedIn = handedInAt(firstHandedInFd, order.handedIn)
+    if (!handedIn.ok) return { ok: false, said: handedIn.reason }
     const log = openLog(loaded.config, order.common, `kid${this.#number}`)
     try {
       const machine = await startMachine(order.common, loaded, log, {
         number: this.#number,
         count: this.#count,
         changes: mapChanges(this.#number, this.#count),
-      }, message => void this.#line.ask({ kind: 'fatal', message }, fatalMsMax))
+      }, message => void this.#line.ask({ kind: 'fatal', message }, fatalMsMax), handedIn.sockets)
       keepCapabilitiesToMyself()
       this.#running = new Running(machine, loaded, log)
       this.#share(machine)
