@@ -61,6 +61,8 @@ import { type Address, Output, type Source } from './output.ts'
 
 const slabBytes = 1024 * 1024
 const recordsMax = 2048
+/** The clock stands still for no more than so many events. */
+const heldRecords = 64
 
 const powers: Powers = { transparent: true, forge: true, natLookup: true, marks: true, splice: true }
 
@@ -134,13 +136,16 @@ export class NativeEngine implements Engine, DatagramCarrier {
   // ---- the turn
 
   #onBatch(count: number): void {
-    this.host.counters.batches++
-    this.#turnAt = this.host.clock.mono()
+    const { clock, counters } = this.host
+    counters.batches++
+    clock.hold()
+    this.#turnAt = clock.mono()
     this.#allowAccepts()
     for (let i = 0; i < count; ) {
       // one try for many records: it is entered again only after something was thrown
       try {
         for (; i < count; i++) {
+          if (i % heldRecords === heldRecords - 1) clock.hold()
           this.#onRecord(i)
           if (this.#ended.length > 0) this.#tellClosed()
         }
@@ -148,6 +153,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
         this.#recordFailed(i++, error)
       }
     }
+    clock.release()
     this.#afterwards()
     this.#allowAccepts()
   }

@@ -20,6 +20,9 @@ export class FakeClock implements Clock {
   wall = () => wallMs(this.#wallAhead + this.#mono)
   mono = () => monoMs(this.#mono)
 
+  hold(): void {}
+  release(): void {}
+
   after(delay: DurationMs, call: () => void): Timer {
     const item = { dueAt: this.#mono + delay, call }
     this.#pending.add(item)
