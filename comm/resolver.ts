@@ -13,6 +13,7 @@ import {
 } from '../src/base/index.ts'
 import { type Hosts, noHosts, readHosts } from './hosts-file.ts'
 import { canonicalName } from './name.ts'
+import { noSearchList, type SearchList } from './search-list.ts'
 
 // Names to addresses, without a thread: c-ares speaks DNS, this file remembers.
 //
@@ -64,6 +65,8 @@ export interface ResolverOptions {
   readonly cacheMax?: number
   /** dns_timeout: how long somebody waits for an answer. */
   readonly timeoutMs?: DurationMs
+  /** dns_defnames: where names with few dots are looked for, once they do not exist as they are. */
+  readonly searchList?: SearchList
   /** dns_retransmit_interval: the first wait for one packet; doubled with every try. */
   readonly retransmitMs?: DurationMs
   /** How long `everSeen` remembers an address. */
@@ -249,8 +252,22 @@ class CachingResolver implements Resolver {
       },
     })
     this.#waiting.set(name, asking)
-    asking.begin(family => this.#channel.query(name, family))
+    asking.begin(family => this.#query(name, family))
     return asking
+  }
+
+  /** As it is, and then in one domain of the list after the other. That a name does not exist holds for both families. */
+  #query(name: string, family: 4 | 6): Promise<readonly AddressRecord[]> {
+    const { domains, dots } = this.#options.searchList ?? noSearchList
+    const asked = this.#channel.query(name, family)
+    if (domains.length === 0 || name.split('.').length - 1 >= dots) return asked
+    return domains.reduce(
+      (before, domain) => before.catch(error => {
+        if (errnoOf(error) !== 'ENOTFOUND') throw error
+        return this.#channel.query(`${name}.${domain}`, family)
+      }),
+      asked,
+    )
   }
 
   #remember(name: string, parts: Parts): ResolvedName {
@@ -381,11 +398,9 @@ interface Channel {
   cancel(): void
 }
 
-const openChannel = ({ query, nameservers = [], retransmitMs = ms(5000) }: ResolverOptions): Channel => {
+const openChannel = ({ query, nameservers = [], retransmitMs = ms(5000), timeoutMs = ms(30_000) }: ResolverOptions): Channel => {
   if (query !== undefined) return { query, servers: [], cancel() {} }
-  // three rounds of 5, 10 and 20 s outlast dns_timeout; whoever waits is answered by then, and a name server that comes
-  // back late still fills the cache
-  const cares = new dns.promises.Resolver({ timeout: retransmitMs, tries: 3 })
+  const cares = new dns.promises.Resolver({ timeout: retransmitMs, tries: roundsOf(retransmitMs, timeoutMs) })
   if (nameservers.length > 0) {
     cares.setServers(nameservers.map(e => (e.port === 0 ? e.address : endpointText(e))))
   }
@@ -396,6 +411,19 @@ const openChannel = ({ query, nameservers = [], retransmitMs = ms(5000) }: Resol
     cancel: () => cares.cancel(),
   }
 }
+
+/**
+ * Rounds of 5, 10 and 20 s outlast dns_timeout; whoever waits is answered by then, and a name server that comes back late
+ * still fills the cache.
+ */
+export const roundsOf = (retransmitMs: DurationMs, timeoutMs: DurationMs): number => {
+  let rounds = 1
+  for (let sum = retransmitMs as number; sum < timeoutMs && rounds < roundsMax; rounds++) sum += retransmitMs * 2 ** rounds
+  return rounds
+}
+
+/** With the shortest interval there is: a second, and 255 of them. */
+const roundsMax = 8
 
 const literal = (text: string): ResolvedAddresses | null => {
   const address = canonicalAddress(text)

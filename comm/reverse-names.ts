@@ -1,6 +1,7 @@
 import dns from 'node:dns'
 import { type Clock, type DurationMs, type Endpoint, endpointText, type MonoMs, parseIPv6 } from '../src/base/index.ts'
 import { readHosts } from './hosts-file.ts'
+import { roundsOf } from './resolver.ts'
 
 // Addresses to names (PTR), for access lists about clients. Whoever rules an address rules its name: it is told, not
 // believed any further.
@@ -20,12 +21,14 @@ export interface ReverseNamesOptions {
   readonly negativeTtl: DurationMs
   /** dns_timeout. */
   readonly timeoutMs: DurationMs
+  /** dns_retransmit_interval. */
+  readonly retransmitMs: DurationMs
+  /** fqdncache_size. */
+  readonly namesMax: number
   /** The PTR records of a name under in-addr.arpa or ip6.arpa. */
   readonly query?: (name: string) => Promise<readonly string[]>
 }
 
-/** fqdncache_size. */
-const namesMax = 1024
 const waitingMax = 1024
 const failureTtl = 5000
 
@@ -42,7 +45,7 @@ class CachedNames implements ReverseNames {
 
   constructor(options: ReverseNamesOptions) {
     this.#options = options
-    this.#cares = new dns.promises.Resolver({ timeout: 5000, tries: 3 })
+    this.#cares = new dns.promises.Resolver({ timeout: options.retransmitMs, tries: roundsOf(options.retransmitMs, options.timeoutMs) })
     if (options.nameservers.length > 0) {
       this.#cares.setServers(options.nameservers.map(e => (e.port === 0 ? e.address : endpointText(e))))
     }
@@ -87,7 +90,7 @@ class CachedNames implements ReverseNames {
     this.#known.delete(address)
     this.#known.set(address, { name, until })
     for (const oldest of this.#known.keys()) {
-      if (this.#known.size <= namesMax) break
+      if (this.#known.size <= this.#options.namesMax) break
       this.#known.delete(oldest)
     }
   }

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, type Resolver, type ReverseNames } from '../../comm/index.ts'
+import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, readSearchList, type Resolver, type ReverseNames } from '../../comm/index.ts'
 import { ZoneHosts } from '../acl/index.ts'
 import { type Clock, Deadlines, type DurationMs, endpointText, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
@@ -315,6 +315,8 @@ const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
     positiveTtlMax: secondsToMs(config.positive_dns_ttl),
     negativeTtl: secondsToMs(config.negative_dns_ttl),
     timeoutMs: config.dns_timeout,
+    retransmitMs: secondsToMs(config.dns_retransmit_interval),
+    ...(config.dns_defnames ? { searchList: readSearchList() } : {}),
     cacheMax: config.ipcache_size,
     warn: text => log.limited(text, 'dns', 1, `WARNING: ${text}`),
   })
@@ -327,6 +329,8 @@ const reverseNamesOf = (config: Config, clock: Clock): ReverseNames =>
     positiveTtl: secondsToMs(config.positive_dns_ttl) as DurationMs,
     negativeTtl: secondsToMs(config.negative_dns_ttl) as DurationMs,
     timeoutMs: config.dns_timeout,
+    retransmitMs: secondsToMs(config.dns_retransmit_interval),
+    namesMax: config.fqdncache_size,
   })
 
 /** What Node and the logs hold now, and a few for what comes later: name servers, the logs of a reload. */

@@ -123,6 +123,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       marks: guarded(config.tcp_outgoing_mark, mark => mark),
       tos: guarded(config.tcp_outgoing_tos, tos => tos),
     },
+    hostRules: hostRules(config),
     hostVerifyStrict: config.host_verify_strict,
     clientDstPassthru: config.client_dst_passthru,
     halfClosedClients: config.half_closed_clients,
@@ -170,6 +171,11 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     problems: [...zones.problems, ...acls.problems, ...nat.problems, ...rules.problems, ...problems],
   }
 }
+
+const hostRules = (config: Config): HttpPolicy['hostRules'] =>
+  config.append_domain === '' && !config.check_hostnames
+    ? null
+    : { domain: config.append_domain.toLowerCase(), checked: config.check_hostnames, underscore: config.allow_underscore }
 
 /** A line of http_access has an ACL of type method with that word, itself or in a group. */
 const namesMethod = (config: Config, method: string): boolean => {

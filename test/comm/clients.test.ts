@@ -46,7 +46,7 @@ test('a table that cannot be read is empty, and ip(8) that fails knows nobody', 
 
 const namesWith = (query: (name: string) => Promise<readonly string[]>, clock = new FakeClock()) => ({
   clock,
-  names: createReverseNames({ clock, nameservers: [], hostsFile: null, positiveTtl: ms(60_000), negativeTtl: ms(10_000), timeoutMs: ms(1000), query }),
+  names: createReverseNames({ clock, nameservers: [], hostsFile: null, positiveTtl: ms(60_000), negativeTtl: ms(10_000), timeoutMs: ms(1000), retransmitMs: ms(5000), namesMax: 2, query }),
 })
 
 test('names are lower case, asked under the right domain, and kept for their time', async () => {
@@ -68,4 +68,12 @@ test('who has no name, or a name server that is silent, is nameless for a while'
   const answer = silent.names.nameOf('192.0.2.7')
   silent.clock.advance(1000)
   expect(await answer).toBe('')
+})
+
+test('no more names are kept than fqdncache_size says', async () => {
+  const asked: string[] = []
+  const { names } = namesWith(async name => (asked.push(name), ['a.example']))
+  for (const address of ['192.0.2.1', '192.0.2.2', '192.0.2.3']) await names.nameOf(address)
+  expect([names.nameOf('192.0.2.3'), names.nameOf('192.0.2.2')]).toEqual(['a.example', 'a.example'])
+  expect(names.nameOf('192.0.2.1')).toBeInstanceOf(Promise)
 })

@@ -1,8 +1,21 @@
 import { kib, mib } from '../../base/index.ts'
 import { accessList, namedAccessList } from './access.ts'
 import { addedFields, fieldTexts } from './fields.ts'
-import { later, works } from './directive.ts'
-import { choice, count, kept, onOff, size, text, word, wordOrNone } from './kinds.ts'
+import { type Kind, later, works } from './directive.ts'
+import { choice, count, kept, needWord, onOff, size, text, word, wordOrNone } from './kinds.ts'
+
+/** '' = there is none. */
+const domainWithDot: Kind<string> = {
+  ...word('.DOMAIN'),
+  limits: 'begins with a dot',
+  read(line) {
+    const name = needWord(line, '.DOMAIN')
+    if (name === undefined) return undefined
+    if (/^(?:\.[a-z0-9_-]{1,63})+$/i.test(name.text)) return name.text
+    line.fatal(`${line.name}: expecting a domain that begins with a dot, got '${name.text}'`, name, /^[a-z0-9-]/i.test(name.text) ? `write .${name.text}` : '')
+    return undefined
+  },
+}
 
 export const httpDirectives = {
   visible_hostname: works(
@@ -80,8 +93,13 @@ is not there is the built-in one, in English. Read at start and at reload.`,
     'What becomes of blanks in URIs. They are refused.',
     { default: 'strip' },
   ),
-  check_hostnames: later(onOff(), 'Refuses host names with odd letters.', { default: 'off' }),
-  allow_underscore: later(onOff(), 'Allows underscores in host names.', { default: 'on' }),
+  check_hostnames: works(
+    onOff(),
+    `Refuses (400) hosts with letters that host names do not have. What could be read in two ways is refused without it; left
+are "~" and, with allow_underscore off, "_".`,
+    { default: 'off' },
+  ),
+  allow_underscore: works(onOff(), 'With check_hostnames: "_" may stand in host names, as it does in some.', { default: 'on' }),
   client_request_buffer_max_size: later(size(), 'What one client may have waiting here.', { default: '512 KB' }),
   pipeline_prefetch: later(word('NUMBER'), 'How many requests of a client are read ahead.', { default: '0' }),
   request_header_access: works(
@@ -178,5 +196,10 @@ its page (%W), where the client can read them. Squid's default is on.`,
   ftp_telnet_protocol: later(onOff(), 'Escapes telnet codes in FTP.', { default: 'on' }),
   mail_from: later(word('MAIL'), 'The sender of mail about crashes.'),
   mail_program: later(text('COMMAND'), 'What sends mail about crashes.', { default: 'mail' }),
-  append_domain: later(word('.DOMAIN'), 'Appended to host names without a dot.'),
+  append_domain: works(
+    domainWithDot,
+    `Put behind host names without a dot before anything is asked about them: ACLs, the cache and the origin see the whole
+name. Not behind localhost and names of the proxy itself. See dns_defnames.`,
+    { example: 'append_domain .example.org' },
+  ),
 }

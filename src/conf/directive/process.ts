@@ -1,6 +1,6 @@
 import { type Endpoint, endpointText, isLoopback } from '../../base/index.ts'
 import { readServer } from '../values.ts'
-import { type Kind, later, works } from './directive.ts'
+import { accepted, type Kind, later, works } from './directive.ts'
 import { age, choice, count, kept, needWord, onOff, percent, take, word, wordOrNone } from './kinds.ts'
 
 const servers: Kind<readonly Endpoint[]> = {
@@ -158,19 +158,28 @@ regex.`,
   umask: later(word('MASK'), 'The file mode mask.', { default: '027' }),
   chroot: later(word('DIRECTORY'), 'The directory to change the root to.'),
   cpu_affinity_map: later(kept('process_numbers=N,... cores=N,...'), 'Which worker runs on which core.'),
-  dns_retransmit_interval: later(age(), 'How long a name server may take before the next is asked.', {
-    default: '5 seconds',
-  }),
-  dns_defnames: later(onOff(), 'Uses the search list of resolv.conf.', { default: 'off' }),
-  dns_packet_max: later(kept('SIZE|none'), 'The largest DNS packet announced.'),
+  dns_retransmit_interval: works(
+    age({ min: 1000 }),
+    'How long a name server may take before the next is asked, and after all of them the first again, with twice the time.',
+    { default: '5 seconds' },
+  ),
+  dns_defnames: works(
+    onOff(),
+    `A name that does not exist and has fewer dots than ndots (1) is looked for in the domains of resolv.conf (search, domain),
+too. See append_domain, which does without asking. Read at start and at reload.`,
+    { default: 'off' },
+  ),
+  dns_packet_max: accepted(kept('SIZE|none'), 'Larger packets are not announced (as by default in Squid): what does not fit into one comes by TCP.'),
   dns_multicast_local: later(onOff(), 'Resolves .local by multicast.', { default: 'off' }),
-  ignore_unknown_nameservers: later(onOff(), 'Answers of servers that were not asked are dropped.', {
-    default: 'on',
-  }),
+  ignore_unknown_nameservers: accepted(
+    onOff(),
+    'Answers of servers that were not asked never reach the resolver: each is asked on a connected socket. "off" changes nothing.',
+    { default: 'on' },
+  ),
   ipcache_size: works(count({ min: 1 }), 'How many names are remembered; the one used longest ago is forgotten first.', { default: '1024' }),
-  ipcache_low: later(percent(), 'Low water mark of the name cache.', { default: '90' }),
-  ipcache_high: later(percent(), 'High water mark of the name cache.', { default: '95' }),
-  fqdncache_size: later(count(), 'How many reverse look-ups are remembered.', { default: '1024' }),
+  ipcache_low: accepted(percent(), 'The name cache is never swept: when it is full, one name goes for one that comes.', { default: '90' }),
+  ipcache_high: accepted(percent(), 'As ipcache_low.', { default: '95' }),
+  fqdncache_size: works(count(), 'How many names of addresses (srcdomain and the like) are remembered.', { default: '1024' }),
   pinger_program: later(word('PATH'), 'A helper that measures distances.'),
   pinger_enable: later(onOff(), 'Measures distances to origins.', { default: 'on' }),
 }

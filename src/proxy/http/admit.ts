@@ -73,7 +73,7 @@ const hostContradictsTarget = (t: Transaction): boolean => {
   const named = t.head.hostPort
   const target = t.target
   if (named === null || target === null || t.head.form === 'origin' || t.head.form === 'asterisk') return false
-  if (named.host !== target.host) return true
+  if (named.host !== target.host && !(t.completedHost && target.host.startsWith(`${named.host}.`))) return true
   return named.port !== target.port && named.port !== t.targetPort && !(named.port === 0 && t.head.method === 'CONNECT')
 }
 

@@ -30,7 +30,7 @@ export const originPairs = (t: Transaction, fields: Fields): string[] => {
 const hostOf = (t: Transaction): string => {
   const { target, head } = t
   if (t.rewritten === 'all but Host' && head.host !== null) return head.host
-  const said = head.form === 'origin' && head.host !== null && t.rewritten === 'no' ? head.host : null
+  const said = head.form === 'origin' && head.host !== null && t.rewritten === 'no' && !t.completedHost ? head.host : null
   if (target === null) return said ?? ''
   if (said !== null && (t.client.port.accel === null || namesTarget(head.hostPort, target))) return said
   return authorityText(target.scheme, target.host, target.port)

@@ -8,6 +8,7 @@ import type { DelayPools } from './delay/pools.ts'
 import type { DenyInfo } from './deny-info.ts'
 import type { ErrorPages } from './error-pages.ts'
 import type { FieldRules } from './field-rules.ts'
+import type { HostRules } from './host-rules.ts'
 import type { Rewriter } from './rewrite.ts'
 import type { Identifier, StoreIdRule } from './store-id.ts'
 
@@ -85,6 +86,8 @@ export interface HttpPolicy {
     readonly marks: readonly Guarded<number>[]
     readonly tos: readonly Guarded<number>[]
   }
+  /** append_domain and check_hostnames; null: hosts are taken as they are. */
+  readonly hostRules: HostRules | null
   readonly hostVerifyStrict: boolean
   readonly clientDstPassthru: boolean
   readonly halfClosedClients: boolean

@@ -1,5 +1,6 @@
 import { defaultPort, hostText, type TargetUri, uriText } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
+import { ruledTarget } from './host-rules.ts'
 import { asksOwnPage, oldStylePage, ownPage } from './manage.ts'
 import type { HttpPort } from './policy.ts'
 import type { Next } from './steps.ts'
@@ -9,6 +10,7 @@ import type { Transaction } from './transaction.ts'
 export const receive = (t: Transaction): Next => {
   CountHttp.requests++
   const head = t.head
+  const { hostRules } = t.policy
   if (!t.policy.clientPersistent) t.keepAlive = false
   if (head.framing.length > t.policy.limits.requestContentMax) {
     return t.refuse('content-too-large', `more than ${t.policy.limits.requestContentMax} bytes`)
@@ -18,13 +20,18 @@ export const receive = (t: Transaction): Next => {
     return t.refuse('length-required', 'the content of an HTTP/1.0 request needs a Content-Length')
   }
   if (head.connect !== null) {
-    t.target = { scheme: 'tunnel', host: head.connect.host, port: head.connect.port, path: '' }
-    t.outcome.uri = `${hostText(head.connect.host)}:${head.connect.port}`
+    const asked: TargetUri = { scheme: 'tunnel', host: head.connect.host, port: head.connect.port, path: '' }
+    const tunnel = hostRules === null ? asked : ruledTarget(t, hostRules, asked)
+    if (tunnel === null) return 'refuse'
+    t.target = tunnel
+    t.outcome.uri = `${hostText(tunnel.host)}:${tunnel.port}`
     return 'admit'
   }
-  const target =
+  const named =
     t.client.port.accel?.vhost === false ? originForm(t) : (oldStylePage(t) ?? head.absolute ?? originForm(t) ?? ownPage(t))
-  if (target === null) return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
+  if (named === null) return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
+  const target = hostRules === null ? named : ruledTarget(t, hostRules, named)
+  if (target === null) return 'refuse'
   t.target = target
   t.ownPage ||= asksOwnPage(t, target)
   t.outcome.uri = uriText(target.scheme, target.host, target.port, target.path)

@@ -68,6 +68,8 @@ export class Transaction {
   identified = true
   /** Another URI was put in the place of the client's; its Host field may stay. */
   rewritten: 'no' | 'whole' | 'all but Host' = 'no'
+  /** append_domain: the host the client said is not the whole one. */
+  completedHost = false
 
   // lookup
   /** What the request says to caches; null = nothing. */
@@ -225,6 +227,7 @@ export class Transaction {
     other.mayCache = this.mayCache
     other.storeId = this.storeId
     other.rewritten = this.rewritten
+    other.completedHost = this.completedHost
     other.outcome.askedUri = this.outcome.askedUri
     other.key = this.key
     other.variants = this.variants
