@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { type Clock, type DurationMs, ms } from '../../base/index.ts'
 import { Line } from './line.ts'
 import type { Done, Order, Wish } from './messages.ts'
+import { Pulse } from './pulse.ts'
 
 // One worker process as the supervisor sees it, from its start to its end. Which of them runs when is the supervisor's.
 
@@ -15,10 +16,16 @@ export interface KidHost {
   readonly count: number
   readonly answer: (kid: Kid, wish: Wish) => Promise<unknown>
   readonly ended: (kid: Kid, how: string) => void
+  /** Its event loop does not turn any more. */
+  readonly hangs: (kid: Kid) => void
 }
 
 /** Opening a large cache_dir takes its time. */
 const startMsMax = ms(10 * 60_000)
+/** For the core of one that hangs, where there may be one. */
+const coreMsMax = ms(10_000)
+/** Orders after which it does nothing else for a while: it compiles. */
+const absorbing: readonly Order['kind'][] = ['check', 'adopt', 'revert']
 
 export class Kid {
   readonly number: number
@@ -27,7 +34,11 @@ export class Kid {
   ready = false
   over = false
   readonly #process: ChildProcess
+  readonly #clock: Clock
   readonly #line: Line<Order, Wish>
+  readonly #host: KidHost
+  #pulse: Pulse | null = null
+  #absorbed = 0
 
   constructor(number: number, host: KidHost) {
     this.number = number
@@ -37,6 +48,8 @@ export class Kid {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc', host.changesFd < 0 ? 'ignore' : host.changesFd, ...host.handedInFds],
     })
     this.#process = child
+    this.#clock = host.clock
+    this.#host = host
     this.pid = child.pid ?? 0
     this.#line = new Line<Order, Wish>(
       {
@@ -51,6 +64,7 @@ export class Kid {
       if (this.over) return
       this.over = true
       this.ready = false
+      this.#pulse?.stop()
       host.ended(this, how)
     }
     child.once('error', error => ended(`could not be started: ${error.message}`))
@@ -64,8 +78,36 @@ export class Kid {
   }
 
   /** Null: it did not answer within `patience`, or has gone. */
-  ask(order: Order, patience: DurationMs): Promise<unknown> {
-    return this.#line.ask(order, patience)
+  async ask(order: Order, patience: DurationMs): Promise<unknown> {
+    const absorbs = absorbing.includes(order.kind)
+    if (absorbs) this.#absorbed++
+    const answer = await this.#line.ask(order, patience)
+    if (absorbs) this.#absorbed--
+    return answer
+  }
+
+  /** It is asked from now on whether it lives; 0: no more. */
+  watch(timeoutMs: number): void {
+    if (this.#pulse !== null) {
+      this.#pulse.timeoutMs = timeoutMs
+      return
+    }
+    const kid = this
+    const asked = {
+      // one that has gone does not hang
+      answers: async (patience: DurationMs) => (await this.#line.ask({ kind: 'alive' }, patience)) !== null || this.#line.gone,
+      get occupied() {
+        return kid.#absorbed > 0
+      },
+    }
+    this.#pulse = new Pulse(asked, this.#clock, timeoutMs, () => this.#host.hangs(this))
+  }
+
+  /** One that hangs leaves a core where that is allowed (coredump_dir); one that is stopped does not even hear that. */
+  abort(): void {
+    if (this.over) return
+    this.#process.kill('SIGABRT')
+    this.#clock.after(coreMsMax, () => this.kill(), { unref: true })
   }
 
   kill(): void {

@@ -15,6 +15,8 @@ export type Order =
   /** What was in force before `adopt` is again: another worker could not. */
   | { readonly kind: 'revert' }
   | { readonly kind: 'rotate' }
+  /** Nothing but an answer is wanted. */
+  | { readonly kind: 'alive' }
   | { readonly kind: 'debug' }
   /** Its own page. */
   | { readonly kind: 'page'; readonly page: string; readonly args: string }

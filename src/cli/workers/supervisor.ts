@@ -161,10 +161,14 @@ class Supervisor {
       count: this.#count,
       answer: (from, wish) => this.#granted(from, wish),
       ended: (dead, how) => this.#died(dead, how),
+      hangs: hanging => this.#hangs(hanging),
     })
     this.#kids[number - 1] = kid
     this.#revival(number).born(clock.mono())
-    return kid.start({ kind: 'start', common, files: this.#files, handedIn: handedIn.map(({ name }) => name) })
+    return kid.start({ kind: 'start', common, files: this.#files, handedIn: handedIn.map(({ name }) => name) }).then(done => {
+      if (done.ok) kid.watch(this.#config.hung_worker_timeout)
+      return done
+    })
   }
 
   #revival(number: number): Revival {
@@ -186,7 +190,8 @@ class Supervisor {
       return
     }
     const { inARow, wait } = this.#revival(kid.number).died(this.#parts.clock.mono())
-    const when = wait === 0 ? 'at once' : `in ${Math.round(wait / 1000)} seconds`
+    const seconds = Math.round(wait / 1000)
+    const when = wait === 0 ? 'at once' : `in ${seconds} second${seconds === 1 ? '' : 's'}`
     const often = inARow < 3 ? '' : ` (${inARow} times in a row: look above for why)`
     this.#log.error('main', `worker kid${kid.number}, process ${kid.pid}, ${how}${often}; it is started again ${when}; ${this.#living().length} of ${this.#count} go on`)
     const timer = this.#parts.clock.after(wait, () => {
@@ -194,6 +199,13 @@ class Supervisor {
       void this.#revive(kid.number)
     })
     this.#waiting.set(kid.number, timer)
+  }
+
+  #hangs(kid: Kid): void {
+    if (this.#stopping) return // the end has its own patience
+    const seconds = Math.round(this.#config.hung_worker_timeout / 1000)
+    this.#log.error('main', `worker kid${kid.number}, process ${kid.pid}, has not answered for ${seconds} seconds: it hangs and is killed`)
+    kid.abort()
   }
 
   async #revive(number: number): Promise<void> {
@@ -255,6 +267,7 @@ class Supervisor {
     }
     this.#files = read.files
     this.#config = read.config
+    for (const kid of this.#living()) kid.watch(read.config.hung_worker_timeout)
     await this.#door.use(read.config)
     log.write('conf', 1, `Reconfigured ${adopted.length} workers`)
     return true

@@ -70,6 +70,7 @@ class Worker {
   async #do(order: Order): Promise<unknown> {
     if (order.kind === 'start') return this.#start(order)
     if (order.kind === 'stop') return this.#stop(order.gently)
+    if (order.kind === 'alive') return true
     const running = this.#running
     if (running === null) return null
     switch (order.kind) {

@@ -58,6 +58,13 @@ export const timeoutDirectives = {
   shutdown_lifetime: works(duration(), 'How long running transactions may go on after the proxy was told to stop.', {
     default: '30 seconds',
   }),
+  hung_worker_timeout: works(
+    duration(),
+    `With workers: one whose event loop has answered nobody for so long is killed (SIGABRT, then SIGKILL) and another started in its
+place; cache.log says so. At least a second; 0: never, as for a debugger. One process alone is watched by systemd
+(WatchdogSec). Not a directive of Squid.`,
+    { default: '30 seconds' },
+  ),
   peer_connect_timeout: later(duration({ min: 1 }), 'How long a connection to a cache_peer may take.', {
     default: '30 seconds',
   }),
