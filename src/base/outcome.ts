@@ -25,6 +25,11 @@ export const resultCodes = {
   TCP_REDIRECT: 'a rewriter or deny_info redirected',
   TCP_OFFLINE_HIT: 'served because of offline_mode',
   TCP_TUNNEL: 'bytes were relayed (CONNECT, Upgrade)',
+  UDP_HIT: 'ICP: another proxy was told that it may have the response from here',
+  UDP_MISS: 'ICP: it was told that it is not here',
+  UDP_DENIED: 'ICP: icp_access says that it may not ask',
+  UDP_INVALID: 'ICP: what it asked cannot be read',
+  UDP_MISS_NOFETCH: 'ICP: it is not here, and may not be fetched through us at present',
 } as const
 
 export type ResultCode = keyof typeof resultCodes
@@ -33,6 +38,17 @@ export type ResultCode = keyof typeof resultCodes
 export const hierarchyCodes = {
   HIER_NONE: 'no server was asked',
   HIER_DIRECT: 'the origin, by a name the proxy resolved',
+  SIBLING_HIT: 'a sibling that said it had the response (ICP)',
+  PARENT_HIT: 'a parent that said it had the response (ICP)',
+  DEFAULT_PARENT: 'the parent marked default',
+  FIRSTUP_PARENT: 'the first parent that is up',
+  FIRST_PARENT_MISS: 'no peer had the response: the parent that said so first, by weight (ICP)',
+  CLOSEST_PARENT_MISS: 'no peer had the response: the parent nearest to the origin',
+  ROUNDROBIN_PARENT: 'the parent whose turn it was',
+  CARP: 'the parent the URI falls to',
+  USERHASH_PARENT: 'the parent the user falls to',
+  SOURCEHASH_PARENT: "the parent the client's address falls to",
+  ANY_OLD_PARENT: 'another parent, when the one chosen failed',
   ORIGINAL_DST: 'the address the client had connected to',
   PINNED: 'a connection tied to the client connection',
 } as const
@@ -93,6 +109,10 @@ export interface Outcome {
   /** `_CF` was inserted: the response came from a collapsed fetch. */
   collapsed: boolean
   hierarchy: HierarchyCode
+  /** The cache_peer the request went to; '' = an origin, or none. */
+  peer: string
+  /** Not all peers that were asked by ICP had answered in time. */
+  icpTimedOut: boolean
   error: ErrorCode | null
   errorDetail: string
   /** Which http_access line decided (`file:line`), '' when none. */

@@ -30,6 +30,7 @@ export const storeReasons = {
   'method': { kind: 'no', doc: 'neither GET nor HEAD, nor a POST that says where to GET its result' },
   'too-short': { kind: 'no', doc: 'fresh for less than minimum_expiry_time, and nothing to validate it with' },
   'store-miss-deny': { kind: 'no', doc: 'a store_miss line of the conf said no' },
+  'proxy-only': { kind: 'no', doc: 'it came from a cache_peer with proxy-only' },
   'cache-deny': { kind: 'no', doc: 'a cache line of the conf said no' },
   'host-unverified': { kind: 'no', doc: 'intercepted, and Host could not be verified' },
   'not-final': { kind: 'no', doc: 'an interim response (1xx)' },

@@ -7,6 +7,7 @@ import {
   type ConnectOptions,
 } from '../../comm/index.ts'
 import { type DurationMs, type Endpoint, type ErrorCode, endpointText, ProxyError } from '../base/index.ts'
+import type { Peer } from '../peer/peer.ts'
 import type { Route } from '../router/router.ts'
 
 // One try to reach one target. What the system refuses becomes a word of the error table here, and nowhere else.
@@ -55,10 +56,40 @@ export const dialRoute = (
   done: ConnectDone,
   protocol: 'tcp' | 'udp' = 'tcp',
 ): Attempt => {
-  const { ports, source } = route
+  const { ports, source, peer } = route
+  if (peer !== undefined) return dialPeer(comm, route, peer, note, timeoutMs, writesFirst, done)
   const options = connectOptions(route, note, writesFirst, protocol)
   if (ports === undefined || source === null || source.port === 0) return comm.dial(options, timeoutMs, done)
   return new PortTries(comm, route, source, options, timeoutMs, done)
+}
+
+/** A cache_peer: it counts its connections, and hears which could not be made. The client's ports mean nothing to it. */
+const dialPeer = (
+  comm: Dialer,
+  route: Route,
+  peer: Peer,
+  note: string,
+  timeoutMs: number,
+  writesFirst: boolean,
+  done: ConnectDone,
+): Attempt => {
+  peer.dialled()
+  let waits = true
+  const attempt = comm.dial(connectOptions(route, note, writesFirst), Math.min(timeoutMs, peer.connectTimeout), (error, connection) => {
+    waits = false
+    if (connection !== null) {
+      peer.reached()
+      connection.addCloseHandler(() => peer.ended())
+    } else peer.failed(error === null ? shuttingDown() : connectFailure(error, route))
+    done(error, connection)
+  })
+  return {
+    cancel() {
+      if (waits) peer.ended()
+      waits = false
+      attempt.cancel()
+    },
+  }
 }
 
 class PortTries implements Attempt {

@@ -24,6 +24,7 @@ import { registerConnections } from './connection-pages.ts'
 import { diskSums, registerPages } from './manager-pages.ts'
 import { registerNames } from './name-pages.ts'
 import { objectsPage } from './objects-page.ts'
+import { beginPeers, type PeerParts } from './peers.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
@@ -198,6 +199,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   }
 
   helpers.start(helperDeps)
+  const peerParts: PeerParts = { clock, comm, log, lookup: name => resolver.lookup(name) }
+  beginPeers(deps.policy.current.peers, null, peerParts)
   void zoneHosts.start()
   registerSessions(manager, () => listening.services)
   const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
@@ -254,6 +257,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       if (users !== null) next.policy.users?.authenticator.adopt(users.authenticator)
       users = next.policy.users
       icap.use(icapSettings(next.config), icapServicesOf(next.config))
+      beginPeers(next.policy.http.peers, deps.policy.current.peers, peerParts)
       deps.policy.current = next.policy.http
       void retired.retire()
       inForce = next.config

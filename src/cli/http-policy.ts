@@ -20,6 +20,7 @@ import { challengesOf, type Users, usersOf } from './authentication.ts'
 import { externalAclsOf } from './external-acls.ts'
 import { notesOf } from './notes.ts'
 import { type PortIdentities, portIdentities } from './port-identities.ts'
+import { compilePeers } from './peers.ts'
 import { Programs } from './programs.ts'
 import { identifierOf, rewriterOf } from './rewriters.ts'
 import { version } from './version.ts'
@@ -124,6 +125,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       tos: guarded(config.tcp_outgoing_tos, tos => tos),
     },
     hostRules: hostRules(config),
+    peers: compilePeers(config, acls, problems),
+    forwarding: { triesMax: config.forward_max_tries, timeout: config.forward_timeout },
     hostVerifyStrict: config.host_verify_strict,
     clientDstPassthru: config.client_dst_passthru,
     halfClosedClients: config.half_closed_clients,

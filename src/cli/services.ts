@@ -174,8 +174,8 @@ class Build {
     const { lookup } = this.#parts
     const isOwn = this.#parts.comm.isOwnEndpoint
     return port.mode === 'intercept' || port.mode === 'tproxy'
-      ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy' && !port.introduced, isOwn, overridable: lookup })
-      : createInbandRouter({ name: 'inband', forgeAddress: false, isOwn, lookup })
+      ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy' && !port.introduced, isOwn, overridable: lookup, peerLookup: lookup })
+      : createInbandRouter({ name: 'inband', forgeAddress: false, isOwn, lookup, peerLookup: lookup })
   }
 
   #routerLine(name: string): RouterConfig | undefined {
@@ -185,7 +185,7 @@ class Build {
   #router(name: string): Router {
     const line = this.#routerLine(name)
     const { lookup, comm: { isOwnEndpoint: isOwn } } = this.#parts
-    const common = { name: line?.name ?? name, isOwn, forgeAddress: line?.forgeAddr ?? false, forgePort: line?.forgePort ?? 'any' }
+    const common = { name: line?.name ?? name, isOwn, peerLookup: lookup, forgeAddress: line?.forgeAddr ?? false, forgePort: line?.forgePort ?? 'any' }
     const kind = line?.kind ?? (name.toLowerCase() === 'inband' ? 'inband' : 'transparent')
     if (kind === 'inband') return createInbandRouter({ ...common, lookup })
     const overridable = line?.overridable === true ? lookup : null

@@ -8,6 +8,7 @@
 
 export { forgetLists } from './acl-table.ts'
 export type * from './config.ts'
+export type { CachePeerLine, NeighborTypeLine, PeerKind } from './directive/peers.ts'
 export { diagnosticText, exitCodeOf, placeText } from './findings.ts'
 export { confText, type LineFate, parseConf, type ParsedConf } from './parser.ts'
 export { portsOf } from './ports-of.ts'

@@ -8,6 +8,7 @@ export const debugSections = {
   disk: { number: 6, doc: 'files of the disk store' },
   ftp: { number: 9, doc: 'FTP' },
   http: { number: 11, doc: 'HTTP towards servers' },
+  peer: { number: 15, doc: 'other proxies: cache_peer, ICP' },
   manager: { number: 16, doc: 'cache manager' },
   router: { number: 17, doc: 'where requests are sent' },
   cache: { number: 20, doc: 'stored responses' },

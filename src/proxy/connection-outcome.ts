@@ -32,6 +32,8 @@ export const connectionOutcome = (session: Session, startedMono: MonoMs, clock: 
     result: 'NONE_NONE',
     collapsed: false,
     hierarchy: 'HIER_NONE',
+    peer: '',
+    icpTimedOut: false,
     error: null,
     errorDetail: '',
     accessLine: '',

@@ -1,8 +1,10 @@
 import type { ResolvedName } from '../../comm/resolver.ts'
+import type { HierarchyCode } from '../base/index.ts'
+import type { Peer } from '../peer/peer.ts'
 import type { Session } from '../service/session.ts'
 import { addressesOf, type Lookup } from './resolve.ts'
 import type { RouteAnswer, RouteHint, Router } from './router.ts'
-import { type RouterOptions, refuse, routesTo, routeTo } from './routes.ts'
+import { type RouterOptions, refuse, routesTo, routesToPeer, routeTo } from './routes.ts'
 
 // To where the protocol says (Zorp's InbandRouter): a forward or accelerator port. Only the protocol knows the server.
 
@@ -19,6 +21,10 @@ class InbandRouter implements Router {
   constructor(options: InbandRouterOptions) {
     this.name = options.name
     this.#options = options
+  }
+
+  routeToPeer(session: Session, hint: RouteHint, peer: Peer, hierarchy: HierarchyCode): RouteAnswer | Promise<RouteAnswer> {
+    return routesToPeer(this.#options, session, hint, peer, hierarchy)
   }
 
   route(session: Session, hint: RouteHint): RouteAnswer | Promise<RouteAnswer> {

@@ -1,4 +1,5 @@
 import type { Endpoint, ErrorCode, HierarchyCode } from '../base/index.ts'
+import type { Peer } from '../peer/peer.ts'
 import type { Session } from '../service/session.ts'
 
 /** What the proxy knows about the server it needs; how much of it counts is the router's decision. */
@@ -33,6 +34,8 @@ export interface Route {
   readonly mark: number | undefined
   readonly tos: number | undefined
   readonly hierarchy: HierarchyCode
+  /** The cache_peer at its end; absent = an origin. Whoever connects tells it what became of that. */
+  readonly peer?: Peer | undefined
 }
 
 export type RouteAnswer =
@@ -43,4 +46,6 @@ export type RouteAnswer =
 export interface Router {
   readonly name: string
   route(session: Session, hint: RouteHint): RouteAnswer | Promise<RouteAnswer>
+  /** To a cache_peer instead. Absent: its sessions have servers of their own. */
+  routeToPeer?(session: Session, hint: RouteHint, peer: Peer, hierarchy: HierarchyCode): RouteAnswer | Promise<RouteAnswer>
 }

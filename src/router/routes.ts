@@ -6,7 +6,9 @@ import {
   type Family,
   type HierarchyCode,
 } from '../base/index.ts'
+import type { Peer } from '../peer/peer.ts'
 import type { Session } from '../service/session.ts'
+import { addressesOf, type Lookup } from './resolve.ts'
 import type { Route, RouteAnswer, RouteHint } from './router.ts'
 
 // From targets to routes: which source goes with each, and which targets are none.
@@ -19,6 +21,8 @@ export interface RouterOptions {
   readonly isOwn: (target: Endpoint, protocol: 'tcp' | 'udp') => boolean
   /** The port servers see. group, exact and random begin from the client's; a number is that port. */
   readonly forgePort?: ForgePort
+  /** Where cache_peers are; null = its sessions never go to one. */
+  readonly peerLookup?: Lookup | null
   /** forward_max_tries: more routes than can be tried are not made. */
   readonly routesMax?: number
 }
@@ -87,6 +91,38 @@ export const routesToServers = (
   }
   const [first, ...others] = routes
   return first === undefined ? refuse('no-route', familyText(options, session)) : { ok: true, routes: [first, ...others] }
+}
+
+/**
+ * To a cache_peer, by all addresses it has. The client's address goes there too, unless the line says no-tproxy: but a client
+ * of the other family comes with ours, since the peer's address is none it was on its way to.
+ */
+export const routesToPeer = (
+  options: RouterOptions,
+  session: Session,
+  hint: RouteHint,
+  peer: Peer,
+  hierarchy: HierarchyCode,
+): RouteAnswer | Promise<RouteAnswer> => {
+  const { host, port, noTproxy } = peer.line
+  const lookup = options.peerLookup ?? null
+  if (lookup === null) return refuse('no-route', `${options.name}: has servers of its own`)
+  const resolved = addressesOf(host, lookup)
+  const routed = (answer: Awaited<typeof resolved>): RouteAnswer => {
+    if (!answer.ok) return refuse('dns-failed', `cache_peer ${peer.name}: ${host}: ${answer.code}`)
+    peer.livesAt(answer.addresses)
+    const routes: Route[] = []
+    for (const address of answer.addresses) {
+      const target = endpoint(address, port)
+      if (options.isOwn(target, 'tcp')) return refuse('loop', loopText(options, target))
+      const forged = options.forgeAddress && hint.forge && !noTproxy && target.family === session.client.peer.family
+      const found = { ...route(options, session, hint, target, forged, hierarchy), peer, sameServer: routes.length > 0 }
+      routes.push(forged ? { ...found, ports: undefined, source: sourceLike(session.client.peer, 0) } : found)
+    }
+    const [first, ...others] = routes
+    return first === undefined ? refuse('no-route', `cache_peer ${peer.name} has no addresses`) : { ok: true, routes: [first, ...others] }
+  }
+  return resolved instanceof Promise ? resolved.then(routed) : routed(resolved)
 }
 
 /** What the protocol named. */

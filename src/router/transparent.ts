@@ -1,9 +1,10 @@
-import { canonicalAddress, type Endpoint, endpointText } from '../base/index.ts'
+import { canonicalAddress, type Endpoint, endpointText, type HierarchyCode } from '../base/index.ts'
+import type { Peer } from '../peer/peer.ts'
 import type { Session } from '../service/session.ts'
 import { routeByHost } from './inband.ts'
 import type { Lookup } from './resolve.ts'
 import type { RouteAnswer, RouteHint, Router } from './router.ts'
-import { hintText, type RouterOptions, refuse, routeTo } from './routes.ts'
+import { hintText, type RouterOptions, refuse, routesToPeer, routeTo } from './routes.ts'
 
 // To where the client was going (Zorp's TransparentRouter). What the protocol says about the server counts only if
 // `overridable`; otherwise a hint that names another server is refused: Zorp ignored it and connected elsewhere than
@@ -25,6 +26,10 @@ class TransparentRouter implements Router {
   constructor(options: TransparentRouterOptions) {
     this.name = options.name
     this.#options = options
+  }
+
+  routeToPeer(session: Session, hint: RouteHint, peer: Peer, hierarchy: HierarchyCode): RouteAnswer | Promise<RouteAnswer> {
+    return routesToPeer(this.#options, session, hint, peer, hierarchy)
   }
 
   route(session: Session, hint: RouteHint): RouteAnswer | Promise<RouteAnswer> {

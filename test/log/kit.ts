@@ -42,6 +42,8 @@ export const outcomeOf = (of: Partial<Outcome> = {}): Outcome => ({
   result: 'TCP_MISS',
   collapsed: false,
   hierarchy: 'HIER_DIRECT',
+  peer: '',
+  icpTimedOut: false,
   error: null,
   errorDetail: '',
   accessLine: '',

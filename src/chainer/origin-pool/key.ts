@@ -7,10 +7,12 @@ import type { Route } from '../../router/router.ts'
  * then see the wrong client). TLS identity and device join the key with the routes that have them.
  */
 export const originKey = (route: Route): string => {
-  const { target, source, mark, tos } = route
+  const { target, source, mark, tos, peer } = route
   let key = `${target.address} ${target.port}`
   if (source !== null) key += `${route.forged ? ' forged ' : ' from '}${source.address} ${source.port}`
   if (mark !== undefined) key += ` mark ${mark}`
   if (tos !== undefined) key += ` tos ${tos}`
+  // a proxy is not told what an origin is; and each peer has a number of connections of its own
+  if (peer !== undefined) key += ` peer ${peer.name}`
   return key
 }

@@ -1,35 +1,9 @@
-import { accessList, namedAccessList, valueList } from './access.ts'
+import { accessList, valueList } from './access.ts'
 import { later, works } from './directive.ts'
-import { age, count, kept, needWord, onOff, size, text, word } from './kinds.ts'
+import { count, kept, needWord, size, text, word } from './kinds.ts'
 
-// Directives of features that are still to come: peers, TLS, ICAP, SNMP. Their lines are read as far as their
-// grammar is settled, so that a conf for them can be checked already.
-
-export const peerDirectives = {
-  cache_peer: later(
-    kept('HOST parent|sibling|multicast PORT ICP-PORT [options]'),
-    'Another proxy, or the origin behind an accel port.',
-  ),
-  cache_peer_access: later(namedAccessList('PEER', 'fast'), 'Which requests may go to a peer.'),
-  neighbor_type_domain: later(kept('PEER parent|sibling DOMAIN ...'), 'What a peer is for some domains.'),
-  always_direct: later(accessList('slow'), 'Which requests never go to a peer.'),
-  never_direct: later(accessList('slow'), 'Which requests only go to peers.', { restricts: true }),
-  nonhierarchical_direct: later(onOff(), 'Requests that peers cannot help with go direct.', { default: 'on' }),
-  prefer_direct: later(onOff(), 'Tries the origin before the peers.', { default: 'off' }),
-  icp_hit_stale: later(onOff(), 'Answers ICP with a hit for what is stale.', { default: 'off' }),
-  minimum_direct_hops: later(count(), 'Origins this near are asked directly.', { default: '4' }),
-  minimum_direct_rtt: later(count(), 'Origins this quick (milliseconds) are asked directly.', { default: '400' }),
-  netdb_low: later(count(), 'Low water mark of measured distances.', { default: '900' }),
-  netdb_high: later(count(), 'High water mark of measured distances.', { default: '1000' }),
-  netdb_ping_period: later(age(), 'How often a distance is measured.', { default: '5 minutes' }),
-  query_icmp: later(onOff(), 'Asks peers for their distances.', { default: 'off' }),
-  test_reachability: later(onOff(), 'Answers ICP differently for what cannot be reached.', { default: 'off' }),
-  log_icp_queries: later(onOff(), 'Logs ICP queries.', { default: 'on' }),
-  udp_incoming_address: later(word('ADDRESS'), 'Where ICP and HTCP are listened to.', { default: 'any_addr' }),
-  udp_outgoing_address: later(word('ADDRESS'), 'Where ICP and HTCP are sent from.', { default: 'no_addr' }),
-  snmp_incoming_address: later(word('ADDRESS'), 'Where SNMP is listened to.', { default: 'any_addr' }),
-  snmp_outgoing_address: later(word('ADDRESS'), 'Where SNMP is sent from.', { default: 'no_addr' }),
-}
+// Directives of features that are still to come: TLS. Their lines are read as far as their grammar is settled, so that a
+// conf for them can be checked already.
 
 export const tlsDirectives = {
   tls_outgoing_options: later(

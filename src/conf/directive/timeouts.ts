@@ -65,7 +65,7 @@ place; cache.log says so. At least a second; 0: never, as for a debugger. One pr
 (WatchdogSec). Not a directive of Squid.`,
     { default: '30 seconds' },
   ),
-  peer_connect_timeout: later(duration({ min: 1 }), 'How long a connection to a cache_peer may take.', {
+  peer_connect_timeout: works(duration({ min: 1 }), 'How long a connection to a cache_peer may take (its connect-timeout= comes first).', {
     default: '30 seconds',
   }),
   dead_peer_timeout: later(duration(), 'How long a peer may be silent before it counts as dead.', {

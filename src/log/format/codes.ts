@@ -71,7 +71,7 @@ export const codes: Readonly<Record<string, Code>> = {
 
   // server
   '<a': plain("the last server's address", o => o.server?.address ?? ''),
-  '<A': plain("the last server's name: the request's host", o => (o.server === null ? '' : uriParts(o.uri).host)),
+  '<A': plain("the last server's name: of a cache_peer its own, else the request's host", o => o.peer || (o.server === null ? '' : uriParts(o.uri).host)),
   '<p': number("the last server's port", o => o.server?.port ?? -1),
   '<la': plain("our address towards the server; forged: the client's", o => o.serverLocal?.address ?? ''),
   '<lp': number('our port towards the server', o => o.serverLocal?.port ?? -1),
@@ -130,7 +130,7 @@ export const codes: Readonly<Record<string, Code>> = {
 
   // result
   'Ss': plain('result code', resultText),
-  'Sh': plain('hierarchy code', o => o.hierarchy),
+  'Sh': plain('hierarchy code', o => (o.icpTimedOut ? `TIMEOUT_${o.hierarchy}` : o.hierarchy)),
   'err_code': plain('error page', o => (o.error === null ? '' : errorTable[o.error].page)),
   'err_detail': peer('what went wrong', o => o.errorDetail),
   'request_attempts': number('connections tried', o => o.attempts),

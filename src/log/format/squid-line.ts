@@ -36,7 +36,7 @@ export const squidLine = (stripQuery: boolean): ((outcome: Outcome, moment: Line
     return (
       secondText + three(Math.floor(moment.wallMs) - now * 1000) + (elapsed < 1e6 ? sixWide(elapsed) : ` ${elapsed} `) +
       (clientAddress(o) || '-') + ' ' + resultText(o) + '/' + three(o.status) + ' ' + o.responseBytes + ' ' +
-      (o.method || '-') + ' ' + uriText + (user === '' ? ' - ' : ` ${encode(user, 'log')} `) + o.hierarchy + '/' + server + ' ' + typeText + '\n'
+      (o.method || '-') + ' ' + uriText + (user === '' ? ' - ' : ` ${encode(user, 'log')} `) + (o.icpTimedOut ? 'TIMEOUT_' : '') + o.hierarchy + '/' + server + ' ' + typeText + '\n'
     )
   }
 }

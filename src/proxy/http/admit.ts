@@ -10,6 +10,7 @@ import { verifyHost } from './host-verify.ts'
 import type { Next } from './steps.ts'
 import { rewrite } from './rewrite.ts'
 import { askStoreId, giveStoreId } from './store-id.ts'
+import { peersFor } from './server-ways.ts'
 import type { Transaction } from './transaction.ts'
 
 /** May it. Order as Squid: loop, Host check, http_access. */
@@ -187,7 +188,7 @@ const wayOf = (t: Transaction): Next => {
     return t.refuse('denied', 'PURGE needs a line of http_access with an ACL that names the method')
   }
   // as Squid: neither a Host field nor CONNECT must make an accelerator an open proxy
-  if (t.client.port.accel?.allowDirect === false) {
+  if (t.client.port.accel?.allowDirect === false && (peersFor(t) === null || head.method === 'CONNECT')) {
     return t.refuse('no-route', 'this accelerator port has no peer for the site, and no allow-direct')
   }
   if (head.method === 'CONNECT') return 'tunnel'

@@ -23,6 +23,8 @@ import { fetchesWhole, rangeOffsetLimit } from './range-offset.ts'
 import {
   breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
 } from './response.ts'
+import { passChallenges, passesLogin } from './peer-request.ts'
+import { noWay, peersFor, type ServerWay, WaysFetch, waysFor } from './server-ways.ts'
 import type { Next } from './steps.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
 
@@ -55,6 +57,11 @@ export const fetchFrom = (t: Transaction, validated: StoredResponse | null, mayF
     if (growing !== null) return follow(t, growing)
   }
   if (t.policy.access.miss !== null && missDenied(t, t.policy.access.miss)) return refused
+  const peers = peersFor(t)
+  if (peers !== null) {
+    const ways = waysFor(t, peers, validated !== null || t.asks?.reload === true)
+    return ways instanceof Promise ? ways.then(known => goBy(t, validated, known)) : goBy(t, validated, ways)
+  }
   const answer = t.client.session.service.router.route(t.client.session, routeHint(t))
   if (!(answer instanceof Promise)) return go(t, validated, answer)
   const asked = t.client.deps.clock.mono()
@@ -70,8 +77,17 @@ const mayShare = (t: Transaction): boolean => t.policy.access.collapsedForwardin
 const go = (t: Transaction, validated: StoredResponse | null, answer: RouteAnswer): Promise<Next> => {
   if (t.over) return over
   if (!answer.ok) return Promise.resolve(instead(t, validated, new ProxyError(answer.error, answer.detail)))
-  return new Promise(resolve => new Fetching(t, validated, answer.routes, resolve).start())
+  return new Promise(resolve => new Fetching(t, validated, { routes: answer.routes }, resolve).start())
 }
+
+const goBy = (t: Transaction, validated: StoredResponse | null, ways: readonly ServerWay[]): Promise<Next> => {
+  if (t.over) return over
+  if (ways.length === 0) return Promise.resolve(instead(t, validated, noWay()))
+  return new Promise(resolve => new Fetching(t, validated, { ways }, resolve).start())
+}
+
+/** How to get there: by what the router found, or by ways that are looked up one by one. */
+type Reach = { readonly routes: readonly [Route, ...Route[]] } | { readonly ways: readonly ServerWay[] }
 
 const over: Promise<Next> = Promise.resolve('done')
 const refused: Promise<Next> = Promise.resolve('refuse')
@@ -114,7 +130,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   readonly #validation: Validation | null
   /** cache_miss_revalidate off: the client's conditions stay here. */
   readonly #keepsConditions: boolean
-  readonly #routes: readonly [Route, ...Route[]]
+  readonly #reach: Reach
   readonly #resolve: (next: Next) => void
   readonly #requestTime: WallMs
   readonly #startedMono: MonoMs
@@ -149,14 +165,14 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   constructor(
     t: Transaction,
     validated: StoredResponse | null,
-    routes: readonly [Route, ...Route[]],
+    reach: Reach,
     resolve: (next: Next) => void,
   ) {
     this.#t = t
     this.#validated = validated
     this.#validation = validationFor(t, validated)
     this.#keepsConditions = this.#validation === null && keepsConditions(t)
-    this.#routes = routes
+    this.#reach = reach
     this.#resolve = resolve
     this.#requestTime = t.client.deps.clock.wall()
     this.#startedMono = t.client.deps.clock.mono()
@@ -169,12 +185,15 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       this.#growing = deps.collapse.begin(t.key, this)
     }
     t.serverSide = this
-    t.outcome.hierarchy = this.#routes[0].hierarchy
-    t.outcome.server = this.#routes[0].target // until another one is reached
     t.outcome.serverContentBytes = 0
     this.#asking = askingFor(t)
+    const reach = this.#reach
+    if ('routes' in reach) {
+      t.outcome.hierarchy = reach.routes[0].hierarchy
+      t.outcome.server = reach.routes[0].target // until another one is reached
+    }
     const send = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
-      session.service.chainer.fetch(session, this.#routes, request, handler)
+      'routes' in reach ? session.service.chainer.fetch(session, reach.routes, request, handler) : new WaysFetch(t, reach.ways, request, handler).start()
     const slow = t.policy.delay !== null && t.policy.delay.server.length > 0
     const calm = !slow ? send : (request: OriginRequest, handler: OriginHandler) => slowed(t, handler, to => send(request, to))
     const ask = t.policy.adaptation === null || t.policy.adaptation.responseSteps === 0 ? calm : adapting(t, calm)
@@ -472,6 +491,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     if (o.result === 'NONE_NONE') o.result = this.#resultCode()
     const sent = endToEndFields(fields)
     if (status === 204) sent.delete('content-length') // RFC 9110 8.6
+    if (t.peer !== null && passesLogin(t.peer)) passChallenges(fields, sent)
     withoutTags(sent, t.policy.cache.tags)
     // RFC 9110 6.6.1: a recipient that forwards adds the Date that is missing
     if (!sent.has('date')) sent.append('Date', httpDate(now))

@@ -33,8 +33,8 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   if (t.target === null) return null
   invalidate(t, status, fields)
   if (method === 'HEAD' && status === 200 && !arrival.outdated) updateAfterHead(t, arrival)
-  if (!t.mayCache) {
-    t.outcome.storeReason = whyNever(t)
+  if (!t.mayCache || t.peer?.line.proxyOnly === true) {
+    t.outcome.storeReason = t.mayCache ? 'proxy-only' : whyNever(t)
     return null
   }
   const length = fields.get('content-length')

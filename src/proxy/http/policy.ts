@@ -2,6 +2,7 @@ import type { AccessFacts, AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs, MonoMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
 import type { HeadLimits, HostPort } from '../../http/index.ts'
+import type { PeerRouter } from '../../router/index.ts'
 import type { Adaptation } from './adapt/plan.ts'
 import type { NoteRule } from './annotate.ts'
 import type { DelayPools } from './delay/pools.ts'
@@ -88,6 +89,10 @@ export interface HttpPolicy {
   }
   /** append_domain and check_hostnames; null: hosts are taken as they are. */
   readonly hostRules: HostRules | null
+  /** Other proxies; null = every request goes its own way. */
+  readonly peers: PeerRouter | null
+  /** All tries to get an answer: forward_max_tries, forward_timeout. */
+  readonly forwarding: { readonly triesMax: number; readonly timeout: DurationMs }
   readonly hostVerifyStrict: boolean
   readonly clientDstPassthru: boolean
   readonly halfClosedClients: boolean

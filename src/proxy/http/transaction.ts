@@ -11,6 +11,7 @@ import {
 } from '../../base/index.ts'
 import { type CacheKey, type CachePolicy, type PartialResponse, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
 import { cacheStatusText, defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
+import type { Peer } from '../../peer/peer.ts'
 import type { HttpClient } from './client.ts'
 import type { Completing } from './complete-part.ts'
 import type { ContentCut } from './content-cut.ts'
@@ -88,6 +89,8 @@ export class Transaction {
   // fetch, tunnel
   /** Ends a connect that is under way when the client leaves. */
   cancel: AbortController | null = null
+  /** The cache_peer that answers it; null = an origin does. */
+  peer: Peer | null = null
   /** Whoever is at work for it at the server side. */
   serverSide: ServerSide | null = null
 
@@ -221,7 +224,9 @@ export class Transaction {
   behind(): Transaction {
     const other = new Transaction(this.client, this.parsed)
     // the connection's facts are about its next request by the time this one asks
-    if (this.policy.requestFields !== null || this.policy.adaptation !== null || this.policy.access.storeMiss !== null) other.#facts = this.facts.copy(other.outcome)
+    const { requestFields, adaptation, access, peers } = this.policy
+    const asked = requestFields !== null || adaptation !== null || access.storeMiss !== null || peers !== null
+    if (asked) other.#facts = this.facts.copy(other.outcome)
     other.target = this.target
     other.unverified = this.unverified
     other.mayCache = this.mayCache
@@ -351,6 +356,8 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
     result: 'NONE_NONE',
     collapsed: false,
     hierarchy: 'HIER_NONE',
+    peer: '',
+    icpTimedOut: false,
     error: null,
     errorDetail: '',
     accessLine: '',

@@ -3,37 +3,69 @@ import { slowedTunnel } from './delay/slowed.ts'
 import { routeHint } from './forward-request.ts'
 import { missDenied } from './miss-access.ts'
 import { breakOff, sendHead } from './response.ts'
+import { noWay, peersFor, routesOf, type ServerWay, waysFor } from './server-ways.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
-import { upgrade } from './upgrade.ts'
+import { connectThrough, upgrade } from './upgrade.ts'
 import type { Chained } from '../../chainer/chainer.ts'
 import type { Connection } from '../../../comm/connection.ts'
-import { ProxyError } from '../../base/index.ts'
+import type { Route } from '../../router/router.ts'
+import { elapsed, type MonoMs, ProxyError } from '../../base/index.ts'
 
 /** CONNECT, and requests that ask for another protocol: a connection to the server, then bytes both ways. */
 export const tunnel = async (t: Transaction): Promise<Next> => {
   if (t.policy.access.miss !== null && missDenied(t, t.policy.access.miss)) return 'refuse'
-  const chained = await connectServer(t)
+  const peers = peersFor(t)
+  if (peers !== null) return tunnelBy(t, await waysFor(t, peers, true), 0, t.client.deps.clock.mono(), noWay())
+  const { session } = t.client
+  const answer = await session.service.router.route(session, routeHint(t))
+  if (t.over) return 'done'
+  if (!answer.ok) return t.refuse(answer.error, answer.detail)
+  const chained = await connectServer(t, answer.routes)
   if (chained === null) return t.over ? 'done' : 'refuse'
-  if (t.head.method !== 'CONNECT') return upgrade(t, chained.connection)
-  t.outcome.status = 200
-  sendHead(t, 'HTTP/1.1 200 Connection established\r\n\r\n')
-  return relay(t, chained.connection, null)
+  return t.head.method === 'CONNECT' ? openTunnel(t, chained.connection, null) : upgrade(t, chained.connection, null)
 }
 
-/** A connection of the client's own, outside the pool. */
-const connectServer = async (t: Transaction): Promise<Chained | null> => {
+/** The way at `at`, and if it leads to nothing the next; `failure` is what is said when there is none. */
+const tunnelBy = async (t: Transaction, ways: readonly ServerWay[], at: number, since: MonoMs, failure: ProxyError): Promise<Next> => {
+  if (t.over) return 'done'
+  const way = ways[at]
+  const { triesMax, timeout } = t.policy.forwarding
+  if (way === undefined || at >= triesMax || elapsed(since, t.client.deps.clock.mono()) > timeout) {
+    t.failure = failure
+    return 'refuse'
+  }
+  const { peer } = way
+  const answer = await routesOf(t, way)
+  if (t.over) return 'done'
+  const next = (why: ProxyError): Promise<Next> => tunnelBy(t, ways, at + 1, since, why)
+  if (!answer.ok) return next(new ProxyError(answer.error, answer.detail))
+  const chained = await connectServer(t, answer.routes)
+  if (chained === null) {
+    const why = t.failure ?? failure
+    t.failure = null
+    return next(why)
+  }
+  peer?.fetches()
+  if (t.head.method !== 'CONNECT') return upgrade(t, chained.connection, peer)
+  if (peer === null || peer.line.originServer) return openTunnel(t, chained.connection, null)
+  return connectThrough(t, chained.connection, peer, at + 1 < ways.length ? next : null)
+}
+
+/** `early`: what came behind the answer of a parent. */
+export const openTunnel = (t: Transaction, server: Connection, early: Buffer | null): Promise<Next> => {
+  t.outcome.status = 200
+  sendHead(t, 'HTTP/1.1 200 Connection established\r\n\r\n')
+  return relay(t, server, early)
+}
+
+/** A connection of the client's own, outside the pool; null = the transaction's failure says why, unless it is over. */
+const connectServer = async (t: Transaction, routes: readonly [Route, ...Route[]]): Promise<Chained | null> => {
   const { session } = t.client
   const cancel = new AbortController()
   t.cancel = cancel
-  const answer = await session.service.router.route(session, routeHint(t))
-  if (t.over) return null
-  if (!answer.ok) {
-    t.refuse(answer.error, answer.detail)
-    return null
-  }
   try {
-    const chained = await session.service.chainer.connect(session, answer.routes, cancel.signal)
+    const chained = await session.service.chainer.connect(session, routes, cancel.signal)
     t.cancel = null
     if (t.over) {
       chained.connection.close('aborted')
@@ -43,13 +75,13 @@ const connectServer = async (t: Transaction): Promise<Chained | null> => {
     t.outcome.serverLocal = chained.connection.local
     t.outcome.forged = chained.route.forged
     t.outcome.hierarchy = chained.route.hierarchy
-    t.outcome.attempts = chained.attempts
+    t.outcome.attempts += chained.attempts
     return chained
   } catch (error) {
     t.cancel = null
     if (t.over) return null
     t.failure = error instanceof ProxyError ? error : new ProxyError('connect-failed', 'no connection', { cause: error })
-    t.outcome.hierarchy = answer.routes[0].hierarchy
+    t.outcome.hierarchy = routes[0].hierarchy
     return null
   }
 }

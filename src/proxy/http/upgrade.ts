@@ -3,38 +3,77 @@ import { ProxyError } from '../../base/index.ts'
 import {
   BodyReader, type ContentSink, endToEndFields, type HeadLimits, parseResponseHead, requestHeadText, type ResponseHead,
 } from '../../http/index.ts'
+import type { Peer } from '../../peer/peer.ts'
 import { originPairs, passedFields } from './forward-request.ts'
+import { passChallenges, passesLogin, peerPairs, targetFor } from './peer-request.ts'
 import { connectionLine, headText, sendHead } from './response.ts'
 import { judgeResponse } from './judge-response.ts'
 import type { Next } from './steps.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
-import { relay, tunnelFailed } from './tunnel.ts'
+import { openTunnel, relay, tunnelFailed } from './tunnel.ts'
 
 // A request with Upgrade (RFC 9110 7.8), WebSocket above all. It goes to the server on a connection of its own, with
 // the two hop-by-hop fields it needs. 101: the two connections become a relay. Anything else is an ordinary response.
+// CONNECT through a parent is much the same: it opens with any 2xx.
 
-export const upgrade = (t: Transaction, server: Connection): Promise<Next> =>
+/** `peer`: the server is that cache_peer; null = an origin. */
+export const upgrade = (t: Transaction, server: Connection, peer: Peer | null): Promise<Next> =>
   new Promise(resolve => {
-    const exchange = new Exchange(t, server, resolve)
-    server.setReader(exchange)
-    server.setTimeout(t.policy.timeouts.read)
-    t.serverSide = exchange
-    const pairs = [...originPairs(t, passedFields(t)), 'Connection', 'Upgrade', 'Upgrade', t.head.upgrade ?? '']
-    server.write(requestHeadText(t.head.method, t.target?.path ?? '/', pairs))
+    const pairs = originPairs(t, passedFields(t))
+    const told = peer === null ? pairs : peerPairs(t, peer, pairs)
+    const path = t.target?.path ?? '/'
+    const target = peer === null ? path : targetFor(t, peer, path)
+    const text = requestHeadText(t.head.method, target, [...told, 'Connection', 'Upgrade', 'Upgrade', t.head.upgrade ?? ''])
+    begin(new Exchange(t, server, { opens: isSwitch, elsewhere: null }, resolve), t, server, text)
   })
+
+const isSwitch = (status: number): boolean => status === 101
+
+/** `elsewhere`: goes on by another way where this parent says no; null = what it says is for the client. */
+export const connectThrough = (
+  t: Transaction,
+  server: Connection,
+  peer: Peer,
+  elsewhere: ((failure: ProxyError) => Promise<Next>) | null,
+): Promise<Next> =>
+  new Promise(resolve => {
+    const text = requestHeadText('CONNECT', t.outcome.uri, peerPairs(t, peer, originPairs(t, passedFields(t))))
+    const refused = (failure: ProxyError): Promise<Next> | null => {
+      peer.refusedTunnel()
+      return elsewhere?.(failure) ?? null
+    }
+    begin(new Exchange(t, server, { opens: isSuccess, elsewhere: refused }, resolve), t, server, text)
+  })
+
+const isSuccess = (status: number): boolean => status >= 200 && status < 300
+
+const begin = (exchange: Exchange, t: Transaction, server: Connection, text: string): void => {
+  server.setReader(exchange)
+  server.setTimeout(t.policy.timeouts.read)
+  t.serverSide = exchange
+  server.write(text)
+}
+
+interface Plan {
+  readonly opens: (status: number) => boolean
+  /** Another way, when this one has led to nothing; null, or the answer null = there is none. */
+  readonly elsewhere: ((failure: ProxyError) => Promise<Next> | null) | null
+}
 
 class Exchange implements ConnectionReader, ServerSide {
   readonly #t: Transaction
   readonly #server: Connection
+  readonly #plan: Plan
   readonly #resolve: (next: Next) => void
   readonly #limits: HeadLimits
   #held: Buffer | null = null
   #body: BodyReader | null = null
   #over = false
 
-  constructor(t: Transaction, server: Connection, resolve: (next: Next) => void) {
+  constructor(t: Transaction, server: Connection, plan: Plan, resolve: (next: Next) => void) {
     this.#t = t
     this.#server = server
+    this.#plan = plan
     this.#resolve = resolve
     this.#limits = t.policy.limits.responseHead
   }
@@ -68,25 +107,30 @@ class Exchange implements ConnectionReader, ServerSide {
       }
       at = answer.end
       const head = answer.head
-      if (head.status === 101) {
-        this.#switch(head, at < end ? Buffer.from(bytes.subarray(at, end)) : null)
+      if (this.#plan.opens(head.status)) {
+        this.#open(head, at < end ? Buffer.from(bytes.subarray(at, end)) : null)
         return
       }
       if (head.status >= 200) {
-        this.#answer(head, bytes, at, end)
+        if (!this.#goElsewhere(refusal(head.status))) this.#answer(head, bytes, at, end)
         return
       }
-      if (this.#t.outcome.versionMinor === 1 && head.status !== 100) {
+      if (this.#t.outcome.versionMinor === 1 && head.status !== 100 && this.#t.head.method !== 'CONNECT') {
         this.#t.client.connection.write(`${headText(head.status, head.reason, endToEndFields(head.fields).pairs)}\r\n`)
       }
     }
   }
 
-  #switch(head: ResponseHead, early: Buffer | null): void {
+  #open(head: ResponseHead, early: Buffer | null): void {
     const t = this.#t
     this.#over = true
     t.serverSide = null
-    t.outcome.serverStatus = 101
+    t.outcome.serverStatus = head.status
+    if (t.head.method === 'CONNECT') {
+      this.#server.setTimeout(0)
+      openTunnel(t, this.#server, early).then(this.#resolve)
+      return
+    }
     t.outcome.status = 101
     const pairs = [...endToEndFields(head.fields).pairs, 'Connection', 'Upgrade', 'Upgrade', head.fields.joined('upgrade') ?? '']
     sendHead(t, `${headText(101, head.reason, pairs)}\r\n`)
@@ -99,6 +143,10 @@ class Exchange implements ConnectionReader, ServerSide {
     const t = this.#t
     t.keepAlive = false
     t.outcome.result = 'TCP_MISS'
+    if (t.head.method === 'CONNECT') {
+      t.outcome.result = 'TCP_TUNNEL' // as Squid, whatever the parent says
+      t.outcome.storeReason = 'tunnel'
+    }
     t.outcome.serverStatus = head.status
     t.outcome.status = head.status
     t.outcome.responseFields = head.fields
@@ -126,7 +174,9 @@ class Exchange implements ConnectionReader, ServerSide {
 
   #give(head: ResponseHead, bytes: Buffer, at: number, end: number): void {
     const t = this.#t
-    const pairs = endToEndFields(head.fields).pairs
+    const sent = endToEndFields(head.fields)
+    if (t.peer !== null && passesLogin(t.peer)) passChallenges(head.fields, sent)
+    const { pairs } = sent
     if (head.framing.kind === 'chunked') pairs.push('Transfer-Encoding', 'chunked')
     sendHead(t, `${headText(head.status, head.reason, pairs)}${connectionLine(t)}\r\n`)
     this.#body = new BodyReader(head.framing)
@@ -162,8 +212,19 @@ class Exchange implements ConnectionReader, ServerSide {
     this.#resolve(this.#t.over ? 'done' : 'finish')
   }
 
+  /** False: there is no other way. */
+  #goElsewhere(failure: ProxyError): boolean {
+    const next = this.#t.headSent ? null : (this.#plan.elsewhere?.(failure) ?? null)
+    if (next === null) return false
+    this.#over = true
+    this.#t.serverSide = null
+    this.#server.close('aborted')
+    next.then(this.#resolve, error => this.#t.broke(error))
+    return true
+  }
+
   #fail(failure: ProxyError): void {
-    if (this.#over) return
+    if (this.#over || this.#goElsewhere(failure)) return
     this.#over = true
     this.#t.serverSide = null
     this.#server.close('aborted')
@@ -196,6 +257,8 @@ class Exchange implements ConnectionReader, ServerSide {
     this.#fail(new ProxyError('read-error', why, { side: 'server' }))
   }
 }
+
+const refusal = (status: number): ProxyError => new ProxyError('bad-response', `the parent answered ${status} to CONNECT`, { side: 'server' })
 
 /** The bytes are passed on with their framing; the reader only finds the end. */
 const ignore: ContentSink = { onContent() {} }

@@ -13,6 +13,7 @@ import { CountHttp } from './counters.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
 import { admitArrival, askingFor, confirmedBy, openFor, supersede } from './keep.ts'
 import { undecodable } from './response.ts'
+import { noWay, peersFor, type ServerWay, WaysFetch, waysFor } from './server-ways.ts'
 import type { Transaction } from './transaction.ts'
 import { sayWhy } from './why.ts'
 
@@ -22,6 +23,8 @@ import { sayWhy } from './why.ts'
 //
 //   304 ──► fresh again            5xx, no answer ──► the stale one stays, within its window; not asked again for a while
 //   200 ──► in its place           what may not be stored ──► the stale one goes, its content is not even read
+
+type Send = (request: OriginRequest, handler: OriginHandler) => OriginFetch
 
 interface Failing {
   readonly until: MonoMs
@@ -87,7 +90,8 @@ class ValidatingBehind implements OriginHandler {
   readonly #key: CacheKey
   #validation: Validation | null
   #requestTime: WallMs
-  #routes: readonly [Route, ...Route[]] | null = null
+  /** How to send it; null = nothing has been found yet. */
+  #send: Send | null = null
   #fetch: OriginFetch | null = null
   #asking: Asking | null = null
   #writer: Writer | null = null
@@ -109,16 +113,33 @@ class ValidatingBehind implements OriginHandler {
 
   start(): void {
     const { session } = this.#t.client
-    const answer = session.service.router.route(session, routeHint(this.#t))
+    const peers = peersFor(this.#t)
+    const ways = peers === null ? null : waysFor(this.#t, peers, true)
+    const answer = ways ?? session.service.router.route(session, routeHint(this.#t))
     if (answer instanceof Promise) {
       answer.then(
-        known => this.#go(known),
+        (known: RouteAnswer | readonly ServerWay[]) => this.#found(known),
         error => {
           this.#fail('internal', error instanceof Error ? error.message : '')
           this.#over()
         },
       )
-    } else this.#go(answer)
+    } else this.#found(answer)
+  }
+
+  #found(answer: RouteAnswer | readonly ServerWay[]): void {
+    if ('ok' in answer) this.#go(answer)
+    else this.#goBy(answer)
+  }
+
+  #goBy(ways: readonly ServerWay[]): void {
+    if (ways.length === 0) {
+      this.#fail('no-route', noWay().message)
+      this.#over()
+      return
+    }
+    this.#t.outcome.serverContentBytes = 0
+    this.#ask((request, handler) => new WaysFetch(this.#t, ways, request, handler).start())
   }
 
   #go(answer: RouteAnswer): void {
@@ -131,8 +152,8 @@ class ValidatingBehind implements OriginHandler {
     o.hierarchy = answer.routes[0].hierarchy
     o.server = answer.routes[0].target
     o.serverContentBytes = 0
-    this.#routes = answer.routes
-    this.#ask(answer.routes)
+    const { session } = this.#t.client
+    this.#ask((request, handler) => session.service.chainer.fetch(session, answer.routes, request, handler))
   }
 
   #fail(code: ErrorCode | null, detail: string): void {
@@ -143,21 +164,19 @@ class ValidatingBehind implements OriginHandler {
     this.#t.outcome.errorDetail = detail
   }
 
-  #ask(routes: readonly Route[]): void {
+  #ask(send: Send): void {
+    this.#send = send
     const t = this.#t
     const fields = passedFields(t)
     if (this.#validation !== null) addConditions(fields, this.#validation)
     else addConditions(fields, unconditional)
     this.#requestTime = t.client.deps.clock.wall()
     this.#asking = askingFor(t)
-    const { session } = t.client
-    const ask = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
-      session.service.chainer.fetch(session, routes, request, handler)
     const request = {
       method: 'GET', target: t.target?.path ?? '/', pairs: originPairs(t, fields), content: null,
       contentLength: undefined, idempotent: true,
     }
-    this.#fetch = (t.policy.adaptation === null ? ask : adapting(t, ask))(request, this)
+    this.#fetch = (t.policy.adaptation === null ? send : adapting(t, send))(request, this)
   }
 
   #over(): void {
@@ -246,10 +265,10 @@ class ValidatingBehind implements OriginHandler {
 
   onEnd(): void {
     this.#writer?.complete()
-    if (this.#again && this.#routes !== null) {
+    if (this.#again && this.#send !== null) {
       this.#again = false
       this.#validation = null
-      this.#ask(this.#routes)
+      this.#ask(this.#send)
     } else this.#over()
   }
 

@@ -297,6 +297,8 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
       result: this.#result,
       collapsed: false,
       hierarchy: this.#route?.hierarchy ?? 'HIER_NONE',
+      peer: '',
+      icpTimedOut: false,
       error: this.#error,
       errorDetail: detail === '' ? why : detail,
       accessLine: '',

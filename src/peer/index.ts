@@ -1,0 +1,8 @@
+// peer: other proxies, as cache_peer lines name them.
+//
+// holds          what is known of each (is it up, how quick, how often its turn was), and the language they are asked in (icp)
+// does not hold  who of them is chosen (router/peer-select), what is said to them in HTTP (proxy), how one connects (chainer)
+// called by      cli builds them and shows them; router, chainer and proxy are handed them
+// calls          base
+
+export { Peer, type PeerTimes, type PeerWorld } from './peer.ts'

@@ -1,0 +1,212 @@
+import type { AccessFacts, AccessList, Decision } from '../../acl/index.ts'
+import type { Peer } from '../../peer/peer.ts'
+import type { CarpKeyPart, PeerKind } from '../../conf/directive/peers.ts'
+import { type Ring, ringOf } from './hash-ring.ts'
+import { type Choice, type PeerView, type PingFound, type SelectRules, selectWays } from './select.ts'
+
+// Which cache_peers, and whether the origin, for one request: what is asked of the conf and of the peers' state before
+// `selectWays` decides, and what is written down of it afterwards.
+//
+//   always_direct, never_direct ──► who may be asked by ICP ──► (answers) ──► ways
+
+/** A cache_peer of one conf. */
+export interface PeerUse {
+  readonly peer: Peer
+  /** cache_peer_access; null = every request. */
+  readonly access: AccessList | null
+  /** neighbor_type_domain: the first that names the host. */
+  readonly kinds: readonly { readonly kind: PeerKind; readonly names: (host: string) => boolean }[]
+}
+
+export interface PeerQuestion {
+  readonly facts: AccessFacts
+  readonly method: string
+  /** http://host[:port]/path, or host:port for CONNECT. */
+  readonly uri: string
+  readonly scheme: string
+  readonly host: string
+  readonly port: number
+  readonly path: string
+  /** Another cache can help with it. */
+  readonly hierarchical: boolean
+  /** An accelerator without allow-direct asks peers only. */
+  readonly neverDirect: boolean
+  /** The stored response of a sibling will not do. */
+  readonly freshOnly: boolean
+  /** '' = nobody has said who he is. */
+  readonly user: string
+}
+
+export interface PeerAnswer {
+  readonly ways: readonly Choice<Peer>[]
+  /** Not all who were asked by ICP answered in time. */
+  readonly timedOut: boolean
+}
+
+/** Who asks peers by ICP. */
+export interface PeerPing {
+  /** Null: there is nobody to wait for. */
+  ask(uri: string, targets: readonly PingTarget[]): Promise<PingAnswer> | null
+}
+
+export interface PingTarget {
+  readonly peer: Peer
+  readonly kind: PeerKind
+}
+
+export interface PingAnswer {
+  readonly hit: PingTarget | null
+  /** The parent whose miss came first, by its weight. */
+  readonly firstMiss: Peer | null
+  readonly timedOut: boolean
+}
+
+export interface PeerRouterOptions {
+  readonly uses: readonly PeerUse[]
+  /** Null: no line. */
+  readonly alwaysDirect: AccessList | null
+  readonly neverDirect: AccessList | null
+  readonly rules: SelectRules
+  /** Seconds; background-ping asks no more often. */
+  readonly backgroundPingMs: number
+}
+
+interface View extends PeerView {
+  readonly use: PeerUse
+}
+
+export class PeerRouter {
+  readonly uses: readonly PeerUse[]
+  /** Handed in when the conf begins to hold. */
+  ping: PeerPing | null = null
+  readonly #options: PeerRouterOptions
+  readonly #byName: ReadonlyMap<string, PeerUse>
+  readonly #carp: Ring<{ readonly name: string; readonly weight: number }>
+  readonly #source: Ring<{ readonly name: string; readonly weight: number }>
+  readonly #user: Ring<{ readonly name: string; readonly weight: number }>
+
+  constructor(options: PeerRouterOptions) {
+    const ring = (shares: (peer: Peer) => boolean) => ringOf(options.uses.map(({ peer }) => peer).filter(shares).map(({ line }) => line))
+    this.uses = options.uses
+    this.#options = options
+    this.#byName = new Map(options.uses.map(use => [use.peer.name, use]))
+    this.#carp = ring(({ line }) => line.carp)
+    this.#source = ring(({ line }) => line.sourceHash)
+    this.#user = ring(({ line }) => line.userHash)
+  }
+
+  choose(question: PeerQuestion): PeerAnswer | Promise<PeerAnswer> {
+    const { alwaysDirect } = this.#options
+    const always = alwaysDirect?.check(question.facts) ?? no
+    return always instanceof Promise ? always.then(known => this.#afterAlways(question, known)) : this.#afterAlways(question, always)
+  }
+
+  #afterAlways(question: PeerQuestion, always: Allows): PeerAnswer | Promise<PeerAnswer> {
+    if (always.allowed) return this.#select(question, 'only', null, false)
+    if (question.neverDirect) return this.#afterNever(question, yes)
+    const never = this.#options.neverDirect?.check(question.facts) ?? no
+    return never instanceof Promise ? never.then(known => this.#afterNever(question, known)) : this.#afterNever(question, never)
+  }
+
+  #afterNever(question: PeerQuestion, never: Allows): PeerAnswer | Promise<PeerAnswer> {
+    const direct = never.allowed ? 'never' : 'also'
+    const { ping } = this
+    if (ping === null || (direct === 'also' && !question.hierarchical)) return this.#select(question, direct, null, false)
+    const targets = this.uses.flatMap(use => (this.#isToBeAsked(question, use) ? [{ peer: use.peer, kind: kindFor(use, question.host) }] : []))
+    const asked = targets.length === 0 ? null : ping.ask(question.uri, targets)
+    if (asked === null) return this.#select(question, direct, null, false)
+    return asked.then(({ hit, firstMiss, timedOut }) => {
+      const found: PingFound<Peer> | null =
+        hit !== null
+          ? { peer: hit.peer, code: hit.kind === 'parent' ? 'PARENT_HIT' : 'SIBLING_HIT' }
+          : firstMiss === null ? null : { peer: firstMiss, code: 'FIRST_PARENT_MISS' }
+      return this.#select(question, direct, found, timedOut)
+    })
+  }
+
+  #select(question: PeerQuestion, direct: 'only' | 'never' | 'also', found: PingFound<Peer> | null, timedOut: boolean): PeerAnswer {
+    const views = direct === 'only' ? [] : this.uses.map(use => viewOf(use, question))
+    const ways = selectWays(
+      { direct, hierarchical: question.hierarchical, sourceKey: question.facts.client.address, userKey: question.user },
+      this.#options.rules,
+      views,
+      {
+        carp: this.#carp,
+        source: this.#source,
+        user: this.#user,
+        carpKey: name => carpKey(this.#byName.get(name)?.peer.line.carpKey ?? [], question),
+        view: name => views.find(view => view.name === name),
+      },
+      found === null ? null : { peer: views.find(view => view.use.peer === found.peer) ?? null, code: found.code },
+    )
+    this.#tookTurn(ways)
+    return { ways: ways.map(({ peer, code }) => ({ peer: peer === null ? null : peer.use.peer, code })), timedOut }
+  }
+
+  #tookTurn(ways: readonly Choice<View>[]): void {
+    const way = ways.find(({ code }) => code === 'ROUNDROBIN_PARENT')
+    if (way === undefined || way.peer === null) return
+    const { peer } = way.peer.use
+    if (peer.line.roundRobin) return peer.took(1)
+    if (peer.state.turns > turnsMax) for (const use of this.uses) if (use.peer.line.weightedRoundRobin) use.peer.beginTurnsAnew()
+    peer.took(Math.max(1, Math.floor((peer.state.rtt - peer.line.baseTime) / peer.line.weight)))
+  }
+
+  /** Squid's peerWouldBePinged. */
+  #isToBeAsked(question: PeerQuestion, use: PeerUse): boolean {
+    const { peer } = use
+    if (!peer.isQueried || !mayUse(use, question)) return false
+    if (peer.line.kind === 'sibling' && !question.hierarchical) return false
+    if (peer.line.backgroundPing && peer.askedWithin(this.#options.backgroundPingMs)) return false
+    return peer.isDueForQuery || peer.isUp
+  }
+}
+
+type Allows = Pick<Decision, 'allowed'>
+
+const yes: Allows = { allowed: true }
+const no: Allows = { allowed: false }
+
+/** Milliseconds of weighted-round-robin after which counting begins anew. */
+const turnsMax = 1_000_000
+
+const viewOf = (use: PeerUse, question: PeerQuestion): View => {
+  const { line, state } = use.peer
+  return {
+    use,
+    name: line.name,
+    kind: kindFor(use, question.host),
+    usable: mayUse(use, question) && use.peer.isUsable,
+    roundRobin: line.roundRobin,
+    weightedRoundRobin: line.weightedRoundRobin,
+    weight: line.weight,
+    turns: state.turns,
+  }
+}
+
+const kindFor = ({ peer, kinds }: PeerUse, host: string): PeerKind => kinds.find(({ names }) => names(host))?.kind ?? peer.line.kind
+
+/** Squid's peerAllowedToUse. */
+const mayUse = (use: PeerUse, question: PeerQuestion): boolean => {
+  const { line } = use.peer
+  if (question.freshOnly && kindFor(use, question.host) === 'sibling') return false
+  // an origin is no proxy to tunnel through, unless it is where the tunnel is to lead
+  if (line.originServer && question.method === 'CONNECT' && question.port !== line.port) return false
+  return use.access === null || use.access.checkFast(question.facts).allowed
+}
+
+/** Squid: what a URI lacks of the wished parts is nothing; if that is all, the URI stands in. */
+const carpKey = (parts: readonly CarpKeyPart[], { scheme, host, port, path, uri }: PeerQuestion): string => {
+  if (parts.length === 0) return uri
+  const question = path.indexOf('?')
+  const before = question < 0 ? path : path.slice(0, question)
+  const texts: Record<CarpKeyPart, string> = {
+    scheme: scheme === '' ? '' : `${scheme}://`,
+    host,
+    port: `:${port}`,
+    path: before,
+    params: question < 0 ? '' : path.slice(question),
+  }
+  const key = parts.map(part => texts[part]).join('')
+  return key === '' ? uri : key
+}
