@@ -75,7 +75,7 @@ export const routesTo = (
   return refuse('no-route', otherFamily ? familyText(options, session) : `${options.name}: the name has no addresses`)
 }
 
-/** Servers each of its own, in their order; those that cannot be reached with the client's address are left out. */
+/** Servers each of its own, in their order; ourselves, and those that cannot be reached with the client's address, are left out. */
 export const routesToServers = (
   options: RouterOptions,
   session: Session,
@@ -84,13 +84,14 @@ export const routesToServers = (
 ): RouteAnswer => {
   const forged = options.forgeAddress && hint.forge
   const routes: Route[] = []
+  let own: Endpoint | null = null
   for (const target of targets) {
-    if (options.isOwn(target, session.client.protocol)) return refuse('loop', loopText(options, target))
-    if (forged && target.family !== session.client.peer.family) continue
-    routes.push(route(options, session, hint, target, forged, 'HIER_DIRECT'))
+    if (options.isOwn(target, session.client.protocol)) own ??= target
+    else if (!forged || target.family === session.client.peer.family) routes.push(route(options, session, hint, target, forged, 'HIER_DIRECT'))
   }
   const [first, ...others] = routes
-  return first === undefined ? refuse('no-route', familyText(options, session)) : { ok: true, routes: [first, ...others] }
+  if (first !== undefined) return { ok: true, routes: [first, ...others] }
+  return own !== null ? refuse('loop', loopText(options, own)) : refuse('no-route', familyText(options, session))
 }
 
 /**

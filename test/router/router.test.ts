@@ -4,7 +4,7 @@
 import { describe, expect, it } from 'vitest'
 import type { ResolvedName } from '../../comm/resolver.ts'
 import { type Endpoint, endpoint, type MonoMs } from '../../src/base/index.ts'
-import { createInbandRouter, createTransparentRouter, type Lookup, type Route, type RouteAnswer, type RouteHint } from '../../src/router/index.ts'
+import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Route, type RouteAnswer, type RouteHint } from '../../src/router/index.ts'
 import type { Session } from '../../src/service/index.ts'
 
 const client4 = endpoint('192.0.2.10', 51_234)
@@ -127,6 +127,27 @@ describe('the transparent router', () => {
     expect(said(plain.route(session('nat', client4, own), hint({ pinned: true })))).toBe('loop')
     const forced = createTransparentRouter({ name: 'forced', forgeAddress: false, isOwn, forcedPort: 3129 })
     expect(said(forced.route(session('nat', client4, endpoint('10.0.0.1', 80)), hint()))).toBe('loop')
+  })
+})
+
+describe('the directed router', () => {
+  const [one, six] = [endpoint('198.51.100.20', 25), endpoint('2001:db8::25', 25)]
+  const to = (targets: readonly [Endpoint, ...Endpoint[]], forgeAddress = false, overridable: Lookup | null = null) =>
+    createDirectedRouter({ name: 'mail', forgeAddress, isOwn, targets, overridable })
+
+  it('goes to its servers in their order; ourselves, and whom the client’s address cannot reach, it leaves out', () => {
+    expect(said(to([six, one]).route(session('nat'), hint()))).toEqual(['2001:db8::25 25, HIER_DIRECT', '198.51.100.20 25, HIER_DIRECT'])
+    expect(said(to([own, one]).route(session('nat'), hint()))).toEqual(['198.51.100.20 25, HIER_DIRECT'])
+    expect(said(to([six, own, one], true).route(session('nat'), hint({ forge: true })))).toHaveLength(1)
+    expect(said(to([own]).route(session('nat'), hint()))).toBe('loop')
+    expect(said(to([six], true).route(session('nat'), hint({ forge: true })))).toBe('no-route')
+  })
+
+  it('refuses aloud who would choose another server, and lets choose where that is allowed', () => {
+    const wanted = hint({ host: 'both.example', port: 26 })
+    expect(detail(to([one]).route(session('nat'), wanted))).toBe('mail: the protocol may not choose both.example:26 instead of 198.51.100.20:25')
+    expect(said(to([one]).route(session('nat'), hint({ host: '198.51.100.20' })))).toEqual(['198.51.100.20 25, HIER_DIRECT'])
+    expect(said(to([one], false, atOnce).route(session('nat'), wanted))).toEqual((answers['both.example'] ?? []).map(address => `${address} 26, HIER_DIRECT`))
   })
 })
 
