@@ -31,6 +31,8 @@ export interface Chained {
   readonly connection: Connection
   readonly route: Route
   readonly attempts: number
+  /** To be told when nobody was there after all. Datagrams only, and where the chainer remembers. */
+  readonly unanswered?: (() => void) | undefined
 }
 
 export interface OriginRequest {

@@ -13,6 +13,8 @@ export interface Course {
   failed(error: ProxyError): void
   /** It was reached. */
   reached(): void
+  /** It was reached, as everybody is by datagrams, and then nobody was there. Absent: nothing is remembered of targets. */
+  unanswered?(route: Route): void
 }
 
 /** What a chainer makes of a session's targets. There is at least one. */

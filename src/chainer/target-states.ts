@@ -112,8 +112,13 @@ class StateCourse implements Course {
     this.#passOver()
   }
 
+  unanswered({ target }: Route): void {
+    this.#states.failed(target, this.#timeoutState, this.#protocol)
+  }
+
   reached(): void {
-    if (this.route !== null) this.#states.reached(this.route.target, this.#protocol)
+    // a socket for datagrams says nothing of who is there
+    if (this.route !== null && this.#protocol === 'tcp') this.#states.reached(this.route.target, this.#protocol)
   }
 
   #passOver(): void {

@@ -124,7 +124,9 @@ export class Walk implements Attempt {
     this.#end()
     this.#session.server = connection.peer
     this.#session.serverLocal = connection.local
-    this.#done(null, { connection, route, attempts })
+    const course = this.#course
+    const remembers = this.#protocol === 'udp' && course.unanswered !== undefined
+    this.#done(null, { connection, route, attempts, unanswered: remembers ? () => course.unanswered?.(route) : undefined })
   }
 
   /** With no target to try this is known at once, and told later all the same. */

@@ -6,6 +6,7 @@ import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
 import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
 import { type Config, portsOf } from '../conf/index.ts'
+import { expectsAnswers } from '../dispatch/index.ts'
 import type { HelperDeps } from '../helper/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
@@ -167,6 +168,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
         log.write('plug', 1, `${where}: ${toServer} bytes to the server, ${toClient} to the client so far`),
       hint: plugHint(() => deps.policy.current, accessNames(() => resolver)),
       isOwnConnection: comm.isOwnConnection,
+      expectsAnswers,
       programs,
       record: deps.record,
       bug: notices.bug,

@@ -2,9 +2,9 @@ import type { Comm } from '../../comm/index.ts'
 import type { Clock } from '../base/index.ts'
 import {
   type Availability, type Chainer, type Check, createConnectChainer, failover, firstServer, httpCheck, inOrder, multiTarget,
-  noServerPolicy,   type OriginPool, type Plan, programCheck, roundRobin, type ServerPolicy, type TargetStates, tcpCheck, Turn, type Watch,
+  noServerPolicy, type OriginPool, type Plan, programCheck, roundRobin, type ServerPolicy, type TargetStates, tcpCheck, Turn, type Watch,
 } from '../chainer/index.ts'
-import type { ChainerConfig, CheckConfig, Config, RouterConfig } from '../conf/index.ts'
+import { type ChainerConfig, type CheckConfig, type Config, lastChainerOf } from '../conf/index.ts'
 
 // From chainer lines to chainers. Whose turn it is and who is down outlives a reload and is shared by all services that
 // name the same chainer.
@@ -85,8 +85,8 @@ const turnOf = ({ name }: ChainerConfig, { turns }: ChainerParts): Turn => {
 /** What has to be looked after: the targets of directed routers whose service has an availability chainer. */
 export const watchesOf = (config: Config, { comm, clock }: Pick<ChainerParts, 'comm' | 'clock'>): readonly Watch[] =>
   config.service.flatMap(service => {
-    const chainer = named(config.chainer, service.chainer)
-    const router = named<RouterConfig>(config.router, service.router)
+    const chainer = lastChainerOf(config, service)
+    const router = config.router.find(line => line.name.toLowerCase() === service.router.toLowerCase())
     if (chainer?.kind !== 'availability' || router === undefined) return []
     return router.targets.map(target => ({
       chainer: chainer.name,
@@ -108,6 +108,3 @@ const checkOf = (check: CheckConfig, comm: Comm, clock: Clock): Check => {
       return programCheck(clock, check.path)
   }
 }
-
-const named = <T extends { readonly name: string }>(lines: readonly T[], name: string): T | undefined =>
-  lines.find(line => line.name.toLowerCase() === name.toLowerCase())

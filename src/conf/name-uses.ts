@@ -1,4 +1,4 @@
-import type { Config, NamedKind, NamedLine, NameUse } from './config.ts'
+import type { ChainerConfig, Config, NamedKind, NamedLine, NameUse, ServiceConfig } from './config.ts'
 import type { Findings } from './findings.ts'
 import { nearest } from './nearest.ts'
 
@@ -32,6 +32,7 @@ export const checkNames = (config: Config, findings: Findings): void => {
   }
   checkChainers(config, findings)
   checkStacks(config, findings)
+  checkAvailability(config, findings)
   const lines = [...Object.values(defined).flat(), ...config.listener, ...config.receiver, ...config.rule]
   const uses = [...lines.flatMap(line => line.uses), ...usesOfAcls(config)]
   for (const use of uses) {
@@ -115,6 +116,30 @@ const checkStacks = (config: Config, findings: Findings): void => {
     const limited = bandwidth ?? bandwidthPerClient ?? bandwidthPerZone
     if (oneWay === 'no' && limited === null) continue
     findings.fatal(at, `the service '${name}' has a program in the middle: one_way and bandwidth are not for it`, 'stack proxy=plug goes with both')
+  }
+}
+
+/** The chainer that connects to servers for a service: the last one behind side stacks. null: the built-in one, or none. */
+export const lastChainerOf = ({ chainer }: Config, service: ServiceConfig): ChainerConfig | null => {
+  const named = (name: string) => chainer.find(line => line.name.toLowerCase() === name.toLowerCase())
+  let line = named(service.chainer)
+  for (let steps = 0; line !== undefined && line.rightProxy !== null && steps <= sideStacksMax; steps++) line = named(line.rightChainer)
+  return line ?? null
+}
+
+/** What is asked are the targets of a directed router, as its line has them. */
+const checkAvailability = (config: Config, findings: Findings): void => {
+  for (const service of config.service) {
+    const chainer = lastChainerOf(config, service)
+    if (chainer?.kind !== 'availability') continue
+    const router = config.router.find(line => line.name.toLowerCase() === service.router.toLowerCase())
+    if (router?.kind !== 'directed') {
+      const message = `service '${service.name}': its router names no servers, so chainer ${chainer.name} checks none`
+      findings.warning(service.at, message, 'take a directed router')
+    } else if (service.dnat !== null) {
+      const message = `service '${service.name}': chainer ${chainer.name} checks the servers of router ${router.name}, and dnat=${service.dnat} makes others of them`
+      findings.fatal(service.at, message, 'write the servers’ own addresses into the router')
+    }
   }
 }
 

@@ -12,7 +12,7 @@ export {
   type ListeningComm, type ListenParameters, type Protocol, protocolOf, type Registered,
 } from './dispatcher.ts'
 export type { ListenerOptions, StartHere, StartSession } from './listener.ts'
-export { flowTimes } from './receiver.ts'
+export { expectsAnswers, flowTimes } from './receiver.ts'
 export { createListeners, type ListenerProblem, type Listeners } from './listeners.ts'
 export {
   type Arrival, type CompiledRules, compileRules, type InterfaceFacts, mayPrecede, noInterfaces, type Rule, type RuleLine, type RuleOptions,

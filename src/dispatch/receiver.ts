@@ -26,6 +26,9 @@ const others: FlowTimes = { idleMs: 60_000, unansweredMs: 30_000, answeredMs: 60
 
 const byPort: ReadonlyMap<number, FlowTimes> = new Map(protocols.flatMap(({ ports, times }) => ports.map(port => [port, times])))
 
+/** A protocol of questions, each of which is answered: by a server that is there. */
+export const expectsAnswers = (port: number): boolean => byPort.has(port)
+
 /** The quiet times of flows; `idle` replaces what the port says, null leaves it. */
 export const flowTimes = (idle: DurationMs | null): ((destination: Endpoint) => FlowTimes) => {
   if (idle === null) return ({ port }) => byPort.get(port) ?? others

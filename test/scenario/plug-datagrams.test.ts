@@ -28,6 +28,9 @@ const echo = () => plain('127.0.0.1', content => Buffer.from(`<${content.toStrin
 const plugTo = (port: number, receiver = '', service = ''): string =>
   `receiver 127.0.0.1:0 service=names name=in ${receiver}\nservice names plug router=fixed ${service}\nrouter fixed directed 127.0.0.1:${port}\n`
 
+const failoverTo = (...servers: readonly string[]): string =>
+  `receiver 127.0.0.1:0 service=names name=in\nservice names plug router=both chainer=first\nrouter both directed ${servers.join(' ')}\nchainer first failover timeout_state=1h\n`
+
 const at = (proxy: Stage) => endpoint('127.0.0.1', proxy.port('in'))
 
 const outside = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
@@ -88,6 +91,41 @@ describe('a plug for datagrams', () => {
     client.send('anybody?', at(proxy))
     await until(() => proxy.records.length === 2, 'the second record')
     expect(proxy.records[1]?.sessionId).toBe('svc/names:2/plug')
+  })
+
+  it('failover: whose host says that nobody is there is passed over by the next flow', async () => {
+    const gone = await plainSocket()
+    gone.close()
+    const second = await echo()
+    const proxy = await staged(failoverTo(`127.0.0.1:${gone.at.port}`, `127.0.0.1:${second.at.port}`))
+    const client = await plain()
+    client.send('one', at(proxy))
+    await until(() => proxy.records.length === 1, 'the end of the first flow')
+    client.send('two', at(proxy))
+    await client.has(1)
+    const other = await plain()
+    other.send('three', at(proxy))
+    await other.has(1)
+    expect([client.got[0]?.text, other.got[0]?.text]).toEqual(['<two>', '<three>'])
+  })
+
+  it('failover: silence is a failure where questions are answered (RADIUS), and none elsewhere', async () => {
+    const silent = await plain('127.83.21.7')
+    const silentRadius = await plainSocket('127.83.21.7', undefined, 1812)
+    sockets.push(silentRadius)
+    for (const [first, wanted] of [[silent, ''], [silentRadius, '<again>']] as const) {
+      const second = await echo()
+      const proxy = await staged(failoverTo(`127.83.21.7:${first.at.port}`, `127.0.0.1:${second.at.port}`))
+      const [client, other] = [await plain(), await plain()]
+      client.send('one', at(proxy))
+      await first.has(1)
+      await outside()
+      proxy.clock.advance(31_000)
+      await until(() => proxy.records.length === 1, 'the end of the first flow')
+      other.send('again', at(proxy))
+      await (wanted === '' ? first.has(2) : other.has(1))
+      expect(other.got.map(({ text }) => text).join('')).toBe(wanted)
+    }
   })
 
   it('limits of the service hold for flows', async () => {

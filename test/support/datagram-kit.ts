@@ -31,9 +31,9 @@ export interface PlainSocket {
   close(): void
 }
 
-export const plainSocket = async (address = '127.0.0.1', answer?: (content: Buffer) => Buffer): Promise<PlainSocket> => {
+export const plainSocket = async (address = '127.0.0.1', answer?: (content: Buffer) => Buffer, port = 0): Promise<PlainSocket> => {
   const socket = dgram.createSocket({ type: address.includes(':') ? 'udp6' : 'udp4' })
-  socket.bind(0, address)
+  socket.bind(port, address)
   await once(socket, 'listening')
   socket.setRecvBufferSize(4 * 1024 * 1024)
   const got: PlainSocket['got'] = []

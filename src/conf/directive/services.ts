@@ -123,6 +123,9 @@ const chainerLine = (line: Line): ChainerConfig | undefined => {
         }
       : undefined),
   })
+  if (into.framing !== 'none' && into.protocol === 'auto') {
+    line.warning(`${line.name}: framing=${into.framing} is for where servers are spoken to in another protocol than clients`, null, 'write protocol=tcp or protocol=udp')
+  }
   if (kind === 'side_stack' && into.rightProxy === null) return refused(line, null, 'side_stack needs right=PROXY')
   return { ...named(line, name, uses), kind, ...into }
 }
@@ -406,7 +409,9 @@ each time. failover: in the order given, passing over those that failed less tha
 same, beginning with another one each time. availability: those whose checks succeed. side_stack: by way of another
 proxy.
 
-When all have failed, failover and round_robin forget who had failed and try each once more before they give up.
+When all have failed, failover and round_robin forget who had failed and try each once more before they give up. By
+datagrams everybody can be reached; a server has failed when its host says that nobody is there, or, for DNS, NTP and
+RADIUS, when a flow ended without any answer. The next flow goes to the next server.
 
 timeout_connect=TIME is for one try. check=tcp|http:/PATH|program:/PATH,..., interval=TIME, timeout=TIME: a target is
 up when every check succeeds within the time; a program gets --timeout SECONDS ADDRESS PORT and answers by its exit

@@ -22,6 +22,8 @@ export interface PlugDeps {
   readonly isOwnConnection: (from: Endpoint, to: Endpoint) => boolean
   /** Where entries that are asked before its listener are registered; null: the port has gone. */
   readonly portOf: (session: Session) => SecondaryPort | null
+  /** Is silence of that port of datagrams a failure? */
+  readonly expectsAnswers: (port: number) => boolean
   /** For programs that are stacked. */
   readonly programs: ProgramDeps
   readonly record: (outcome: Outcome) => void

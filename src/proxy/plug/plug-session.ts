@@ -45,6 +45,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
   /** The one that was reached, or would have been tried first. */
   #route: Route | null = null
   #reached: Connection | null = null
+  #unanswered: Chained['unanswered']
   #attempts = 0
   #status = 0
   #error: ErrorCode | null = null
@@ -120,11 +121,12 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
     }
   }
 
-  #connected({ connection, route, attempts }: Chained): void {
+  #connected({ connection, route, attempts, unanswered }: Chained): void {
     if (this.#over) return connection.close('aborted')
     CountPlug.relayed++
     this.#route = route
     this.#reached = connection
+    this.#unanswered = unanswered
     this.#attempts = attempts
     this.#status = 200
     const { stack } = this.#options
@@ -218,7 +220,14 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
 
   /** From the relay, which is started with this as its options: no object and no closure for each. */
   onRelayed(stats: RelayStats): void {
+    if (this.#unanswered !== undefined && stats.bytesToA === 0 && this.#nobodyWasThere(stats)) this.#unanswered()
     this.#end(stats.why, stats)
+  }
+
+  /** Its host said so, or a protocol of questions and answers was silent. Others may have nothing to say. */
+  #nobodyWasThere({ why, bytesToB }: RelayStats): boolean {
+    if (why === 'reset' || why === 'error') return true
+    return why === 'idle' && bytesToB > 0 && this.#deps.expectsAnswers(this.#reached?.peer.port ?? 0)
   }
 
   #failed(error: unknown): void {
