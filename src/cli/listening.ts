@@ -6,7 +6,7 @@ import {
   priority, protocolOf, whyNotBound,
 } from '../dispatch/index.ts'
 import type { DebugLog } from '../log/index.ts'
-import { type NamedService, type Session, startSession } from '../service/index.ts'
+import { type NamedService, type Session, startSession, undecided } from '../service/index.ts'
 import type { SecondaryPort } from '../proxy/index.ts'
 import type { LoadedConf } from './load-conf.ts'
 import type { Services } from './services.ts'
@@ -140,9 +140,17 @@ export class Listening {
     const named = this.#listeners.listening.filter(({ name, options }) => name === portName && protocolOf(options.parameters) === protocol)
     const found = named.length === 1 ? named[0] : named.find(({ endpoint }) => sameEndpoint(endpoint, local))
     if (found === undefined || found.options.parameters.device !== undefined) return null
+    const { endpoint, options } = found
     return {
-      key: `${protocol} ${endpointText(found.endpoint)}`,
-      register: entry => this.dispatcher.join(found.endpoint, entry, priority.secondary, protocol) ?? { remove() {} },
+      key: `${protocol} ${endpointText(endpoint)} ${portName}`,
+      register: entry => this.dispatcher.join(endpoint, entry, priority.secondary, protocol, false),
+      decide: (connection, service) => {
+        // of a former conf: who comes now is the present one's
+        if (this.#present?.services.all.some(one => one === service) !== true) return null
+        if (typeof options.service !== 'function') return options.service === service ? undecided : null
+        const decision = options.service.decide?.(connection, portName) ?? null
+        return decision?.service === service ? decision.decided : null
+      },
     }
   }
 

@@ -88,20 +88,22 @@ const textOf = (end: Endpoint | null): string | null => (end === null ? null : e
 
 const stopPage = (services: () => readonly NamedService[]): Page<string> => ({
   name: 'stop_session',
-  doc: 'Ends a session (id=svc/NAME:NUMBER)',
+  doc: 'Ends a session (id=svc/NAME:NUMBER), or one of its connections (NUMBER+PLACE)',
   protection: 'protected',
   effect: 'changes',
   answer(args) {
     const id = args.get('id') ?? ''
-    if (!/^svc\/.+:\d+$/.test(id)) return refusedPage(400, `'${id}': write id=svc/NAME:NUMBER, as the page sessions shows it`)
+    if (!/^svc\/.+:\d+(?:\+\d+)?$/.test(id)) return refusedPage(400, `'${id}': write id=svc/NAME:NUMBER, as the page sessions shows it`)
+    let ended = 0
     for (const service of services()) {
       for (const session of service.sessions()) {
-        if (session.id !== id) continue
+        // a session ends with the connections it has taken beside its first
+        if (session.id !== id && !session.id.startsWith(`${id}+`)) continue
         service.stop(session)
-        return { ok: true, value: `${id} is ended` }
+        ended++
       }
     }
-    return refusedPage(404, `there is no session ${id}`)
+    return ended > 0 ? { ok: true, value: `${id} is ended` } : refusedPage(404, `there is no session ${id}`)
   },
   // a session is one worker's; the others have none of that name
   together: ([said]) => said ?? '',

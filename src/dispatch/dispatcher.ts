@@ -31,6 +31,8 @@ export interface Registered {
   limit(datagrams: DatagramLimits): void
   /** Harmless when done before. */
   remove(): void
+  /** It is asked: neither it nor its listener has gone. */
+  readonly live: boolean
 }
 
 export type Added =
@@ -73,6 +75,8 @@ interface Bind {
   readonly listener: Listener
   /** Where its receiver looks its limits up. */
   limits: DatagramLimits | null
+  /** Entries it is kept open for. */
+  holders: number
 }
 
 export const createDispatcher = (options: DispatcherOptions): Dispatcher => new Dispatcher(options)
@@ -116,11 +120,11 @@ export class Dispatcher {
 
   /**
    * On the bind that takes connections to `to` by now, as it is: this very one, or one for every address. The entry
-   * looks at the connection's local end then. null: there is none.
+   * looks at the connection's local end then. null: there is none. `holds`: the bind stays open as long as the entry does.
    */
-  join(to: Endpoint, entry: Entry, priority: number, protocol: Protocol = 'tcp'): Registered | null {
+  join(to: Endpoint, entry: Entry, priority: number, protocol: Protocol = 'tcp', holds = true): Registered | null {
     const present = this.#binds.get(keyOf(protocol, to)) ?? this.#wildcardFor(to, protocol)
-    return present === undefined ? null : registered(this, present, entry, priority)
+    return present === undefined ? null : registered(this, present, entry, priority, holds)
   }
 
   /** Every listener. Connections that were taken stay with those who took them. */
@@ -129,9 +133,14 @@ export class Dispatcher {
     this.#binds.clear()
   }
 
-  /** The chain of the bind has nobody left. */
+  /** Is it in the table? */
+  knows(bind: Bind): boolean {
+    return this.#binds.get(bind.key) === bind
+  }
+
+  /** The bind has nobody left who holds it. */
   dropped(bind: Bind): void {
-    if (this.#binds.get(bind.key) !== bind) return
+    if (!this.knows(bind)) return
     this.#binds.delete(bind.key)
     bind.listener.close()
   }
@@ -144,7 +153,7 @@ export class Dispatcher {
 
   #open(bind: Endpoint, parameters: ListenParameters, entry: Entry, priority: number): Added {
     const chain = new Chain()
-    const holder = { limits: parameters.datagrams ?? null }
+    const holder = { limits: parameters.datagrams ?? null, holders: 0 }
     let listener: Listener
     try {
       listener = this.#openPort(bind, parameters, holder, connection => this.#offer(listener.endpoint, chain, connection))
@@ -201,18 +210,22 @@ export class Dispatcher {
   }
 }
 
-const registered = (dispatcher: Dispatcher, bind: Bind, entry: Entry, priority: number): Registered =>
-  new ChainEntry(dispatcher, bind, bind.chain.add(entry, priority))
+const registered = (dispatcher: Dispatcher, bind: Bind, entry: Entry, priority: number, holds = true): Registered => {
+  if (holds) bind.holders++
+  return new ChainEntry(dispatcher, bind, bind.chain.add(entry, priority), holds)
+}
 
 class ChainEntry implements Registered {
   readonly #dispatcher: Dispatcher
   readonly #bind: Bind
   readonly #place: Place
+  readonly #holds: boolean
 
-  constructor(dispatcher: Dispatcher, bind: Bind, place: Place) {
+  constructor(dispatcher: Dispatcher, bind: Bind, place: Place, holds: boolean) {
     this.#dispatcher = dispatcher
     this.#bind = bind
     this.#place = place
+    this.#holds = holds
   }
 
   get endpoint(): Endpoint {
@@ -230,7 +243,11 @@ class ChainEntry implements Registered {
   remove(): void {
     if (this.#place.removed) return
     this.#bind.chain.remove(this.#place)
-    if (this.#bind.chain.size === 0) this.#dispatcher.dropped(this.#bind)
+    if (this.#holds && --this.#bind.holders === 0) this.#dispatcher.dropped(this.#bind)
+  }
+
+  get live(): boolean {
+    return !this.#place.removed && this.#dispatcher.knows(this.#bind)
   }
 }
 

@@ -11,7 +11,7 @@ export {
   type Added, createDispatcher, type Dispatcher, type DispatcherOptions, type DatagramLimits,
   type ListeningComm, type ListenParameters, type Protocol, protocolOf, type Registered,
 } from './dispatcher.ts'
-export type { ListenerOptions, StartHere, StartSession } from './listener.ts'
+export type { Decision, ListenerOptions, StartHere, StartSession } from './listener.ts'
 export { expectsAnswers, flowTimes } from './receiver.ts'
 export { createListeners, type ListenerProblem, type Listeners } from './listeners.ts'
 export {

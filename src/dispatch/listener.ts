@@ -1,6 +1,6 @@
 import type { Connection } from '../../comm/index.ts'
 import { type CounterTable, type DurationMs, declareCounters, type Endpoint, ms } from '../base/index.ts'
-import type { Refused, Service, Session } from '../service/index.ts'
+import type { Decided, Refused, Service, Session } from '../service/index.ts'
 import { type Answer, type Entry, priority } from './chain.ts'
 import type { ListenParameters } from './dispatcher.ts'
 
@@ -36,7 +36,17 @@ export type StartSession = (service: Service, connection: Connection, portName: 
  * when something outside has to be asked first, of what is then to be done with the connection, if it is still there;
  * that can no longer decline, the connection is this entry's by then.
  */
-export type StartHere = (connection: Connection, portName: string) => Started | 'declined' | Promise<() => Started>
+export interface StartHere {
+  (connection: Connection, portName: string): Started | 'declined' | Promise<() => Started>
+  /** What it would do, for who takes connections before it and must not take what it would refuse. */
+  decide?(connection: Connection, portName: string): Decision | null
+}
+
+/** The service a connection would get. Null instead: none, it would be refused, or only its first bytes tell. */
+export interface Decision {
+  readonly service: Service
+  readonly decided: Decided
+}
 
 type Started = Session | Refused
 

@@ -3,9 +3,9 @@ import type { Zone, ZoneTable } from '../acl/index.ts'
 import type { Clock, Endpoint } from '../base/index.ts'
 import type { Decided, Refused, Service, Session } from '../service/index.ts'
 import { type Detector, detect } from './detect/index.ts'
-import type { StartHere } from './listener.ts'
+import type { Decision, StartHere } from './listener.ts'
 import type { InterfaceFacts } from './rule/index.ts'
-import { type Rule, type RuleSet, tupleOf } from './rule/index.ts'
+import { type Rule, type RuleSet, type Tuple, tupleOf } from './rule/index.ts'
 
 // What a listener does with a connection: the service it names, or the one the rules say.
 //
@@ -32,19 +32,20 @@ export interface StartParts {
 export const startService = <S extends Service>(service: S, parts: StartParts, asksZones: boolean): S | StartHere => {
   const { zones } = parts
   if (zones.zones.length === 0) return service
-  return (connection, portName) => {
-    const clientZone = zones.ofAddress(connection.peer.address)
-    const serverZone = zones.ofAddress(destinationOf(connection).address)
-    return start(parts, service, connection, portName, null, clientZone, serverZone, asksZones)
-  }
+  const zonesOf = (connection: Connection) =>
+    [zones.ofAddress(connection.peer.address), zones.ofAddress(destinationOf(connection).address)] as const
+  const startHere = (connection: Connection, portName: string) =>
+    start(parts, service, connection, portName, null, ...zonesOf(connection), asksZones)
+  const decide = (connection: Connection) => decisionOf(decidedFor(parts, service, null, ...zonesOf(connection), asksZones), service)
+  return Object.assign(startHere, { decide })
 }
 
 /** The best rule's. No rule: the connection is left to the next entry. */
 export const startByRules = (parts: StartParts): StartHere => {
   const { rules, zones, clock } = parts
   const facts = new CurrentInterfaces(parts.interfaces)
-  return (connection, portName) => {
-    const tuple = tupleOf(
+  const tupleFor = (connection: Connection, portName: string): Tuple =>
+    tupleOf(
       {
         proto: connection.protocol,
         src: connection.peer,
@@ -56,14 +57,28 @@ export const startByRules = (parts: StartParts): StartHere => {
       zones,
       rules.speaksOfInterfaces ? facts : nowhere,
     )
+  const startHere = (connection: Connection, portName: string) => {
+    const tuple = tupleFor(connection, portName)
     const rule = rules.decide(tuple)
-    if (rule === null) return 'declined'
+    if (rule === null) return 'declined' as const
     const go = (service: string) =>
       start(parts, parts.serviceNamed(service), connection, portName, rule.id, tuple.srcZone, tuple.dstZone, true)
-    if (rule.detect.length === 0 || connection.protocol === 'udp') return go(rule.service)
+    if (!asksBytes(rule, connection)) return go(rule.service)
     return detected(rule, connection, parts).then(service => () => go(service))
   }
+  const decide = (connection: Connection, portName: string) => {
+    const tuple = tupleFor(connection, portName)
+    const rule = rules.decide(tuple)
+    if (rule === null || asksBytes(rule, connection)) return null
+    const service = parts.serviceNamed(rule.service)
+    return decisionOf(decidedFor(parts, service, rule.id, tuple.srcZone, tuple.dstZone, true), service)
+  }
+  return Object.assign(startHere, { decide })
 }
+
+const asksBytes = (rule: Rule, { protocol }: Connection): boolean => rule.detect.length > 0 && protocol === 'tcp'
+
+const decisionOf = (decided: Decided, service: Service): Decision | null => (decided.denied === undefined ? { service, decided } : null)
 
 const detected = async (rule: Rule, connection: Connection, { detectors, clock }: StartParts): Promise<string> => {
   const looking = rule.detect.flatMap(({ detector }) => detectors.get(detector.toLowerCase()) ?? [])
@@ -80,13 +95,20 @@ const start = (
   clientZone: Zone | null,
   serverZone: Zone | null,
   asksZones: boolean,
-): Session | Refused => {
+): Session | Refused => parts.startSession(service, connection, portName, decidedFor(parts, service, rule, clientZone, serverZone, asksZones))
+
+const decidedFor = (
+  { zones }: StartParts,
+  service: Service,
+  rule: number | null,
+  clientZone: Zone | null,
+  serverZone: Zone | null,
+  asksZones: boolean,
+): Decided => {
   const decided = { rule, clientZone: clientZone?.name ?? null, serverZone: serverZone?.name ?? null }
-  if (asksZones && !parts.zones.permits(clientZone, 'outbound', service.name)) {
-    const who = clientZone === null ? 'clients in no zone' : `clients in zone ${clientZone.name}`
-    return parts.startSession(service, connection, portName, { ...decided, denied: `${who} may not use ${service.name}` })
-  }
-  return parts.startSession(service, connection, portName, decided)
+  if (!asksZones || zones.permits(clientZone, 'outbound', service.name)) return decided
+  const who = clientZone === null ? 'clients in no zone' : `clients in zone ${clientZone.name}`
+  return { ...decided, denied: `${who} may not use ${service.name}` }
 }
 
 const destinationOf = ({ original, local }: Connection): Endpoint =>

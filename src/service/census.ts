@@ -20,14 +20,15 @@ export class SessionCounts {
     return this.#clients.size + this.#zones.size
   }
 
-  enter(address: string, zone: string | null): void {
-    this.total++
+  /** `sessions` 0: a connection more of a session that has been counted. */
+  enter(address: string, zone: string | null, sessions: 0 | 1 = 1): void {
+    this.total += sessions
     add(this.#clients, address, 1)
     if (zone !== null) add(this.#zones, zone, 1)
   }
 
-  leave(address: string, zone: string | null): void {
-    this.total--
+  leave(address: string, zone: string | null, sessions: 0 | 1 = 1): void {
+    this.total -= sessions
     add(this.#clients, address, -1)
     if (zone !== null) add(this.#zones, zone, -1)
   }

@@ -14,6 +14,7 @@ import type { Proxy } from '../proxy/proxy.ts'
 import type { Router } from '../router/router.ts'
 import { type Census, overLimit, ServiceMemory, type SessionLimits } from './census.ts'
 import { ClientSession } from './client-session.ts'
+import { FurtherSession } from './further-session.ts'
 import type { Service } from './service.ts'
 import { SessionList } from './session-list.ts'
 import type { Decided, Session, Verdict } from './session.ts'
@@ -80,6 +81,7 @@ export const createService = (options: ServiceOptions): NamedService => new Name
 const table = {
   started: { doc: 'sessions started' },
   ended: { doc: 'sessions ended' },
+  further: { doc: 'connections taken by sessions that ran already (secondary_sessions)' },
   limited: {
     doc: 'connections refused by a limit on sessions',
     whenItGrows: 'raise the limit, or look who holds so many sessions',
@@ -143,14 +145,19 @@ export class NamedService implements Service {
     const detail = this.#overLimit(address, clientZone)
     if (detail !== '') return this.#refuse(connection, portName, decided, 'DENIED_BY_LIMIT', detail)
     if (connection.closed) return { refused: 'DENIED_BY_UNKNOWN_FAIL', detail: 'the connection is closed already' }
-    if (this.#keepalive) connection.keepAlive()
     const session = new ClientSession(this, this.#memory.nextSerial(), connection, portName, this.#clock.mono(), decided)
-    this.#sessions.add(session)
-    this.#memory.counts.enter(address, clientZone)
-    this.#census?.counts.enter(address, clientZone)
     this.counters.started++
-    connection.addCloseHandler((_connection, why) => this.#closed(session, why))
+    this.#enter(session, 1)
     this.#run(session)
+    return session
+  }
+
+  take(first: Session, place: number, connection: Connection, decided: Decided): Session | null {
+    const { address } = connection.peer
+    if (connection.closed || this.#clientOverLimit(address, decided.clientZone) !== '') return null
+    const session = new FurtherSession(first, place, connection, this.#clock.mono(), decided)
+    this.counters.further++
+    this.#enter(session, 0)
     return session
   }
 
@@ -169,6 +176,21 @@ export class NamedService implements Service {
 
   stopAll(): void {
     for (const session of this.#sessions.list()) this.stop(session)
+  }
+
+  #enter(session: ClientSession, sessions: 0 | 1): void {
+    const { client, clientZone } = session
+    if (this.#keepalive) client.keepAlive()
+    this.#sessions.add(session)
+    this.#memory.counts.enter(client.peer.address, clientZone, sessions)
+    this.#census?.counts.enter(client.peer.address, clientZone, sessions)
+    client.addCloseHandler((_connection, why) => this.#closed(session, why, sessions))
+  }
+
+  #clientOverLimit(address: string, zone: string | null): string {
+    const own = overLimit(this.#memory.counts, { ...this.limits, sessionsMax: 0 }, this.name, address, zone)
+    if (own !== '' || this.#census === null) return own
+    return overLimit(this.#census.counts, { ...this.#census.limits, sessionsMax: 0 }, 'this proxy', address, zone)
   }
 
   #overLimit(address: string, zone: string | null): string {
@@ -205,12 +227,12 @@ export class NamedService implements Service {
     }
   }
 
-  #closed(session: ClientSession, why: CloseReason): void {
+  #closed(session: ClientSession, why: CloseReason, sessions: 0 | 1): void {
     if (!this.#sessions.remove(session)) return
-    this.counters.ended++
+    this.counters.ended += sessions
     const { client: { peer }, clientZone } = session
-    this.#memory.counts.leave(peer.address, clientZone)
-    this.#census?.counts.leave(peer.address, clientZone)
+    this.#memory.counts.leave(peer.address, clientZone, sessions)
+    this.#census?.counts.leave(peer.address, clientZone, sessions)
     if (why === 'handler-failed') session.verdict = 'DENIED_BY_UNKNOWN_FAIL'
     this.#onEnd?.(this.#recordOf(session, why))
   }

@@ -136,6 +136,20 @@ describe('secondary sessions', () => {
   const instances = (proxy: Stage): number[] =>
     [...new Set(proxy.records.map(({ sessionId }) => Number(/:(\d+)/.exec(sessionId)?.[1])))].sort((a, b) => a - b)
 
+  /** Connections that are there, as the operator's list has them. */
+  const listed = async (proxy: Stage): Promise<string[]> => {
+    const answer = await proxy.machine.manager.find('sessions')?.render(new URLSearchParams())
+    return answer?.ok === true ? [...answer.text().matchAll(/^svc\/(\S+) /gm)].map(found => found[1] ?? '').sort() : []
+  }
+
+  const closed = (client: net.Socket): Promise<unknown> => new Promise(resolve => client.resume().on('close', resolve))
+
+  /** It may be reset before it knows that it is connected. */
+  const turnedAway = (proxy: Stage, localAddress: string): Promise<unknown> =>
+    closed(net.connect({ port: proxy.port('in'), host: '127.0.0.1', localAddress }).on('error', () => {}))
+
+  const instancesNow = async (proxy: Stage): Promise<number> => (await listed(proxy)).filter(id => !id.includes('+')).length
+
   const silent = () => raw(socket => void socket.on('error', () => {}).resume().on('end', () => socket.end()))
 
   /**
@@ -160,7 +174,7 @@ describe('secondary sessions', () => {
       const server = await silent()
       const proxy = await staged(plugTo(server.port, `secondary_sessions=10 secondary_mask=0x${mask.toString(16)}`))
       const clients = await open(proxy)
-      expect(proxy.machine.sessions).toBe(wanted)
+      expect(await instancesNow(proxy)).toBe(wanted)
       for (const client of clients) client.end()
       await until(() => proxy.records.length === 4, 'the records')
       expect(instances(proxy)).toHaveLength(wanted)
@@ -178,7 +192,7 @@ describe('secondary sessions', () => {
       await until(() => proxy.machine.comm.counters.relays === i + 1, 'its relay')
     }
     // 1 + 2, 1 + 2, 1
-    expect(proxy.machine.sessions).toBe(3)
+    expect(await instancesNow(proxy)).toBe(3)
     expect(CountPlug.secondary - taken).toBe(4)
     for (const client of clients) client.end()
     await until(() => proxy.records.length === 7, 'the records')
@@ -209,6 +223,62 @@ describe('secondary sessions', () => {
     expect(instances(proxy)).toEqual([1, 2])
   })
 
+  it('nobody comes in by the session of somebody else: whom the rules refuse they refuse, and limits of a client hold', async () => {
+    const server = await silent()
+    const alike = `service mail plug router=fixed secondary_sessions=10 secondary_mask=0xC max_sessions_per_client=2\nrouter fixed directed 127.0.0.1:${server.port}\n`
+    const proxy = await staged(
+      `zone here 127.0.0.1\nzone there 127.0.0.0/24\nlistener 127.0.0.1:0 rules name=in\nservice nobody deny\n${alike}` +
+        'rule src_zone=here service=mail\nrule src_zone=there service=nobody\nrule src=127.0.0.9 service=mail\n',
+    )
+    await dial(proxy)
+    await until(() => proxy.machine.comm.counters.relays === 1, 'the first relay')
+    await turnedAway(proxy, '127.0.0.2')
+    await dial(proxy)
+    await until(() => proxy.machine.comm.counters.relays === 2, 'the second relay')
+    await turnedAway(proxy, '127.0.0.1')
+    await dial(proxy, '127.0.0.9')
+    await until(() => proxy.machine.comm.counters.relays === 3, 'the third relay')
+    expect(await listed(proxy)).toEqual(['mail:1', 'mail:1+1', 'mail:1+2'])
+    expect(proxy.said.filter(text => text.includes('turned away'))).toEqual(['WARNING: 127.0.0.1 is turned away: 127.0.0.1 has 2 sessions of mail'])
+  })
+
+  it('the operator ends one of its connections, or all of them; the process waits for them as for others', async () => {
+    const server = await silent()
+    const proxy = await staged(plugTo(server.port, 'secondary_sessions=10 secondary_mask=0'))
+    const ends: Promise<unknown>[] = []
+    for (let i = 1; i <= 4; i++) {
+      const client = await dial(proxy)
+      ends.push(closed(client))
+      await until(() => proxy.machine.comm.counters.relays === i, 'its relay')
+    }
+    const stop = async (id: string) => (await proxy.machine.manager.find('stop_session')?.render(new URLSearchParams({ id })))?.ok
+    expect(await stop('svc/mail:1+2')).toBe(true)
+    await ends[2]
+    expect(await listed(proxy)).toEqual(['mail:1', 'mail:1+1', 'mail:1+3'])
+    expect(proxy.machine.sessions).toBe(3)
+    expect(await stop('svc/mail:1')).toBe(true)
+    await Promise.all(ends)
+    expect(proxy.machine.sessions).toBe(0)
+  })
+
+  it('a reload may open its port anew in another way, and what comes then is the new conf’s', async () => {
+    const server = await silent()
+    const conf = (options: string) => `listener 127.0.0.1:${port} service=mail name=in ${options}\nservice mail plug router=fixed secondary_sessions=10 secondary_mask=0\nrouter fixed directed 127.0.0.1:${server.port}\n`
+    const free = net.createServer().listen(0, '127.0.0.1')
+    await once(free, 'listening')
+    const { port } = free.address() as net.AddressInfo
+    await new Promise(resolve => free.close(resolve))
+    const proxy = await staged(conf(''))
+    await dial(proxy)
+    await until(() => proxy.machine.comm.counters.relays === 1, 'the first relay')
+    proxy.reload(conf('backlog=77'))
+    await dial(proxy)
+    await until(() => proxy.machine.comm.counters.relays === 2, 'the second relay')
+    await dial(proxy)
+    await until(() => proxy.machine.comm.counters.relays === 3, 'the third relay')
+    expect(await listed(proxy)).toEqual(['mail:1', 'mail:2', 'mail:2+1'])
+  })
+
   it('datagrams: flows to the same server are one instance with mask 0xC, each with a socket of its own', async () => {
     const server = await plainSocket('127.0.0.1', content => content)
     const proxy = await staged(
@@ -222,7 +292,7 @@ describe('secondary sessions', () => {
       expect(client.got[0]?.text).toBe(`${client.at.port}`)
     }
     expect(new Set(server.got.map(({ from }) => from.port)).size).toBe(4)
-    expect(proxy.machine.sessions).toBe(2) // 1 + 2, 1
+    expect(await instancesNow(proxy)).toBe(2) // 1 + 2, 1
     for (const client of [...clients, server]) client.close()
   })
 })

@@ -1,9 +1,8 @@
 import type { Connection } from '../../../comm/connection.ts'
-import type { Session } from '../../service/session.ts'
+import type { Decided, Session } from '../../service/session.ts'
 import type { Limit, PlugDeps, PlugOptions } from './plug-proxy.ts'
 import { type PlugOwner, PlugSession } from './plug-session.ts'
 import type { Secondaries } from './secondaries.ts'
-import { SecondarySession } from './secondary-session.ts'
 import type { SharedLimits } from './shared-limits.ts'
 
 // Zorp's proxy instance: a session with what its connections share, which is its bandwidth, and the further connections
@@ -41,10 +40,14 @@ export class PlugInstance implements PlugOwner {
     this.#run(this.session)
   }
 
-  /** One more. The table has seen that it is alike, and that there is room. */
-  take(client: Connection): void {
+  /** One more. The table has seen that it is alike, and that there is room. False: it may not be. */
+  take(client: Connection, decided: Decided): boolean {
+    const session = this.session.service.take?.(this.session, this.#numbered + 1, client, decided) ?? null
+    if (session === null) return false
+    this.#numbered++
     this.secondary++
-    this.#run(new SecondarySession(this.session, ++this.#numbered, client))
+    this.#run(session)
+    return true
   }
 
   #run(session: Session): void {

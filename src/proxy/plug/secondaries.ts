@@ -1,5 +1,7 @@
 import type { Connection } from '../../../comm/connection.ts'
 import type { Endpoint } from '../../base/index.ts'
+import type { Service } from '../../service/service.ts'
+import type { Decided } from '../../service/session.ts'
 import { CountPlug } from './counters.ts'
 import type { PlugInstance } from './plug-instance.ts'
 
@@ -7,8 +9,11 @@ import type { PlugInstance } from './plug-instance.ts'
 // before the listener, and takes connections that are like its first one. Here one entry per port stands for all sessions
 // of the service, with a table; else a new connection would be shown to every session that runs.
 //
-//   connection ──► entry at SECONDARY (0) ── alike, and room ──► taken: one more connection of that session
+//   connection ──► entry at SECONDARY (0) ── alike, room, and this service is for it ──► taken: one more of that session
 //                              └── else declined ──► listener at LISTEN (100): a new session
+//
+// What is alike may come from somebody else. So the listener is asked what it would have done: who is refused there, or
+// gets another service, is not let in by a session of somebody who was not.
 
 /** Bits of the mask: what must be equal. */
 export const secondaryBits = { sourceAddress: 1, sourcePort: 2, destinationAddress: 4, destinationPort: 8 } as const
@@ -17,7 +22,16 @@ export const secondaryBits = { sourceAddress: 1, sourcePort: 2, destinationAddre
 export interface SecondaryPort {
   /** The same for all connections of one port. */
   readonly key: string
-  register(entry: SecondaryEntry): { remove(): void }
+  /** null: nobody listens there any more. */
+  register(entry: SecondaryEntry): SecondaryPlace | null
+  /** How the listener there would start the service for it; null: it would not. */
+  decide(connection: Connection, service: Service): Decided | null
+}
+
+export interface SecondaryPlace {
+  /** It is asked; an address that has gone and come back has another listener. */
+  readonly live: boolean
+  remove(): void
 }
 
 export interface SecondaryEntry {
@@ -45,7 +59,8 @@ export class Secondaries {
     const port = this.#portOf(instance)
     if (port === null) return
     let table = this.#ports.get(port.key)
-    if (table === undefined) {
+    if (table?.live !== true) {
+      table?.close()
       table = new PortTable(this.#options, port)
       this.#ports.set(port.key, table)
     }
@@ -61,7 +76,7 @@ export class Secondaries {
     const { table, key } = place
     table.remove(key, instance)
     if (table.size > 0) return
-    this.#ports.delete(table.port.key)
+    if (this.#ports.get(table.port.key) === table) this.#ports.delete(table.port.key)
     table.close()
   }
 }
@@ -72,7 +87,7 @@ class PortTable implements SecondaryEntry {
   readonly #options: SecondaryOptions
   /** The newest first: the others are full, or about to end. */
   readonly #byKey = new Map<string, PlugInstance[]>()
-  readonly #registered: { remove(): void }
+  readonly #registered: SecondaryPlace | null
 
   constructor(options: SecondaryOptions, port: SecondaryPort) {
     this.#options = options
@@ -83,8 +98,9 @@ class PortTable implements SecondaryEntry {
   accept(connection: Connection): 'taken' | 'declined' {
     const [newest] = this.#byKey.get(alike(connection, this.#options.mask)) ?? []
     if (newest === undefined || newest.secondary >= this.#options.max) return 'declined'
+    const decided = this.port.decide(connection, newest.session.service)
+    if (decided === null || !newest.take(connection, decided)) return 'declined'
     CountPlug.secondary++
-    newest.take(connection)
     return 'taken'
   }
 
@@ -100,8 +116,12 @@ class PortTable implements SecondaryEntry {
     this.size--
   }
 
+  get live(): boolean {
+    return this.#registered?.live === true
+  }
+
   close(): void {
-    this.#registered.remove()
+    this.#registered?.remove()
   }
 }
 
