@@ -1,4 +1,5 @@
 import { type Config, confText } from '../conf/index.ts'
+import type { DebugLog } from '../log/index.ts'
 
 /** A log is for reading; a new list of ten thousand ACL values is in the file. */
 const linesMax = 40
@@ -18,6 +19,12 @@ export const confDifference = (before: Config, behind: Config): readonly string[
   return [...all.slice(0, linesMax).map(cut), ...(more > 0 ? [`... and ${more} lines more`] : [])]
 }
 
+/** The same as lines of cache.log: what has come into force, or what was refused with the rest of the file. */
+export const logDifference = (log: Pick<DebugLog, 'write'>, fate: 'Reconfiguring' | 'Refused', before: Config, behind: Config | null): void => {
+  if (behind === null) return
+  for (const line of confDifference(before, behind)) log.write('conf', 1, `${fate}: ${line}`)
+}
+
 const linesOf = (config: Config): Map<string, number> => {
   const counts = new Map<string, number>()
   for (const line of confText(config).split('\n')) if (line !== '') counts.set(line, (counts.get(line) ?? 0) + 1)
@@ -29,5 +36,5 @@ const cut = (line: string): string => {
   return shown.length > charactersMax ? `${shown.slice(0, charactersMax)}...` : shown
 }
 
-/** Squid: cachemgr_passwd PASSWORD action ..., cache_peer ... login=USER:PASSWORD. A log has more readers than a conf. */
-const withoutSecrets = (line: string): string => line.replace(/^([-+] cachemgr_passwd )\S+/, '$1...').replace(/\b(login=)\S+/g, '$1...')
+/** Squid: cachemgr_passwd PASSWORD action ..., cache_peer ... login=USER:PASSWORD, wccp2_service ... password=WORD. A log has more readers than a conf. */
+const withoutSecrets = (line: string): string => line.replace(/^([-+] cachemgr_passwd )\S+/, '$1...').replace(/\b(login=|password=)\S+/g, '$1...')

@@ -18,19 +18,27 @@ export interface LoadedConf {
   readonly policy: CompiledPolicy
 }
 
+type ConfFile = Pick<Common, 'confFile' | 'confGiven'>
+
 /** The conf a command needs, read and compiled, with all remarks told; null when it was refused. */
-export const loadConf = (
-  { confFile, confGiven }: Pick<Common, 'confFile' | 'confGiven'>,
-  tell: Tell,
-  world: ConfWorld = systemWorld(),
-): LoadedConf | null => {
+export const loadConf = (file: ConfFile, tell: Tell, world: ConfWorld = systemWorld()): LoadedConf | null => readConf(file, tell, world).loaded
+
+export interface ReadConf {
+  readonly loaded: LoadedConf | null
+  /** What could be read of one that was refused, to be shown; null: there is no such file. */
+  readonly draft: Config | null
+}
+
+/** The same, with what there is to be shown of a refused one. */
+export const readConf = ({ confFile, confGiven }: ConfFile, tell: Tell, world: ConfWorld = systemWorld()): ReadConf => {
   if (!confGiven && !existsSync(confFile)) {
     tell(`FATAL: there is no ${confFile}. Say which conf: glassquid -f FILE (to see it work first: npm start)`)
-    return null
+    return { loaded: null, draft: null }
   }
-  const loaded = compiled(parseConf({ file: confFile }, world), tell)
+  const parsed = parseConf({ file: confFile }, world)
+  const loaded = compiled(parsed, tell)
   if (loaded !== null && forgetLists(loaded.config.acl)) collectGarbage()
-  return loaded
+  return { loaded, draft: parsed.draft }
 }
 
 /** What a conf means, or null. */

@@ -55,9 +55,12 @@ export const adopt = async (machine: Machine, loaded: LoadedConf, log: DebugLog)
     if (!(error instanceof ListenFailed)) throw error
     return error.message
   }
-  log.configure(logConf(loaded.config))
+  configureLog(log, loaded.config)
   return null
 }
+
+/** cache_log, debug_options and logfile_rotate of a new conf. */
+export const configureLog = (log: DebugLog, config: Config): void => log.configure(logConf(config))
 
 const logConf = (config: Config): DebugLogConf => ({
   path: config.cache_log,

@@ -6,11 +6,11 @@ import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import type { Common } from './command/command.ts'
 import { AdminDoor } from './admin-door.ts'
-import { confDifference } from './conf-diff.ts'
+import { logDifference } from './conf-diff.ts'
 import { answerFrom, type ControlAnswerer, openControl, registerDeeds } from './control.ts'
 import { takeHandedIn } from './handed-in.ts'
 import { ListenFailed } from './listening.ts'
-import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
+import { type LoadedConf, loadConf, readConf, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
 import { becomeUser, keepCapabilitiesToMyself } from './privileges.ts'
 import { adopt, openLog, portsText, startMachine, toggleDebug } from './running.ts'
@@ -114,13 +114,14 @@ const run = async (
       const done = reloads.then(async () => {
         systemd.reloading()
         log.write('conf', 1, `Reconfiguring from ${common.confFile}`)
-        const next = loadConf(common, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
+        const { loaded: next, draft } = readConf(common, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
         const refused = next === null ? 'the new conf was refused' : await adopt(machine, next, log)
         if (next === null || refused !== null) {
+          logDifference(log, 'Refused', config, draft)
           log.error('conf', `${refused ?? ''}: the former one stays in force`)
           return false
         }
-        for (const line of confDifference(config, next.config)) log.write('conf', 1, `Reconfiguring: ${line}`)
+        logDifference(log, 'Reconfiguring', config, next.config)
         config = next.config
         await door.use(config)
         log.write('conf', 1, 'Reconfigured')

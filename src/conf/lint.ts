@@ -15,6 +15,7 @@ export const lint = (config: Config, acls: AclTable, findings: Findings, start: 
   for (const name of ['request_header_access', 'reply_header_access'] as const) fieldRules(name, config[name], findings)
   patterns(config, findings)
   folders(config, findings)
+  eachWorker(config, findings, start)
   unused(acls, findings)
 }
 
@@ -60,6 +61,21 @@ const ports = (list: readonly PortConfig[], config: Config, findings: Findings, 
       'to have one, write: http_port 3128',
     )
   }
+}
+
+/** As in Squid, what is counted in memory is counted by each worker for itself. */
+const eachWorker = (config: Config, findings: Findings, start: Location): void => {
+  const { workers, acl, client_ip_max_connections: connectionsMax } = config
+  if (workers < 2) return
+  const rates = (['delay_pools', 'client_delay_pools'] as const).filter(name => config[name] > 0)
+  const counted = [
+    ...rates,
+    ...(config.response_delay_pool.length > 0 ? ['response_delay_pool'] : []),
+    ...(connectionsMax >= 0 ? ['client_ip_max_connections'] : []),
+    ...['maxconn', 'max_user_ip'].filter(type => acl.some(one => one.type === type)).map(type => `acl ${type}`),
+  ]
+  if (counted.length === 0) return
+  findings.note(start, `with workers ${workers} each counts for itself: ${counted.join(', ')}`, `all together may be up to ${workers} times as much; divide, or use one process`)
 }
 
 /** Squid's manual says that a field no line matches stays; its code, and this one, do the opposite of the last line. */

@@ -8,8 +8,9 @@ import type { WorkerAnswer } from '../../manager/index.ts'
 import type { Common } from '../command/command.ts'
 import { AdminDoor } from '../admin-door.ts'
 import type { ControlAnswerer } from '../control.ts'
-import { type LoadedConf, loadConf } from '../load-conf.ts'
-import { outliveBugs, toggleDebug } from '../running.ts'
+import { logDifference } from '../conf-diff.ts'
+import { type LoadedConf, readConf } from '../load-conf.ts'
+import { configureLog, outliveBugs, toggleDebug } from '../running.ts'
 import type { ServiceManager } from '../service-manager.ts'
 import { listenToSignals } from '../signals.ts'
 import { version } from '../version.ts'
@@ -101,7 +102,7 @@ class Supervisor {
   async run(): Promise<number> {
     const log = this.#log
     const files = this.#read(() => {})
-    if (files === null) return this.#fatal('the conf has just become another, which is refused')
+    if (files.config === null) return this.#fatal('the conf has just become another, which is refused')
     this.#files = files.files
     const ended = new Promise<void>(resolve => {
       this.#allEnded = resolve
@@ -228,10 +229,11 @@ class Supervisor {
 
   // ---- the conf
 
-  #read(tell: (text: string) => void): { readonly files: ConfFiles; readonly config: Config } | null {
+  /** `config` null: it is refused. */
+  #read(tell: (text: string) => void): { readonly files: ConfFiles; readonly config: Config | null; readonly draft: Config | null } {
     const { world, files } = noting(systemWorld())
-    const loaded = loadConf(this.#parts.common, tell, world)
-    return loaded === null ? null : { files, config: loaded.config }
+    const { loaded, draft } = readConf(this.#parts.common, tell, world)
+    return { files, config: loaded?.config ?? null, draft }
   }
 
   #reconfigure(): Promise<boolean> {
@@ -247,13 +249,13 @@ class Supervisor {
   async #reload(): Promise<boolean> {
     const log = this.#log
     log.write('conf', 1, `Reconfiguring from ${this.#parts.common.confFile}`)
-    const read = this.#read(text => log.write('conf', 1, text.replaceAll('\n', ' |')))
-    if (read === null) return this.#keepsConf('the new conf was refused')
-    if (read.config.workers !== this.#count) log.warning('conf', `workers ${read.config.workers}: takes a restart; there are ${this.#count}`)
+    const { files, config, draft } = this.#read(text => log.write('conf', 1, text.replaceAll('\n', ' |')))
+    if (config === null) return this.#keepsConf('the new conf was refused', draft)
+    if (config.workers !== this.#count) log.warning('conf', `workers ${config.workers}: takes a restart; there are ${this.#count}`)
     const kids = this.#living()
-    const checked = await Promise.all(kids.map(kid => this.#tell(kid, { kind: 'check', files: read.files }, confMsMax)))
+    const checked = await Promise.all(kids.map(kid => this.#tell(kid, { kind: 'check', files }, confMsMax)))
     const unfit = checked.findIndex(({ ok }) => !ok)
-    if (unfit >= 0) return this.#keepsConf(`kid${kids[unfit]?.number ?? 0} refused the new conf: ${checked[unfit]?.said ?? ''}`)
+    if (unfit >= 0) return this.#keepsConf(`kid${kids[unfit]?.number ?? 0} refused the new conf: ${checked[unfit]?.said ?? ''}`, config)
     const adopted: Kid[] = []
     for (const kid of kids) {
       const done = await this.#tell(kid, { kind: 'adopt' }, confMsMax)
@@ -263,17 +265,20 @@ class Supervisor {
         continue
       }
       for (const before of adopted) await this.#tell(before, { kind: 'revert' }, confMsMax)
-      return this.#keepsConf(`kid${kid.number}: ${done.said}`)
+      return this.#keepsConf(`kid${kid.number}: ${done.said}`, config)
     }
-    this.#files = read.files
-    this.#config = read.config
-    for (const kid of this.#living()) kid.watch(read.config.hung_worker_timeout)
-    await this.#door.use(read.config)
+    logDifference(log, 'Reconfiguring', this.#config, config)
+    this.#files = files
+    this.#config = config
+    configureLog(log, config)
+    for (const kid of this.#living()) kid.watch(config.hung_worker_timeout)
+    await this.#door.use(config)
     log.write('conf', 1, `Reconfigured ${adopted.length} workers`)
     return true
   }
 
-  #keepsConf(why: string): false {
+  #keepsConf(why: string, refused: Config | null): false {
+    logDifference(this.#log, 'Refused', this.#config, refused)
     this.#log.error('conf', `${why}: the former one stays in force`)
     return false
   }

@@ -78,7 +78,8 @@ export const processDirectives = {
   workers: works(
     count({ max: 1024 }),
     `How many processes share the work. Each listens on every port for itself and the kernel shares connections out; a cache_dir
-is one for all, memory is each one's own (cache_mem counts for each). A supervisor starts them, starts again who dies,
+is one for all; what is kept in memory is each one's own, and each has as much of it as the conf says: cache_mem,
+max_filedescriptors, children of helpers, delay pools, limits of connections and sessions. A supervisor starts them, starts again who dies,
 and answers -k and the command line for all. Lines that differ: if, \${process_number}, \${process_name}. 0 and 1: one
 process, which does everything itself.`,
     { default: '1', reload: 'restart' },
