@@ -6,6 +6,7 @@ import type { HttpPort } from '../proxy/index.ts'
 export const httpPortOf = (port: PortConfig): HttpPort => ({
   mode: port.mode,
   pinned: false,
+  connectionAuth: port.connectionAuth,
   accel:
     port.mode !== 'accel'
       ? null
@@ -23,6 +24,7 @@ export const httpPortOf = (port: PortConfig): HttpPort => ({
 export const servicePort = (mode: PortMode, pinned: boolean): HttpPort => ({
   mode,
   pinned,
+  connectionAuth: true,
   accel:
     mode !== 'accel'
       ? null

@@ -36,6 +36,20 @@ export interface Route {
   readonly hierarchy: HierarchyCode
   /** The cache_peer at its end; absent = an origin. Whoever connects tells it what became of that. */
   readonly peer?: Peer | undefined
+  /** Its connection is for one client connection alone, and reused for any request of that one. */
+  readonly tie?: Tie | undefined
+}
+
+/** What a server connection may be tied to: a client connection that has proved to a site who it is. */
+export interface Tie {
+  /** Of all ties of the process: no two are the same. */
+  readonly id: string
+  /** The client has gone: nothing is kept for it. */
+  readonly ended: boolean
+  /** Set by whoever keeps a connection for it: lets go of it. */
+  release: (() => void) | null
+  /** What was kept is gone. */
+  lost(): void
 }
 
 export type RouteAnswer =

@@ -131,6 +131,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
    */
   get mayReuse(): boolean {
     const { content, idempotent } = this.#request
+    if (this.route.tie !== undefined) return !this.#freshOnly // elsewhere the request would mean nothing
     return !this.#freshOnly && idempotent && (content === null || Buffer.isBuffer(content))
   }
 

@@ -1,18 +1,22 @@
 import type { OriginConnection } from './connection.ts'
+import type { Tie } from '../../router/router.ts'
 import type { Exchange } from './exchange.ts'
 
 // Everything that shares one key. It lives as long as it has a connection, a dial or somebody who waits.
 
 export class Origin {
   readonly key: string
+  /** Its connections belong to a client connection. */
+  readonly tie: Tie | null
   /** Dialling, carrying and idle. */
   connections = 0
   /** Used last, taken first: the ones at the bottom grow old and expire. */
   readonly idle: OriginConnection[] = []
   readonly waiting = new WaitingLine()
 
-  constructor(key: string) {
+  constructor(key: string, tie: Tie | null = null) {
     this.key = key
+    this.tie = tie
   }
 
   get empty(): boolean {
@@ -21,6 +25,10 @@ export class Origin {
 
   takeIdle(): OriginConnection | undefined {
     return this.idle.pop()
+  }
+
+  closeIdle(): void {
+    for (const connection of [...this.idle]) connection.close()
   }
 
   /** A key has few idle connections: connectionsPerKeyMax at most. */

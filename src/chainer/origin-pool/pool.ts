@@ -174,7 +174,7 @@ export class OriginPool implements ConnectionPool {
   connectionFor(exchange: Exchange): void {
     if (this.closed) return exchange.fail(shuttingDown())
     const key = originKey(exchange.route)
-    const origin = this.#origins.get(key) ?? new Origin(key)
+    const origin = this.#origins.get(key) ?? new Origin(key, exchange.route.tie ?? null)
     const idle = exchange.mayReuse ? origin.takeIdle() : undefined
     if (idle !== undefined) {
       this.#idle.remove(idle)
@@ -210,6 +210,11 @@ export class OriginPool implements ConnectionPool {
       this.counters.reused++
       return first.carriedBy(connection, true)
     }
+    const { tie } = origin
+    if (tie !== null) {
+      if (tie.ended) return connection.close()
+      tie.release = () => origin.closeIdle()
+    }
     origin.idle.push(connection)
     this.#idle.add(connection)
     // whoever waits for a fresh one, here or elsewhere, gets this one's place
@@ -217,7 +222,10 @@ export class OriginPool implements ConnectionPool {
   }
 
   gone(connection: OriginConnection): void {
-    if (connection.origin.removeIdle(connection)) this.#idle.remove(connection)
+    if (connection.origin.removeIdle(connection)) {
+      this.#idle.remove(connection)
+      connection.origin.tie?.lost()
+    }
     this.#freed(connection.origin)
   }
 

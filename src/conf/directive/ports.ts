@@ -304,7 +304,11 @@ is taken is for proxy_protocol_access. A connection without such a header, or wi
 
 ssl-bump makes what clients ask for with CONNECT a matter of ssl_bump; it needs tls-cert=, see https_port.
 
-Further options: connection-auth[=on|off], tcpkeepalive[=idle,interval,timeout] in
+connection-auth[=on|off], on unless told: NTLM and Negotiate prove to an origin who a client is once for a connection. From
+that proof on the connection to the origin is that client connection's alone, carries all its requests to the site, stores
+nothing, and ends with it. off: clients do not see such challenges.
+
+Further options: tcpkeepalive[=idle,interval,timeout] in
 seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. These and act-as-origin are read and have no
 effect yet.`,
     {

@@ -3,6 +3,7 @@ import { isLoopback, type WallMs } from '../../base/index.ts'
 import { type Fields, hostText, splitList, type TargetUri, viaNames } from '../../http/index.ts'
 import { adaptRequest } from './adapt/reqmod.ts'
 import { endsHere } from './max-forwards.ts'
+import { isTied } from './connection-auth.ts'
 import { CountHttp } from './counters.ts'
 import { meterResponse } from './delay/slowed.ts'
 import { followForwarded } from './follow-forwarded.ts'
@@ -213,7 +214,7 @@ const leavesHttp = (upgrade: string): boolean =>
 
 /** The `cache` access list. A list that would have to wait counts as no: caching is never worth holding a request. */
 const allowedNow = (t: Transaction): boolean => {
-  if (!t.identified) return false
+  if (!t.identified || (t.client.tie !== null && isTied(t))) return false
   const decision = t.policy.access.cache.check(t.client.facts)
   return !(decision instanceof Promise) && decision.allowed
 }

@@ -3,6 +3,7 @@ import { AccessFacts } from '../../acl/index.ts'
 import { type DurationMs, type ErrorCode, type MonoMs, type Outcome, ProxyError } from '../../base/index.ts'
 import { type HeadLimits, parseRequestHead } from '../../http/index.ts'
 import type { Session, Speaker } from '../../service/session.ts'
+import type { ClientTie } from './connection-auth.ts'
 import { CountHttp } from './counters.ts'
 import { MeteredConnection } from './delay/metered.ts'
 import { poolFor, type Taken } from './delay/pools.ts'
@@ -43,6 +44,8 @@ export class HttpClient implements ConnectionReader, Speaker {
   /** The Host text whose address was verified last on this connection, and until when. */
   verifiedHost = ''
   verifiedUntil = 0
+  /** To a server connection on which it has proved who it is; null = none. */
+  tie: ClientTie | null = null
   #facts: AccessFacts | null = null
   readonly #metered: MeteredConnection | null
   #phase: Phase = 'start'
@@ -150,13 +153,18 @@ export class HttpClient implements ConnectionReader, Speaker {
   }
 
   windUp(): void {
+    this.#lastOne('shutdown')
+  }
+
+  #lastOne(why: CloseReason): void {
     this.#windingUp = true
-    if (this.#phase === 'start' || this.#phase === 'idle') this.#leave('shutdown')
+    if (this.#phase === 'start' || this.#phase === 'idle') this.#leave(why)
     else if (this.#transaction !== null) this.#transaction.keepAlive = false
   }
 
   /** The connection belongs to a relay from here on; answers bytes that came early. */
   handOver(): Buffer | null {
+    this.tie?.end()
     const early = this.#held === null ? null : Buffer.from(this.#held.subarray(0, this.#heldBytes))
     this.#drop()
     this.#phase = 'gone'
@@ -164,6 +172,14 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.session.speaker = null
     this.connection.setTimeout(0)
     return early
+  }
+
+  /** The server connection has gone, and what was proved on it: whoever is idle hears of it, others with their response. */
+  tieLost(tie: ClientTie): void {
+    if (tie !== this.tie) return
+    this.tie = null
+    tie.ended = true
+    this.#lastOne('peer-closed')
   }
 
   /** A deadline on the present transaction, restarted by progress. */
@@ -219,6 +235,7 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#transaction = null
     this.#phase = 'gone'
     this.#drop()
+    this.tie?.end()
     if (transaction === null) return
     transaction.content?.fail(new ProxyError('client-aborted', why, { side: 'client' }))
     transaction.clientClosed(why)

@@ -8,6 +8,7 @@ import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/ch
 import { endToEndFields, fieldLines, Fields, httpDate, isIdempotent } from '../../http/index.ts'
 import type { Route, RouteAnswer } from '../../router/router.ts'
 import { CompletingFetch } from './complete-part.ts'
+import { challengeLines, tiedRoutes } from './connection-auth.ts'
 import { CountHttp } from './counters.ts'
 import { cutWhole, sendNotModified } from './cut-whole.ts'
 import { adapting } from './adapt/respmod.ts'
@@ -193,7 +194,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       t.outcome.server = reach.routes[0].target // until another one is reached
     }
     const send = (request: OriginRequest, handler: OriginHandler): OriginFetch =>
-      'routes' in reach ? session.service.chainer.fetch(session, reach.routes, request, handler) : new WaysFetch(t, reach.ways, request, handler).start()
+      'routes' in reach ? session.service.chainer.fetch(session, tiedRoutes(t, reach.routes), request, handler) : new WaysFetch(t, reach.ways, request, handler).start()
     const slow = t.policy.delay !== null && t.policy.delay.server.length > 0
     const calm = !slow ? send : (request: OriginRequest, handler: OriginHandler) => slowed(t, handler, to => send(request, to))
     const ask = t.policy.adaptation === null || t.policy.adaptation.responseSteps === 0 ? calm : adapting(t, calm)
@@ -340,12 +341,12 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
 
   // ---- from the origin
 
-  onConnected(server: Endpoint, local: Endpoint | null, route: Route): void {
+  onConnected(server: Endpoint, local: Endpoint | null, route: Route, reused: boolean): void {
     const o = this.#t.outcome
     o.server = server
     o.serverLocal = local
     o.forged = route.forged
-    o.hierarchy = route.hierarchy
+    o.hierarchy = reused && route.tie !== undefined ? 'PINNED' : route.hierarchy
   }
 
   onInterim(status: number, pairs: readonly string[]): void {
@@ -493,6 +494,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     if (status === 204) sent.delete('content-length') // RFC 9110 8.6
     if (t.peer !== null && passesLogin(t.peer)) passChallenges(fields, sent)
     withoutTags(sent, t.policy.cache.tags)
+    const session = challengeLines(t, sent)
     // RFC 9110 6.6.1: a recipient that forwards adds the Date that is missing
     if (!sent.has('date')) sent.append('Date', httpDate(now))
     t.framing = contentFraming(t, status, sent.has('content-length'))
@@ -501,7 +503,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     o.contentType = fields.get('content-type') ?? ''
     const framing = t.framing === 'chunked' ? 'Transfer-Encoding: chunked\r\n' : ''
     const head = headText(status, reason, sent.pairs)
-    const ours = `${t.policy.responseViaLine}${t.forwardStatusLine(this.#writer !== null)}${framing}${connectionLine(t)}`
+    const ours = `${t.policy.responseViaLine}${t.forwardStatusLine(this.#writer !== null)}${framing}${session}${connectionLine(t)}`
     sendHead(t, `${head}${ours}\r\n`)
     t.limit(t.policy.timeouts.write)
   }

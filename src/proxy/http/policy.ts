@@ -150,6 +150,8 @@ export interface HttpPort {
   readonly mode: 'forward' | 'intercept' | 'tproxy' | 'accel'
   /** The router alone says which server: Host is the name of a site there. */
   readonly pinned: boolean
+  /** connection-auth: NTLM and Negotiate with origins. */
+  readonly connectionAuth: boolean
   readonly accel: {
     /** The site of requests that name none; null = they are refused. */
     readonly defaultSite: HostPort | null

@@ -4,6 +4,7 @@ import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/ch
 import type { Fields } from '../../http/index.ts'
 import type { PeerAnswer, PeerQuestion, PeerRouter } from '../../router/index.ts'
 import type { Route, RouteAnswer } from '../../router/router.ts'
+import { tiedRoutes } from './connection-auth.ts'
 import { routeHint } from './forward-request.ts'
 import { onlyIfCached, peerRequest } from './peer-request.ts'
 import type { Transaction } from './transaction.ts'
@@ -200,7 +201,7 @@ export class WaysFetch implements OriginFetch, OriginHandler {
     if (this.#over) return
     if (!answer.ok) return this.#next(new ProxyError(answer.error, answer.detail))
     const { session } = this.#t.client
-    this.#fetch = session.service.chainer.fetch(session, answer.routes, this.#requestFor(way), this)
+    this.#fetch = session.service.chainer.fetch(session, tiedRoutes(this.#t, answer.routes), this.#requestFor(way), this)
   }
 
   #requestFor({ peer, code }: ServerWay): OriginRequest {
