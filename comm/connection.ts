@@ -42,6 +42,20 @@ export interface ConnectionReader {
   onClose(connection: Connection, why: CloseReason): void
 }
 
+/** What the kernel does with the packets of a connection; what is absent stays as it is. */
+export interface Tuning {
+  /** IP_TOS, IPV6_TCLASS: 0...255, of which the lowest two bits are the kernel's. */
+  readonly tos?: number
+  /** SO_MARK: these bits of it. */
+  readonly mark?: { readonly value: number; readonly mask: number }
+  /** A silent peer is asked whether it is there: after so long, so often, until so long has passed. Seconds; 0 = the system's. */
+  readonly keepAlive?: { readonly idle: number; readonly interval: number; readonly timeout: number }
+  /** Packets may be cut on their way: no path MTU discovery. */
+  readonly cutPackets?: boolean
+  /** SO_RCVBUF; the kernel takes twice that. */
+  readonly receiveBytes?: number
+}
+
 export interface Connection {
   /** Serial number, never reused in this process. */
   readonly id: number
@@ -101,6 +115,8 @@ export interface Connection {
   setTimeout(delayMs: number): void
   /** The kernel asks from now on whether a silent peer is still there, as often as the system is set to (SO_KEEPALIVE). */
   keepAlive(): void
+  /** False: the kernel refused some of it (a mark needs CAP_NET_ADMIN). Absent where there is no socket of ours. */
+  tune?(tuning: Tuning): boolean
   /** LIFO, after reader.onClose. Lusca comm_add_close_handler; a handler given twice is a Bug. */
   addCloseHandler(handler: CloseHandler): void
   removeCloseHandler(handler: CloseHandler): void

@@ -14,6 +14,7 @@ export {
   type Connection,
   type ConnectionReader,
   closeReasons,
+  type Tuning,
 } from './connection.ts'
 export { type Comm, type CommOptions, createComm, type SocketDone } from './comm.ts'
 export type { FlowTimes, ReceiveOptions } from './datagram/receive-options.ts'

@@ -1,8 +1,9 @@
 import type { Endpoint, Introduction, MonoMs, Watched } from '../../src/base/index.ts'
 import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from '../close-handlers.ts'
-import type { CloseHandler, CloseReason, Connection, ConnectionReader } from '../connection.ts'
+import type { CloseHandler, CloseReason, Connection, ConnectionReader, Tuning } from '../connection.ts'
 import type { OriginalDestination } from '../nat-lookup/index.ts'
 import type { NativeEngine } from './native.ts'
+import { tuneSocket } from './native-tuning.ts'
 import { Rest } from './rest.ts'
 
 // A connection carried by the native engine. Idle, it is this object and nothing else: no buffer, no closure, no timer.
@@ -358,6 +359,10 @@ export class NativeConnection implements Connection, Watched {
   setTimeout(delayMs: number): void {
     if (this.flags & closedNow) return
     this.engine.setDeadline(this, delayMs)
+  }
+
+  tune(tuning: Tuning): boolean {
+    return !(this.flags & closedNow) && tuneSocket(this.engine.addon, this.fd, tuning)
   }
 
   keepAlive(): void {

@@ -32,6 +32,8 @@ export interface ConnectChainerOptions {
   readonly forwardTimeout?: DurationMs
   /** forward_max_tries. */
   readonly triesMax?: number
+  /** SO_RCVBUF of connections to servers; 0 = the system's. */
+  readonly receiveBytes?: number
   /** Servers that are silent are asked by the kernel whether they are still there. */
   readonly keepalive?: boolean
   /** Towards servers; auto: the client's. */
@@ -65,6 +67,7 @@ class ConnectChainer implements Chainer {
       forwardTimeout: options.forwardTimeout ?? usualTries.forwardTimeout,
       triesMax: options.triesMax ?? usualTries.triesMax,
       keepalive: options.keepalive ?? false,
+      receiveBytes: options.receiveBytes ?? 0,
     }
   }
 

@@ -27,6 +27,8 @@ export interface Tries {
   readonly triesMax: number
   /** The kernel asks silent servers whether they are still there. */
   readonly keepalive: boolean
+  /** SO_RCVBUF; 0 = the system's. */
+  readonly receiveBytes: number
 }
 
 export const connectOptions = (route: Route, note: string, writesFirst: boolean, protocol: 'tcp' | 'udp' = 'tcp'): ConnectOptions => ({

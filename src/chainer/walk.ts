@@ -120,6 +120,7 @@ export class Walk implements Attempt {
   #connected(route: Route, connection: Connection): void {
     if (this.#course.route === route) this.#course.reached()
     if (this.#tries.keepalive) connection.keepAlive()
+    if (this.#tries.receiveBytes > 0) connection.tune?.({ receiveBytes: this.#tries.receiveBytes })
     const attempts = this.#attempts
     this.#end()
     this.#session.server = connection.peer

@@ -38,6 +38,7 @@ export const chainerOf = (
     connectTimeout: line?.timeoutConnect ?? config.connect_timeout,
     forwardTimeout: config.forward_timeout,
     triesMax: config.forward_max_tries,
+    receiveBytes: config.tcp_recv_bufsize,
   })
 
 /** The chainer that needs no line. */

@@ -26,6 +26,9 @@ export const httpNotices = (log: DebugLog): HttpNotices => ({
   badRewriting(uri, answer) {
     log.limited('bad rewriting', 'helper', 1, `WARNING: the rewriting program answers ${JSON.stringify(answer.slice(0, 200))} to ${uri}, which is no URL; the request stays as it was`)
   },
+  packets(why) {
+    log.limited(why, 'http', 1, `WARNING: ${why}`)
+  },
   bug(where, error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     log.limited(`bug ${where}`, 'http', 0, `ERROR: a fault of ours in ${where}: ${text.replaceAll('\n', ' | ')}`)

@@ -21,6 +21,7 @@ import { externalAclsOf } from './external-acls.ts'
 import { notesOf } from './notes.ts'
 import { type PortIdentities, portIdentities } from './port-identities.ts'
 import { compilePeers } from './peers.ts'
+import { packetsOf } from './packets.ts'
 import { Programs } from './programs.ts'
 import { identifierOf, rewriterOf } from './rewriters.ts'
 import { version } from './version.ts'
@@ -127,6 +128,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     hostRules: hostRules(config),
     peers: compilePeers(config, acls, problems),
     forwarding: { triesMax: config.forward_max_tries, timeout: config.forward_timeout },
+    packets: packetsOf(config, acls),
     hostVerifyStrict: config.host_verify_strict,
     clientDstPassthru: config.client_dst_passthru,
     halfClosedClients: config.half_closed_clients,

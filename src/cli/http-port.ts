@@ -3,10 +3,11 @@ import { parseHostField } from '../http/index.ts'
 import type { HttpPort } from '../proxy/index.ts'
 
 /** A listening port as the http proxy sees it. */
-export const httpPortOf = (port: PortConfig): HttpPort => ({
+export const httpPortOf = (port: PortConfig, receiveBytes: number): HttpPort => ({
   mode: port.mode,
   pinned: false,
   connectionAuth: port.connectionAuth,
+  tuning: tuningOf(port, receiveBytes),
   accel:
     port.mode !== 'accel'
       ? null
@@ -20,11 +21,23 @@ export const httpPortOf = (port: PortConfig): HttpPort => ({
         },
 })
 
+const tuningOf = (port: PortConfig, receiveBytes: number): HttpPort['tuning'] => {
+  const intercepts = port.mode === 'intercept' || port.mode === 'tproxy'
+  const cutPackets = port.disablePmtuDiscovery === 'always' || (port.disablePmtuDiscovery === 'transparent' && intercepts)
+  if (port.tcpKeepalive === null && !cutPackets && receiveBytes === 0) return null
+  return {
+    ...(port.tcpKeepalive === null ? {} : { keepAlive: port.tcpKeepalive }),
+    ...(cutPackets ? { cutPackets } : {}),
+    ...(receiveBytes > 0 ? { receiveBytes } : {}),
+  }
+}
+
 /** What a service line with the http proxy sees of its listeners; accel: its router has servers of its own. */
-export const servicePort = (mode: PortMode, pinned: boolean): HttpPort => ({
+export const servicePort = (mode: PortMode, pinned: boolean, receiveBytes: number): HttpPort => ({
   mode,
   pinned,
   connectionAuth: true,
+  tuning: receiveBytes > 0 ? { receiveBytes } : null,
   accel:
     mode !== 'accel'
       ? null

@@ -133,7 +133,7 @@ class Build {
 
   #portProxy(port: PortConfig): Proxy {
     const { http, tls } = this.#parts
-    const inside = createHttpProxy(http, httpPortOf(port))
+    const inside = createHttpProxy(http, httpPortOf(port, this.#config.tcp_recv_bufsize))
     const identity = port.tls === null ? undefined : this.#policy.identities.get(port.tls)
     if (port.tls?.fromStart !== true || identity === undefined) return inside
     const shown: Shown = { usual: identity.usual, contextFor: identity.contextFor, clients: identity.clients }
@@ -161,10 +161,11 @@ class Build {
 
   /** One service may have listeners of several kinds: how a connection was taken says which way of http it speaks. */
   #httpProxy(deps: HttpDeps, directed: boolean): Proxy {
+    const buffer = this.#config.tcp_recv_bufsize
     const proxies = {
-      tproxy: createHttpProxy(deps, servicePort('tproxy', directed)),
-      nat: createHttpProxy(deps, servicePort('intercept', directed)),
-      direct: createHttpProxy(deps, servicePort(directed ? 'accel' : 'forward', directed)),
+      tproxy: createHttpProxy(deps, servicePort('tproxy', directed, buffer)),
+      nat: createHttpProxy(deps, servicePort('intercept', directed, buffer)),
+      direct: createHttpProxy(deps, servicePort(directed ? 'accel' : 'forward', directed, buffer)),
     }
     return { name: 'http', run: session => proxies[session.taken].run(session) }
   }

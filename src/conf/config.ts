@@ -403,6 +403,19 @@ export interface ValueLine<T> {
   readonly at: Location
 }
 
+/** qos_flows. Null = nothing is said of it. */
+export interface FlowsLine {
+  readonly kind: 'tos' | 'mark'
+  readonly flows: {
+    readonly localHit: number | null
+    readonly siblingHit: number | null
+    readonly parentHit: number | null
+    readonly miss: number | null
+  }
+  readonly text: string
+  readonly at: Location
+}
+
 /** tcp_outgoing_address (canonical address), tcp_outgoing_mark and tcp_outgoing_tos (numbers). */
 export type OutgoingLine<T> = ValueLine<T>
 

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
-import type { Attempt, CloseHandler, CloseReason, Connection, ConnectionReader } from '../../comm/index.ts'
-import { type Endpoint, errnoOf } from '../base/index.ts'
+import type { Attempt, CloseHandler, CloseReason, Connection, ConnectionReader, Tuning } from '../../comm/index.ts'
+import { type Endpoint, errnoOf, type Introduction } from '../base/index.ts'
 import { ConnectionStream, type StreamKeeper } from './connection-stream.ts'
 
 // TLS over a connection of comm, and itself one: whoever reads and writes it sees clear text and need not know.
@@ -186,6 +186,10 @@ export class SecureConnection implements Connection, StreamKeeper {
     return this.#inner.local
   }
 
+  get introduced(): Introduction | null {
+    return this.#inner.introduced ?? null
+  }
+
   get original(): Connection['original'] {
     return this.#inner.original
   }
@@ -263,6 +267,10 @@ export class SecureConnection implements Connection, StreamKeeper {
 
   keepAlive(): void {
     this.#inner.keepAlive()
+  }
+
+  tune(tuning: Tuning): boolean {
+    return this.#inner.tune?.(tuning) === true
   }
 
   addCloseHandler(handler: CloseHandler): void {

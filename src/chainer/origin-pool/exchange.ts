@@ -154,7 +154,9 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     this.#sent = false
     if (!reused) {
       this.#course.reached()
-      if (this.#tries.keepalive) connection.connection.keepAlive()
+      const { keepalive, receiveBytes } = this.#tries
+      if (keepalive) connection.connection.keepAlive()
+      if (receiveBytes > 0) connection.connection.tune?.({ receiveBytes })
     }
     try {
       this.#head = outgoingHead(this.#request, connection.closesAfter(this.#request.method))

@@ -1,9 +1,11 @@
-import type { RelatedConnections } from '../config.ts'
+import { mib } from '../../base/index.ts'
+import type { FlowsLine, RelatedConnections } from '../config.ts'
 import type { Line } from '../line.ts'
+import { nearest } from '../nearest.ts'
 import { portNumber, readAddress, wholeNumber } from '../values.ts'
 import { accessList, valueList } from './access.ts'
 import { type Kind, later, works } from './directive.ts'
-import { kept, needWord, onOff, take, word } from './kinds.ts'
+import { kept, lines, needWord, onOff, size, take, word } from './kinds.ts'
 
 /** A number as C writes it, within `max`. */
 const markOf =
@@ -27,6 +29,41 @@ const readTos = (line: Line): number | undefined => {
     at,
   )
   return tos & 0xfc
+}
+
+/** `MARK` or `MARK/MASK`. */
+const readMark = (line: Line): { readonly value: number; readonly mask: number } | undefined => {
+  const word = needWord(line, 'MARK[/MASK]')
+  if (word === undefined) return undefined
+  const [value, mask] = word.text.split('/', 2).map(wholeNumber)
+  const within = (n: number | null | undefined): n is number => typeof n === 'number' && n >= 0 && n <= 0xffffffff
+  if (within(value) && (mask === undefined || within(mask))) return { value, mask: mask ?? 0xffffffff }
+  line.fatal(`${line.name}: expecting MARK or MARK/MASK, each from 0 to 0xffffffff, got '${word.text}'`, word)
+  return undefined
+}
+
+const flowNames = { 'local-hit': 'localHit', 'sibling-hit': 'siblingHit', 'parent-hit': 'parentHit', 'miss': 'miss' } as const
+
+const readFlows = (line: Line): FlowsLine | undefined => {
+  const at = line.at()
+  const first = line.peek()
+  const kind = first?.text === 'mark' ? 'mark' : 'tos'
+  if (first?.text === 'tos' || first?.text === 'mark') line.next()
+  const flows: { -readonly [F in keyof FlowsLine['flows']]: FlowsLine['flows'][F] } = { localHit: null, siblingHit: null, parentHit: null, miss: null }
+  const max = kind === 'tos' ? 0xff : 0xffffffff
+  for (let word = line.next(); word !== null; word = line.next()) {
+    if (word.text === 'disable-preserve-miss') continue
+    const [name = '', text = ''] = word.text.split('=', 2)
+    const flow = Object.hasOwn(flowNames, name) ? flowNames[name as keyof typeof flowNames] : undefined // its own, just seen
+    const [value, mask] = text.split('/', 2).map(wholeNumber)
+    if (flow === undefined) {
+      const like = nearest(name, [...Object.keys(flowNames), 'disable-preserve-miss'])
+      line.fatal(`${line.name}: unknown option '${word.text}'`, word, like === null ? '' : `did you mean ${like}?`)
+    } else if (value === undefined || value === null || value < 0 || value > max || mask === null || (mask !== undefined && flow !== 'miss')) {
+      line.fatal(`${line.name}: expecting ${name}= from 0 to 0x${max.toString(16)}, got '${word.text}'`, word)
+    } else flows[flow] = kind === 'tos' ? value & 0xfc : value
+  }
+  return { kind, flows, text: line.read, at }
 }
 
 const readSource = (line: Line): string | undefined => {
@@ -108,21 +145,33 @@ client's address is.`,
       reload: 'new connections',
     },
   ),
-  clientside_tos: later(valueList('TOS', 'fast', readTos), 'The type of service of packets to clients.'),
-  mark_client_packet: later(kept('MARK[/MASK] [[!]ACL ...]'), 'The netfilter mark of packets to clients.', {
-    aliases: ['clientside_mark'],
-  }),
+  clientside_tos: works(
+    valueList('TOS', 'fast', readTos, 'TOS 0 to 0xfc; the lowest two bits are not settable'),
+    'The type of service of packets to clients, by the request they answer; the first line that matches.',
+    { example: 'clientside_tos 0x20 staff' },
+  ),
+  mark_client_packet: works(
+    valueList('MARK[/MASK]', 'fast', readMark, 'MARK and MASK 0 to 0xffffffff'),
+    `The netfilter mark of packets to clients, by the request they answer; the first line that matches. With a MASK the other
+bits stay. Needs CAP_NET_ADMIN, which is kept when the proxy starts as root.`,
+    { aliases: ['clientside_mark'], example: 'mark_client_packet 0x10/0xf0 staff' },
+  ),
   mark_client_connection: later(kept('MARK[/MASK] [[!]ACL ...]'), "The conntrack mark of clients' connections."),
-  qos_flows: later(
-    kept('tos|mark [local-hit=N] [sibling-hit=N] [parent-hit=N] [miss=N] ...'),
-    'Type of service or mark by where a response came from.',
+  qos_flows: works(
+    lines('[tos|mark] [local-hit=N] [sibling-hit=N] [parent-hit=N] [miss=N[/MASK]] [disable-preserve-miss]', readFlows, 'N 0 to 0xff for tos, to 0xffffffff for mark'),
+    `The type of service, or the netfilter mark, of packets to clients by where the response comes from: out of this cache
+(local-hit), out of another's, or from an origin (miss). It counts more than clientside_tos and mark_client_packet; what has
+no number here stays as they say. A MASK of miss is about what would be taken over from packets of the server, which is not
+done here, so neither is there anything to disable.`,
+    { example: 'qos_flows tos local-hit=0x30 miss=0x08' },
   ),
   tproxy_uses_indirect_client: later(onOff(), "Takes the address X-Forwarded-For names instead of the client's.", {
     default: 'off',
   }),
   accept_filter: later(word('NAME'), 'A kernel filter for new connections.'),
-  tcp_recv_bufsize: later(kept('SIZE'), 'The receive buffer of sockets; the kernel tunes it by itself.', {
-    default: '0 bytes',
+  tcp_recv_bufsize: works(size({ max: mib(64) }), 'The receive buffer of connections; 0: the kernel finds out by itself what is good, and does so better.', {
+    default: '0 KB',
+    reload: 'new connections',
   }),
   wccp2_router: later(kept('ADDRESS ...'), 'Routers that are asked to send traffic here.'),
   wccp2_rebuild_wait: later(onOff(), 'Waits for the disk cache before registering.', { default: 'on' }),

@@ -128,12 +128,10 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
   },
   'tcpkeepalive': (port, value, line, word) => {
     port.tcpKeepalive = readKeepalive(value, line, word)
-    if (port.tcpKeepalive !== null) unfinished(port, value, line, word)
   },
   'disable-pmtu-discovery': (port, value, line, word) => {
     if (value === 'off' || value === 'transparent' || value === 'always') {
       port.disablePmtuDiscovery = value
-      if (value !== 'off') unfinished(port, value, line, word)
     } else refuse(line, word, `disable-pmtu-discovery is off, transparent or always, got '${value ?? ''}'`)
   },
   'worker-queues': port => {
@@ -308,9 +306,12 @@ connection-auth[=on|off], on unless told: NTLM and Negotiate prove to an origin 
 that proof on the connection to the origin is that client connection's alone, carries all its requests to the site, stores
 nothing, and ends with it. off: clients do not see such challenges.
 
-Further options: tcpkeepalive[=idle,interval,timeout] in
-seconds, disable-pmtu-discovery=off|transparent|always, worker-queues. These and act-as-origin are read and have no
-effect yet.`,
+tcpkeepalive[=idle,interval,timeout], in seconds: the kernel asks silent clients whether they are still there, after idle
+seconds, every interval seconds, and gives them up timeout seconds later; 0 is the system's.
+disable-pmtu-discovery=off|transparent|always: packets to clients may be cut on their way; transparent: of interception
+ports.
+
+worker-queues is what workers have anyway. act-as-origin is read and has no effect yet.`,
     {
       aliases: ['ascii_port'],
       reload: 'new connections',

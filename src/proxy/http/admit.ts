@@ -8,6 +8,7 @@ import { CountHttp } from './counters.ts'
 import { meterResponse } from './delay/slowed.ts'
 import { followForwarded } from './follow-forwarded.ts'
 import { verifyHost } from './host-verify.ts'
+import { markRequest } from './packets.ts'
 import type { Next } from './steps.ts'
 import { rewrite } from './rewrite.ts'
 import { askStoreId, giveStoreId } from './store-id.ts'
@@ -169,6 +170,7 @@ const identified = (t: Transaction): Next | Promise<Next> => {
 /** What the request is, is known: its bytes may be slowed down. */
 const settled = (t: Transaction): Next => {
   if (t.policy.delay !== null) meterResponse(t)
+  if (t.policy.packets !== null) markRequest(t, t.policy.packets)
   return wayOf(t)
 }
 

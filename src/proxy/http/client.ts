@@ -8,6 +8,7 @@ import { CountHttp } from './counters.ts'
 import { MeteredConnection } from './delay/metered.ts'
 import { poolFor, type Taken } from './delay/pools.ts'
 import type { HttpDeps } from './deps.ts'
+import type { PacketState } from './packets.ts'
 import type { HttpPolicy, HttpPort } from './policy.ts'
 import { RequestContent } from './request-content.ts'
 import { runSteps } from './steps.ts'
@@ -46,6 +47,8 @@ export class HttpClient implements ConnectionReader, Speaker {
   verifiedUntil = 0
   /** To a server connection on which it has proved who it is; null = none. */
   tie: ClientTie | null = null
+  /** What its socket has been set to; null = nothing. */
+  packets: PacketState | null = null
   #facts: AccessFacts | null = null
   readonly #metered: MeteredConnection | null
   #phase: Phase = 'start'
@@ -70,6 +73,7 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.connection = this.#metered ?? session.client
     this.bornAt = deps.clock.mono()
     session.speaker = this
+    if (port.tuning !== null) session.client.tune?.(port.tuning)
     this.connection.setReader(this)
     this.connection.setTimeout(this.policy.timeouts.requestStart)
     CountHttp.connections++

@@ -3,6 +3,7 @@ import type { ResultCode } from '../../base/index.ts'
 import { rangeAnswer, rangeApplies, rangesWanted, unsatisfiable } from './range-answer.ts'
 import { ReadStored } from './read-stored.ts'
 import { judgeResponse } from './judge-response.ts'
+import { markResponse } from './packets.ts'
 import { asRuled } from './response.ts'
 import type { Next } from './steps.ts'
 import { tailOf } from './stored-head.ts'
@@ -17,6 +18,7 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
   if (stored === null) return t.refuse('internal', 'nothing to deliver')
   if (t.client.gone) return 'finish'
   if (t.policy.judgesResponses && !t.judged) return judge(t, stored)
+  if (t.policy.packets !== null) markResponse(t, t.policy.packets, 'stored')
   const hit = stored.status >= 400 ? 'TCP_NEGATIVE_HIT' : stored.fromDisk || stored.content !== null ? 'TCP_HIT' : 'TCP_MEM_HIT'
   if (stored.fromDisk) stored.fromDisk = false
   if (t.asks !== null) {

@@ -80,6 +80,7 @@ export interface HttpNotices {
   directHit(client: Endpoint, port: string): void
   loop(client: Endpoint, uri: string): void
   badRewriting(uri: string, answer: string): void
+  packets(why: string): void
   bug(where: string, error: unknown): void
   serverFailure(uri: string, error: ProxyError): void
 }

@@ -20,6 +20,7 @@ import { admitArrival, type Arrival, askingFor, confirmedBy, keepBroken, keepCom
 import { judgeResponse } from './judge-response.ts'
 import { JudgedLater } from './judged-later.ts'
 import { missDenied } from './miss-access.ts'
+import { markResponse } from './packets.ts'
 import { fetchesWhole, rangeOffsetLimit } from './range-offset.ts'
 import {
   breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
@@ -485,6 +486,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #sendHead(status: number, reason: string, fields: Fields, now: WallMs): void {
     const t = this.#t
     const o = t.outcome
+    if (t.policy.packets !== null) markResponse(t, t.policy.packets, o.hierarchy)
     if (t.asWhole && cutWhole(t, status, fields, now)) {
       if (o.result === 'NONE_NONE') o.result = this.#resultCode()
       return

@@ -1,3 +1,4 @@
+import type { Tuning } from '../../../comm/connection.ts'
 import type { AccessFacts, AccessList, Condition } from '../../acl/index.ts'
 import type { Bytes, DurationMs, MonoMs } from '../../base/index.ts'
 import type { CachePolicy, QuickAbort } from '../../cache/index.ts'
@@ -10,6 +11,7 @@ import type { DenyInfo } from './deny-info.ts'
 import type { ErrorPages } from './error-pages.ts'
 import type { FieldRules } from './field-rules.ts'
 import type { HostRules } from './host-rules.ts'
+import type { PacketRules } from './packets.ts'
 import type { Rewriter } from './rewrite.ts'
 import type { Identifier, StoreIdRule } from './store-id.ts'
 
@@ -93,6 +95,8 @@ export interface HttpPolicy {
   readonly peers: PeerRouter | null
   /** All tries to get an answer: forward_max_tries, forward_timeout. */
   readonly forwarding: { readonly triesMax: number; readonly timeout: DurationMs }
+  /** Of packets to clients; null = they carry nothing. */
+  readonly packets: PacketRules | null
   readonly hostVerifyStrict: boolean
   readonly clientDstPassthru: boolean
   readonly halfClosedClients: boolean
@@ -152,6 +156,8 @@ export interface HttpPort {
   readonly pinned: boolean
   /** connection-auth: NTLM and Negotiate with origins. */
   readonly connectionAuth: boolean
+  /** tcpkeepalive, disable-pmtu-discovery, tcp_recv_bufsize; null = as the system has it. */
+  readonly tuning: Tuning | null
   readonly accel: {
     /** The site of requests that name none; null = they are refused. */
     readonly defaultSite: HostPort | null

@@ -2,6 +2,7 @@ import { CountHttp } from './counters.ts'
 import { slowedTunnel } from './delay/slowed.ts'
 import { routeHint } from './forward-request.ts'
 import { missDenied } from './miss-access.ts'
+import { markResponse } from './packets.ts'
 import { breakOff, sendHead } from './response.ts'
 import { noWay, peersFor, routesOf, type ServerWay, waysFor } from './server-ways.ts'
 import type { Next } from './steps.ts'
@@ -90,6 +91,7 @@ const connectServer = async (t: Transaction, routes: readonly [Route, ...Route[]
 export const relay = (t: Transaction, server: Connection, early: Buffer | null): Promise<Next> => {
   CountHttp.tunnels++
   t.outcome.result = 'TCP_TUNNEL'
+  if (t.policy.packets !== null) markResponse(t, t.policy.packets, t.outcome.hierarchy)
   t.outcome.storeReason = 'tunnel'
   t.keepAlive = false
   const client = t.client.connection

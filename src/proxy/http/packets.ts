@@ -1,0 +1,73 @@
+import type { HierarchyCode } from '../../base/index.ts'
+import type { HttpClient } from './client.ts'
+import type { Guarded } from './policy.ts'
+import type { Transaction } from './transaction.ts'
+
+// clientside_tos, mark_client_packet and qos_flows: what packets to clients carry for routers on their way. The first two
+// are about the request and said when it is known what it is, qos_flows about where its response comes from, and counts
+// more then. Socket options: what has been written and still waits carries them, too.
+
+export interface Mark {
+  readonly value: number
+  readonly mask: number
+}
+
+/** By where a response comes from; null = as it was. */
+export interface Flows<T> {
+  readonly localHit: T | null
+  readonly siblingHit: T | null
+  readonly parentHit: T | null
+  readonly miss: T | null
+}
+
+export interface PacketRules {
+  readonly tos: readonly Guarded<number>[]
+  readonly marks: readonly Guarded<Mark>[]
+  /** Null: no qos_flows line of the kind. */
+  readonly tosFlows: Flows<number> | null
+  readonly markFlows: Flows<Mark> | null
+}
+
+/** What a client's socket has been set to. */
+export interface PacketState {
+  tos: number
+  mark: Mark | null
+}
+
+/** The request is known. What no line wants is taken back from the request before. */
+export const markRequest = (t: Transaction, rules: PacketRules): void => {
+  const { facts } = t
+  if (rules.tos.length > 0 || rules.tosFlows !== null) setTos(t.client, rules.tos.find(line => line.when.holds(facts))?.value ?? 0)
+  if (rules.marks.length > 0 || rules.markFlows !== null) setMark(t.client, rules.marks.find(line => line.when.holds(facts))?.value ?? null)
+}
+
+/** Its response is: stored here, or from where `hierarchy` says. */
+export const markResponse = (t: Transaction, rules: PacketRules, hierarchy: HierarchyCode | 'stored'): void => {
+  const tos = rules.tosFlows === null ? null : flowOf(rules.tosFlows, hierarchy)
+  if (tos !== null) setTos(t.client, tos)
+  const mark = rules.markFlows === null ? null : flowOf(rules.markFlows, hierarchy)
+  if (mark !== null) setMark(t.client, mark)
+}
+
+const flowOf = <T>({ localHit, siblingHit, parentHit, miss }: Flows<T>, from: string): T | null => {
+  if (from === 'stored') return localHit
+  if (from.includes('SIBLING_HIT')) return siblingHit ?? miss
+  return from.includes('PARENT_HIT') ? (parentHit ?? miss) : miss
+}
+
+const stateOf = (client: HttpClient): PacketState => (client.packets ??= { tos: 0, mark: null })
+
+const setTos = (client: HttpClient, tos: number): void => {
+  const state = stateOf(client)
+  if (state.tos === tos) return
+  state.tos = tos
+  if (client.session.client.tune?.({ tos }) !== true) client.deps.notices.packets('the type of service of packets to clients cannot be set')
+}
+
+const setMark = (client: HttpClient, mark: Mark | null): void => {
+  const state = stateOf(client)
+  if (state.mark === mark) return
+  const wanted = mark ?? { value: 0, mask: state.mark?.mask ?? 0 }
+  state.mark = mark
+  if (client.session.client.tune?.({ mark: wanted }) !== true) client.deps.notices.packets('packets to clients cannot be marked: that needs CAP_NET_ADMIN')
+}
