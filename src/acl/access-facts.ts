@@ -48,6 +48,8 @@ export class AccessFacts {
   /** Of the response, once there is one; 0 = there is none. */
   responseStatus = 0
   responseFields: FieldView | null = null
+  /** Errors of the server's certificate that a decision is about; null = those of the record, if there are any. */
+  certificateErrors: readonly string[] | null = null
   /** Annotations: of the request, and of the connection for all its requests. Null = none. */
   notes: Notes | null = null
   clientNotes: Notes | null = null

@@ -39,6 +39,7 @@ export const errorTable = {
   'write-error': { status: 502, page: 'ERR_WRITE_ERROR', suffix: '', doc: 'the origin connection broke while writing' },
   'connect-failed': { status: 503, page: 'ERR_CONNECT_FAIL', suffix: '', doc: 'no connection to the origin' },
   'connect-timeout': { status: 504, page: 'ERR_CONNECT_FAIL', suffix: '_TIMEDOUT', doc: 'connect_timeout' },
+  'secure-connect-failed': { status: 503, page: 'ERR_SECURE_CONNECT_FAIL', suffix: '', doc: 'no TLS with the origin: the handshake failed, or its certificate is wrong and that is not tolerated' },
   'read-timeout': { status: 504, page: 'ERR_READ_TIMEOUT', suffix: '_TIMEDOUT', doc: 'read_timeout' },
   'dns-failed': { status: 503, page: 'ERR_DNS_FAIL', suffix: '', doc: 'the name could not be resolved' },
   'no-route': { status: 503, page: 'ERR_CANNOT_FORWARD', suffix: '', doc: 'there is no server this request may be sent to' },

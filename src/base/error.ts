@@ -12,17 +12,20 @@ export class ProxyError extends Error {
   readonly retry: Retry
   /** The system's errno name (ECONNREFUSED …) where there is one; shown in X-Squid-Error and the log. */
   readonly errno: string
+  /** The fault in the words of other people's tables: X509_V_ERR_…, ERR_SSL_…; '' = it has none. */
+  readonly fault: string
 
   constructor(
     code: ErrorCode,
     detail: string,
-    options: { readonly side?: Side; readonly retry?: Retry; readonly errno?: string; readonly cause?: unknown } = {},
+    options: { readonly side?: Side; readonly retry?: Retry; readonly errno?: string; readonly fault?: string; readonly cause?: unknown } = {},
   ) {
     super(detail, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.side = options.side ?? 'proxy'
     this.retry = options.retry ?? 'no'
     this.errno = options.errno ?? ''
+    this.fault = options.fault ?? ''
   }
 
   get status(): number {

@@ -126,6 +126,8 @@ export interface Outcome {
   /** Our end towards the server: the client's address when forged. */
   serverLocal: Endpoint | null
   forged: boolean
+  /** Null: the server was spoken to in clear text, or not at all. */
+  serverTls: ServerTls | null
   serverStatus: number
   attempts: number
   /** Bytes of content that came from the server; -1 = no server was asked. */
@@ -151,6 +153,23 @@ export interface Introduction {
   readonly pairs: readonly string[]
   /** Our end as the packets have it. */
   readonly local: Endpoint
+}
+
+/** What a server showed of itself under TLS, as logs and pages ask for it. */
+export interface ServerTls {
+  /** `TLS/1.3` */
+  readonly version: string
+  /** OpenSSL's name. */
+  readonly cipher: string
+  /** `/C=DE/CN=origin.example`; '' = it showed no certificate. */
+  readonly subject: string
+  readonly issuer: string
+  /** PEM; '' = none. */
+  readonly certificate: string
+  /** `AB:CD:…`; '' = none. */
+  readonly sha1: string
+  /** What is wrong with the certificate, in the order it was found; 0 = the server's own, 1 = its issuer's … */
+  readonly errors: readonly { readonly name: string; readonly depth: number }[]
 }
 
 /** What a log code may ask of header fields; http's Fields satisfy it. Names are lower case. */

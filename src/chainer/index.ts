@@ -5,7 +5,7 @@
 //                the only user of undici
 // does not hold  where to go (router), what is said there (proxy), how a socket is made (comm)
 // called by      proxy, through the Chainer contract; cli builds it
-// calls          base, http, comm
+// calls          base, http, comm, tls
 
 export {
   Availability, type AvailabilityOptions, type Check, type CheckOutcome, httpCheck, programCheck, tcpCheck, type Watch,

@@ -4,7 +4,9 @@ import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
 import type { ChainedDone } from './chainer.ts'
 import type { Course } from './course.ts'
+import type { TlsTarget } from '../tls/index.ts'
 import { connectFailure, type Dialer, dialRoute, shuttingDown, type Tries, walkFailure } from './dial.ts'
+import { distrust, secureRoute } from './secure.ts'
 
 // One walk over a course for a connection that carries no HTTP of ours.
 //
@@ -85,7 +87,7 @@ export class Walk implements Attempt {
     const protocol = this.#protocol
     const { client } = this.#session
     // what the client has said already is the first thing the server gets
-    const writesFirst = protocol === 'tcp' && client.protocol === 'tcp' && client.inputWaits?.() === true
+    const writesFirst = route.tls !== undefined || (protocol === 'tcp' && client.protocol === 'tcp' && client.inputWaits?.() === true)
     const done = (error: CommError | null, connection: Connection | null): void => this.#answered(dialling, error, connection)
     dialling.attempt = dialRoute(this.#parts.comm, route, 'tunnel', timeoutMs, writesFirst, done, protocol)
     if (this.#mayDialBeside(route)) this.#beside ??= this.#parts.clock.after(besideAfter, () => this.#dialBeside())
@@ -94,13 +96,31 @@ export class Walk implements Attempt {
   #answered(dialling: Dialling, error: CommError | null, connection: Connection | null): void {
     const { route } = dialling
     this.#dialling.splice(this.#dialling.indexOf(dialling), 1)
-    if (connection !== null) return this.#connected(route, connection)
-    const failure = error === null ? shuttingDown() : connectFailure(error, route)
+    if (connection !== null) return route.tls === undefined ? this.#connected(route, connection) : this.#secure(dialling, connection, route.tls)
+    this.#routeFailed(route, error === null ? shuttingDown() : connectFailure(error, route))
+  }
+
+  #routeFailed(route: Route, failure: ProxyError): void {
     this.#failures = [...this.#failures, failure]
     if (this.#course.route === route) this.#course.failed(failure)
     else if (this.#dialling.length > 0) return // the other one goes on, and is the course's present
     this.#cancelBeside()
     this.#next(this.#until - this.#parts.clock.mono())
+  }
+
+  #secure(dialling: Dialling, connection: Connection, tls: TlsTarget): void {
+    const { route } = dialling
+    this.#dialling.push(dialling)
+    const left = this.#until - this.#parts.clock.mono()
+    const timeoutMs = Math.max(1, Math.min(this.#tries.connectTimeout, left))
+    dialling.attempt = secureRoute(connection, tls, route, timeoutMs, (error, secured) => {
+      this.#dialling.splice(this.#dialling.indexOf(dialling), 1)
+      if (secured === null) return error === null ? undefined : this.#routeFailed(route, error)
+      const distrusted = distrust(tls, secured.sight)
+      if (distrusted === null) return this.#connected(route, secured.connection)
+      secured.connection.close('refused')
+      this.#failed(distrusted)
+    })
   }
 
   /** The next address of the same server, if that is what comes next. */

@@ -10,7 +10,7 @@ import { type CompiledNat, compileNat } from '../chainer/index.ts'
 import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } from '../conf/index.ts'
 import { compileRules, type RuleSet } from '../dispatch/index.ts'
 import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
-import { type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
+import { type CertificateSigning, type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
 import { compileAdaptation } from './adaptation.ts'
 import { compileDelayPools } from './delay-pools.ts'
 import { denyInfoOf } from './deny-info.ts'
@@ -24,6 +24,7 @@ import { compilePeers } from './peers.ts'
 import { packetsOf } from './packets.ts'
 import { Programs } from './programs.ts'
 import { identifierOf, rewriterOf } from './rewriters.ts'
+import { certificateSigningOf, outgoingTlsOf } from './tls-outgoing.ts'
 import { version } from './version.ts'
 
 // From the conf's values to what the http proxy asks at each request. Nothing here is kept: a reload makes a new one.
@@ -43,6 +44,8 @@ export interface CompiledPolicy {
   readonly zoneHosts: readonly ZoneHost[]
   readonly nat: CompiledNat
   readonly rules: RuleSet
+  /** How certificates for clients are made. */
+  readonly signing: CertificateSigning
   /** Of ports that speak TLS. */
   readonly identities: PortIdentities
   /** A fatal or error among them: do not use the rest. */
@@ -129,6 +132,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     peers: compilePeers(config, acls, problems),
     forwarding: { triesMax: config.forward_max_tries, timeout: config.forward_timeout },
     packets: packetsOf(config, acls),
+    serverTls: outgoingTlsOf(config, acls, problems),
     hostVerifyStrict: config.host_verify_strict,
     clientDstPassthru: config.client_dst_passthru,
     halfClosedClients: config.half_closed_clients,
@@ -172,6 +176,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     zoneHosts: zones.hosts,
     nat,
     rules: rules.set,
+    signing: certificateSigningOf(config, acls),
     identities,
     problems: [...zones.problems, ...acls.problems, ...nat.problems, ...rules.problems, ...problems],
   }

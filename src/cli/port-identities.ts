@@ -46,7 +46,7 @@ const identityOf = (port: PortConfig, tls: PortTls, passwords: string | null, pr
 }
 
 /** sslpassword_program is asked only for keys that need it: what it says is their passphrase. */
-const certificateText = ({ cert, key }: TlsCertificateFiles, passwords: string | null): CertificateText => {
+export const certificateText = ({ cert, key }: TlsCertificateFiles, passwords: string | null): CertificateText => {
   const certText = text(cert)
   new X509Certificate(certText) // says better than createSecureContext what is wrong
   const keyFile = key ?? cert
@@ -86,9 +86,9 @@ const clientCertificates = (tls: PortTls): ClientCertificates | null => {
   }
 }
 
-class CannotRead extends Error {}
+export class CannotRead extends Error {}
 
-const text = (file: string): string => {
+export const text = (file: string): string => {
   try {
     return readFileSync(file, 'latin1')
   } catch (error) {
@@ -97,7 +97,7 @@ const text = (file: string): string => {
 }
 
 /** OpenSSL's reason without its numbers, where it has one. */
-const reasonOf = (error: unknown): string => {
+export const reasonOf = (error: unknown): string => {
   const reason = (error as { reason?: unknown }).reason // node:crypto adds it
   return typeof reason === 'string' ? reason : error instanceof Error ? error.message : String(error)
 }

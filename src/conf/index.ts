@@ -6,6 +6,7 @@
 // called by      cli
 // calls          base
 
+export type { CertAdaptation, OutgoingTls, OutgoingTlsFlag } from './directive/tls-outgoing.ts'
 export { forgetLists } from './acl-table.ts'
 export type * from './config.ts'
 export type { CachePeerLine, NeighborTypeLine, PeerKind } from './directive/peers.ts'

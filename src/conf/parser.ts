@@ -126,7 +126,7 @@ class Parsing {
   }
 
   #read(line: Line, name: DirectiveName, directive: AnyDirective): void {
-    const isList = Array.isArray(directive.kind.initial)
+    const isList = Array.isArray(directive.kind.initial) || directive.kind.adds === true
     const first = this.#firstAt.get(name)
     if (first !== undefined && !isList && !switches.includes(name)) {
       line.note(`${name} is given again; what ${placeOf(first, line.at())} says is replaced`)

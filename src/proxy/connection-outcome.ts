@@ -42,6 +42,7 @@ export const connectionOutcome = (session: Session, startedMono: MonoMs, clock: 
     server: null,
     serverLocal: null,
     forged: false,
+    serverTls: null,
     serverStatus: 0,
     attempts: 0,
     serverContentBytes: -1,

@@ -12,4 +12,4 @@ export {
 } from './plug/index.ts'
 export { CountStack, type ProgramDeps } from './stack/index.ts'
 export type { Proxy } from './proxy.ts'
-export { CountTls, createTlsProxy, type TlsDeps } from './tls/index.ts'
+export { type CertificateSigning, CountTls, createTlsProxy, signingFor, type TlsDeps } from './tls/index.ts'

@@ -1,6 +1,7 @@
 import type { Endpoint, ErrorCode, HierarchyCode } from '../base/index.ts'
 import type { Peer } from '../peer/peer.ts'
 import type { Session } from '../service/session.ts'
+import type { TlsTarget } from '../tls/tls-client.ts'
 
 /** What the proxy knows about the server it needs; how much of it counts is the router's decision. */
 export interface RouteHint {
@@ -18,6 +19,8 @@ export interface RouteHint {
   /** tcp_outgoing_mark / tcp_outgoing_tos; undefined = not set. */
   readonly mark: number | undefined
   readonly tos: number | undefined
+  /** The request itself goes in TLS, to whoever the host is; absent = in clear text. */
+  readonly tls?: TlsTarget | undefined
 }
 
 /** One way to a server. A list of them is tried in order by the chainer. */
@@ -33,6 +36,8 @@ export interface Route {
   readonly sameServer?: boolean
   readonly mark: number | undefined
   readonly tos: number | undefined
+  /** TLS is spoken to the target, before anything else. */
+  readonly tls?: TlsTarget | undefined
   readonly hierarchy: HierarchyCode
   /** The cache_peer at its end; absent = an origin. Whoever connects tells it what became of that. */
   readonly peer?: Peer | undefined

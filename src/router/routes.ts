@@ -145,6 +145,7 @@ const route = (
     ports: port !== 0 && (options.forgePort === 'group' || options.forgePort === 'random') ? options.forgePort : undefined,
     mark: hint.mark,
     tos: hint.tos,
+    tls: hint.tls,
     hierarchy,
   }
 }

@@ -17,12 +17,14 @@ export {
   type Adaptation, type Leaf, type LeafAnswer, type LeafWish, Mint, type MintCounters, type MintOptions, noAdaptation,
   type SignAlgorithm, signAlgorithms,
 } from './mint.ts'
+export { faultText, faultTexts } from './fault-texts.ts'
 export {
   handshake, type HandshakeDone, type HandshakeFailure, type MakeTls, SecureConnection,
 } from './secure-connection.ts'
 export { type CertificateText, type ClientCertificates, type IdentityOptions, ServerIdentity } from './server-identity.ts'
 export { type ServerName, serverName } from './server-name.ts'
 export { type CertificateError, domainMismatch, names, type ServerProof } from './server-proof.ts'
+export { onOneLine, ServerSight } from './server-sight.ts'
 export { SessionCache, type SessionLimits } from './session-cache.ts'
 export {
   type Secured, type SecuredDone, TlsClient, type TlsClientDeps, type TlsClientOptions, type TlsTarget, usualTlsClient,

@@ -41,8 +41,7 @@ export interface ProofWanted {
 
 export const proofOf = (tls: TLSSocket, { name, trust, now }: ProofWanted): ServerProof => {
   const certificate = tls.getPeerX509Certificate() ?? null
-  const resumed = tls.isSessionReused()
-  if (certificate === null) return { certificate, errors: [{ name: 'X509_V_ERR_UNSPECIFIED', depth: 0 }], resumed }
+  if (certificate === null) return { certificate, errors: [{ name: 'X509_V_ERR_UNSPECIFIED', depth: 0 }], resumed: false }
   const errors = new Errors()
   const told = tls.authorizationError as Error | string | null | undefined // its types say Error, it is a code
   if (told !== null && told !== undefined) {
@@ -50,7 +49,7 @@ export const proofOf = (tls: TLSSocket, { name, trust, now }: ProofWanted): Serv
     errors.add(`X509_V_ERR_${String(told)}`, depth)
   }
   if (name !== null && !names(certificate, name)) errors.add(domainMismatch, 0)
-  return { certificate, errors: errors.list, resumed }
+  return { certificate, errors: errors.list, resumed: false }
 }
 
 export const domainMismatch = 'SQUID_X509_V_ERR_DOMAIN_MISMATCH'

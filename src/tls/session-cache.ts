@@ -1,3 +1,4 @@
+import type { X509Certificate } from 'node:crypto'
 import type { Bytes, DurationMs, WallMs } from '../base/index.ts'
 
 // TLS sessions of servers, for a shorter handshake the next time. Only of servers whose certificate was without fault: what
@@ -10,8 +11,13 @@ export interface SessionLimits {
   readonly ttl: DurationMs
 }
 
-interface Kept {
+/** What a later connection needs: Node does not tell whose certificate it was when a session is resumed. */
+export interface Resumable {
   readonly session: Buffer
+  readonly certificate: X509Certificate
+}
+
+interface Kept extends Resumable {
   readonly until: number
 }
 
@@ -36,18 +42,18 @@ export class SessionCache {
   }
 
   /** A session is used once: TLS 1.3 servers send new ones, and who watches cannot tell two connections are one client's. */
-  take(key: string): Buffer | undefined {
+  take(key: string): Resumable | undefined {
     const kept = this.#sessions.get(key)
     if (kept === undefined) return undefined
     this.#forget(key, kept)
-    return this.#now() < kept.until ? kept.session : undefined
+    return this.#now() < kept.until ? kept : undefined
   }
 
-  store(key: string, session: Buffer): void {
+  store(key: string, { session, certificate }: Resumable): void {
     const { bytesMax, ttl } = this.limits
     const before = this.#sessions.get(key)
     if (before !== undefined) this.#forget(key, before)
-    const kept = { session, until: this.#now() + ttl }
+    const kept = { session, certificate, until: Math.min(this.#now() + ttl, Date.parse(certificate.validTo)) }
     if (sizeOf(key, kept) > bytesMax) return
     this.#sessions.set(key, kept)
     this.#bytes += sizeOf(key, kept)
@@ -63,6 +69,7 @@ export class SessionCache {
   }
 }
 
-/** A map entry, an object and a Buffer around the bytes. */
-const entryBytes = 300
-const sizeOf = (key: string, { session }: Kept): number => entryBytes + 2 * key.length + session.length
+/** A map entry, objects, and what OpenSSL makes of a certificate, which is some four times its bytes. */
+const entryBytes = 500
+const sizeOf = (key: string, { session, certificate }: Kept): number =>
+  entryBytes + 2 * key.length + session.length + 4 * certificate.raw.length

@@ -1,10 +1,12 @@
 import { createHash, X509Certificate } from 'node:crypto'
+import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import type { Attempt, Connection } from '../../comm/index.ts'
 import type { WallMs } from '../base/index.ts'
 import { handshake, type HandshakeFailure, type SecureConnection } from './secure-connection.ts'
 import { serverName } from './server-name.ts'
-import { proofOf, type ServerProof, type Trust } from './server-proof.ts'
+import { type CertificateError, proofOf, type ServerProof, type Trust } from './server-proof.ts'
+import { ServerSight } from './server-sight.ts'
 import type { SessionCache } from './session-cache.ts'
 
 // TLS towards servers with one set of options: tls_outgoing_options, or those of a cache_peer. The handshake succeeds with
@@ -18,6 +20,8 @@ export interface TlsClientOptions {
   readonly passphrase?: string | undefined
   /** PEM certificates that are trusted. */
   readonly roots: readonly string[]
+  /** Those this system trusts, too (default-ca). */
+  readonly systemRoots: boolean
   /** PEM certificates that may complete a chain (sslproxy_foreign_intermediate_certs); not trusted by themselves. */
   readonly intermediates?: readonly string[]
   /** PEM revocation lists; every certificate of a chain is looked up then. */
@@ -38,6 +42,7 @@ export interface TlsClientOptions {
 
 export const usualTlsClient: TlsClientOptions = {
   roots: [],
+  systemRoots: false,
   verifyPeer: true,
   verifyDomain: true,
   reuseSessions: true,
@@ -56,11 +61,18 @@ export interface TlsTarget {
   readonly client: TlsClient
   /** The request's host, or ssldomain= of a peer: said in the ClientHello, and what the certificate has to name. */
   readonly name: string
+  /**
+   * Asked for every request, also on a connection that stood before. Answers the first error that is not tolerated: the
+   * request fails then. What another request tolerated is nothing to this one.
+   */
+  readonly judge: (server: ServerSight) => CertificateError | null
 }
 
 export interface Secured {
   readonly connection: SecureConnection
   readonly proof: ServerProof
+  /** The same and more, for logs and access lists. */
+  readonly sight: ServerSight
 }
 
 /** One of the two is null. */
@@ -71,15 +83,24 @@ export class TlsClient {
   readonly id: string
   readonly options: TlsClientOptions
   readonly #deps: TlsClientDeps
-  readonly #context: tls.SecureContext
+  #made: tls.SecureContext | null = null
   #trust: Trust | null = null
 
-  /** Throws where OpenSSL cannot use what is in the options; its message says why. */
   constructor(options: TlsClientOptions, deps: TlsClientDeps) {
     this.id = createHash('sha256').update(JSON.stringify(options)).digest('base64url').slice(0, 16)
     this.options = options
     this.#deps = deps
-    this.#context = tls.createSecureContext(contextOptions(options))
+  }
+
+  /** Throws where OpenSSL cannot use what is in the options; its message says why. */
+  check(): void {
+    tls.createSecureContext(contextOptions(this.options, []))
+  }
+
+  /** At the first connection: the system's certificates are 150 files, which not everybody needs. */
+  get #context(): tls.SecureContext {
+    this.#made ??= tls.createSecureContext(contextOptions(this.options, rootsOf(this.options)))
+    return this.#made
   }
 
   /** What must be the same for a connection to be shared. */
@@ -92,51 +113,53 @@ export class TlsClient {
     const { options } = this
     const server = serverName(name)
     const sessionKey = options.reuseSessions ? `${this.keyFor(name)} ${inner.peer.port}` : null
-    const session = sessionKey === null ? undefined : this.#deps.sessions.take(sessionKey)
-    const make = (stream: import('node:stream').Duplex): tls.TLSSocket =>
-      tls.connect({
+    const kept = sessionKey === null ? undefined : this.#deps.sessions.take(sessionKey)
+    const make = (stream: Duplex): tls.TLSSocket => {
+      const socket = tls.connect({
         socket: stream,
         secureContext: this.#context,
         rejectUnauthorized: false, // judged below, with every error
         checkServerIdentity: () => undefined,
         ALPNProtocols: [...options.alpn],
         ...(server?.kind === 'dns' ? { servername: server.text } : {}), // RFC 6066 3: no addresses
-        ...(session === undefined ? {} : { session }),
+        ...(kept === undefined ? {} : { session: kept.session }),
       })
-    const withLog = (stream: import('node:stream').Duplex): tls.TLSSocket => {
-      const socket = make(stream)
       const { keyLog } = this.#deps
       if (keyLog !== undefined) socket.on('keylog', line => keyLog(line, inner))
       return socket
     }
-    return handshake(inner, withLog, timeoutMs, (failure, connection) => {
+    return handshake(inner, make, timeoutMs, (failure, connection) => {
       if (connection === null) return done(failure, null)
-      const proof = this.#proof(connection.tls, server === null ? name : server.text)
-      if (sessionKey !== null && proof.errors.length === 0) this.#keepSessions(connection.tls, sessionKey)
-      done(null, { connection, proof })
+      const resumed = kept !== undefined && connection.tls.isSessionReused()
+      const proof: ServerProof = resumed
+        ? { certificate: kept.certificate, errors: noErrors, resumed }
+        : this.#proof(connection.tls, server === null ? name : server.text)
+      if (sessionKey !== null && proof.errors.length === 0) this.#keepSessions(connection.tls, sessionKey, proof.certificate)
+      done(null, { connection, proof, sight: new ServerSight(connection.tls, proof) })
     })
   }
 
   #proof(socket: tls.TLSSocket, name: string): ServerProof {
     const { verifyPeer, verifyDomain } = this.options
     if (!verifyPeer) {
-      return { certificate: socket.getPeerX509Certificate() ?? null, errors: [], resumed: socket.isSessionReused() }
+      return { certificate: socket.getPeerX509Certificate() ?? null, errors: noErrors, resumed: false }
     }
     return proofOf(socket, { name: verifyDomain ? name : null, trust: () => this.#trusted(), now: this.#deps.now() })
   }
 
-  #keepSessions(socket: tls.TLSSocket, key: string): void {
+  #keepSessions(socket: tls.TLSSocket, key: string, certificate: X509Certificate | null): void {
+    if (certificate === null) return
     const { sessions } = this.#deps
-    socket.on('session', session => sessions.store(key, session))
+    socket.on('session', session => sessions.store(key, { session, certificate }))
     // TLS 1.2: it came within the handshake. TLS 1.3 servers send theirs later.
-    const present = socket.getProtocol() === 'TLSv1.3' ? undefined : socket.getSession()
-    if (present !== undefined) sessions.store(key, present)
+    const session = socket.getProtocol() === 'TLSv1.3' ? undefined : socket.getSession()
+    if (session !== undefined) sessions.store(key, { session, certificate })
   }
 
   #trusted(): Trust {
-    const { roots, intermediates = [], crls = [] } = this.options
+    const { intermediates = [], crls = [] } = this.options
     this.#trust ??= {
-      roots: roots.map(pem => new X509Certificate(pem)),
+      roots: rootsOf(this.options).map(pem => new X509Certificate(pem)),
       intermediates: intermediates.map(pem => new X509Certificate(pem)),
       crls: crls.length > 0,
     }
@@ -144,8 +167,20 @@ export class TlsClient {
   }
 }
 
-const contextOptions = (options: TlsClientOptions): tls.SecureContextOptions => {
-  const { cert, key, passphrase, roots, intermediates = [], crls = [], ciphers, minVersion, maxVersion, secureOptions } = options
+const noErrors: ServerProof['errors'] = []
+
+const rootsOf = ({ roots, systemRoots }: TlsClientOptions): readonly string[] => (systemRoots ? [...systemTrust(), ...roots] : roots)
+
+/** What OpenSSL here trusts (SSL_CERT_FILE, SSL_CERT_DIR); Mozilla's list, which comes with Node, on a system without. */
+const systemTrust = (): readonly string[] => {
+  trusted ??= [...new Set(tls.getCACertificates('system'))]
+  if (trusted.length === 0) trusted = tls.getCACertificates('bundled')
+  return trusted
+}
+let trusted: readonly string[] | null = null
+
+const contextOptions = (options: TlsClientOptions, roots: readonly string[]): tls.SecureContextOptions => {
+  const { cert, key, passphrase, intermediates = [], crls = [], ciphers, minVersion, maxVersion, secureOptions } = options
   return {
     // without X509_V_FLAG_PARTIAL_CHAIN an intermediate among them leads to a root, and is none
     ca: [...roots, ...intermediates],

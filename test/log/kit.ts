@@ -51,7 +51,7 @@ export const outcomeOf = (of: Partial<Outcome> = {}): Outcome => ({
   storeReason: '',
   server: endpoint('127.0.0.1', 18080),
   serverLocal: endpoint('127.0.0.1', 49734),
-  forged: false,
+  forged: false, serverTls: null,
   serverStatus: 200,
   attempts: 1,
   serverContentBytes: 5,

@@ -35,8 +35,10 @@ import { repHeader } from './rep-header.ts'
 import { repMimeType } from './rep-mime-type.ts'
 import { reqHeader } from './req-header.ts'
 import { reqMimeType } from './req-mime-type.ts'
+import { serverCertFingerprint } from './server-cert-fingerprint.ts'
 import { serverName, serverNameRegex } from './server-name.ts'
 import { squidError } from './squid-error.ts'
+import { sslError } from './ssl-error.ts'
 import { src } from './src.ts'
 import { srcZone } from './src-zone.ts'
 import { srcdomRegex } from './srcdom-regex.ts'
@@ -94,6 +96,8 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'ssl::server_name': serverName,
   'ssl::server_name_regex': serverNameRegex,
   'at_step': atStep,
+  'ssl_error': sslError,
+  'server_cert_fingerprint': serverCertFingerprint,
   'connections_encrypted': connectionsEncrypted,
   'proxy_auth': proxyAuth,
   'proxy_auth_regex': proxyAuthRegex,

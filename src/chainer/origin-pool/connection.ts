@@ -3,6 +3,7 @@ import { Client, type Dispatcher } from 'undici'
 import type { Connection } from '../../../comm/index.ts'
 import type { DurationMs } from '../../base/index.ts'
 import type { ResponseHead } from '../../http/index.ts'
+import type { ServerSight } from '../../tls/index.ts'
 import type { Exchange } from './exchange.ts'
 import type { Origin } from './origin.ts'
 import type { OutgoingHead } from './head.ts'
@@ -39,6 +40,8 @@ export interface ConnectionLimits {
 export class OriginConnection implements SocketKeeper {
   readonly origin: Origin
   readonly socket: OriginSocket
+  /** What its server showed; null = it is in clear text. */
+  readonly sight: ServerSight | null
   /** Requests it has carried. */
   used = 0
   exchange: Exchange | null = null
@@ -53,9 +56,10 @@ export class OriginConnection implements SocketKeeper {
   #given = false
   #blocked = false
 
-  constructor(origin: Origin, connection: Connection, pool: ConnectionPool) {
+  constructor(origin: Origin, connection: Connection, sight: ServerSight | null, pool: ConnectionPool) {
     const { limits } = pool
     this.origin = origin
+    this.sight = sight
     this.#pool = pool
     this.socket = new OriginSocket(connection, this, limits.responseHeadBytesMax)
     this.#client = new Client(anyOrigin, {

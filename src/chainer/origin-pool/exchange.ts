@@ -4,11 +4,13 @@ import { assert, type MonoMs, ProxyError, type Watched } from '../../base/index.
 import { Fields, type ResponseHead } from '../../http/index.ts'
 import type { Route } from '../../router/router.ts'
 import type { Session } from '../../service/session.ts'
+import type { ServerSight } from '../../tls/index.ts'
 import type { Course } from '../course.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
 import { type Tries, walkFailure } from '../dial.ts'
 import type { OriginConnection } from './connection.ts'
 import { ContentSource, type ContentUser } from './content.ts'
+import { distrust } from '../secure.ts'
 import { exchangeFailure, headOverflow } from './failure.ts'
 import { type OutgoingHead, outgoingHead } from './head.ts'
 import { noPairs, reasonText, textPairs } from './pairs.ts'
@@ -152,6 +154,8 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     this.#session.server = peer
     this.#session.serverLocal = local
     this.#sent = false
+    const distrusted = connection.sight === null ? null : this.#distrusted(connection.sight)
+    if (distrusted !== null) return this.#refuse(connection, distrusted)
     if (!reused) {
       this.#course.reached()
       const { keepalive, receiveBytes } = this.#tries
@@ -316,6 +320,19 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   }
 
   // --- between ---
+
+  #distrusted(sight: ServerSight): ProxyError | null {
+    const { tls } = this.route
+    return tls === undefined ? null : distrust(tls, sight)
+  }
+
+  /** Nothing of the request has left, and nothing will. Others may tolerate what is wrong with that server. */
+  #refuse(connection: OriginConnection, error: ProxyError): void {
+    this.#pool.counters.distrusted++
+    this.#connection = null
+    connection.close()
+    this.fail(error)
+  }
 
   #next(): void {
     if (this.#course.route === null || this.attempts >= this.#tries.triesMax) return this.#giveUp()

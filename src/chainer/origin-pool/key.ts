@@ -4,11 +4,11 @@ import type { Route } from '../../router/router.ts'
  * What two connections must share before one may carry the requests of the other. Exactly the target, the source and
  * whether it is forged, the mark and the TOS: a connection opened with one client's address never carries another
  * client's request, nor an unforged one, nor the reverse (Lusca and Squid fall back from one to the other; origins
- * then see the wrong client). A connection on which a client has proved who it is (NTLM) is for that client alone. TLS
- * identity and device join the key with the routes that have them.
+ * then see the wrong client), nor one in clear text, nor what was verified to be another server's. A connection on which a
+ * client has proved who it is (NTLM) is for that client alone. Devices join the key with the routes that have them.
  */
 export const originKey = (route: Route): string => {
-  const { target, source, mark, tos, peer, tie } = route
+  const { target, source, mark, tos, peer, tie, tls } = route
   let key = `${target.address} ${target.port}`
   if (source !== null) key += `${route.forged ? ' forged ' : ' from '}${source.address} ${source.port}`
   if (mark !== undefined) key += ` mark ${mark}`
@@ -16,5 +16,6 @@ export const originKey = (route: Route): string => {
   // a proxy is not told what an origin is; and each peer has a number of connections of its own
   if (peer !== undefined) key += ` peer ${peer.name}`
   if (tie !== undefined) key += ` tied ${tie.id}`
+  if (tls !== undefined) key += ` tls ${tls.client.keyFor(tls.name)}`
   return key
 }

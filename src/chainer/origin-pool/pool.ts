@@ -11,7 +11,10 @@ import {
 import type { Session } from '../../service/session.ts'
 import type { Course } from '../course.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
+import type { Connection } from '../../../comm/index.ts'
+import type { TlsTarget } from '../../tls/index.ts'
 import { connectFailure, dialRoute, type Dialer, shuttingDown, type Tries } from '../dial.ts'
+import { secureRoute } from '../secure.ts'
 import { type ConnectionLimits, type ConnectionPool, OriginConnection } from './connection.ts'
 import { Exchange } from './exchange.ts'
 import { originKey } from './key.ts'
@@ -73,6 +76,9 @@ const table = {
     whenItGrows: 'raise the limits of origin connections, or look for the slow origin',
   },
   evicted: { doc: 'idle connections closed because another key needed the place' },
+  secured: { doc: 'origin connections with TLS' },
+  secureFailures: { doc: 'TLS handshakes with origins that failed', whenItGrows: 'look at tls_outgoing_options and at the error pages' },
+  distrusted: { doc: 'requests refused for what is wrong with a certificate', whenItGrows: 'see sslproxy_cert_error and sslproxy_foreign_intermediate_certs' },
   postponed: { doc: 'requests that waited because there was no descriptor', whenItGrows: 'raise LimitNOFILE or ulimit -n' },
 } as const
 
@@ -253,18 +259,36 @@ export class OriginPool implements ConnectionPool {
     origin.connections++
     this.#connections++
     exchange.dialled()
-    exchange.dial = dialRoute(this.#comm, route, 'origin', exchange.dialTimeoutMs, exchange.writesFirst, (error, connection) => {
+    const { tls } = route
+    const writesFirst = tls !== undefined || exchange.writesFirst
+    exchange.dial = dialRoute(this.#comm, route, 'origin', exchange.dialTimeoutMs, writesFirst, (error, connection) => {
       exchange.dial = null
       if (connection !== null) {
         this.counters.opened++
         if (this.#short !== null) this.#serveStarved()
-        exchange.carriedBy(new OriginConnection(origin, connection, this), false)
+        if (tls === undefined) exchange.carriedBy(new OriginConnection(origin, connection, null, this), false)
+        else this.#secure(origin, exchange, connection, tls)
         return
       }
       this.counters.openFailures++
       if (error !== null && descriptorsGone.has(error.code) && this.#mayPostpone) return this.#postpone(origin, exchange)
       this.#freed(origin)
       if (error !== null) exchange.routeFailed(connectFailure(error, route))
+    })
+  }
+
+  #secure(origin: Origin, exchange: Exchange, connection: Connection, tls: TlsTarget): void {
+    const { route } = exchange
+    exchange.dial = secureRoute(connection, tls, route, exchange.dialTimeoutMs, (error, secured) => {
+      exchange.dial = null
+      if (secured !== null) {
+        this.counters.secured++
+        exchange.carriedBy(new OriginConnection(origin, secured.connection, secured.sight, this), false)
+        return
+      }
+      this.counters.secureFailures++
+      this.#freed(origin)
+      if (error !== null) exchange.routeFailed(error)
     })
   }
 

@@ -13,6 +13,8 @@ export interface Kind<T> {
   readonly initial: T
   /** List kinds add to `before`. undefined: refused, and the line has said why. */
   read(line: Line, before: T): T | undefined
+  /** A further line adds to the value, though it is no list. */
+  readonly adds?: true
   /** The value as conf text, a string per line, without the directive's name. */
   write(value: T): readonly string[]
 }

@@ -5,6 +5,7 @@ import { tlsDirectives } from './features.ts'
 import { httpDirectives } from './http.ts'
 import { interceptionDirectives } from './interception.ts'
 import { icapDirectives } from './icap.ts'
+import { tlsOutgoingDirectives } from './tls-outgoing.ts'
 import { logDirectives } from './logs.ts'
 import { peerDirectives } from './peers.ts'
 import { portDirectives } from './ports.ts'
@@ -33,7 +34,7 @@ export const sections = {
   'Time-outs': timeoutDirectives,
   'Process and names': processDirectives,
   'Peers': peerDirectives,
-  'TLS': tlsDirectives,
+  'TLS': { ...tlsDirectives, ...tlsOutgoingDirectives },
   'Helpers': programDirectives,
   'ICAP': icapDirectives,
 } as const
@@ -53,6 +54,7 @@ export const directives = {
   ...processDirectives,
   ...peerDirectives,
   ...tlsDirectives,
+  ...tlsOutgoingDirectives,
   ...programDirectives,
   ...icapDirectives,
 }

@@ -106,20 +106,26 @@ const tlsFlags: readonly TlsFlag[] = [
   'DELAYED_AUTH', 'CONDITIONAL_AUTH', 'NO_SESSION_REUSE', 'VERIFY_CRL', 'VERIFY_CRL_ALL', 'NO_DEFAULT_CA',
 ]
 
-const likely = (text: string, words: readonly string[]): string => {
+export const likely = (text: string, words: readonly string[]): string => {
   const like = nearest(text, words)
   return like === null ? '' : `did you mean ${like}?`
 }
 
 /** OpenSSL's SSL_OP_ words, as bits. Unknown ones are left out, as by Squid: they differ between versions of OpenSSL. */
-const secureOptions = valued((tls, value, line, word) => {
+export const readSecureOptions = (value: string, before: number, line: Line, word: Word): number => {
+  let options = before
   for (const text of value.split(/[:,]/).filter(one => one !== '')) {
     const removes = text.startsWith('!') || text.startsWith('-')
     const name = text.replace(/^[!+-]/, '')
     const bits = optionBits(name)
     if (bits === null) line.warning(`${line.name}: Unknown TLS option '${name}'`, word, likely(name, [...optionNames.keys()]))
-    else tls.options = removes ? tls.options & ~bits : tls.options | bits
+    else options = removes ? options & ~bits : options | bits
   }
+  return options
+}
+
+const secureOptions = valued((tls, value, line, word) => {
+  tls.options = readSecureOptions(value, tls.options, line, word)
 })
 
 const optionNames = new Map(

@@ -160,14 +160,14 @@ export const codes: Readonly<Record<string, Code>> = {
   'ssl::>sni': silent('server name of the ClientHello'),
   'ssl::>cert_subject': silent('client certificate'),
   'ssl::>cert_issuer': silent('client certificate'),
-  'ssl::<cert_subject': silent('server certificate'),
-  'ssl::<cert_issuer': silent('server certificate'),
-  'ssl::<cert': silent('server certificate'),
-  'ssl::<cert_errors': silent('what is wrong with the server certificate'),
+  'ssl::<cert_subject': peer("subject of the server's certificate", o => o.serverTls?.subject ?? ''),
+  'ssl::<cert_issuer': peer("issuer of the server's certificate", o => o.serverTls?.issuer ?? ''),
+  'ssl::<cert': peer("the server's certificate, PEM", o => o.serverTls?.certificate ?? ''),
+  'ssl::<cert_errors': { doc: "what is wrong with the server's certificate; the separator is ':' or the argument", peer: true, value: u => certificateErrors(u.argument) },
   'ssl::>negotiated_version': silent('TLS version with the client'),
-  'ssl::<negotiated_version': silent('TLS version with the server'),
+  'ssl::<negotiated_version': plain('TLS version with the server', o => o.serverTls?.version ?? ''),
   'ssl::>negotiated_cipher': silent('cipher with the client'),
-  'ssl::<negotiated_cipher': silent('cipher with the server'),
+  'ssl::<negotiated_cipher': plain('cipher with the server', o => o.serverTls?.cipher ?? ''),
   'ssl::>received_hello_version': silent('version of the ClientHello'),
   'ssl::<received_hello_version': silent('version of the ServerHello'),
   'ssl::>received_supported_version': silent('highest version of the client'),
@@ -239,6 +239,12 @@ const fieldValue = (argument: string, fieldsOf: (o: Outcome) => FieldView | null
 const itemOf = (list: string, separator: string, start: string): string => {
   for (const item of splitList(list, separator)) if (item.startsWith(start)) return item.slice(start.length)
   return ''
+}
+
+/** `NAME@depth=N`, as Squid writes them. */
+const certificateErrors = (argument: string): Value => {
+  const between = argument || ':'
+  return ({ serverTls }) => serverTls?.errors.map(({ name, depth }) => `${name}@depth=${depth}`).join(between) ?? ''
 }
 
 /** `name`, `name:separator`; '' = all, a line each. */

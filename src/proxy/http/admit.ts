@@ -195,7 +195,7 @@ const wayOf = (t: Transaction): Next => {
     return t.refuse('no-route', 'this accelerator port has no peer for the site, and no allow-direct')
   }
   if (head.method === 'CONNECT') return 'tunnel'
-  if (t.target?.scheme !== 'http') return t.refuse('unsupported-method', 'only http is carried in clear text')
+  if (t.target?.scheme !== 'http' && !mayBeSecured(t)) return t.refuse('unsupported-method', 'only http and https are carried')
   if ((head.method === 'TRACE' || head.method === 'OPTIONS') && endsHere(t)) return 'refuse'
   if (head.upgrade !== null && head.framing.kind === 'none' && leavesHttp(head.upgrade)) return 'tunnel'
   if ((head.method === 'GET' || head.method === 'HEAD') && head.framing.kind === 'none') {
@@ -206,6 +206,8 @@ const wayOf = (t: Transaction): Next => {
   if (head.method === 'POST') t.mayCache = allowedNow(t)
   return 'fetch'
 }
+
+const mayBeSecured = (t: Transaction): boolean => t.target?.scheme === 'https' && t.policy.serverTls !== null
 
 /**
  * RFC 9110 7.8: Upgrade is an offer, and may be ignored. To other versions of HTTP and to TLS it is: the request is

@@ -3,6 +3,7 @@ import {
 } from '../../http/index.ts'
 import type { RouteHint } from '../../router/router.ts'
 import { ruledPairs } from './field-rules.ts'
+import { tlsTarget } from './server-tls.ts'
 import type { Transaction } from './transaction.ts'
 
 // What is the same for every request that leaves towards an origin.
@@ -95,6 +96,7 @@ export const routeHint = (t: Transaction): RouteHint => {
     sourceIPv6: outgoing(t, 6),
     mark: policy.outgoing.marks.find(line => line.when.holds(facts))?.value,
     tos: policy.outgoing.tos.find(line => line.when.holds(facts))?.value,
+    tls: t.target?.scheme === 'https' ? tlsTarget(t) : undefined,
   }
 }
 

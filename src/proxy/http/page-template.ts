@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import type { ProxyError } from '../../base/index.ts'
 import { httpDate } from '../../http/index.ts'
+import { faultText } from '../../tls/index.ts'
 import type { Transaction } from './transaction.ts'
 
 // Error pages and the locations of deny_info: a text with %codes, Squid's. What a code stands for comes from peers, so it
@@ -117,6 +118,13 @@ const mailData = (moment: PageMoment): string => {
   return `?subject=${subject}&body=${encodeURIComponent(lines.join('\r\n').toWellFormed())}`
 }
 
+/** What is wrong with the server's certificate, and whose it is. */
+const tlsDetail = ({ t, failure }: PageMoment): string => {
+  const text = failure.code === 'secure-connect-failed' ? faultText(failure.fault) : ''
+  const subject = t.outcome.serverTls?.subject ?? ''
+  return text === '' || subject === '' ? text : `${text}: ${subject}`
+}
+
 const codes: Readonly<Record<string, Code>> = {
   a: { value: ({ t }) => t.outcome.user || t.outcome.helperUser || absent },
   A: { value: ({ t }) => t.client.connection.local.address },
@@ -124,7 +132,7 @@ const codes: Readonly<Record<string, Code>> = {
   B: { value: ({ t }) => t.outcome.uri, pagesOnly: true },
   c: { value: ({ page }) => page },
   d: { value: ({ t }) => String(Math.max(0, Math.floor((t.client.deps.clock.mono() - t.outcome.startedMono) / 1000))) },
-  D: { value: () => '[No Error Detail]' },
+  D: { value: moment => tlsDetail(moment) || '[No Error Detail]' },
   e: { value: ({ failure }) => String(errnoNumber(failure.errno)) },
   E: { value: ({ failure }) => (failure.errno === '' ? '[No Error]' : `(${errnoNumber(failure.errno)}) ${failure.errno}`) },
   f: { value: () => 'nothing', pagesOnly: true },
@@ -151,7 +159,7 @@ const codes: Readonly<Record<string, Code>> = {
   U: { value: ({ t }) => t.outcome.uri },
   w: { value: ({ t }) => t.policy.administrator },
   W: { value: (moment, texts) => (texts.mailData ? mailData(moment) : ''), pagesOnly: true },
-  x: { value: ({ failure }) => failure.code },
+  x: { value: ({ failure }) => failure.fault || failure.code },
   z: { value: ({ failure }) => (failure.code === 'dns-failed' ? failure.errno || failure.code : ''), pagesOnly: true },
   Z: { value: ({ detail }) => detail, pagesOnly: true },
   '%': { value: () => '%' },

@@ -13,6 +13,7 @@ import type { FieldRules } from './field-rules.ts'
 import type { HostRules } from './host-rules.ts'
 import type { PacketRules } from './packets.ts'
 import type { Rewriter } from './rewrite.ts'
+import type { OutgoingTlsPolicy } from './server-tls.ts'
 import type { Identifier, StoreIdRule } from './store-id.ts'
 
 // What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
@@ -97,6 +98,8 @@ export interface HttpPolicy {
   readonly forwarding: { readonly triesMax: number; readonly timeout: DurationMs }
   /** Of packets to clients; null = they carry nothing. */
   readonly packets: PacketRules | null
+  /** Null: nothing is fetched by TLS. */
+  readonly serverTls: OutgoingTlsPolicy | null
   readonly hostVerifyStrict: boolean
   readonly clientDstPassthru: boolean
   readonly halfClosedClients: boolean

@@ -12,7 +12,7 @@ import type { Transaction } from './transaction.ts'
 const connectionSurvives = new Set<ErrorCode>([
   'denied', 'unauthenticated', 'unauthenticated-site', 'helper-failed', 'forwarding-denied', 'reply-too-large', 'bad-target', 'loop', 'host-conflict', 'unsupported-method', 'no-route', 'dns-failed', 'connect-failed',
   'connect-timeout', 'read-timeout', 'read-error', 'write-error', 'bad-response', 'empty-response', 'only-if-cached',
-  'response-head-too-large', 'stale-forbidden', 'spoof-failed', 'socket-failed', 'overload', 'expectation-failed',
+  'response-head-too-large', 'secure-connect-failed', 'stale-forbidden', 'spoof-failed', 'socket-failed', 'overload', 'expectation-failed',
 ])
 
 /** An answer of our own. */

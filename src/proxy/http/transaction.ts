@@ -366,6 +366,7 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
     server: null,
     serverLocal: null,
     forged: false,
+    serverTls: null,
     serverStatus: 0,
     attempts: 0,
     serverContentBytes: -1,

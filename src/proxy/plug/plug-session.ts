@@ -315,6 +315,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
       storeReason: 'tunnel',
       server: this.#reached?.peer ?? null,
       serverLocal: this.#reached?.local ?? null,
+      serverTls: null,
       forged: this.#reached !== null && this.#route?.forged === true,
       serverStatus: 0,
       attempts: this.#attempts,

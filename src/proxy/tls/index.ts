@@ -6,4 +6,5 @@
 // calls          base, tls; the proxy inside is handed in
 
 export { CountTls } from './counters.ts'
+export { type CertificateSigning, signingFor } from './signing.ts'
 export { createTlsProxy, type TlsDeps } from './tls-proxy.ts'

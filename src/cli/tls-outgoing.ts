@@ -1,0 +1,102 @@
+import { X509Certificate } from 'node:crypto'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { type AclTable, compileAccessList, compileCondition } from '../acl/index.ts'
+import { bytes, type DurationMs, ms, systemClock } from '../base/index.ts'
+import type { AclUse, Config, Diagnostic, Location, OutgoingTls } from '../conf/index.ts'
+import type { CertificateSigning, OutgoingTlsPolicy } from '../proxy/index.ts'
+import { SessionCache, type SignAlgorithm, TlsClient, type TlsClientOptions } from '../tls/index.ts'
+import { CannotRead, certificateText, reasonOf, text } from './port-identities.ts'
+
+// TLS towards servers, from the conf and its files. Read when a conf is loaded, as the certificates of ports are.
+
+/** Null: tls_outgoing_options disable. */
+export const outgoingTlsOf = (config: Config, acls: AclTable, problems: Diagnostic[]): OutgoingTlsPolicy | null => {
+  const { tls_outgoing_options: options, sslproxy_cert_error: tolerated } = config
+  if (options.disabled) return null
+  if (tolerated.some(({ action, acls: uses }) => action === 'allow' && uses.every(({ name, negated }) => name === 'all' && !negated))) {
+    const at = tolerated[0]?.at ?? nowhere
+    problems.push({ severity: 'warning', at, message: 'sslproxy_cert_error allows every error: anybody can pose as any server', hint: 'name the servers, or the errors' })
+  }
+  const client = tlsClient(options, config, sessionsOf(config), problems)
+  if (client === null) return null
+  return { client, domain: options.domain, tolerates: tolerated.length === 0 ? null : compileAccessList(tolerated, acls, 'deny') }
+}
+
+/** Also for a cache_peer, by its own options; its sessions are kept with the others. Null: a problem has been added. */
+export const tlsClient = (options: OutgoingTls, config: Config, sessions: SessionCache, problems: Diagnostic[]): TlsClient | null => {
+  const at = options.at ?? nowhere
+  try {
+    const client = new TlsClient(clientOptions(options, config), { sessions, now: () => systemClock.wall() })
+    if (options.at !== null || config.sslproxy_foreign_intermediate_certs !== '') client.check()
+    return client
+  } catch (error) {
+    const why = error instanceof CannotRead ? error.message : reasonOf(error)
+    problems.push({ severity: 'fatal', at, message: `TLS towards servers cannot be set up: ${why}`, hint: '' })
+    return null
+  }
+}
+
+export const sessionsOf = (config: Config): SessionCache =>
+  new SessionCache(
+    { bytesMax: bytes(config.sslproxy_session_cache_size), ttl: ms(config.sslproxy_session_ttl * 1000) as DurationMs },
+    () => systemClock.wall(),
+  )
+
+const clientOptions = (options: OutgoingTls, config: Config): TlsClientOptions => {
+  const { cert, key, cipher, minVersion, onlyVersion, flags } = options
+  const own = cert === null ? null : certificateText({ cert, key }, config.sslpassword_program || null)
+  const foreign = config.sslproxy_foreign_intermediate_certs
+  return {
+    ...(own === null ? {} : { cert: own.cert, key: own.key, passphrase: own.passphrase }),
+    roots: [...options.caFiles, ...options.caPaths.flatMap(filesIn)].flatMap(certificatesIn),
+    systemRoots: options.defaultCa && !flags.includes('NO_DEFAULT_CA'),
+    intermediates: foreign === '' ? [] : certificatesIn(foreign),
+    crls: options.crlFiles.map(text),
+    ciphers: cipher === '' ? undefined : cipher,
+    minVersion: onlyVersion ?? minVersion,
+    maxVersion: onlyVersion ?? undefined,
+    secureOptions: options.options === 0 ? undefined : options.options,
+    verifyPeer: !flags.includes('DONT_VERIFY_PEER'),
+    verifyDomain: !flags.includes('DONT_VERIFY_DOMAIN'),
+    reuseSessions: !flags.includes('NO_SESSION_REUSE') && config.sslproxy_session_cache_size > 0,
+    alpn: ['http/1.1'],
+  }
+}
+
+/** Whatever its files are called: OpenSSL's hashes are of no use to us. */
+const filesIn = (folder: string): string[] => {
+  try {
+    return readdirSync(folder).map(name => join(folder, name)).filter(path => statSync(path, { throwIfNoEntry: false })?.isFile() === true)
+  } catch (error) {
+    throw new CannotRead(`${folder} cannot be read (${reasonOf(error)})`)
+  }
+}
+
+/** Each by itself, in PEM. */
+const certificatesIn = (file: string): string[] => {
+  const found = text(file).match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? []
+  if (found.length === 0) throw new CannotRead(`${file}: there is no certificate in it`)
+  for (const one of found) new X509Certificate(one) // says what is wrong with it
+  return found
+}
+
+/** sslproxy_cert_sign and sslproxy_cert_adapt. */
+export const certificateSigningOf = (config: Config, acls: AclTable): CertificateSigning => {
+  const builtIn = (value: SignAlgorithm, acl: string): { value: SignAlgorithm; when: ReturnType<typeof compileCondition> } =>
+    ({ value, when: compileCondition(acl === '' ? [] : [useOf(acl)], acls, nowhere) })
+  return {
+    hash: config.sslproxy_cert_sign_hash,
+    signs: [
+      ...config.sslproxy_cert_sign.map(({ value, acls: uses, at }) => ({ value, when: compileCondition(uses, acls, at) })),
+      builtIn('signUntrusted', 'ssl::certUntrusted'),
+      builtIn('signSelf', 'ssl::certSelfSigned'),
+      builtIn('signTrusted', ''),
+    ],
+    adapts: config.sslproxy_cert_adapt.map(({ value, acls: uses, at }) => ({ value, when: compileCondition(uses, acls, at) })),
+  }
+}
+
+const nowhere: Location = { file: '(built in)', line: 0, column: 0, from: null }
+
+const useOf = (name: string): AclUse => ({ name, negated: false })
