@@ -47,6 +47,8 @@ export interface OriginRequest {
   readonly contentLength: number | undefined
   /** RFC 9110 9.2.2: may be sent again after a connection that was reused closed before the first byte of an answer. */
   readonly idempotent: boolean
+  /** server_pconn_for_nonretriable: a kept connection will do, though it could not be sent a second time. */
+  readonly keptWillDo?: boolean
 }
 
 export interface OriginHandler {

@@ -2,6 +2,7 @@ import type { Attempt } from '../../comm/index.ts'
 import { type Clock, type DurationMs, type GiveUpSignal, ms, ProxyError } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
+import { Beside, type BesideRules } from './beside.ts'
 import type { Chained, ChainedDone, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
 import { inOrder, type Plan } from './course.ts'
 import { type Dialer, shuttingDown, type Tries } from './dial.ts'
@@ -36,6 +37,8 @@ export interface ConnectChainerOptions {
   readonly receiveBytes?: number
   /** Servers that are silent are asked by the kernel whether they are still there. */
   readonly keepalive?: boolean
+  /** Shared by all chainers; without it each has the usual limits for itself. */
+  readonly beside?: BesideRules
   /** Towards servers; auto: the client's. */
   readonly protocol?: 'auto' | 'tcp' | 'udp'
   /** Where that is another than the client's: how messages are told apart in a stream. */
@@ -68,6 +71,7 @@ class ConnectChainer implements Chainer {
       triesMax: options.triesMax ?? usualTries.triesMax,
       keepalive: options.keepalive ?? false,
       receiveBytes: options.receiveBytes ?? 0,
+      beside: options.beside ?? new Beside(options.clock),
     }
   }
 

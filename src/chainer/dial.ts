@@ -9,6 +9,7 @@ import {
 import { type DurationMs, type Endpoint, type ErrorCode, endpointText, ProxyError } from '../base/index.ts'
 import type { Peer } from '../peer/peer.ts'
 import type { Route } from '../router/router.ts'
+import type { BesideRules } from './beside.ts'
 
 // One try to reach one target. What the system refuses becomes a word of the error table here, and nowhere else.
 
@@ -29,6 +30,8 @@ export interface Tries {
   readonly keepalive: boolean
   /** SO_RCVBUF; 0 = the system's. */
   readonly receiveBytes: number
+  /** When another address of the same server is tried beside one that does not answer. */
+  readonly beside: BesideRules
 }
 
 export const connectOptions = (route: Route, note: string, writesFirst: boolean, protocol: 'tcp' | 'udp' = 'tcp'): ConnectOptions => ({

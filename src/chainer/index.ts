@@ -11,6 +11,7 @@ export {
   Availability, type AvailabilityOptions, type Check, type CheckOutcome, httpCheck, programCheck, tcpCheck, type Watch,
 } from './availability/index.ts'
 export type { Chained, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
+export { Beside, type BesideLimits, type BesideRules } from './beside.ts'
 export { type ConnectChainerOptions, createConnectChainer, usualTries } from './connect.ts'
 export { type Course, firstServer, inOrder, multiTarget, type Plan, Turn } from './course.ts'
 export type { Dialer } from './dial.ts'

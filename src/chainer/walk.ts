@@ -1,5 +1,5 @@
 import type { Attempt, CommError, Connection } from '../../comm/index.ts'
-import { type Clock, type MonoMs, ms, ProxyError, type Timer } from '../base/index.ts'
+import { type Clock, type MonoMs, ProxyError, type Timer } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
 import type { ChainedDone } from './chainer.ts'
@@ -16,15 +16,12 @@ import { distrust, secureRoute } from './secure.ts'
 //
 // A server with addresses of both families must not cost connect_timeout when one of them leads nowhere (RFC 8305): when
 // a dial has not answered within a quarter of a second and the next target is another address of the same server, that
-// one is dialled beside it. Who connects first wins.
+// one is dialled beside it (beside.ts). Who connects first wins.
 
 export interface WalkParts {
   readonly comm: Dialer
   readonly clock: Clock
 }
-
-/** RFC 8305 section 5: Connection Attempt Delay. */
-const besideAfter = ms(250)
 
 interface Dialling {
   readonly route: Route
@@ -42,6 +39,8 @@ export class Walk implements Attempt {
   readonly #until: MonoMs
   readonly #dialling: Dialling[] = []
   #beside: Timer | null = null
+  /** One was begun beside another. */
+  #isBeside = false
   #attempts = 0
   #over = false
   #cancelled = false
@@ -90,12 +89,13 @@ export class Walk implements Attempt {
     const writesFirst = route.tls !== undefined || (protocol === 'tcp' && client.protocol === 'tcp' && client.inputWaits?.() === true)
     const done = (error: CommError | null, connection: Connection | null): void => this.#answered(dialling, error, connection)
     dialling.attempt = dialRoute(this.#parts.comm, route, 'tunnel', timeoutMs, writesFirst, done, protocol)
-    if (this.#mayDialBeside(route)) this.#beside ??= this.#parts.clock.after(besideAfter, () => this.#dialBeside())
+    if (this.#mayDialBeside(route)) this.#beside ??= this.#parts.clock.after(this.#tries.beside.after, () => this.#dialBeside())
   }
 
   #answered(dialling: Dialling, error: CommError | null, connection: Connection | null): void {
     const { route } = dialling
     this.#dialling.splice(this.#dialling.indexOf(dialling), 1)
+    this.#endBeside()
     if (connection !== null) return route.tls === undefined ? this.#connected(route, connection) : this.#secure(dialling, connection, route.tls)
     this.#routeFailed(route, error === null ? shuttingDown() : connectFailure(error, route))
   }
@@ -128,6 +128,8 @@ export class Walk implements Attempt {
     this.#beside = null
     const present = this.#dialling[0]
     if (present === undefined || this.#dialling.length > 1 || this.#course.route !== present.route) return
+    if (!this.#tries.beside.begin()) return
+    this.#isBeside = true
     this.#course.failed(tooSlow())
     this.#next(this.#until - this.#parts.clock.mono())
   }
@@ -159,6 +161,11 @@ export class Walk implements Attempt {
     })
   }
 
+  #endBeside(): void {
+    if (this.#isBeside) this.#tries.beside.ended()
+    this.#isBeside = false
+  }
+
   #cancelBeside(): void {
     this.#beside?.cancel()
     this.#beside = null
@@ -168,6 +175,7 @@ export class Walk implements Attempt {
     if (this.#over) return
     this.#over = true
     this.#cancelBeside()
+    this.#endBeside()
     for (const { attempt } of this.#dialling.splice(0)) attempt?.cancel()
   }
 }

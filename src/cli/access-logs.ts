@@ -1,6 +1,6 @@
-import { factsOfOutcome } from '../acl/index.ts'
+import { compileAccessList, factsOfOutcome } from '../acl/index.ts'
 import type { Clock, Outcome } from '../base/index.ts'
-import { type AccessLog, createAccessLog, type DebugLog } from '../log/index.ts'
+import { type AccessLog, clientMask, createAccessLog, type DebugLog } from '../log/index.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { localDatagrams } from './local-datagrams.ts'
 
@@ -56,8 +56,16 @@ export class AccessLogs {
       keep: config.logfile_rotate,
       stripQueryTerms: config.strip_query_terms,
       mimeFields: config.log_mime_hdrs,
+      clientMask: config.client_netmask === 32 ? null : clientMask(config.client_netmask),
       localDatagrams: localDatagrams(),
       fatal: this.#fatal,
     })
   }
+}
+
+/** stats_collection; null: all count. */
+export const countsIn = ({ config, policy }: LoadedConf): ((outcome: Outcome) => boolean) | null => {
+  const list = compileAccessList(config.stats_collection, policy.acls, 'allow')
+  if (list.constant?.allowed === true) return null
+  return outcome => list.checkFast(factsOfOutcome(outcome)).allowed
 }

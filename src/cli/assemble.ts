@@ -1,20 +1,21 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, readSearchList, type Resolver, type ReverseNames } from '../../comm/index.ts'
 import { ZoneHosts } from '../acl/index.ts'
-import { type Clock, Deadlines, type DurationMs, endpointText, secondsToMs } from '../base/index.ts'
+import { type Clock, Deadlines, type DurationMs, endpointText, ms, secondsToMs } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
-import { Availability, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
+import { Availability, Beside, type BesideLimits, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
 import { type Config, portsOf } from '../conf/index.ts'
 import { expectsAnswers } from '../dispatch/index.ts'
 import type { HelperDeps } from '../helper/index.ts'
-import type { DebugLog } from '../log/index.ts'
+import { clientMask, type DebugLog, maskedOutcome } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
 import { type HttpDeps, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
 import { Icap } from '../icap/index.ts'
 import { Census } from '../service/index.ts'
 import { icapClient, icapDial, icapServicesOf, icapSettings } from './adaptation.ts'
-import { AccessLogs, type Recorder } from './access-logs.ts'
+import { AccessLogs, countsIn, type Recorder } from './access-logs.ts'
+import { Alarms } from './alarms.ts'
 import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
 import { Listening, type ListeningPort } from './listening.ts'
@@ -107,6 +108,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   let stopping = false
   const traffic = new Traffic()
   const history = new History({ clock, startedAt, traffic, disk: () => diskSums(stores, traffic) })
+  const alarms = new Alarms(config, { clock, log, history, memory: () => process.memoryUsage.rss() })
+  let counted = countsIn(loaded)
+  let mask = maskOf(config)
   const clients = new ClientTable()
   clients.on = config.client_db
   const refusals = new Refusals()
@@ -132,8 +136,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     isOwnEndpoint: comm.isOwnEndpoint,
     isOwnConnection: comm.isOwnConnection,
     record: outcome => {
-      traffic.count(outcome)
-      clients.count(outcome)
+      const counts = counted === null || counted(outcome)
+      traffic.count(outcome, counts)
+      if (counts) clients.count(mask === null ? outcome : maskedOutcome(outcome, mask))
       refusals.count(outcome)
       accessLogs.record(outcome)
       if (storeLogs.on) storeLogs.record(outcome)
@@ -144,6 +149,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const census = new Census(worker === undefined ? undefined : { first: worker.number, step: worker.count })
   const sessionLogs = new SessionLogs(config, clock, log)
   const availability = new Availability({ clock, changed: outcome => tellAvailability(log, outcome) })
+  const beside = new Beside(clock, besideLimits(config))
   const programs: ProgramDeps = {
     clock,
     adoptPipe: comm.adoptPipe,
@@ -156,6 +162,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     pool,
     states: new TargetStates({ clock }),
     availability,
+    beside,
     turns: new Map(),
     http: deps,
     plug: {
@@ -252,6 +259,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       census.keep(listening.services.map(service => service.name))
       sessionLogs.use(next.config)
       availability.watch(watchesOf(next.config, parts))
+      beside.limits = besideLimits(next.config)
       retire(deps.policy.current.delay)
       const retired = helpers
       helpers = next.policy.programs
@@ -281,6 +289,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       collapse.waitMax = secondsToMs(next.config.collapsed_forwarding_timeout)
       pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)
+      alarms.use(next.config)
+      counted = countsIn(next)
+      mask = maskOf(next.config)
     },
     rotate() {
       accessLogs.rotate()
@@ -290,6 +301,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     async stop(graceMs) {
       stopping = true
       history.stop()
+      alarms.stop()
       purging.stop()
       zoneHosts.stop()
       listening.close()
@@ -312,6 +324,9 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
   }
 }
+
+/** client_netmask; null: addresses are told. */
+const maskOf = (config: Config) => (config.client_netmask === 32 ? null : clientMask(config.client_netmask))
 
 const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
   createResolver({
@@ -347,6 +362,12 @@ const descriptorsHeld = (): number => {
     return 40 // no /proc here
   }
 }
+
+const besideLimits = (config: Config): BesideLimits => ({
+  after: ms(config.happy_eyeballs_connect_timeout),
+  gap: config.happy_eyeballs_connect_gap,
+  most: config.happy_eyeballs_connect_limit,
+})
 
 /** A third of the descriptors: each exchange needs two, and clients that only wait need theirs. */
 const originShare = 1 / 3

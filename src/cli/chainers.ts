@@ -1,7 +1,7 @@
 import type { Comm } from '../../comm/index.ts'
 import type { Clock } from '../base/index.ts'
 import {
-  type Availability, type Chainer, type Check, createConnectChainer, failover, firstServer, httpCheck, inOrder, multiTarget,
+  type Availability, type BesideRules, type Chainer, type Check, createConnectChainer, failover, firstServer, httpCheck, inOrder, multiTarget,
   noServerPolicy, type OriginPool, type Plan, programCheck, roundRobin, type ServerPolicy, type TargetStates, tcpCheck, Turn, type Watch,
 } from '../chainer/index.ts'
 import { type ChainerConfig, type CheckConfig, type Config, lastChainerOf } from '../conf/index.ts'
@@ -15,6 +15,7 @@ export interface ChainerParts {
   readonly pool: OriginPool
   readonly states: TargetStates
   readonly availability: Availability
+  readonly beside: BesideRules
   /** By the chainer's name. */
   readonly turns: Map<string, Turn>
 }

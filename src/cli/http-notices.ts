@@ -29,6 +29,9 @@ export const httpNotices = (log: DebugLog): HttpNotices => ({
   packets(why) {
     log.limited(why, 'http', 1, `WARNING: ${why}`)
   },
+  missingLanguage(language) {
+    log.limited(`language ${language}`, 'http', 1, `WARNING: Error Pages Missing Language: ${language}`)
+  },
   bug(where, error) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
     log.limited(`bug ${where}`, 'http', 0, `ERROR: a fault of ours in ${where}: ${text.replaceAll('\n', ' | ')}`)

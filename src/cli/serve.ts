@@ -32,6 +32,7 @@ export const serve = async (common: Common): Promise<number> => {
   if (!handedIn.ok) return fatal(handedIn.reason)
   const claim = claimPidFile(config.pid_filename)
   if (!claim.ok) return fatal(claim.reason)
+  process.umask(process.umask() | config.umask) // who may signal reads the pid file
   try {
     return await serveAs(common, loaded, systemd, handedIn.sockets)
   } finally {

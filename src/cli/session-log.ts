@@ -1,6 +1,6 @@
 import type { Clock } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
-import { createSessionLog, type DebugLog, type SessionLog } from '../log/index.ts'
+import { clientMask, createSessionLog, type DebugLog, type SessionLog } from '../log/index.ts'
 import type { SessionRecord } from '../service/index.ts'
 
 /** The session_log of the present conf, and what cache.log says of sessions that were turned away. */
@@ -8,6 +8,7 @@ export class SessionLogs {
   readonly #clock: Clock
   readonly #log: DebugLog
   #path: string | null = null
+  #mask: ((address: string) => string) | null = null
   #open: SessionLog | null = null
 
   constructor(config: Config, clock: Clock, log: DebugLog) {
@@ -17,15 +18,25 @@ export class SessionLogs {
   }
 
   readonly ended = (record: SessionRecord): void => {
-    this.#open?.write(record)
+    this.#open?.write(this.#told(record))
   }
 
   readonly refused = (record: SessionRecord, detail: string): void => {
     this.#log.limited(`limit ${record.service} ${record.client.address}`, 'service', 1, `WARNING: ${record.client.address} is turned away: ${detail}`)
-    this.#open?.write(record)
+    this.#open?.write(this.#told(record))
+  }
+
+  /** client_netmask; a server was shown the client's address where ours towards it is that. */
+  #told(record: SessionRecord): SessionRecord {
+    const mask = this.#mask
+    if (mask === null) return record
+    const { client, serverLocal } = record
+    const shown = serverLocal !== null && serverLocal.address === client.address
+    return { ...record, client: { ...client, address: mask(client.address) }, serverLocal: shown ? { ...serverLocal, address: mask(serverLocal.address) } : serverLocal }
   }
 
   use(config: Config): void {
+    this.#mask = config.client_netmask === 32 ? null : clientMask(config.client_netmask)
     const path = config.session_log?.replace(/^stdio:/, '') ?? null
     if (path === this.#path && this.#open !== null) return
     void this.#open?.close()

@@ -2,7 +2,7 @@ import { assert } from '../base/index.ts'
 import { AclTable } from './acl-table.ts'
 import type { Config, Diagnostic, Location } from './config.ts'
 import { portsOf } from './ports-of.ts'
-import type { Retired } from './directive/directive.ts'
+import { families, type Retired } from './directive/directive.ts'
 import {
   type AnyDirective,
   type DirectiveName,
@@ -194,7 +194,9 @@ class Parsing {
 
   /** Directives without effect get one line in all, and none where they say what holds anyway. */
   #summarise(config: Config): void {
-    const names = [...this.#later.keys()].filter(name => !isDefault(name, config))
+    const wanted = [...this.#later.keys()].filter(name => !isDefault(name, config) && !asksForNothing(name, config))
+    this.#tellFamilies(wanted)
+    const names = wanted.filter(name => directives[name].family === null)
     const options = portsOf(config).flatMap(p => p.unfinished)
     const first = names[0] === undefined ? options[0]?.at : this.#later.get(names[0])
     if (first !== undefined) {
@@ -209,6 +211,16 @@ class Parsing {
     if (firstDead === undefined) return
     const list = dead.map(([name, { at, advice }]) => `${name} (line ${at.line}: ${advice})`)
     this.#findings.warning(firstDead[1].at, `these directives no longer do anything: ${list.join(', ')}`)
+  }
+
+  /** A protocol that is not there yet is one thing, however many lines are about it. */
+  #tellFamilies(names: readonly DirectiveName[]): void {
+    for (const [family, { doc, opens }] of Object.entries(families)) {
+      const members = names.filter(name => directives[name].family === family)
+      const first = this.#later.get(members[0] ?? 'http_port')
+      if (first === undefined || (opens !== null && !members.some(name => name === opens))) continue
+      this.#findings.warning(first, `${doc}; read, but without effect: ${members.join(', ')}`)
+    }
   }
 
   #config(): Config {
@@ -286,6 +298,12 @@ const defaultValue = (name: DirectiveName): unknown => {
 /** The value as conf lines without the name; lists of the table write what was read. */
 export const writtenValue = (name: DirectiveName, value: unknown): readonly string[] =>
   (directives[name] as AnyDirective).kind.write(value)
+
+/** It says that it does not want what is not there. */
+const asksForNothing = (name: DirectiveName, config: Config): boolean => {
+  const { off } = directives[name]
+  return off !== null && writtenValue(name, config[name]).join('\n') === off
+}
 
 const isDefault = (name: DirectiveName, config: Config): boolean =>
   writtenValue(name, config[name]).join('\n') === writtenValue(name, defaultValue(name)).join('\n')

@@ -1,5 +1,6 @@
 import { assert, type Clock, ms, type Outcome, type Timer } from '../base/index.ts'
 import type { AccessLogLine, Diagnostic, LogFormat } from '../conf/config.ts'
+import { maskedOutcome } from './client-mask.ts'
 import { countLog } from './counters.ts'
 import { type LogFileSystem, systemLogFiles } from './file-system.ts'
 import { builtInFormats } from './format/built-in.ts'
@@ -40,6 +41,8 @@ export interface AccessLogOptions {
   /** logfile_rotate, for lines that do not say their own. */
   readonly keep: number
   readonly stripQueryTerms: boolean
+  /** client_netmask; absent or null = clients are told as they are. Conditions see them so in any case. */
+  readonly clientMask?: ((address: string) => string) | null
   /** log_mime_hdrs. */
   readonly mimeFields?: boolean
   /** For syslog:. Absent or null = the addon is not there. */
@@ -99,11 +102,13 @@ interface Target {
 class OpenAccessLog implements AccessLog {
   readonly #clock: Clock
   readonly #targets: readonly Target[]
+  readonly #mask: ((address: string) => string) | null
   readonly #sinks: readonly LineSink[]
 
   constructor(lines: readonly AccessLogLine[], formats: ReadonlyMap<string, Value>, options: AccessLogOptions) {
     const sinks = new Map<string, LineSink>()
     this.#clock = options.clock
+    this.#mask = options.clientMask ?? null
     this.#targets = lines.flatMap(line => {
       const format = formats.get(line.format)
       if (format === undefined && line.module !== 'none') return []
@@ -121,13 +126,14 @@ class OpenAccessLog implements AccessLog {
 
   write(outcome: Outcome): void {
     const targets = this.#targets
+    const told = this.#mask === null ? outcome : maskedOutcome(outcome, this.#mask)
     for (let i = 0; i < targets.length; i++) {
       const { sink, line, condition, moment } = targets[i] as Target // within by the loop
       if (condition !== null && !condition(outcome)) continue
       if (sink === null) return
       moment.wallMs = this.#clock.wall()
       countLog.accessLines++
-      sink.write(line(outcome, moment))
+      sink.write(line(told, moment))
       moment.sequence++
     }
   }

@@ -49,8 +49,9 @@ export class Traffic implements TrafficSums {
     return Object.fromEntries([...this.#statuses].map((count, digit) => [String(digit), count]))
   }
 
-  count(o: Outcome): void {
-    if (o.initiator === 'client') this.#countClient(o)
+  /** `ofClient` false: stats_collection leaves it out of what is told of clients. */
+  count(o: Outcome, ofClient = true): void {
+    if (o.initiator === 'client' && ofClient) this.#countClient(o)
     if (o.serverContentBytes >= 0) this.#countServer(o)
   }
 

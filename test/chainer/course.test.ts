@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { CommError, type Connection, type ConnectOptions } from '../../comm/index.ts'
 import { endpoint, endpointText, ms, ProxyError } from '../../src/base/index.ts'
 import {
-  Availability, type Check, type Chainer, createConnectChainer, createOriginPool, type Dialer, failover, firstServer, inOrder,
+  Availability, Beside, type BesideLimits, type Check, type Chainer, createConnectChainer, createOriginPool, type Dialer, failover, firstServer, inOrder,
   multiTarget, noNat, type Plan, roundRobin, type ServerPolicy, TargetStates, Turn, type Watch,
 } from '../../src/chainer/index.ts'
 import { portLike } from '../../src/chainer/dial.ts'
@@ -192,6 +192,39 @@ describe('a server with two families', () => {
     const { route, attempts } = await connecting
     expect([route.target.port, attempts, w.cancelled]).toEqual([4, 2, 1])
     expect(w.clock.pending).toBe(0)
+  })
+
+  it.each<readonly [string, Partial<BesideLimits>, readonly number[]]>([
+    ['as often as it likes', {}, [2, 4, 6]],
+    ['later', { after: ms(1000) }, [1, 2, 3]],
+    ['never', { most: 0 }, [1, 2, 3]],
+    ['by two at a time', { most: 2 }, [2, 4, 5]],
+    ['no sooner than so long after another', { gap: 5000 }, [2, 3, 4]],
+  ])('is asked by the second %s, as the conf says', async (_, limits, expected) => {
+    const w = new World()
+    w.answers = () => 'silent'
+    const beside = new Beside(w.clock, { after: ms(250), gap: -1, most: -1, ...limits })
+    const giveUp = new AbortController()
+    const pool = createOriginPool({ comm: w.dialer, clock: w.clock })
+    const chainer = createConnectChainer({ comm: w.dialer, clock: w.clock, pool, beside })
+    const dials: number[] = []
+    const waiting: Promise<unknown>[] = []
+    for (let i = 0; i < 3; i++) {
+      waiting.push(chainer.connect(anySession(), both, giveUp.signal).catch(() => {}))
+      w.clock.advance(250)
+      await turns()
+      dials.push(w.dials.length)
+    }
+    expect(dials).toEqual(expected)
+    // what has ended counts no more
+    giveUp.abort()
+    await Promise.all(waiting)
+    w.clock.advance(10_000)
+    w.dials.length = 0
+    chainer.connect(anySession(), both, never).catch(() => {})
+    w.clock.advance(1000)
+    await turns()
+    expect(w.dials).toHaveLength(limits.most === 0 ? 1 : 2)
   })
 
   it('is not asked twice when the first answers, and other servers wait for their turn', async () => {

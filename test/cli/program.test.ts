@@ -87,7 +87,7 @@ describe('the commands that ask a running proxy, where none runs', () => {
 })
 
 describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
-  const text = () => `http_port 3128\nhttp_access allow all\npid_filename ${folder}/daemon.pid\nshutdown_lifetime 0 seconds\naccess_log none\ncache_log ${folder}/cache.log\n`
+  const text = () => `http_port 3128\nhttp_access allow all\npid_filename ${folder}/daemon.pid\nshutdown_lifetime 0 seconds\numask 077\naccess_log none\ncache_log ${folder}/cache.log\n`
   const cacheLog = () => readFileSync(join(folder, 'cache.log'), 'utf8')
 
   it('starts once, answers -k, keeps the old conf when the new one is bad, and ends with 0', () =>
@@ -97,6 +97,8 @@ describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
       const daemon = gateway.spawn(glassquid, ['-N', '-f', path])
       await daemon.heard(/^ready: .*forward \[::\]:3128/m)
       expect(readFileSync(join(folder, 'daemon.pid'), 'latin1')).toBe(`${daemon.pid}\n`)
+      const modeOf = (name: string) => (statSync(join(folder, name)).mode & 0o777).toString(8)
+      expect([modeOf('cache.log'), modeOf('daemon.pid')]).toEqual(['600', (0o666 & ~process.umask()).toString(8)])
       expect(await control('check')).toMatchObject({ code: 0, stderr: '' })
 
       const second = await gateway.run(glassquid, '-f', path)

@@ -132,9 +132,9 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
    * the origin may be closing the kept one at this moment (Squid's server_pconn_for_nonretriable).
    */
   get mayReuse(): boolean {
-    const { content, idempotent } = this.#request
+    const { content, idempotent, keptWillDo } = this.#request
     if (this.route.tie !== undefined) return !this.#freshOnly // elsewhere the request would mean nothing
-    return !this.#freshOnly && idempotent && (content === null || Buffer.isBuffer(content))
+    return !this.#freshOnly && (keptWillDo === true || (idempotent && (content === null || Buffer.isBuffer(content))))
   }
 
   /** For one dial: what is left of forward_timeout, but no more than connect_timeout. */

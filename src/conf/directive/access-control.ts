@@ -102,8 +102,8 @@ connected, whatever X-Forwarded-For says.`,
     { default: 'allow all', example: 'miss_access deny !localnet' },
   ),
   icp_access: later(accessList('fast'), 'Who may ask by ICP.', { default: 'deny all' }),
-  htcp_access: later(accessList('fast'), 'Who may ask by HTCP.', { default: 'deny all' }),
-  htcp_clr_access: later(accessList('fast'), 'Who may purge by HTCP.', { default: 'deny all' }),
+  htcp_access: later(accessList('fast'), 'Who may ask by HTCP.', { default: 'deny all', family: 'HTCP' }),
+  htcp_clr_access: later(accessList('fast'), 'Who may purge by HTCP.', { default: 'deny all', family: 'HTCP' }),
   proxy_protocol_access: works(
     accessList('fast'),
     `Whose PROXY protocol header is believed, on ports with require-proxy-header: src is the balancer. Asked before anything is
@@ -182,6 +182,6 @@ needs no password.`,
     restricts: true,
   }),
   hostname_aliases: works(words('NAME ...'), 'Further names by which clients may ask for pages of this proxy (cache manager).'),
-  snmp_access: later(accessList('fast'), 'Who may ask by SNMP.', { default: 'deny all' }),
+  snmp_access: later(accessList('fast'), 'Who may ask by SNMP.', { default: 'deny all', family: 'SNMP' }),
   authenticate_ip_shortcircuit_ttl: later(age(), 'Lusca: how long an address stands for its user.'),
 }

@@ -39,22 +39,26 @@ interface Facts {
  */
 export type Status = 'works' | 'accepted' | 'later'
 
-/** What is still to come, as whole protocols: their directives are named in one warning each. */
+/**
+ * What is still to come, as whole protocols: of each, its directives are named in one warning. `opens`: the directive
+ * without which the others mean nothing in Squid either; null = each means something for itself.
+ */
 export const families = {
-  FTP: 'ftp:// URLs and ftp_port',
-  HTCP: 'HTCP between caches',
-  SNMP: 'SNMP',
-  WCCP: 'WCCP version 2',
-  digests: 'cache digests',
-  netdb: 'distances to origins (netdb)',
-} as const
+  FTP: { doc: 'ftp:// URLs and ftp_port are not there yet', opens: null },
+  HTCP: { doc: 'HTCP is not there yet', opens: 'htcp_port' },
+  SNMP: { doc: 'SNMP is not there yet', opens: 'snmp_port' },
+  WCCP: { doc: 'WCCP is not there yet', opens: 'wccp2_router' },
+  digests: { doc: 'cache digests are not there yet', opens: null },
+  netdb: { doc: 'distances to origins (netdb) are not there yet', opens: null },
+} as const satisfies Record<string, { readonly doc: string; readonly opens: string | null }>
 
 export type Family = keyof typeof families
 
 export interface Directive<T> extends Facts {
   readonly status: Status
-  /** later: what it belongs to; null = it stands for itself. */
+  /** later: what it belongs to; null = it stands for itself. `off`: written so, it asks for nothing that is missing. */
   readonly family: Family | null
+  readonly off: string | null
   readonly kind: Kind<T>
   /** The default as it would be written; null: `kind.initial`. */
   readonly default: string | null
@@ -83,11 +87,13 @@ interface Options {
   readonly example?: string
   readonly restricts?: boolean
   readonly family?: Family
+  readonly off?: string
 }
 
 const directive = <T>(status: Status, kind: Kind<T>, doc: string, options: Options): Directive<T> => ({
   status,
   family: options.family ?? null,
+  off: options.off ?? null,
   kind,
   doc,
   aliases: options.aliases ?? [],

@@ -1,7 +1,7 @@
 import { kib, mib } from '../../base/index.ts'
 import { accessList, namedAccessList } from './access.ts'
 import { addedFields, fieldTexts } from './fields.ts'
-import { type Kind, later, works } from './directive.ts'
+import { accepted, type Kind, later, works } from './directive.ts'
 import { choice, count, kept, needWord, onOff, size, text, word, wordOrNone } from './kinds.ts'
 
 /** '' = there is none. */
@@ -133,9 +133,10 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
   persistent_connection_after_error: later(onOff(), 'Keeps a client connection open after an error page.', {
     default: 'on',
   }),
-  server_pconn_for_nonretriable: later(
+  server_pconn_for_nonretriable: works(
     accessList('fast'),
-    'Which requests that cannot be repeated may use a kept origin connection.',
+    `Which requests that could not be sent a second time (POST, streamed content) may use a kept connection, which the origin
+may be closing just then. Others open one of their own.`,
     { default: 'deny all' },
   ),
   detect_broken_pconn: later(onOff(), 'Closes origin connections after an empty response.', { default: 'off' }),
@@ -154,15 +155,20 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
     default: 'on',
   }),
   eui_lookup: later(onOff(), "Looks up the client's hardware address.", { default: 'on' }),
-  happy_eyeballs_connect_timeout: later(count(), 'How long the second address family waits, in milliseconds.', {
-    default: '250',
-  }),
-  happy_eyeballs_connect_gap: later(count({ min: -1 }), 'Milliseconds between spare attempts to connect.', {
-    default: '-1',
-  }),
-  happy_eyeballs_connect_limit: later(
+  happy_eyeballs_connect_timeout: works(
+    count({ max: 600_000 }),
+    `How long, in milliseconds, an address may take to connect before the next one of the same server, if it is of the other
+family, is tried beside it: for tunnels and relayed connections. Web requests take addresses in turn.`,
+    { default: '250' },
+  ),
+  happy_eyeballs_connect_gap: works(
+    count({ min: -1, max: 600_000 }),
+    'The least time, in milliseconds, between two such tries of the whole process; -1: they may come as they will.',
+    { default: '-1' },
+  ),
+  happy_eyeballs_connect_limit: works(
     count({ min: -1 }),
-    'How many spare attempts to connect there may be at once.',
+    'How many such tries a process may have under way; -1: any number, 0: none.',
     { default: '-1' },
   ),
   httpd_accel_surrogate_id: later(word('ID'), 'Our name in Surrogate-Control.'),
@@ -172,7 +178,11 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
     'The language of error pages when Accept-Language names none that is there (en, de). Without it: en.',
     { example: 'error_default_language de' },
   ),
-  error_log_languages: later(onOff(), 'Logs languages that error pages are missing in.', { default: 'on' }),
+  error_log_languages: works(
+    onOff(),
+    'Tells in cache.log which languages clients would have liked error pages in, where none that they name is there.',
+    { default: 'on' },
+  ),
   err_page_stylesheet: works(
     wordOrNone('PATH'),
     'A file whose content is the style sheet of error pages (%l). Read at start and at reload. Without it: one of ours.',
@@ -184,18 +194,22 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
 its page (%W), where the client can read them. Squid's default is on.`,
     { default: 'off' },
   ),
-  icon_directory: later(word('DIRECTORY'), 'Icons of FTP listings.'),
-  short_icon_urls: later(onOff(), 'Short URIs for icons.', { default: 'on' }),
-  global_internal_static: later(onOff(), 'Serves our own static pages for any host.', { default: 'on' }),
-  ftp_user: later(word('USER'), 'The password of anonymous FTP.', { default: 'Squid@' }),
-  ftp_passive: later(onOff(), 'FTP data connections are opened by us.', { default: 'on' }),
-  ftp_epsv_all: later(onOff(), 'Sends EPSV ALL.', { default: 'off' }),
-  ftp_epsv: later(kept('on|off|allow|deny [[!]ACL ...]'), 'Uses EPSV.'),
-  ftp_eprt: later(onOff(), 'Uses EPRT.', { default: 'on' }),
-  ftp_sanitycheck: later(onOff(), 'Data connections must come from the FTP server.', { default: 'on' }),
-  ftp_telnet_protocol: later(onOff(), 'Escapes telnet codes in FTP.', { default: 'on' }),
-  mail_from: later(word('MAIL'), 'The sender of mail about crashes.'),
-  mail_program: later(text('COMMAND'), 'What sends mail about crashes.', { default: 'mail' }),
+  icon_directory: later(word('DIRECTORY'), 'Icons of FTP listings.', { family: 'FTP' }),
+  short_icon_urls: accepted(onOff(), 'Pages of our own need no icons: what they show is in them.', { default: 'on' }),
+  global_internal_static: accepted(
+    onOff(),
+    'There are no static pages: a request for /squid-internal-static/ goes to its origin like any other, as with "off".',
+    { default: 'on' },
+  ),
+  ftp_user: later(word('USER'), 'The password of anonymous FTP.', { default: 'Squid@', family: 'FTP' }),
+  ftp_passive: later(onOff(), 'FTP data connections are opened by us.', { default: 'on', family: 'FTP' }),
+  ftp_epsv_all: later(onOff(), 'Sends EPSV ALL.', { default: 'off', family: 'FTP' }),
+  ftp_epsv: later(kept('on|off|allow|deny [[!]ACL ...]'), 'Uses EPSV.', { family: 'FTP' }),
+  ftp_eprt: later(onOff(), 'Uses EPRT.', { default: 'on', family: 'FTP' }),
+  ftp_sanitycheck: later(onOff(), 'Data connections must come from the FTP server.', { default: 'on', family: 'FTP' }),
+  ftp_telnet_protocol: later(onOff(), 'Escapes telnet codes in FTP.', { default: 'on', family: 'FTP' }),
+  mail_from: accepted(word('MAIL'), 'No mail is sent. Who watches a service hears of its end (systemd, a supervisor of containers).'),
+  mail_program: accepted(text('COMMAND'), 'As mail_from.', { default: 'mail' }),
   append_domain: works(
     domainWithDot,
     `Put behind host names without a dot before anything is asked about them: ACLs, the cache and the origin see the whole

@@ -1,4 +1,4 @@
-import { type Bytes, kib } from '../../base/index.ts'
+import { type Bytes, kib, maskWord, parseIPv4 } from '../../base/index.ts'
 import type { AccessLogLine, DebugOptions, LogFormat, LogModule } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
@@ -233,6 +233,30 @@ const writtenAccessLog = (log: AccessLogLine): string => {
   return [`${log.module}:${log.place}`, ...options, ...acls].join(' ')
 }
 
+/** Bits of IPv4 addresses that are told: 32 = all. */
+const clientNetmask: Kind<number> = {
+  grammar: 'MASK|/BITS|no_addr',
+  limits: '',
+  initial: 32,
+  read(line) {
+    const word = needWord(line, 'a mask')
+    if (word === undefined) return undefined
+    if (word.text === 'no_addr' || word.text === 'none') return 32
+    const bits = /^\/?(\d{1,2})$/.exec(word.text)?.[1]
+    const count = bits === undefined ? bitsOfMask(parseIPv4(word.text)) : Number(bits)
+    if (count >= 0 && count <= 32) return count
+    line.fatal(`${line.name}: '${word.text}' is no mask`, word, 'for example: 255.255.255.0')
+    return undefined
+  },
+  write: bits => [bits === 32 ? 'no_addr' : `/${bits}`],
+}
+
+/** -1: ones behind zeros. */
+const bitsOfMask = (mask: number): number => {
+  const ones = mask < 0 ? 33 : Math.clz32(~mask)
+  return mask >= 0 && maskWord(ones) === mask ? ones : -1
+}
+
 export const logDirectives = {
   logformat: works(
     logFormats,
@@ -290,7 +314,11 @@ key, status, Date, Last-Modified, end of freshness, type, Content-Length/bytes, 
 RELEASE without a directory (-1 FFFFFFFF). Worth its lines when a cache is examined, and not longer.`,
     { default: 'none', example: 'cache_store_log /var/log/glassquid/store.log' },
   ),
-  stats_collection: later(accessList('fast'), 'Which transactions are counted.', { default: 'allow all' }),
+  stats_collection: works(
+    accessList('fast'),
+    "Which requests of clients count in the manager's figures and in client_list. Logs have them all.",
+    { default: 'allow all', example: 'acl watcher src 192.0.2.9\nstats_collection deny watcher\nstats_collection allow all' },
+  ),
   log_mime_hdrs: works(
     onOff(),
     'Appends the fields of request and response, as [...] [...], to lines of the formats squid and common. Credentials are left out.',
@@ -301,13 +329,20 @@ RELEASE without a directory (-1 FFFFFFFF). Worth its lines when a cache is exami
     'Lines are always gathered, for a second at most: a gain without the wait for a full buffer that "on" means in Squid.',
     { default: 'off' },
   ),
-  client_netmask: later(word('MASK', 'no_addr'), 'Bits of the client address that are logged.', {
-    default: 'no_addr',
-  }),
+  client_netmask: works(
+    clientNetmask,
+    `How much of a client's address is told in access_log, session_log and the page client_list: 255.255.255.0, or /24, is
+a network of 256. Of an IPv6 address the first 64 bits are then left, where Squid tells all. ACLs, those of access_log too,
+see the whole. What clients write into fields themselves (X-Forwarded-For) is not changed.`,
+    { default: 'no_addr', example: 'client_netmask 255.255.255.0' },
+  ),
   log_uses_indirect_client: works(onOff(), 'Logs the client that follow_x_forwarded_for has found.', { default: 'on' }),
-  cache_log_message: later(kept('id=N|ids=N-M [level=N] [limit=N]'), 'Changes the level of single messages.'),
+  cache_log_message: accepted(
+    kept('id=N|ids=N-M [level=N] [limit=N]'),
+    'The numbers are those of messages of Squid. What could fill cache.log here is told once a minute, with how often it was.',
+  ),
   logfile_daemon: accepted(word('PATH'), 'Logs of daemon: are written by the proxy itself, which never waits for a disk.'),
-  mime_table: later(word('PATH'), 'Types and icons of FTP listings.'),
+  mime_table: later(word('PATH'), 'Types and icons of FTP listings.', { family: 'FTP' }),
   icap_log: later(kept('MODULE:PLACE [options] [[!]ACL ...]'), 'A line per ICAP transaction.'),
-  netdb_filename: later(wordOrNone('PATH'), 'Where measured distances to origins are kept.'),
+  netdb_filename: later(wordOrNone('PATH'), 'Where measured distances to origins are kept.', { family: 'netdb', off: 'none' }),
 }

@@ -1,7 +1,7 @@
 import { type Endpoint, endpointText, isLoopback } from '../../base/index.ts'
 import { readServer } from '../values.ts'
 import { accepted, type Kind, later, works } from './directive.ts'
-import { age, choice, count, kept, needWord, onOff, percent, take, word, wordOrNone } from './kinds.ts'
+import { age, choice, count, kept, needWord, onOff, percent, take, text, word, wordOrNone } from './kinds.ts'
 
 const servers: Kind<readonly Endpoint[]> = {
   grammar: 'ADDRESS[:PORT] ...',
@@ -57,6 +57,21 @@ const adminPort: Kind<Endpoint | null> = {
     return read.value
   },
   write: value => [value === null ? 'none' : endpointText(value)],
+}
+
+/** Octal. */
+const fileMask: Kind<number> = {
+  grammar: 'MASK',
+  limits: 'octal, 0 to 0777',
+  initial: 0,
+  read(line) {
+    const word = needWord(line, 'a mask')
+    if (word === undefined) return undefined
+    if (/^0?[0-7]{1,3}$/.test(word.text)) return Number.parseInt(word.text, 8)
+    line.fatal(`${line.name}: expecting an octal mask, got '${word.text}'`, word, 'for example: 027')
+    return undefined
+  },
+  write: mask => [mask.toString(8).padStart(3, '0')],
 }
 
 /** 104 with the zero byte on the BSDs, 108 on Linux. */
@@ -156,7 +171,11 @@ file. Words without quotes then hold letters, digits and . , ( ) - = _ / : + onl
 regex.`,
     { default: 'off' },
   ),
-  umask: later(word('MASK'), 'The file mode mask.', { default: '027' }),
+  umask: works(
+    fileMask,
+    'Permissions that files and folders made by the proxy do not have, beside those of the umask it was started with.',
+    { default: '027', reload: 'restart' },
+  ),
   chroot: later(word('DIRECTORY'), 'The directory to change the root to.'),
   cpu_affinity_map: later(kept('process_numbers=N,... cores=N,...'), 'Which worker runs on which core.'),
   dns_retransmit_interval: works(
@@ -181,6 +200,6 @@ too. See append_domain, which does without asking. Read at start and at reload.`
   ipcache_low: accepted(percent(), 'The name cache is never swept: when it is full, one name goes for one that comes.', { default: '90' }),
   ipcache_high: accepted(percent(), 'As ipcache_low.', { default: '95' }),
   fqdncache_size: works(count(), 'How many names of addresses (srcdomain and the like) are remembered.', { default: '1024' }),
-  pinger_program: later(word('PATH'), 'A helper that measures distances.'),
-  pinger_enable: later(onOff(), 'Measures distances to origins.', { default: 'on' }),
+  pinger_program: accepted(text('COMMAND'), 'Distances are measured by no program beside the proxy.'),
+  pinger_enable: later(onOff(), 'Measures distances to origins.', { default: 'on', family: 'netdb', off: 'off' }),
 }

@@ -1,7 +1,7 @@
 import { bytes, kib } from '../../base/index.ts'
 import { valueList } from './access.ts'
 import { cacheDirs } from './cache-dir.ts'
-import { later, works } from './directive.ts'
+import { accepted, later, works } from './directive.ts'
 import { choice, count, kept, onOff, percent, size, word } from './kinds.ts'
 import { removalPolicy } from './removal-policy.ts'
 
@@ -26,7 +26,12 @@ both, or none. Without a cache_dir memory is all there is. Where memory is full,
 it is asked for a second time within about as many others as memory holds.`,
     { default: 'always' },
   ),
-  memory_cache_shared: later(onOff(), 'Workers share one memory cache.', { default: 'on' }),
+  memory_cache_shared: accepted(
+    onOff(),
+    `Each worker has memory of its own, and hears of what others change. What they share is a cache_dir: what one has fetched,
+all find there, and the system keeps its files in memory once for all.`,
+    { default: 'on' },
+  ),
   memory_replacement_policy: works(
     removalPolicy,
     `Which response leaves memory first when there is no room. "lru": the one used longest ago; "heap LRU" is the same
@@ -104,9 +109,13 @@ what RFC 9111 says of an origin that allows storing, and what some origins do no
     'From this share of its size on, what was used longest ago is removed from a cache_dir, in small steps.',
     { default: '95' },
   ),
-  cache_swap_state: later(word('PATH'), 'Where the index of the disk cache lies.', { aliases: ['cache_swap_log'] }),
-  paranoid_hit_validation: later(kept('TIME'), 'Checks stored responses before serving them.', { default: '0' }),
-  shared_transient_entries_limit: later(count(), 'How many fetches workers may share.', {
+  cache_swap_state: accepted(word('PATH'), 'The index of a cache_dir lies in it, and belongs to it.', { aliases: ['cache_swap_log'] }),
+  paranoid_hit_validation: accepted(
+    kept('TIME'),
+    'What lies in the index has a checksum, which is looked at whenever it is read; files are looked at when they are opened, and their length is.',
+    { default: '0' },
+  ),
+  shared_transient_entries_limit: accepted(count(), 'Workers do not share fetches: each collapses its own.', {
     aliases: ['collapsed_forwarding_shared_entries_limit'],
     default: '16384',
   }),
@@ -143,13 +152,18 @@ Windows and games, a waste for films. Requests a "cache deny" keeps from the cac
 the others, it reads from what is stored (or, where nothing is stored, is cut off after a minute in which it held them).`,
     { default: '16 KB' },
   ),
-  digest_generation: later(onOff(), 'Makes a digest of the cache for peers.', { default: 'on' }),
-  digest_bits_per_entry: later(count(), 'Bits per object in the digest.', { default: '5' }),
-  digest_rebuild_period: later(kept('TIME'), 'How often the digest is made anew.', { default: '1 hour' }),
-  digest_rewrite_period: later(kept('TIME'), 'How often the digest is written.', { default: '1 hour' }),
-  digest_swapout_chunk_size: later(size(), 'Bytes of the digest written at once.', { default: '4096 bytes' }),
+  digest_generation: later(onOff(), 'Makes a digest of the cache for peers.', { default: 'on', family: 'digests', off: 'off' }),
+  digest_bits_per_entry: later(count(), 'Bits per object in the digest.', { default: '5', family: 'digests' }),
+  digest_rebuild_period: later(kept('TIME'), 'How often the digest is made anew.', { default: '1 hour', family: 'digests' }),
+  digest_rewrite_period: later(kept('TIME'), 'How often the digest is written.', { default: '1 hour', family: 'digests' }),
+  digest_swapout_chunk_size: later(size(), 'Bytes of the digest written at once.', { default: '4096 bytes', family: 'digests' }),
   digest_rebuild_chunk_percentage: later(percent(), 'Share of the cache looked at in one go for the digest.', {
     default: '10',
+    family: 'digests',
   }),
-  high_memory_warning: later(size(), 'Warns when the process takes more memory.', { default: '0 KB' }),
+  high_memory_warning: works(
+    size(),
+    'A warning in cache.log, once a minute, while a process takes more memory than this (resident, all of it). 0: none.',
+    { default: '0 KB', example: 'high_memory_warning 800 MB' },
+  ),
 }

@@ -86,6 +86,7 @@ place; cache.log says so. At least a second; 0: never, as for a debugger. One pr
   icap_io_timeout: works(duration({ min: 1 }), 'How long an ICAP service may be silent.', { default: '15 minutes' }),
   ftp_client_idle_timeout: later(duration({ min: 1 }), 'How long an FTP client may be silent.', {
     default: '30 minutes',
+    family: 'FTP',
   }),
   background_ping_rate: later(duration(), 'How often peers are probed.', { default: '10 seconds' }),
   collapsed_forwarding_timeout: works(
@@ -93,5 +94,9 @@ place; cache.log says so. At least a second; 0: never, as for a debugger. One pr
     "How long a request waits for the head of another's response (collapsed_forwarding) before it asks for itself. Lusca's.",
     { default: '30 seconds' },
   ),
-  high_response_time_warning: later(count(), 'Warns when responses take more milliseconds.', { default: '0' }),
+  high_response_time_warning: works(
+    count(),
+    'A warning in cache.log, once a minute, while the median time of requests in the last minute is more milliseconds than this. 0: none.',
+    { default: '0' },
+  ),
 }

@@ -25,7 +25,13 @@ export const errorPage = (t: Transaction, failure: ProxyError, detail: string): 
   }
   const page = denial?.kind === 'page' ? denial.page : line.page
   const status = (denial?.kind === 'page' ? denial.status : 0) || line.status || 500
-  const { template, language } = t.policy.errorPages.find(page, t.parsed?.fields.joined('accept-language'))
+  const accepted = t.parsed?.fields.joined('accept-language')
+  const found = t.policy.errorPages.find(page, accepted)
+  const { template, language } = found
+  if (t.policy.tellsMissingLanguages) {
+    const missing = t.policy.errorPages.missing(found, accepted)
+    if (missing !== '') t.client.deps.notices.missingLanguage(missing)
+  }
   // Squid: as deny_info has it
   const shownAs = denial?.kind === 'page' && denial.status !== 0 ? `${denial.status}:${page}` : page
   const pairs = ['X-Squid-Error', `${shownAs} ${errnoNumber(failure.errno)}`]

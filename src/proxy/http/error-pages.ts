@@ -41,6 +41,13 @@ export class ErrorPages {
     return this.#own?.has(page) === true || [...this.#languages.values()].some(pages => pages.has(page))
   }
 
+  /** Of languages the client would have liked, the first; '' = it names none, or has been given one. */
+  missing(found: FoundPage, acceptLanguage: string | undefined): string {
+    if (!this.negotiates || acceptLanguage === undefined) return ''
+    const wanted = wishes(acceptLanguage)
+    return found.language !== null && wanted.includes(found.language) ? '' : (wanted.find(language => languageTag.test(language)) ?? '')
+  }
+
   find(page: string, acceptLanguage: string | undefined): FoundPage {
     const own = this.#own?.get(page)
     if (own !== undefined) return own
@@ -66,6 +73,8 @@ const fallback: FoundPage = {
 }
 
 const wishesMax = 32
+/** RFC 5646 2.1, as far as it matters for a word in a log. */
+const languageTag = /^[a-z]{2,8}(?:-[a-z0-9]{1,8}){0,3}$/
 
 /** Languages by weight, each followed by itself without its region; `*` ends them, since then any will do. */
 const wishes = (field: string): string[] => {

@@ -233,6 +233,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       content,
       contentLength: length,
       idempotent: isIdempotent(t.head.method),
+      ...(t.policy.access.keptForUnrepeatable?.checkFast(t.facts).allowed === true ? { keptWillDo: true } : {}),
     }
   }
 

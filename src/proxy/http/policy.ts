@@ -64,11 +64,15 @@ export interface HttpPolicy {
     /** What is stored may be used, what comes may be stored; null: all. */
     readonly sendHit: AccessList | null
     readonly storeMiss: AccessList | null
+    /** Which requests that cannot be sent twice may use a kept connection; null: none. */
+    readonly keptForUnrepeatable: AccessList | null
   }
   /** Access lists, and logs, go by the client that X-Forwarded-For names. */
   readonly aclsByIndirectClient: boolean
   readonly logByIndirectClient: boolean
   readonly errorPages: ErrorPages
+  /** error_log_languages. */
+  readonly tellsMissingLanguages: boolean
   /** How clients say who they are; null = nobody is asked. */
   readonly users: {
     /** Values of Proxy-Authenticate, for this client. */
