@@ -64,8 +64,11 @@ export interface Outcome {
   /** Filled by finish. */
   endedMono: MonoMs
 
-  /** Who asked: a client, or the cache itself about a stale response it has given already (stale-while-revalidate). */
-  initiator: 'client' | 'validation'
+  /**
+   * Who asked: a client, or the cache itself about a stale response it has given already
+   * (stale-while-revalidate), or another proxy whether something is stored (ICP).
+   */
+  initiator: 'client' | 'validation' | 'icp'
 
   // client side
   /** Of the client for whose sake it is done, where the initiator is another. */

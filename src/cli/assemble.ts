@@ -26,6 +26,7 @@ import { registerConnections } from './connection-pages.ts'
 import { diskSums, registerPages } from './manager-pages.ts'
 import { registerNames } from './name-pages.ts'
 import { objectsPage } from './objects-page.ts'
+import { IcpPort } from './icp.ts'
 import { beginPeers, type PeerParts } from './peers.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
@@ -188,6 +189,13 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     introduction: why => log.limited(why.replace(/:\d+ on/, ' on'), 'http', 1, `WARNING: ${why}`),
   }
   const listening = new Listening(comm, clock, log, parts.failed, worker !== undefined, ({ config, policy }) => servicesOf(config, parts, policy))
+  const icpPort = new IcpPort(loaded.policy.icp, {
+    clock, comm, log,
+    shared: worker !== undefined,
+    store: () => stores.store,
+    http: () => deps.policy.current,
+    record: outcome => accessLogs.record(outcome),
+  })
   resolveAclHosts(loaded, resolver, log)
   const followZones = ({ policy }: LoadedConf, former: ZoneHosts | null): ZoneHosts => {
     const warn = (text: string) => log.warning('acl', text)
@@ -200,6 +208,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const helperDeps: HelperDeps = { clock, complain: text => log.limited(text.replace(/\d+/g, '#'), 'helper', 1, `WARNING: ${text}`) }
   try {
     census.limits = limitsOf(config)
+    icpPort.open(config)
     listening.use(loaded)
     availability.watch(watchesOf(config, parts))
   } catch (error) {
@@ -210,6 +219,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   helpers.start(helperDeps)
   const peerParts: PeerParts = { clock, comm, log, lookup: name => resolver.lookup(name) }
   beginPeers(deps.policy.current.peers, null, peerParts)
+  icpPort.use(config, loaded.policy.icp, deps.policy.current.peers)
   void zoneHosts.start()
   registerSessions(manager, () => listening.services)
   const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
@@ -253,7 +263,13 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
     reload(next) {
       next.policy.nat.adopt(nat)
-      listening.use(next)
+      icpPort.open(next.config)
+      try {
+        listening.use(next)
+      } catch (error) {
+        icpPort.open(inForce)
+        throw error
+      }
       nat = next.policy.nat
       census.limits = limitsOf(next.config)
       census.keep(listening.services.map(service => service.name))
@@ -268,6 +284,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       users = next.policy.users
       icap.use(icapSettings(next.config), icapServicesOf(next.config))
       beginPeers(next.policy.http.peers, deps.policy.current.peers, peerParts)
+      icpPort.use(next.config, next.policy.icp, next.policy.http.peers)
       deps.policy.current = next.policy.http
       void retired.retire()
       inForce = next.config
@@ -307,6 +324,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       listening.close()
       availability.close()
       icap.close()
+      icpPort.close()
       await listening.drained(clock, graceMs)
       listening.stop()
       pool.close()

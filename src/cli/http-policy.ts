@@ -20,6 +20,7 @@ import { challengesOf, type Users, usersOf } from './authentication.ts'
 import { externalAclsOf } from './external-acls.ts'
 import { notesOf } from './notes.ts'
 import { type PortIdentities, portIdentities } from './port-identities.ts'
+import { compileIcp, type IcpPolicy } from './icp.ts'
 import { compilePeers } from './peers.ts'
 import { packetsOf } from './packets.ts'
 import { Programs } from './programs.ts'
@@ -33,6 +34,7 @@ export interface CompiledPolicy {
   readonly http: HttpPolicy
   /** For the conditions of access_log lines. */
   readonly acls: AclTable
+  readonly icp: IcpPolicy
   readonly conditionOf: (uses: readonly AclUse[], at: Location) => Condition
   readonly pendingHosts: readonly PendingHost[]
   /** Started by whoever runs the conf. */
@@ -170,6 +172,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   return {
     http,
     acls,
+    icp: compileIcp(config, acls),
     conditionOf: (uses, at) => compileCondition(uses, acls, at),
     pendingHosts: acls.pendingHosts,
     programs,

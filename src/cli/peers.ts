@@ -13,6 +13,11 @@ export const compilePeers = (config: Config, acls: AclTable, problems: Diagnosti
   const all = distinct(config.cache_peer, problems)
   checkNames(config, all, problems)
   const lines = all.filter(line => speaksClear(line, problems))
+  for (const { name, kind, icpPort, noQuery, at } of config.icp_port === 0 ? lines : []) {
+    if (icpPort === 0 || noQuery) continue
+    const what = kind === 'sibling' ? ', and a sibling is used for nothing else' : ''
+    problems.push({ severity: 'warning', at, message: `cache_peer ${name} is not asked by ICP, since icp_port is 0${what}`, hint: kind === 'sibling' ? 'set icp_port, 3130 for instance' : 'set icp_port, or write no-query' })
+  }
   if (all.length === 0 && config.never_direct.length === 0) return null
   const times = { connect: config.peer_connect_timeout, dead: config.dead_peer_timeout }
   const named = (line: CachePeerLine, subject: string): boolean => subject.toLowerCase() === line.name.toLowerCase()

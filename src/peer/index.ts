@@ -5,4 +5,8 @@
 // called by      cli builds them and shows them; router, chainer and proxy are handed them
 // calls          base
 
+export { IcpClient, type IcpFound, type IcpTarget, type IcpTimes } from './icp/client.ts'
+export { CountIcp } from './icp/counters.ts'
+export { icpAnswer, type IcpAnswer, icpOpcodes, icpQuery, readIcp, uriBytesMax } from './icp/message.ts'
+export { type AnsweredQuery, IcpServer } from './icp/server.ts'
 export { Peer, type PeerTimes, type PeerWorld } from './peer.ts'

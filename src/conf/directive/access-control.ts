@@ -101,7 +101,9 @@ log; it may have been stored before.`,
 connected, whatever X-Forwarded-For says.`,
     { default: 'allow all', example: 'miss_access deny !localnet' },
   ),
-  icp_access: later(accessList('fast'), 'Who may ask by ICP.', { default: 'deny all' }),
+  icp_access: works(accessList('fast'), 'Which other proxies may ask by ICP what is stored here. Others are told so (UDP_DENIED).', {
+    default: 'deny all',
+  }),
   htcp_access: later(accessList('fast'), 'Who may ask by HTCP.', { default: 'deny all', family: 'HTCP' }),
   htcp_clr_access: later(accessList('fast'), 'Who may purge by HTCP.', { default: 'deny all', family: 'HTCP' }),
   proxy_protocol_access: works(

@@ -1,9 +1,10 @@
+import { canonicalAddress } from '../../base/index.ts'
 import type { Location } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
 import { wholeNumber } from '../values.ts'
 import { accessList, namedAccessList } from './access.ts'
-import { later, works } from './directive.ts'
+import { type Kind, later, works } from './directive.ts'
 import { age, count, lines, needWord, onOff, word } from './kinds.ts'
 
 // Other proxies: who they are, and which requests may go there.
@@ -278,6 +279,20 @@ const readTypes = (line: Line): NeighborTypeLine | undefined => {
   return undefined
 }
 
+/** An address, or the word for none in particular. */
+const udpAddress = (none: string): Kind<string> => ({
+  ...word('ADDRESS', none),
+  limits: `${none}: none in particular`,
+  read(line) {
+    const at = needWord(line, 'an address')
+    if (at === undefined) return undefined
+    if (at.text === 'any_addr' || at.text === 'no_addr') return none
+    const address = canonicalAddress(at.text)
+    if (address === null) line.fatal(`${line.name}: '${at.text}' is no address`, at)
+    return address ?? undefined
+  },
+})
+
 export const peerDirectives = {
   cache_peer: works(
     lines('HOST parent|sibling HTTP-PORT ICP-PORT [options]', readPeer, 'siblings are asked only for what they have said, by ICP, to have'),
@@ -306,7 +321,9 @@ What is missing is named when it is met: multicast, HTCP, cache digests, standby
     { default: 'on' },
   ),
   prefer_direct: works(onOff(), 'Tries the origin before the parents.', { default: 'off' }),
-  icp_hit_stale: later(onOff(), 'Answers ICP with a hit for what is stale.', { default: 'off' }),
+  icp_hit_stale: works(onOff(), 'Says by ICP that it has what is stored but no longer fresh. Otherwise it must be fresh for half a minute more.', {
+    default: 'off',
+  }),
   minimum_direct_hops: later(count(), 'Origins this near are asked directly.', { default: '4', family: 'netdb' }),
   minimum_direct_rtt: later(count(), 'Origins this quick (milliseconds) are asked directly.', { default: '400', family: 'netdb' }),
   netdb_low: later(count(), 'Low water mark of measured distances.', { default: '900', family: 'netdb' }),
@@ -314,9 +331,13 @@ What is missing is named when it is met: multicast, HTCP, cache digests, standby
   netdb_ping_period: later(age(), 'How often a distance is measured.', { default: '5 minutes', family: 'netdb' }),
   query_icmp: later(onOff(), 'Asks peers for their distances.', { default: 'off', family: 'netdb', off: 'off' }),
   test_reachability: later(onOff(), 'Answers ICP differently for what cannot be reached.', { default: 'off', family: 'netdb', off: 'off' }),
-  log_icp_queries: later(onOff(), 'Logs ICP queries.', { default: 'on' }),
-  udp_incoming_address: later(word('ADDRESS'), 'Where ICP and HTCP are listened to.', { default: 'any_addr' }),
-  udp_outgoing_address: later(word('ADDRESS'), 'Where ICP and HTCP are sent from.', { default: 'no_addr' }),
+  log_icp_queries: works(onOff(), 'ICP queries of others get a line in the access log each (UDP_HIT, UDP_MISS, UDP_DENIED).', { default: 'on' }),
+  udp_incoming_address: works(udpAddress('any_addr'), 'Where ICP is listened to; any_addr: at all addresses.', { default: 'any_addr' }),
+  udp_outgoing_address: works(
+    udpAddress('no_addr'),
+    'Where ICP queries are sent from, each peer having a port of its own; no_addr: as udp_incoming_address.',
+    { default: 'no_addr' },
+  ),
   snmp_incoming_address: later(word('ADDRESS'), 'Where SNMP is listened to.', { default: 'any_addr', family: 'SNMP' }),
   snmp_outgoing_address: later(word('ADDRESS'), 'Where SNMP is sent from.', { default: 'no_addr', family: 'SNMP' }),
 }

@@ -347,7 +347,11 @@ VERIFY_CRL, VERIFY_CRL_ALL, NO_DEFAULT_CA. HTTP/1.1 is spoken inside.`,
     'Where FTP clients are listened to. The port is not opened yet.',
     { family: 'FTP' },
   ),
-  icp_port: later(count({ max: 65535 }), 'The UDP port of ICP; 0 is off.', { aliases: ['udp_port'], default: '0' }),
+  icp_port: works(
+    count({ max: 65535 }),
+    'The UDP port where other proxies ask by ICP what is stored here; 0: nobody may, and no peer is asked either.',
+    { aliases: ['udp_port'], default: '0' },
+  ),
   htcp_port: later(count({ max: 65535 }), 'The UDP port of HTCP; 0 is off.', { default: '0', family: 'HTCP' }),
   snmp_port: later(count({ max: 65535 }), 'The UDP port of SNMP; 0 is off.', { default: '0', family: 'SNMP' }),
 }

@@ -68,16 +68,16 @@ place; cache.log says so. At least a second; 0: never, as for a debugger. One pr
   peer_connect_timeout: works(duration({ min: 1 }), 'How long a connection to a cache_peer may take (its connect-timeout= comes first).', {
     default: '30 seconds',
   }),
-  dead_peer_timeout: later(duration(), 'How long a peer may be silent before it counts as dead.', {
+  dead_peer_timeout: works(duration(), 'How long a peer may leave ICP queries unanswered before it counts as dead; it is asked on as often.', {
     default: '10 seconds',
   }),
-  icp_query_timeout: later(count(), 'How long ICP answers are awaited, in milliseconds; 0 measures it.', {
+  icp_query_timeout: works(count(), 'How long ICP answers are awaited, in milliseconds; 0: twice what parents (if none, siblings) usually take.', {
     default: '0',
   }),
-  maximum_icp_query_timeout: later(count(), 'The longest ICP answers are awaited, in milliseconds.', {
+  maximum_icp_query_timeout: works(count(), 'The longest ICP answers are awaited, in milliseconds.', {
     default: '2000',
   }),
-  minimum_icp_query_timeout: later(count(), 'The shortest ICP answers are awaited, in milliseconds.', {
+  minimum_icp_query_timeout: works(count(), 'The shortest ICP answers are awaited, in milliseconds.', {
     default: '5',
   }),
   icap_connect_timeout: works(duration({ min: 1 }), 'How long a connection to an ICAP service may take.', {
@@ -88,7 +88,7 @@ place; cache.log says so. At least a second; 0: never, as for a debugger. One pr
     default: '30 minutes',
     family: 'FTP',
   }),
-  background_ping_rate: later(duration(), 'How often peers are probed.', { default: '10 seconds' }),
+  background_ping_rate: works(duration(), 'How often a peer with background-ping is asked by ICP at most.', { default: '10 seconds' }),
   collapsed_forwarding_timeout: works(
     age({ min: 1000 }),
     "How long a request waits for the head of another's response (collapsed_forwarding) before it asks for itself. Lusca's.",

@@ -49,7 +49,7 @@ const silent = (doc: string): Code => ({ doc, value: () => () => '' })
 const asked = (o: Outcome): string => o.askedUri || o.uri
 
 /** '' where no client asked. */
-export const clientAddress = (o: Outcome): string => (o.initiator === 'client' ? o.client.address : '')
+export const clientAddress = (o: Outcome): string => (o.initiator === 'validation' ? '' : o.client.address)
 const listeningEnd = (o: Outcome): Endpoint | null => o.introduced?.local ?? (o.taken === 'direct' ? o.clientLocal : null)
 const introducedFields = ({ introduced }: Outcome): FieldView | null => (introduced === null ? null : Fields.from(introduced.pairs))
 const contentBytes = (o: Outcome): number => Math.max(0, o.responseBytes - o.responseHeadBytes)
