@@ -65,6 +65,17 @@ export class AccessFacts {
   /** What helpers have answered about this request, by ACL. */
   helperAnswers: Map<object, HelperWord> | null = null
 
+  /** How far the reading of a TLS connection has come: what is not read is at its first step, as in Squid. */
+  step: 1 | 2 | 3 = 1
+  /** The server as the TLS client calls it, where that could be confirmed; '' = not known. */
+  serverName = ''
+  /** Names of the server's certificate; null = it has not been seen. */
+  certificateNames: readonly string[] | null = null
+  /** The TLS client will name its server yet: an ACL about names that does not match now may do so then. */
+  namePending = false
+  /** The connection is TLS that is read here. */
+  encrypted = false
+
   #clientKey: IpKey | null = null
   #localKey: IpKey | null = null
   #uriRead = ''
@@ -74,6 +85,7 @@ export class AccessFacts {
   #lookups: HostLookups | null = null
   #clientLookups: ClientLookups | null = null
   #asked: Promise<void> | null = null
+  #inherited = ''
 
   constructor(client: Endpoint, local: Endpoint, portName: string) {
     this.connected = client
@@ -100,10 +112,10 @@ export class AccessFacts {
     const copy = new AccessFacts(this.connected, this.local, this.portName)
     copy.believe(this.client)
     const { names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag } = this
-    const { credentials, proof, user, helperUser, helperAnswers } = this
+    const { credentials, proof, user, helperUser, helperAnswers, step, serverName, certificateNames, encrypted } = this
     return Object.assign(copy, {
       names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag, outcome,
-      credentials, proof, user, helperUser, helperAnswers,
+      credentials, proof, user, helperUser, helperAnswers, step, serverName, certificateNames, encrypted,
     })
   }
 
@@ -180,10 +192,16 @@ export class AccessFacts {
   /** Of the request before: who asked, and what helpers said. */
   forgetUser(): void {
     this.proof = null
-    this.user = ''
+    this.user = this.#inherited
     this.helperUser = ''
     this.helperAnswers = null
     this.#asked = null
+  }
+
+  /** Whoever asked for the connection asks for all that is within it, too. */
+  inherit(user: string): void {
+    this.#inherited = user
+    this.user = user
   }
 
   /** An answer that is on its way: `learn` waits for it. `keep` is called unless another request has come meanwhile. */

@@ -2,8 +2,8 @@ import type { AccessLine, AclUse, Location } from '../conf/config.ts'
 import type { AccessFacts } from './access-facts.ts'
 import type { Acl } from './acl.ts'
 import type { AclTable } from './compile.ts'
-import { always, type Match, matched, unlearned, unproven, untold } from './match.ts'
-import { lastWithin, matchTerm, type Term } from './term.ts'
+import { always, type Match, matched, unlearned, unnamed, unproven, untold } from './match.ts'
+import { failsAnyway, lastWithin, matchTerm, type Term } from './term.ts'
 
 // `DIRECTIVE allow|deny [!]acl ...` compiled. The first line whose ACLs all match decides. When none does, the answer
 // is the opposite of the last line's, and without any line what the directive says. Every answer a list can give is
@@ -20,6 +20,8 @@ export interface Decision {
   readonly lastAcl: string
   /** It was not asked on: the client must first say who it is. */
   readonly unproven: boolean
+  /** It was not asked on: an ACL is about the server's name, and the TLS client has yet to say it. */
+  readonly unnamed: boolean
   /** What deny_info goes by: as lastAcl, but of a group the member that was asked last, as in Squid. */
   lastTested(facts: AccessFacts): string
 }
@@ -141,6 +143,11 @@ class CompiledList implements AccessList {
       if (found === unlearned) return lookups < lookupsMax ? this.#later(at, term, facts, lookups) : this.#undecided
       if (found === untold) return new Verdict(false, null, undecidedText, terms[term] ?? null, false)
       if (found === unproven) return challenge(lines[at] as Line, term)
+      if (found === unnamed) {
+        const waiting = term
+        term = failsAnyway(terms, waiting, facts)
+        if (term < 0) return waitsForName(lines[at] as Line, waiting)
+      }
       failed = term
       term = 0
     }
@@ -158,7 +165,7 @@ class CompiledList implements AccessList {
     for (const line of this.#lines) {
       const step = explainLine(line, facts)
       steps.push(step)
-      if (line.decision === decision || (decision.unproven && line.source.at === decision.line)) break
+      if (line.decision === decision || ((decision.unproven || decision.unnamed) && line.source.at === decision.line)) break
     }
     return { decision, summary: summaryOf(decision, steps), steps }
   }
@@ -176,6 +183,9 @@ const compileLine = (source: AccessLine, terms: readonly Term[]): Line => ({
 const challenge = ({ source, terms }: Line, term: number): Decision =>
   new Verdict(false, source.at, placeOf(source.at), terms[term] ?? null, true)
 
+const waitsForName = ({ source, terms }: Line, term: number): Decision =>
+  new Verdict(false, source.at, placeOf(source.at), terms[term] ?? null, false, true)
+
 /** A class, since explanations are sent between processes: what it does is left behind, what it says goes along. */
 class Verdict implements Decision {
   readonly allowed: boolean
@@ -183,14 +193,16 @@ class Verdict implements Decision {
   readonly text: string
   readonly lastAcl: string
   readonly unproven: boolean
+  readonly unnamed: boolean
   readonly #last: Acl | null
 
-  constructor(allowed: boolean, line: Location | null, text: string, last: Term | null, unproven: boolean) {
+  constructor(allowed: boolean, line: Location | null, text: string, last: Term | null, unproven: boolean, unnamed = false) {
     this.allowed = allowed
     this.line = line
     this.text = text
     this.lastAcl = last?.acl.name ?? ''
     this.unproven = unproven
+    this.unnamed = unnamed
     this.#last = last?.acl ?? null
   }
 
@@ -230,6 +242,7 @@ const summaryOf = (decision: Decision, steps: readonly ExplainedLine[]): string 
   const word = decision.allowed ? 'allowed' : 'denied'
   const last = steps.at(-1)
   if (decision.unproven) return `${word} by ${decision.text}: ${decision.lastAcl} needs to know who the client is`
+  if (decision.unnamed) return `not decided by ${decision.text} yet: ${decision.lastAcl} needs to know the server's name`
   if (decision.text === undecidedText) return `${word}: ${undecidedText}`
   if (decision.line !== null && last !== undefined) {
     const why = last.acls.map(a => `${a.negated ? '!' : ''}${a.acl} (${a.fact})`).join(' and ')

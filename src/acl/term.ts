@@ -1,6 +1,6 @@
 import type { AccessFacts } from './access-facts.ts'
 import type { Acl } from './acl.ts'
-import { type Match, matched, mismatched } from './match.ts'
+import { type Match, matched, mismatched, unnamed } from './match.ts'
 
 /** An ACL in a rule or group, perhaps with `!`. */
 export interface Term {
@@ -24,7 +24,27 @@ export const lastWithin = (acl: Acl, facts: AccessFacts): string => {
 export const matchAll = (terms: readonly Term[], facts: AccessFacts): Match => {
   for (let i = 0; i < terms.length; i++) {
     const found = matchTerm(terms[i] as Term, facts) // within by the loop
+    if (found === unnamed) return failsAnyway(terms, i, facts) < 0 ? unnamed : mismatched
     if (found !== matched) return found
   }
   return matched
+}
+
+/** Left to right up to the first that matches. */
+export const matchAny = (terms: readonly Term[], facts: AccessFacts): Match => {
+  let otherwise: Match = mismatched
+  for (let i = 0; i < terms.length; i++) {
+    const found = matchTerm(terms[i] as Term, facts) // within by the loop
+    if (found === unnamed) otherwise = unnamed
+    else if (found !== mismatched) return found
+  }
+  return otherwise
+}
+
+/** Behind a term that waits for a name: the number of the first that does not match whatever that name is; -1 = there is none. */
+export const failsAnyway = (terms: readonly Term[], waiting: number, facts: AccessFacts): number => {
+  for (let i = waiting + 1; i < terms.length; i++) {
+    if (matchTerm(terms[i] as Term, facts) === mismatched) return i // within by the loop
+  }
+  return -1
 }

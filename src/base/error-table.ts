@@ -51,6 +51,8 @@ export const errorTable = {
   'lifetime': { status: 408, page: 'ERR_LIFETIME_EXP', suffix: '_TIMEDOUT', doc: 'client_lifetime' },
   'shutting-down': { status: 503, page: 'ERR_SHUTTING_DOWN', suffix: '', doc: 'shutdown_lifetime ran out' },
   'overload': { status: 503, page: 'ERR_CANNOT_FORWARD', suffix: '', doc: 'a limit on connections or waiting requests was reached' },
+  'protocol-unknown': { status: 400, page: 'ERR_PROTOCOL_UNKNOWN', suffix: '', doc: 'the client speaks something else than the port is for (on_unsupported_protocol)' },
+  'terminated': { status: 0, page: 'ERR_ACCESS_DENIED', suffix: '', doc: 'ssl_bump terminate' },
   'client-tls': { status: 0, page: 'ERR_SECURE_ACCEPT_FAIL', suffix: '', doc: 'the TLS handshake with the client failed' },
   'client-aborted': { status: 0, page: 'ERR_CLIENT_ABORTED', suffix: '_ABORTED', doc: 'the client went away' },
   'client-stalled': { status: 0, page: 'ERR_CLIENT_GONE', suffix: '_TIMEDOUT', doc: 'the client stopped taking the response (write_timeout) or sending its content' },

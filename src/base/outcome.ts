@@ -82,6 +82,8 @@ export interface Outcome {
   sessionId: string
   /** Null: nobody has introduced the client. */
   introduced: Introduction | null
+  /** Null: the client spoke in clear text, as far as we know. */
+  clientTls: ClientTls | null
 
   // request
   method: string
@@ -173,6 +175,36 @@ export interface ServerTls {
   readonly sha1: string
   /** What is wrong with the certificate, in the order it was found; 0 = the server's own, 1 = its issuer's … */
   readonly errors: readonly { readonly name: string; readonly depth: number }[]
+}
+
+/** What ssl_bump made of a connection. */
+export const bumpModes = {
+  none: 'passed on unread, without a look (Squid 3.1 and 3.3 rules)',
+  splice: 'passed on unread',
+  peek: 'looked at, and then nothing more came of it',
+  stare: 'TLS begun with the server, and then nothing more came of it',
+  bump: 'read: TLS with the server first, and its certificate imitated',
+  'client-first': 'read: with a certificate made from the name alone',
+  'server-first': 'as bump (Squid 3.3 rules)',
+  terminate: 'closed',
+} as const
+
+export type BumpMode = keyof typeof bumpModes
+
+/** TLS with the client, as logs ask for it. '' = not known. */
+export interface ClientTls {
+  /** '' = the port is none where that is decided. */
+  bumpMode: BumpMode | ''
+  /** The server as the client calls it: as it said it, confirmed or not. */
+  sni: string
+  /** Of the hello: `TLS/1.2`; the highest it offers. */
+  helloVersion: string
+  supportedVersion: string
+  /** Of what was agreed on. */
+  version: string
+  cipher: string
+  certificateSubject: string
+  certificateIssuer: string
 }
 
 /** What a log code may ask of header fields; http's Fields satisfy it. Names are lower case. */

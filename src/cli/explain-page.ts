@@ -45,7 +45,7 @@ const read = (args: Arguments, ports: readonly PortConfig[]): Question | PageRef
   return {
     method, target, fields, response,
     client: endpoint(from, 0),
-    port: httpPortOf(port, 0),
+    port: httpPortOf(port, 0, null),
     portName: port.name,
     local: endpoint(port.address ?? (from.includes(':') ? '::1' : '127.0.0.1'), port.port),
   }

@@ -10,7 +10,7 @@ import { type CompiledNat, compileNat } from '../chainer/index.ts'
 import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } from '../conf/index.ts'
 import { compileRules, type RuleSet } from '../dispatch/index.ts'
 import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
-import { type CertificateSigning, type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
+import { BumpRules, type CertificateSigning, type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
 import { compileAdaptation } from './adaptation.ts'
 import { compileDelayPools } from './delay-pools.ts'
 import { denyInfoOf } from './deny-info.ts'
@@ -166,6 +166,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     rangeOffsets: config.range_offset_limit.map(line => ({
       value: line.value, when: compileCondition(line.acls, acls, line.at),
     })),
+    bump: config.ssl_bump.length === 0 ? null : new BumpRules(config.ssl_bump, acls),
+    unsupported: config.on_unsupported_protocol.map(line => ({ value: line.value, when: compileCondition(line.acls, acls, line.at) })),
     delay: compileDelayPools(config, acls, problems),
     adaptation: compileAdaptation(config, acls, problems),
   }

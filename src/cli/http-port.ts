@@ -1,10 +1,13 @@
 import type { PortConfig, PortMode } from '../conf/index.ts'
 import { parseHostField } from '../http/index.ts'
-import type { HttpPort } from '../proxy/index.ts'
+import type { HttpPort, PortBump } from '../proxy/index.ts'
 
 /** A listening port as the http proxy sees it. */
-export const httpPortOf = (port: PortConfig, receiveBytes: number): HttpPort => ({
+export const httpPortOf = (port: PortConfig, receiveBytes: number, bump: PortBump | null): HttpPort => ({
   mode: port.mode,
+  scheme: port.tls?.fromStart === true ? 'https' : 'http',
+  bump,
+  inside: null,
   pinned: false,
   connectionAuth: port.connectionAuth,
   tuning: tuningOf(port, receiveBytes),
@@ -35,6 +38,9 @@ const tuningOf = (port: PortConfig, receiveBytes: number): HttpPort['tuning'] =>
 /** What a service line with the http proxy sees of its listeners; accel: its router has servers of its own. */
 export const servicePort = (mode: PortMode, pinned: boolean, receiveBytes: number): HttpPort => ({
   mode,
+  scheme: 'http',
+  bump: null,
+  inside: null,
   pinned,
   connectionAuth: true,
   tuning: receiveBytes > 0 ? { receiveBytes } : null,

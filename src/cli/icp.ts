@@ -170,7 +170,7 @@ const queryOutcome = ({ client, local, uri, answer, bytes }: AnsweredQuery, star
   clientLocal: local,
   portName: 'icp',
   taken: 'direct',
-  introduced: null,
+  introduced: null, clientTls: null,
   notes: null,
   sessionId: '',
   method: 'ICP_QUERY',

@@ -202,8 +202,7 @@ const modesOf = (wanted: readonly Wanted[]): Present['modes'] => new Map(wanted.
 const followsInterfaces = (line: TakingConfig): boolean => line.bind.place.kind !== 'address'
 
 const wantedBy = (config: Config, services: Services, comm: Comm, shared: boolean): readonly Wanted[] => [
-  // what becomes of intercepted TLS is not decided yet: such a port is not opened
-  ...portsOf(config).filter(port => port.tls?.fromStart !== true || !port.tls.bump).map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared) })),
+  ...portsOf(config).map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared) })),
   ...config.listener.flatMap(line => {
     const { taken, backlog: waiting } = line
     const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting, shared), services, comm)

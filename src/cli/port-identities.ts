@@ -5,16 +5,22 @@ import { join } from 'node:path'
 import { getCACertificates } from 'node:tls'
 import { errnoOf } from '../base/index.ts'
 import { type Config, type Diagnostic, type PortConfig, type PortTls, portsOf, type TlsCertificateFiles } from '../conf/index.ts'
-import { type CertificateText, type ClientCertificates, ServerIdentity } from '../tls/index.ts'
+import { type Authority, type CertificateText, type ClientCertificates, readAuthority, ServerIdentity } from '../tls/index.ts'
 
 // The certificates and keys of ports, from their files. Read when a conf is loaded, by whoever starts the proxy: the user
 // it becomes need not be able to read keys.
 
 /** By the port's own words, which stay the same object however its addresses are found. */
-export type PortIdentities = ReadonlyMap<PortTls, ServerIdentity>
+export type PortIdentities = ReadonlyMap<PortTls, PortIdentity>
+
+export interface PortIdentity {
+  readonly server: ServerIdentity
+  /** ssl-bump, with certificates that are made; else null. */
+  readonly authority: Authority | null
+}
 
 export const portIdentities = (config: Config, problems: Diagnostic[]): PortIdentities => {
-  const found = new Map<PortTls, ServerIdentity>()
+  const found = new Map<PortTls, PortIdentity>()
   for (const port of portsOf(config)) {
     if (port.tls === null) continue
     const identity = identityOf(port, port.tls, config.sslpassword_program || null, problems)
@@ -23,11 +29,12 @@ export const portIdentities = (config: Config, problems: Diagnostic[]): PortIden
   return found
 }
 
-const identityOf = (port: PortConfig, tls: PortTls, passwords: string | null, problems: Diagnostic[]): ServerIdentity | null => {
+const identityOf = (port: PortConfig, tls: PortTls, passwords: string | null, problems: Diagnostic[]): PortIdentity | null => {
   try {
     const [first, ...others] = tls.certificates
-    return new ServerIdentity({
-      certificates: [certificateText(first, passwords), ...others.map(files => certificateText(files, passwords))],
+    const main = certificateText(first, passwords)
+    const server = new ServerIdentity({
+      certificates: [main, ...others.map(files => certificateText(files, passwords))],
       minVersion: tls.minVersion,
       options: tls.options,
       cipher: tls.cipher,
@@ -37,12 +44,20 @@ const identityOf = (port: PortConfig, tls: PortTls, passwords: string | null, pr
       resumes: !tls.flags.has('NO_SESSION_REUSE'),
       sessionContext: tls.sessionContext || port.name.slice(-32), // OpenSSL takes 32 bytes
     })
+    return { server, authority: tls.bump && tls.generate ? authorityOf(main, first.cert) : null }
   } catch (error) {
     const why = error instanceof CannotRead ? error.message : `${tls.certificates.map(({ cert }) => cert).join(', ')}: ${reasonOf(error)}`
     const what = tls.bump ? `No valid signing certificate configured for ${port.name}` : 'the certificate cannot be used'
     problems.push({ severity: 'fatal', at: port.at, message: `${what}: ${why}`, hint: 'tls-cert= and tls-key= are PEM files; the key may be in the first' })
     return null
   }
+}
+
+const authorityOf = ({ cert, key, passphrase }: CertificateText, file: string): Authority => {
+  const answer = readAuthority(cert, key, passphrase)
+  if (!answer.ok) throw new CannotRead(`${file}: ${answer.reason}`)
+  void answer.authority.leafKey() // the first client shall not wait for it
+  return answer.authority
 }
 
 /** sslpassword_program is asked only for keys that need it: what it says is their passphrase. */

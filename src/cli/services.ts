@@ -2,16 +2,17 @@ import type { Connection } from '../../comm/index.ts'
 import { AccessFacts, isWithin } from '../acl/index.ts'
 import type { Clock, Endpoint } from '../base/index.ts'
 import { type Chainer, createSideStackChainer, noServerPolicy, type ServerPolicy } from '../chainer/index.ts'
-import { type Config, type PortConfig, type ProxyKind, portsOf, type RouterConfig, type ServiceConfig, type StackConfig } from '../conf/index.ts'
-import { createDenyProxy, createHttpProxy, createPlugProxy, createTlsProxy, plainPlug, type HttpDeps, type PlugDeps, type PlugStack, type Proxy, type TlsDeps } from '../proxy/index.ts'
+import { type Config, type PortConfig, type PortTls, type ProxyKind, portsOf, type RouterConfig, type ServiceConfig, type StackConfig } from '../conf/index.ts'
+import { createDenyProxy, createHttpProxy, createInterceptedTlsProxy, createPlugProxy, createTlsProxy, plainPlug, type HttpDeps, type PlugDeps, type PlugStack, type PortBump, type Proxy, type TlsDeps } from '../proxy/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Router } from '../router/index.ts'
 import { type Census, createService, type NamedService, type ServiceOptions, type SessionLimits, type SessionRecord, startSession } from '../service/index.ts'
 import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
 import { detectorOf, startByRules, startIntroduced, type StartHere, type StartParts, startService } from '../dispatch/index.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
 import type { CompiledPolicy } from './http-policy.ts'
-import type { Shown } from '../tls/index.ts'
-import { startStacked } from './stacked.ts'
+import { Mint, type Shown } from '../tls/index.ts'
+import type { PortIdentity } from './port-identities.ts'
+import { startInside, startStacked } from './stacked.ts'
 
 // From the lines of a conf to services: each service line, and each http_port line, which is one of its own kind.
 
@@ -133,11 +134,23 @@ class Build {
 
   #portProxy(port: PortConfig): Proxy {
     const { http, tls } = this.#parts
-    const inside = createHttpProxy(http, httpPortOf(port, this.#config.tcp_recv_bufsize))
     const identity = port.tls === null ? undefined : this.#policy.identities.get(port.tls)
-    if (port.tls?.fromStart !== true || identity === undefined) return inside
-    const shown: Shown = { usual: identity.usual, contextFor: identity.contextFor, clients: identity.clients }
-    return createTlsProxy(tls, shown, inside)
+    const receiveBytes = this.#config.tcp_recv_bufsize
+    if (port.tls === null || identity === undefined) return createHttpProxy(http, httpPortOf(port, receiveBytes, null))
+    const { usual, contextFor, clients } = identity.server
+    const shown: Shown = { usual, contextFor, clients }
+    if (!port.tls.bump) return createTlsProxy(tls, shown, createHttpProxy(http, httpPortOf(port, receiveBytes, null)))
+    const bumping = httpPortOf(port, receiveBytes, this.#portBump(port.tls, identity, shown))
+    return port.tls.fromStart ? createInterceptedTlsProxy(http, bumping) : createHttpProxy(http, bumping)
+  }
+
+  #portBump(tls: PortTls, { server, authority }: PortIdentity, own: Shown): PortBump {
+    const { http, clock } = this.#parts
+    const mint =
+      authority === null
+        ? null
+        : new Mint({ authority, bytesMax: tls.generatedBytesMax, hash: 'sha256', now: () => clock.wall(), context: server.manner })
+    return { mint, own, startInside: (owner, client, port) => startInside(owner, client, createHttpProxy(http, port)) }
   }
 
   #common(): Pick<ServiceOptions, 'clock' | 'failed' | 'census' | 'zoneOf' | 'onEnd' | 'onRefused'> {

@@ -416,6 +416,18 @@ export interface FlowsLine {
   readonly at: Location
 }
 
+/** What becomes of a TLS connection; none, client-first and server-first are of Squid 3.3. */
+export type BumpAction = 'splice' | 'peek' | 'stare' | 'bump' | 'terminate' | 'client-first' | 'server-first' | 'none'
+
+export interface BumpLine {
+  readonly action: BumpAction
+  /** It was written as allow or deny. */
+  readonly old: boolean
+  readonly acls: readonly AclUse[]
+  readonly text: string
+  readonly at: Location
+}
+
 /** tcp_outgoing_address (canonical address), tcp_outgoing_mark and tcp_outgoing_tos (numbers). */
 export type OutgoingLine<T> = ValueLine<T>
 

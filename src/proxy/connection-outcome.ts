@@ -17,6 +17,7 @@ export const connectionOutcome = (session: Session, startedMono: MonoMs, clock: 
     introduced: session.client.introduced ?? null,
     notes: null,
     sessionId: session.id,
+    clientTls: null,
     method: 'NONE',
     uri: 'error:invalid-request',
     versionMinor: 0,

@@ -5,7 +5,14 @@
 //   record   22 | 3 x | length | ... goes on                      compression | extensions
 
 export type ClientHello =
-  | { readonly kind: 'hello'; /** Lower case; null = it names none. */ readonly serverName: string | null }
+  | {
+      readonly kind: 'hello'
+      /** Lower case; null = it names none. */
+      readonly serverName: string | null
+      /** As the wire has them, 0x0303 is TLS 1.2: its own, which TLS 1.3 clients pretend, and the highest it offers. */
+      readonly version: number
+      readonly offered: number
+    }
   /** So far it is one. */
   | { readonly kind: 'partial' }
   | { readonly kind: 'none' }
@@ -54,32 +61,53 @@ const handshakeOf = (bytes: Buffer): Buffer | null => {
 }
 
 const readBody = (body: Cursor): ClientHello => {
-  body.skip(2 + 32)
+  const version = body.number(2)
+  body.skip(32)
   body.skip(body.number(1))
   body.skip(body.number(2))
   body.skip(body.number(1))
   if (body.broken) return none
-  if (body.left === 0) return { kind: 'hello', serverName: null } // before extensions were invented
+  if (body.left === 0) return { kind: 'hello', serverName: null, version, offered: version } // before extensions were invented
   const extensions = body.part(body.number(2))
-  while (extensions.left > 0 && !extensions.broken) {
+  let serverName: string | null | undefined = null
+  let offered = version
+  while (extensions.left > 0 && !extensions.broken && serverName !== undefined) {
     const type = extensions.number(2)
     const content = extensions.part(extensions.number(2))
-    if (type === 0 && !extensions.broken) return readServerName(content)
+    if (extensions.broken) break
+    if (type === 0) serverName = readServerName(content)
+    else if (type === 43) offered = Math.max(offered, highestVersion(content))
   }
-  return body.broken || extensions.broken ? none : { kind: 'hello', serverName: null }
+  return body.broken || extensions.broken || serverName === undefined ? none : { kind: 'hello', serverName, version, offered }
 }
 
-const readServerName = (content: Cursor): ClientHello => {
+/** RFC 8446 4.2.1. Values like 0x2a2a are no versions: clients put them there so that servers learn to pass them over. */
+const highestVersion = (content: Cursor): number => {
+  const list = content.part(content.number(1))
+  let highest = 0
+  while (list.left > 1 && !list.broken) {
+    const version = list.number(2)
+    if (version >> 8 === 3) highest = Math.max(highest, version)
+  }
+  return highest
+}
+
+/** Undefined: it is broken. */
+const readServerName = (content: Cursor): string | null | undefined => {
   const list = content.part(content.number(2))
   while (list.left > 0 && !list.broken) {
     const type = list.number(1)
     const name = list.part(list.number(2))
     if (type !== 0 || list.broken) continue
     const text = name.text().toLowerCase().replace(/\.$/, '')
-    return { kind: 'hello', serverName: /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(text) ? text : null }
+    return /^[a-z0-9_]([a-z0-9_.-]*[a-z0-9_])?$/.test(text) ? text : null
   }
-  return list.broken || content.broken ? none : { kind: 'hello', serverName: null }
+  return list.broken || content.broken ? undefined : null
 }
+
+/** `TLS/1.3`, as Squid writes it. */
+export const versionText = (version: number): string =>
+  version === 0x0300 ? 'SSL/3.0' : version >> 8 === 3 ? `TLS/1.${(version & 0xff) - 1}` : ''
 
 /** Reads in order; past the end everything is 0 and `broken` is true. */
 class Cursor {

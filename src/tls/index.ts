@@ -12,7 +12,7 @@
 export { acceptTls, type Shown } from './accept.ts'
 export { Authority, type AuthorityAnswer, commonNameOf, readAuthority } from './authority.ts'
 export { signHashes, type SignHash } from './certificate.ts'
-export { type ClientHello, readClientHello } from './client-hello.ts'
+export { type ClientHello, readClientHello, versionText } from './client-hello.ts'
 export {
   type Adaptation, type Leaf, type LeafAnswer, type LeafWish, Mint, type MintCounters, type MintOptions, noAdaptation,
   type SignAlgorithm, signAlgorithms,

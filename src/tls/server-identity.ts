@@ -36,12 +36,18 @@ export interface ClientCertificates {
 
 export class ServerIdentity {
   readonly clients: ClientCertificates | null
+  /** How TLS is spoken, whatever certificate is shown. */
+  readonly manner: SecureContextOptions
   readonly #known: readonly Known[]
 
   /** Throws what OpenSSL says of a certificate or key. */
   constructor(options: IdentityOptions) {
     this.clients = options.clients
-    this.#known = options.certificates.map(text => ({ leaf: new X509Certificate(text.cert), context: contextOf(text, options) }))
+    this.manner = mannerOf(options)
+    this.#known = options.certificates.map(text => ({
+      leaf: new X509Certificate(text.cert),
+      context: createSecureContext({ ...this.manner, ...text }),
+    }))
   }
 
   get usual(): SecureContext {
@@ -62,22 +68,19 @@ interface Known {
 /** RFC 8996: earlier versions need what OpenSSL 3 thinks too weak. */
 const weak: ReadonlySet<string> = new Set(['TLSv1', 'TLSv1.1'])
 
-const contextOf = ({ cert, key, passphrase }: CertificateText, options: IdentityOptions): SecureContext => {
+const mannerOf = (options: IdentityOptions): SecureContextOptions => {
   const ciphers = options.cipher !== '' ? options.cipher : weak.has(options.minVersion) ? 'DEFAULT:@SECLEVEL=0' : undefined
-  const made: SecureContextOptions = {
-    cert,
-    key,
-    passphrase,
+  const { clients } = options
+  return {
     minVersion: options.minVersion,
     secureOptions: options.options | noRenegotiation | (options.resumes ? 0 : noTicket),
-    ciphers,
-    ecdhCurve: options.curve ?? undefined,
-    dhparam: options.dhText ?? undefined,
     sessionIdContext: options.sessionContext,
-    ...(options.clients === null || options.clients.ca.length === 0 ? {} : { ca: [...options.clients.ca] }),
-    ...(options.clients === null || options.clients.crl.length === 0 ? {} : { crl: [...options.clients.crl] }),
+    ...(ciphers === undefined ? {} : { ciphers }),
+    ...(options.curve === null ? {} : { ecdhCurve: options.curve }),
+    ...(options.dhText === null ? {} : { dhparam: options.dhText }),
+    ...(clients === null || clients.ca.length === 0 ? {} : { ca: [...clients.ca] }),
+    ...(clients === null || clients.crl.length === 0 ? {} : { crl: [...clients.crl] }),
   }
-  return createSecureContext(made)
 }
 
 /** A client that renegotiates makes us pay for what it pays little for. SSL_OP_NO_RENEGOTIATION, which Node does not name. */

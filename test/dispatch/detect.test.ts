@@ -92,7 +92,7 @@ const nameExtension = (name: string): Buffer => {
 describe('tls', () => {
   test('a hello of OpenSSL, cut anywhere, in segments and in records', async () => {
     const hello = await realHello({ servername: 'www.bank.example' })
-    expect(readClientHello(hello)).toEqual({ kind: 'hello', serverName: 'www.bank.example' })
+    expect(readClientHello(hello)).toMatchObject({ kind: 'hello', serverName: 'www.bank.example', version: 0x0303, offered: 0x0304 })
     growsIntoMatch(look('tls'), hello)
     for (const size of [4, 100, 500]) growsIntoMatch(look('tls', '.bank.example'), inRecords(hello, size))
     expect(look('tls')(Buffer.concat([hello, Buffer.from('early data')]))).toBe('match')
@@ -109,13 +109,13 @@ describe('tls', () => {
   test('a hello without a name is one, and none of any domain', async () => {
     const hello = await realHello({ minVersion: 'TLSv1.2', maxVersion: 'TLSv1.2' })
     expect([look('tls')(hello), look('tls', '.example')(hello)]).toEqual(['match', 'no'])
-    expect(readClientHello(madeHello(null))).toEqual({ kind: 'hello', serverName: null })
+    expect(readClientHello(madeHello(null))).toMatchObject({ kind: 'hello', serverName: null })
   })
 
   test('unknown extensions, as GREASE sends them, are passed over', () => {
     const grease = extension(0x0a0a, Buffer.alloc(0))
     const hello = madeHello(Buffer.concat([grease, extension(0xfafa, Buffer.alloc(9)), nameExtension('a.example')]))
-    expect(readClientHello(hello)).toEqual({ kind: 'hello', serverName: 'a.example' })
+    expect(readClientHello(hello)).toMatchObject({ kind: 'hello', serverName: 'a.example' })
   })
 
   const good = madeHello(nameExtension('a.example'))
@@ -134,5 +134,5 @@ describe('tls', () => {
   ])('%s is none', (_what, bytes) => expect(readClientHello(bytes).kind).toBe('none'))
 
   test('a name that could not be one names nothing', () =>
-    expect(readClientHello(madeHello(nameExtension('a b\x00c')))).toEqual({ kind: 'hello', serverName: null }))
+    expect(readClientHello(madeHello(nameExtension('a b\x00c')))).toMatchObject({ kind: 'hello', serverName: null }))
 })

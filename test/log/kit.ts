@@ -25,6 +25,7 @@ export const outcomeOf = (of: Partial<Outcome> = {}): Outcome => ({
   portName: '127.0.0.1:13128',
   taken: 'direct',
   sessionId: '',
+  clientTls: null,
   method: 'GET',
   uri: 'http://127.0.0.1:18080/plain',
   versionMinor: 1,

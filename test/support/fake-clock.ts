@@ -9,7 +9,7 @@ interface Pending {
 
 export class FakeClock implements Clock {
   #mono = 1_000_000
-  readonly #wallAhead = 1_700_000_000_000
+  #wallAhead = 1_700_000_000_000
   readonly #pending = new Set<Pending>()
 
   /** Timers that have not fired and were not cancelled. */
@@ -19,6 +19,11 @@ export class FakeClock implements Clock {
 
   wall = () => wallMs(this.#wallAhead + this.#mono)
   mono = () => monoMs(this.#mono)
+
+  /** Somebody sets the wall clock: no timer notices. */
+  setWall(wall: number): void {
+    this.#wallAhead = wall - this.#mono
+  }
 
   hold(): void {}
   release(): void {}

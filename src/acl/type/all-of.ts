@@ -1,5 +1,5 @@
 import type { AclType } from '../acl.ts'
-import { matched, mismatched } from '../match.ts'
+import { type Match, matched, mismatched, unnamed } from '../match.ts'
 import { matchAll, matchTerm, type Term } from '../term.ts'
 import { readGroup } from '../value/group.ts'
 
@@ -9,11 +9,13 @@ export const allOf = {
   compile: source => {
     const lines = readGroup(source)
     return facts => {
+      let otherwise: Match = lines.length === 0 ? matched : mismatched
       for (let i = 0; i < lines.length; i++) {
         const found = matchAll(lines[i] as Term[], facts) // within by the loop
-        if (found !== mismatched) return found
+        if (found === unnamed) otherwise = unnamed
+        else if (found !== mismatched) return found
       }
-      return lines.length === 0 ? matched : mismatched
+      return otherwise
     }
   },
   stopsAt: source => {

@@ -1,6 +1,6 @@
 import type { AclType } from '../acl.ts'
 import { mismatched } from '../match.ts'
-import { matchTerm, type Term } from '../term.ts'
+import { matchAny, matchTerm } from '../term.ts'
 import { readGroup } from '../value/group.ts'
 
 /** One of these ACLs matches; `!` is possible. Asked left to right up to the first that does. */
@@ -8,13 +8,7 @@ export const anyOf = {
   fact: () => 'a group',
   compile: source => {
     const terms = readGroup(source).flat()
-    return facts => {
-      for (let i = 0; i < terms.length; i++) {
-        const found = matchTerm(terms[i] as Term, facts) // within by the loop
-        if (found !== mismatched) return found
-      }
-      return mismatched
-    }
+    return facts => matchAny(terms, facts)
   },
   stopsAt: source => {
     const terms = readGroup(source).flat()

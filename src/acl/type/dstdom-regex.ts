@@ -1,5 +1,5 @@
 import type { AclType } from '../acl.ts'
-import { matched, mismatched, unlearned } from '../match.ts'
+import { matched, mismatched, unlearned, unnamed } from '../match.ts'
 import { readPatterns } from '../value/patterns.ts'
 import { looksNumeric } from './dstdomain.ts'
 
@@ -13,7 +13,9 @@ export const dstdomRegex = {
       // patterns are written for URIs, where IPv6 stands in brackets
       const found = patterns.test(facts.host.includes(':') ? `[${facts.host}]` : facts.host)
       if (found !== mismatched) return found
-      if (noLookup || !looksNumeric(facts.host)) return mismatched
+      if (!looksNumeric(facts.host)) return mismatched
+      if (facts.namePending) return unnamed
+      if (noLookup) return mismatched
       const name = facts.nameOfNumericHost()
       if (name === null) return unlearned
       return patterns.test(name === '' ? 'none' : name) === matched ? matched : mismatched

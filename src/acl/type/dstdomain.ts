@@ -1,5 +1,5 @@
 import type { AclType } from '../acl.ts'
-import { matched, mismatched, unlearned } from '../match.ts'
+import { matched, mismatched, unlearned, unnamed } from '../match.ts'
 import { readDomains } from '../value/domains.ts'
 
 /**
@@ -13,7 +13,9 @@ export const dstdomain = {
     const noLookup = source.definition.flags.includes('-n')
     return facts => {
       if (domains.has(facts.host)) return matched
-      if (noLookup || !looksNumeric(facts.host)) return mismatched
+      if (!looksNumeric(facts.host)) return mismatched
+      if (facts.namePending) return unnamed
+      if (noLookup) return mismatched
       const name = facts.nameOfNumericHost()
       if (name === null) return unlearned
       return domains.has(name === '' ? 'none' : name) ? matched : mismatched

@@ -1,8 +1,15 @@
 import type { AclType } from '../acl.ts'
-import { patternMatcher } from '../value/patterns.ts'
+import { mismatched, unnamed } from '../match.ts'
+import { readPatterns } from '../value/patterns.ts'
 
 /** The whole target URI, escapes decoded; `host:port` for CONNECT. */
 export const urlRegex = {
   fact: facts => `URI ${facts.uri || '-'}`,
-  compile: source => patternMatcher(source, facts => facts.decodedUri),
+  compile: source => {
+    const patterns = readPatterns(source)
+    return facts => {
+      const found = patterns.test(facts.decodedUri)
+      return found === mismatched && facts.namePending ? unnamed : found
+    }
+  },
 } satisfies AclType

@@ -6,6 +6,7 @@ import { accessList, namedAccessList, readUses, valueList } from './access.ts'
 import { denyInfoLines } from './deny-info.ts'
 import { type Kind, later, works } from './directive.ts'
 import { age, count, kept, lines, needWord, onOff, size, words } from './kinds.ts'
+import { readChoice } from './named.ts'
 
 const aclLines: Kind<readonly AclDefinition[]> = {
   grammar: 'NAME TYPE [options] VALUE|"FILE" ...',
@@ -137,9 +138,13 @@ other methods than GET), 3xx:URL with that status, or TCP_RESET. URLs may hold t
 http_reply_access and miss_access; where nothing was decided by an ACL of a line here, ERR_ACCESS_DENIED.`,
     { example: 'deny_info 302:http://portal.example.org/?from=%u guests\ndeny_info 404:ERR_NOTHING blocked\ndeny_info TCP_RESET ads' },
   ),
-  on_unsupported_protocol: later(
-    valueList('tunnel|respond', 'fast', line => needWord(line, 'tunnel or respond')?.text),
-    'What becomes of an intercepted connection that does not speak HTTP.',
+  on_unsupported_protocol: works(
+    valueList('tunnel|respond', 'fast', line => readChoice(line, 'treatment', ['tunnel', 'respond'] as const)),
+    `What becomes of a client that speaks something else than the port is for: on intercepting ports, and within CONNECT that
+ssl_bump looks into. tunnel: its bytes go to where it was going, unread; nobody looks at what they are, so give it to those
+only who may send anything. respond: it is told so, where there is a way to, and closed. The first line whose ACLs match
+counts; without one, respond.`,
+    { example: 'acl games src 192.0.2.0/24\non_unsupported_protocol tunnel games' },
   ),
   auth_schemes: works(
     valueList('SCHEME[,SCHEME ...]|ALL', 'fast', readSchemes),

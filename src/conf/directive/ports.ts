@@ -150,7 +150,6 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
       (port, value, line, word) => {
         port.tls.first ??= word
         read(port.tls, value, line, word)
-        if (name === 'ssl-bump') unfinished(port, value, line, word)
       },
     ]),
   ),

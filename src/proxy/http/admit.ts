@@ -194,7 +194,7 @@ const wayOf = (t: Transaction): Next => {
   if (t.client.port.accel?.allowDirect === false && (peersFor(t) === null || head.method === 'CONNECT')) {
     return t.refuse('no-route', 'this accelerator port has no peer for the site, and no allow-direct')
   }
-  if (head.method === 'CONNECT') return 'tunnel'
+  if (head.method === 'CONNECT') return t.client.port.bump === null || t.policy.bump === null ? 'tunnel' : 'bump'
   if (t.target?.scheme !== 'http' && !mayBeSecured(t)) return t.refuse('unsupported-method', 'only http and https are carried')
   if ((head.method === 'TRACE' || head.method === 'OPTIONS') && endsHere(t)) return 'refuse'
   if (head.upgrade !== null && head.framing.kind === 'none' && leavesHttp(head.upgrade)) return 'tunnel'

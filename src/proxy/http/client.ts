@@ -1,8 +1,9 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
 import { AccessFacts } from '../../acl/index.ts'
-import { type DurationMs, type ErrorCode, type MonoMs, type Outcome, ProxyError } from '../../base/index.ts'
-import { type HeadLimits, parseRequestHead } from '../../http/index.ts'
+import { type ClientTls, type DurationMs, type ErrorCode, type MonoMs, type Outcome, ProxyError } from '../../base/index.ts'
+import { type HeadLimits, parseRequestHead, type RequestHead } from '../../http/index.ts'
 import type { Session, Speaker } from '../../service/session.ts'
+import { clientTls } from './client-tls.ts'
 import type { ClientTie } from './connection-auth.ts'
 import { CountHttp } from './counters.ts'
 import { MeteredConnection } from './delay/metered.ts'
@@ -42,6 +43,8 @@ export class HttpClient implements ConnectionReader, Speaker {
   readonly session: Session
   readonly connection: Connection
   readonly bornAt: MonoMs
+  /** Null: it speaks in clear text. */
+  readonly tls: ClientTls | null
   /** The Host text whose address was verified last on this connection, and until when. */
   verifiedHost = ''
   verifiedUntil = 0
@@ -72,6 +75,7 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#metered = metered(this)
     this.connection = this.#metered ?? session.client
     this.bornAt = deps.clock.mono()
+    this.tls = port.inside === null ? clientTls(session.client) : port.inside.tls
     session.speaker = this
     if (port.tuning !== null) session.client.tune?.(port.tuning)
     this.connection.setReader(this)
@@ -89,8 +93,10 @@ export class HttpClient implements ConnectionReader, Speaker {
       this.#facts = new AccessFacts(this.session.client.peer, this.session.destination, this.session.portName)
       this.#facts.names = this.deps.accessNames
       this.#facts.clients = this.deps.accessClients
-      const { mode } = this.port
-      this.#facts.credentials = mode === 'forward' ? 'proxy-authorization' : mode === 'accel' ? 'authorization' : null
+      const { mode, inside } = this.port
+      this.#facts.encrypted = this.tls !== null
+      this.#facts.inherit(inside?.user ?? '')
+      this.#facts.credentials = inside !== null ? null : mode === 'forward' ? 'proxy-authorization' : mode === 'accel' ? 'authorization' : null
     }
     return this.#facts
   }
@@ -107,6 +113,17 @@ export class HttpClient implements ConnectionReader, Speaker {
 
   get gone(): boolean {
     return this.#phase === 'gone'
+  }
+
+  /** A request that stands for the whole connection: its bytes are not ours to read. Once, before any have come. */
+  connect(head: RequestHead): void {
+    const transaction = new Transaction(this, head)
+    this.#transaction = transaction
+    this.#phase = 'busy'
+    const { connect } = head
+    transaction.target = { scheme: 'tunnel', host: connect?.host ?? '', port: connect?.port ?? 0, path: '' }
+    transaction.outcome.uri = head.target
+    runSteps(transaction, 'bump')
   }
 
   // ---- bytes from the client

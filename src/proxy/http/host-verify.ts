@@ -57,7 +57,8 @@ const disagree = (t: Transaction, why: string): false => {
   return false
 }
 
-const withPatience = (t: Transaction, wait: Promise<Resolved>): Promise<Resolved | null> =>
+/** Null: not in time. */
+export const withPatience = (t: Transaction, wait: Promise<Resolved>): Promise<Resolved | null> =>
   new Promise((resolve, reject) => {
     const timer = t.client.deps.clock.after(ms(patienceMs), () => resolve(null))
     wait.then(

@@ -6,6 +6,8 @@ import type { HeadLimits, HostPort } from '../../http/index.ts'
 import type { PeerRouter } from '../../router/index.ts'
 import type { Adaptation } from './adapt/plan.ts'
 import type { NoteRule } from './annotate.ts'
+import type { BumpRules } from './bump/rules.ts'
+import type { Inside, PortBump } from './bump/port-bump.ts'
 import type { DelayPools } from './delay/pools.ts'
 import type { DenyInfo } from './deny-info.ts'
 import type { ErrorPages } from './error-pages.ts'
@@ -144,6 +146,10 @@ export interface HttpPolicy {
   readonly readAheadBytesMax: Bytes
   /** range_offset_limit; Infinity = any range is fetched as the whole. */
   readonly rangeOffsets: readonly Guarded<Bytes>[]
+  /** ssl_bump; null: there is no line, and everything is spliced. */
+  readonly bump: BumpRules | null
+  /** on_unsupported_protocol. */
+  readonly unsupported: readonly Guarded<'tunnel' | 'respond'>[]
   /** Null: there are none. */
   readonly delay: DelayPools | null
   /** Null: no ICAP service is used. */
@@ -159,6 +165,12 @@ export interface Guarded<T> {
 /** What a listening port adds. */
 export interface HttpPort {
   readonly mode: 'forward' | 'intercept' | 'tproxy' | 'accel'
+  /** Of requests that do not say it. */
+  readonly scheme: 'http' | 'https'
+  /** Null: CONNECT is a tunnel, and nobody looks into it. */
+  readonly bump: PortBump | null
+  /** Null: it is a port. Else a bumped connection stands for one. */
+  readonly inside: Inside | null
   /** The router alone says which server: Host is the name of a site there. */
   readonly pinned: boolean
   /** connection-auth: NTLM and Negotiate with origins. */

@@ -2,6 +2,7 @@ import { defaultPort, hostText, type TargetUri, uriText } from '../../http/index
 import { CountHttp } from './counters.ts'
 import { ruledTarget } from './host-rules.ts'
 import { asksOwnPage, oldStylePage, ownPage } from './manage.ts'
+import type { Inside } from './bump/port-bump.ts'
 import type { HttpPort } from './policy.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
@@ -27,6 +28,8 @@ export const receive = (t: Transaction): Next => {
     t.outcome.uri = `${hostText(tunnel.host)}:${tunnel.port}`
     return 'admit'
   }
+  const { inside } = t.client.port
+  if (inside !== null && isWithin(t, inside)) return 'refuse'
   const named =
     t.client.port.accel?.vhost === false ? originForm(t) : (oldStylePage(t) ?? head.absolute ?? originForm(t) ?? ownPage(t))
   if (named === null) return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
@@ -42,19 +45,36 @@ export const receive = (t: Transaction): Next => {
   return 'refuse'
 }
 
+/** Within a bumped connection, which may be there only to tell why there is no proper one. */
+const isWithin = (t: Transaction, { user, refusal }: Inside): boolean => {
+  t.outcome.user = user
+  if (refusal === null) return false
+  const { failure, denial, accessLine } = refusal
+  t.target = originForm(t)
+  if (t.target !== null) t.outcome.uri = uriText(t.target.scheme, t.target.host, t.target.port, t.target.path)
+  t.failure = failure
+  t.denial = denial
+  t.outcome.accessLine = accessLine
+  if (failure.code === 'denied') t.outcome.result = 'TCP_DENIED'
+  t.keepAlive = false
+  return true
+}
+
 const wholeAddressWanted = 'a forward proxy needs the whole address of what is asked for'
 const siteWanted = 'the request names no site, and this port has no defaultsite'
 
 /** The scheme is the port's; the authority is Host as sent, or the address the client connected to. */
 const originForm = (t: Transaction): TargetUri | null => {
   const port = t.client.port
-  if (port.mode === 'forward') return null
+  const { inside, scheme } = port
+  if (port.mode === 'forward' && inside === null) return null
   const head = t.head
   const path = head.form === 'asterisk' ? '' : (head.absolute?.path ?? head.target)
   if (port.accel !== null) return accelerated(t, port.accel, path)
-  if (head.hostPort !== null) return { scheme: 'http', host: head.hostPort.host, port: head.hostPort.port, path }
+  if (head.hostPort !== null) return { scheme, host: head.hostPort.host, port: head.hostPort.port, path }
+  if (inside !== null) return { scheme, host: inside.host, port: portToName(scheme, inside.port), path }
   const destination = t.client.session.destination
-  return { scheme: 'http', host: destination.address, port: portToName('http', destination.port), path }
+  return { scheme, host: destination.address, port: portToName(scheme, destination.port), path }
 }
 
 /** With no-vhost whatever site the client names, in Host or in the target, is not looked at (Squid). */

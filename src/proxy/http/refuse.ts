@@ -5,6 +5,7 @@ import { type ErrorPage, errorPage } from './error-page.ts'
 import { judgeResponse } from './judge-response.ts'
 import { answerForwardLimit } from './max-forwards.ts'
 import { sendWhole } from './response.ts'
+import { mayTellWithin } from './bump/tell-within.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -17,8 +18,10 @@ const connectionSurvives = new Set<ErrorCode>([
 
 /** An answer of our own. */
 export const refuse = (t: Transaction): Next | Promise<Next> => {
+  if (t.bumping !== null) return t.bumping.refuse()
   if (t.client.gone) return 'finish'
   if (t.failure === null) return answerForwardLimit(t)
+  if (t.client.port.bump !== null && mayTellWithin(t)) return 'bump'
   const failure = t.failure
   const o = t.outcome
   o.error = failure.code

@@ -1,4 +1,5 @@
 import { admit } from './admit.ts'
+import { bump } from './bump/bump.ts'
 import { deliver } from './deliver.ts'
 import { fetch } from './fetch.ts'
 import { finish } from './finish.ts'
@@ -16,7 +17,7 @@ import { validate } from './validate.ts'
 //   receive ─► admit ─► lookup ─┬─► deliver ──────────────┬─► finish
 //                │              ├─► validate ─► (deliver) ─┤
 //                │              └─► fetch ────────────────┤
-//                ├─► tunnel ──────────────────────────────┤
+//                ├─► tunnel ◄── bump ─────────────────────┤
 //                ├─► purge, manage ───────────────────────┤
 //                └─► refuse ──────────────────────────────┘      (any step may go to refuse)
 //
@@ -30,6 +31,7 @@ export const stepNames = {
   validate: 'ask the origin whether the stored response is still right',
   fetch: 'the response from the origin, to the client and into the store',
   tunnel: 'bytes both ways: CONNECT, Upgrade',
+  bump: 'TLS behind a CONNECT: passed on, read, or ended',
   purge: 'what is stored of it goes: PURGE',
   manage: 'a page of our own: the cache manager',
   refuse: 'an answer of our own: error pages',
@@ -47,6 +49,7 @@ const steps: { readonly [S in Step]: (t: Transaction) => Next | Promise<Next> } 
   validate,
   fetch,
   tunnel,
+  bump,
   purge,
   manage,
   refuse,

@@ -12,6 +12,7 @@ import {
 import { type CacheKey, type CachePolicy, type PartialResponse, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
 import { cacheStatusText, defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
 import type { Peer } from '../../peer/peer.ts'
+import type { BumpedTunnel } from './bump/bumped-tunnel.ts'
 import type { HttpClient } from './client.ts'
 import type { Completing } from './complete-part.ts'
 import type { ContentCut } from './content-cut.ts'
@@ -87,6 +88,8 @@ export class Transaction {
   reuse: Reuse | null = null
 
   // fetch, tunnel
+  /** What is done with the TLS of a CONNECT; null = it is nobody's business. */
+  bumping: BumpedTunnel | null = null
   /** Ends a connect that is under way when the client leaves. */
   cancel: AbortController | null = null
   /** The cache_peer that answers it; null = an origin does. */
@@ -339,6 +342,7 @@ const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => 
     portName: session.portName,
     taken: session.taken,
     sessionId: '',
+    clientTls: client.tls,
     introduced: session.client.introduced ?? null,
     method: parsed?.method ?? 'NONE',
     uri: parsed === null ? 'error:invalid-request' : '-',

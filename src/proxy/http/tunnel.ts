@@ -56,7 +56,8 @@ const tunnelBy = async (t: Transaction, ways: readonly ServerWay[], at: number, 
 /** `early`: what came behind the answer of a parent. */
 export const openTunnel = (t: Transaction, server: Connection, early: Buffer | null): Promise<Next> => {
   t.outcome.status = 200
-  sendHead(t, 'HTTP/1.1 200 Connection established\r\n\r\n')
+  if (t.bumping === null) sendHead(t, 'HTTP/1.1 200 Connection established\r\n\r\n')
+  else t.bumping.begin()
   return relay(t, server, early)
 }
 

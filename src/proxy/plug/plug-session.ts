@@ -289,6 +289,7 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
       portName: session.portName,
       taken: session.taken,
       sessionId: `${session.id}/plug`,
+      clientTls: null,
       method: 'CONNECT',
       uri: endpointText(destination),
       versionMinor: 1,

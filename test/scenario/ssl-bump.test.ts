@@ -1,0 +1,191 @@
+// ssl_bump behind CONNECT: what becomes of a client's TLS at each step, by what the client sees, what the server sees, and
+// what the record says. Clients are curl and node:tls, servers node:https.
+
+import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import https from 'node:https'
+import net from 'node:net'
+import { once } from 'node:events'
+import tls from 'node:tls'
+import { afterAll, afterEach, describe, expect, it } from 'vitest'
+import { systemClock } from '../../src/base/index.ts'
+import { TestAuthority } from '../support/authority.ts'
+import { type Stage, stageOf, until } from './scene.ts'
+
+const mine = new TestAuthority('Bumping CA')
+const theirs = new TestAuthority('Public CA')
+const real = theirs.certify('site.test', 'DNS:site.test,DNS:*.site.test,IP:127.0.0.1')
+afterAll(() => {
+  mine.remove()
+  theirs.remove()
+})
+
+const servers: { close(): void }[] = []
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close()
+})
+
+const secureSite = async (content = 'from the site') => {
+  const requests: { url: string | undefined; host: string | undefined }[] = []
+  const server = https.createServer({ cert: readFileSync(real.cert), key: readFileSync(real.key) }, (request, response) => {
+    requests.push({ url: request.url, host: request.headers.host })
+    response.writeHead(200, { 'Cache-Control': 'max-age=60', 'Content-Length': content.length }).end(content)
+  })
+  server.on('tlsClientError', () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  servers.push({ close: () => void (server.closeAllConnections(), server.close()) })
+  const { port } = server.address() as net.AddressInfo
+  return { port, requests }
+}
+
+interface Ran {
+  readonly code: number
+  readonly out: string
+  readonly err: string
+}
+
+const curl = (proxy: Stage, ca: string, url: string, ...more: readonly string[]): Promise<Ran> =>
+  new Promise(resolve => {
+    const args = ['-sS', '--http1.1', '--proxy', `http://127.0.0.1:${proxy.port('web')}`, '--cacert', ca, ...more, url]
+    execFile('curl', args, { timeout: 20_000, encoding: 'latin1', maxBuffer: 8_000_000 }, (error, out, err) =>
+      resolve({ code: typeof error?.code === 'number' ? error.code : error === null ? 0 : -1, out, err }),
+    )
+  })
+
+const hosts = 'hosts_file ' + new URL('../support/hosts-of-sites', import.meta.url).pathname
+
+const bumping = async (rules: string, access = 'http_access allow all'): Promise<Stage> => {
+  const proxy = await stageOf(`http_port 127.0.0.1:0 name=web ssl-bump tls-cert=${mine.ca.cert} tls-key=${mine.ca.key}\n${hosts}\n${access}\n${rules}\n`)
+  // clients of this machine judge our certificates by its clock
+  proxy.clock.setWall(systemClock.wall())
+  return proxy
+}
+
+describe('splice', () => {
+  it.each([
+    ['no line at all', ''],
+    ['at step 1', 'ssl_bump splice all'],
+    ['after a peek', 'acl step1 at_step SslBump1\nssl_bump peek step1\nssl_bump splice all'],
+    ['nothing matches at step 2', 'acl step1 at_step SslBump1\nssl_bump peek step1'],
+    ['peek at both steps', 'ssl_bump peek all'],
+    ['by the name', 'acl known ssl::server_name .site.test\nacl step1 at_step SslBump1\nssl_bump peek step1\nssl_bump splice known\nssl_bump terminate all'],
+    ['Squid 3.1', 'acl none src 192.0.2.1\nssl_bump deny all'],
+    ['Squid 3.3', 'ssl_bump none all'],
+  ])('%s: the client has TLS with the server itself', async (_what, rules) => {
+    const site = await secureSite()
+    const proxy = await bumping(rules)
+    expect(await curl(proxy, theirs.ca.cert, `https://www.site.test:${site.port}/`)).toEqual({ code: 0, out: 'from the site', err: '' })
+    expect(await proxy.results(1)).toEqual(['TCP_TUNNEL/200'])
+    expect(site.requests).toHaveLength(1)
+  })
+
+  it('records the name, and what the client offers, where it was looked at', async () => {
+    const site = await secureSite()
+    const proxy = await bumping('acl step1 at_step SslBump1\nssl_bump peek step1\nssl_bump splice all')
+    await curl(proxy, theirs.ca.cert, `https://www.site.test:${site.port}/`)
+    await proxy.results(1)
+    expect(proxy.records[0]?.clientTls).toMatchObject({ bumpMode: 'splice', sni: 'www.site.test', helloVersion: 'TLS/1.2', supportedVersion: 'TLS/1.3' })
+  })
+})
+
+describe('terminate', () => {
+  it.each([
+    ['at step 1', 'ssl_bump terminate all', ''],
+    ['at step 2, by the name', 'acl bad ssl::server_name .site.test\nacl step1 at_step SslBump1\nssl_bump peek step1\nssl_bump terminate bad\nssl_bump splice all', 'www.site.test'],
+    ['at step 3', 'acl step3 at_step SslBump3\nssl_bump terminate step3\nssl_bump peek all', 'www.site.test'],
+  ])('%s', async (_what, rules, sni) => {
+    const site = await secureSite()
+    const proxy = await bumping(rules)
+    expect((await curl(proxy, theirs.ca.cert, `https://www.site.test:${site.port}/`)).code).not.toBe(0)
+    await proxy.results(1)
+    expect(proxy.records[0]).toMatchObject({ method: 'CONNECT', error: 'terminated', clientTls: { bumpMode: 'terminate', sni } })
+    expect(site.requests).toHaveLength(0)
+  })
+})
+
+describe('a hello', () => {
+  it('may come in any pieces, and is passed on as it came', async () => {
+    const site = await secureSite()
+    const proxy = await bumping('ssl_bump peek all')
+    const wire = await proxy.client()
+    await wire.send(`CONNECT www.site.test:${site.port} HTTP/1.1\r\nHost: x\r\n\r\n`).response('CONNECT')
+    // the client's end of TLS, byte by byte through the wire
+    const through = new net.Socket()
+    void through
+    const client = tls.connect({ socket: slowly(wire.socket), servername: 'www.site.test', ca: readFileSync(theirs.ca.cert) })
+    await once(client, 'secureConnect')
+    client.write('GET /pieces HTTP/1.1\r\nHost: www.site.test\r\nConnection: close\r\n\r\n')
+    client.resume()
+    await once(client, 'end')
+    expect(site.requests.map(({ url }) => url)).toEqual(['/pieces'])
+  })
+
+  it('that does not come is not waited for', async () => {
+    const proxy = await bumping('request_timeout 10 seconds\nssl_bump peek all')
+    const wire = await proxy.client()
+    await wire.send('CONNECT www.site.test:443 HTTP/1.1\r\nHost: x\r\n\r\n').response('CONNECT')
+    proxy.clock.advance(11_000)
+    await until(() => proxy.records.length === 1, 'the record')
+    expect(proxy.records[0]).toMatchObject({ error: 'request-timeout', method: 'CONNECT' })
+  })
+
+  it('of something else ends the connection, or is a tunnel where that is allowed', async () => {
+    const echo = net.createServer(socket => socket.pipe(socket).on('error', () => {}))
+    echo.listen(0, '127.0.0.1')
+    await once(echo, 'listening')
+    servers.push(echo)
+    const { port } = echo.address() as net.AddressInfo
+    const ask = async (proxy: Stage): Promise<string> => {
+      const wire = await proxy.client()
+      await wire.send(`CONNECT 127.0.0.1:${port} HTTP/1.1\r\nHost: x\r\n\r\n`).response('CONNECT')
+      wire.send('this is no TLS').end()
+      return wire.closed()
+    }
+    const closing = await bumping('ssl_bump peek all')
+    expect(await ask(closing)).toBe('')
+    await until(() => closing.records.length === 1, 'the record')
+    expect(closing.records[0]).toMatchObject({ error: 'protocol-unknown' })
+    const tunnelling = await bumping('ssl_bump peek all\nacl me src 127.0.0.1\non_unsupported_protocol tunnel me')
+    expect(await ask(tunnelling)).toBe('this is no TLS')
+    await until(() => tunnelling.records.length === 1, 'the record')
+    expect(tunnelling.records[0]).toMatchObject({ result: 'TCP_TUNNEL', error: null })
+  })
+})
+
+/** The same stream, each byte written by itself. */
+const slowly = (socket: net.Socket): net.Socket => {
+  const write = socket.write.bind(socket)
+  socket.setNoDelay(true)
+  socket.write = ((chunk: Buffer, ...rest: unknown[]) => {
+    for (const byte of chunk.subarray(0, -1)) write(Buffer.from([byte]))
+    return (write as (...all: unknown[]) => boolean)(chunk.subarray(-1), ...rest)
+  }) as typeof socket.write
+  return socket
+}
+
+describe('a refusal', () => {
+  it('is told within TLS, where the port bumps', async () => {
+    const proxy = await bumping('ssl_bump bump all', 'acl bad dstdomain .site.test\nhttp_access deny bad\nhttp_access allow all')
+    const { code, out } = await curl(proxy, mine.ca.cert, 'https://www.site.test/what', '-w', '%{http_code}')
+    expect(code).toBe(0)
+    expect(out).toMatch(/Access Denied[\s\S]*403$/i)
+    expect(await proxy.results(2)).toEqual(['TCP_DENIED/200', 'TCP_DENIED/403'])
+    expect(proxy.records[1]).toMatchObject({ uri: 'https://www.site.test/what', error: 'denied', clientTls: { bumpMode: 'bump', sni: 'www.site.test' } })
+    expect(proxy.records[1]?.clientTls?.version).toBe('TLS/1.3')
+  })
+
+  it('is told in clear where no rule is there', async () => {
+    const proxy = await bumping('', 'http_access deny all')
+    expect(await curl(proxy, mine.ca.cert, 'https://www.site.test/')).toMatchObject({ code: 56 })
+    expect(await proxy.results(1)).toEqual(['TCP_DENIED/403'])
+  })
+
+  it('of a server that cannot be reached, too', async () => {
+    const proxy = await bumping('ssl_bump peek all')
+    const { out } = await curl(proxy, mine.ca.cert, 'https://www.site.test:1/', '-w', '%{http_code}')
+    expect(out).toMatch(/503$/)
+    await proxy.results(2)
+    expect(proxy.records.map(({ error }) => error)).toEqual(['connect-failed', 'connect-failed'])
+  })
+})
