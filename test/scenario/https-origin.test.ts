@@ -260,6 +260,37 @@ describe('what the two ends agree on', () => {
     await until(() => originConnections(proxy).length === 0, 'the end of their connections')
   })
 
+  test('an origin that says nothing in the handshake costs connect_timeout, not more', async () => {
+    const { rawOrigin } = await import('../support/origin.ts')
+    let hello: () => void = () => {}
+    const greeted = new Promise<void>(go => (hello = go))
+    const silent = await rawOrigin(socket => socket.once('data', () => hello()))
+    closing.push(() => silent.close())
+    const proxy = await stageWith('connect_timeout 7 seconds')
+    const wire = await proxy.client()
+    wire.send(ask(silent.port))
+    await greeted
+    proxy.clock.advance(6000)
+    expect(proxy.records).toEqual([])
+    proxy.clock.advance(2000)
+    expect((await wire.response()).fields.get('x-squid-error')).toBe('ERR_SECURE_CONNECT_FAIL 110')
+    await until(() => originConnections(proxy).length === 0, 'the end of its connection')
+  })
+
+  test('a client that leaves in the handshake leaves nothing behind', async () => {
+    const { rawOrigin } = await import('../support/origin.ts')
+    let hello: () => void = () => {}
+    const greeted = new Promise<void>(go => (hello = go))
+    const silent = await rawOrigin(socket => socket.once('data', () => hello()))
+    closing.push(() => silent.close())
+    const proxy = await stageWith('quick_abort_min 0 KB\nquick_abort_max 0 KB')
+    const wire = await proxy.client()
+    wire.send(ask(silent.port))
+    await greeted
+    wire.close()
+    await until(() => originConnections(proxy).length === 0, 'the end of its connection')
+  })
+
   test('disable: nothing is fetched by TLS', async () => {
     const origin = await secureOrigin(good)
     const proxy = await stage('tls_outgoing_options disable')
