@@ -93,10 +93,12 @@ export interface Connection {
   giveBack(bytes: Buffer): void
   /**
    * Up to three parts in one go (head, its changing tail, content). Strings are latin1, as HTTP heads are. Buffers are
-   * not copied when larger than 8 KB: they must not change until drained. False: output is waiting in our memory; stop until
+   * not copied when larger than 16 KB: they must not change until drained. False: output is waiting in our memory; stop until
    * onDrain. Writing to a closed connection is ignored and answers false.
    */
   write(a: Buffer | string, b?: Buffer | string | null, c?: Buffer | string | null): boolean
+  /** A Buffer of up to so many bytes has been copied when `write` has answered true. Absent: none has. */
+  readonly copiedMax?: number
   /**
    * Bytes [at, at + bytes) of an open file, without their being read; what was written before leaves first. Answers how
    * many the kernel took, up to 1 MB at a time and none while output waits; unless they were all and `last`, onDrain follows

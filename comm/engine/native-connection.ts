@@ -4,6 +4,7 @@ import type { CloseHandler, CloseReason, Connection, ConnectionReader, Tuning } 
 import type { OriginalDestination } from '../nat-lookup/index.ts'
 import type { NativeEngine } from './native.ts'
 import { tuneSocket } from './native-tuning.ts'
+import { copyMax } from './output.ts'
 import { Rest } from './rest.ts'
 
 // A connection carried by the native engine. Idle, it is this object and nothing else: no buffer, no closure, no timer.
@@ -84,6 +85,10 @@ export class NativeConnection implements Connection, Watched {
 
   get protocol(): 'tcp' {
     return 'tcp'
+  }
+
+  get copiedMax(): number {
+    return copyMax
   }
 
   get closed(): boolean {

@@ -8,7 +8,7 @@ import { addressBlockBytes, addressBytes, command, control } from '../../native/
 // Neighbouring stretches of one connection are one command, so that head and small content leave as one piece.
 
 /** A part up to this is copied: cheaper than another iovec and what the native side must ask of a Buffer. */
-export const copyMax = 8 * 1024
+export const copyMax = 16 * 1024
 const slabBytes = 512 * 1024
 const commandsMax = 2048
 /** A string longer than this becomes a Buffer, so that the slab stays free for others. */

@@ -1,4 +1,4 @@
-import { type DurationMs, type Seconds, type WallMs, wallMs } from '../base/index.ts'
+import { assert, type DurationMs, type Seconds, type WallMs, wallMs } from '../base/index.ts'
 import { Fields } from '../http/index.ts'
 import { ageField, currentAge } from './age.ts'
 import type { ContentSource } from './content-source.ts'
@@ -100,6 +100,8 @@ export class StoredResponse {
 
   /** Just read from disk: the first who delivers it says so in the log and resets this. */
   fromDisk = false
+  /** Whoever looked it up is the only one who has it: see `release`. */
+  lone = false
 
   // What refresh_pattern makes of it: written by `judge` only, once per generation of the patterns.
   generation = 0
@@ -151,6 +153,15 @@ export class StoredResponse {
 
   get hasValidator(): boolean {
     return this.etag !== null || this.lastModified >= 0
+  }
+
+  /**
+   * The memory of its body is given back, and the body is empty from here on. For a lone one that has been sent: left to
+   * the collector, V8 marks all of its heap whenever such buffers come to 64 MB.
+   */
+  release(): void {
+    assert(this.lone, 'only a response that nobody else has is released')
+    for (const { buffer } of this.body) if (buffer instanceof ArrayBuffer) buffer.transfer(0)
   }
 
   /**

@@ -34,6 +34,18 @@ const filesIn = (folder: string): string[] =>
     .map(name => join(folder, 'content', name))
     .filter(path => statSync(path).isFile())
 
+/** Waits until the one client takes no more; answers how much it has taken. */
+const stoodStill = async (proxy: Stage): Promise<number> => {
+  let before = -1
+  await until(() => {
+    const written = clientConnections(proxy)[0]?.bytesWritten ?? 0
+    const still = before > 0 && written === before
+    before = written
+    return still
+  }, 'output to stand still')
+  return before
+}
+
 const small = 'small content'
 const middle = 'm'.repeat(40_000)
 /** No two places are alike. */
@@ -136,13 +148,7 @@ describe('large content from disk', () => {
     const slow = await proxy.client()
     slow.socket.pause()
     slow.send(get(server.port))
-    let before = -1
-    await until(() => {
-      const written = clientConnections(proxy)[0]?.bytesWritten ?? 0
-      const still = before > 0 && written === before
-      before = written
-      return still
-    }, 'output to stand still')
+    const before = await stoodStill(proxy)
     slow.socket.resume()
     expect((await slow.response()).body).toBe(content)
     expect(before).toBeLessThan(content.length)
@@ -298,4 +304,55 @@ test('a reload changes sizes, and the folder', async () => {
   proxy.reload(`${base}${confFor(other)}`)
   await proxy.ask(get(server.port, '/large'))
   await until(() => filesIn(other).length === 1, 'the large one, in the other folder')
+})
+
+describe('content that lies in the index, and does not rise', () => {
+  // larger than what a write copies, and smaller; no two places are alike
+  const sizes = { '/copied': 15_000, '/small': 300 } as const
+  const contentOf = (path: keyof typeof sizes): string => large.slice(0, sizes[path])
+  const conf = (folder: string): string => `${confFor(folder)}cache_mem 0 MB\n`
+  const keptAt = async (folder: string, ...fields: readonly string[]): Promise<{ readonly server: Site; readonly proxy: Stage }> => {
+    const server = await site(asked => ({
+      status: asked.headers['if-none-match'] === undefined ? 200 : 304,
+      fields,
+      content: contentOf(asked.url as keyof typeof sizes),
+    }))
+    const before = await stage(conf(folder))
+    for (const path of ['/copied', '/small'] as const) await before.ask(get(server.port, path))
+    return { server, proxy: await restarted(before, conf(folder)) }
+  }
+
+  test('its memory is given back after each answer, and each answer is whole', async () => {
+    const { server, proxy } = await keptAt(newFolder(), forever)
+    const wire = await proxy.client()
+    for (let i = 0; i < 5; i++) {
+      wire.send(`${get(server.port, '/copied')}${get(server.port, '/small')}${get(server.port, '/copied', 'Range: bytes=100-299')}`)
+      expect((await wire.response()).body).toBe(contentOf('/copied'))
+      expect((await wire.response()).body).toBe(contentOf('/small'))
+      expect((await wire.response()).body).toBe(contentOf('/copied').slice(100, 300))
+    }
+    expect((await proxy.results(15)).every(result => result.startsWith('TCP_HIT/'))).toBe(true)
+    expect(server.requests.length).toBe(2)
+  })
+
+  test('what waits for a client that does not take it is not touched', async () => {
+    const { server, proxy } = await keptAt(newFolder(), forever)
+    const wire = await proxy.client()
+    wire.socket.pause()
+    const count = 1000 // far more than the kernel takes for one who does not read
+    wire.send(get(server.port, '/copied').repeat(count))
+    expect(await stoodStill(proxy)).toBeLessThan(count * contentOf('/copied').length)
+    wire.socket.resume()
+    for (let i = 0; i < count; i++) if ((await wire.response()).body !== contentOf('/copied')) throw new Error(`answer ${i} is not what was stored`)
+  })
+
+  test('a validation behind its client still has what it validates', async () => {
+    const { server, proxy } = await keptAt(newFolder(), 'ETag: "one"', 'Cache-Control: max-age=10, stale-while-revalidate=100000')
+    proxy.clock.advance(20_000)
+    expect((await proxy.ask(get(server.port, '/copied'))).body).toBe(contentOf('/copied'))
+    await until(() => proxy.machine.validationsBehind === 0 && server.requests.length === 3, 'the validation')
+    expect((await proxy.ask(get(server.port, '/copied'))).body).toBe(contentOf('/copied'))
+    const results = proxy.records.filter(r => r.initiator === 'client').map(r => `${r.result} ${r.reuseReason}`)
+    expect(results).toEqual(['TCP_HIT while-revalidate', 'TCP_HIT fresh'])
+  })
 })

@@ -128,6 +128,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   }
 
   #adopt(key: CacheKey, variants: Variants): void {
+    for (const stored of variants) stored.lone = false
     if (this.memory.adopt(key, variants)) for (const stored of variants) this.disk.tellRisen(stored)
   }
 

@@ -84,6 +84,11 @@ const send = (
     for (const piece of body) taken = client.write(piece)
   }
   if (!taken) t.limit(t.policy.timeouts.write)
+  // nobody validates it, so that this was all that it had been looked up for
+  else if (stored.lone && t.reuse?.kind === 'fresh' && bodyBytes > 0 && bodyBytes <= (client.connection.copiedMax ?? 0)) {
+    t.stored = null
+    stored.release()
+  }
   return 'finish'
 }
 

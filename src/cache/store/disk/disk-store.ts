@@ -346,6 +346,7 @@ export class DiskStore implements Store {
       const body = row.body ?? nothing
       if (body.length !== record.bytes || crc32(body) !== record.crc) return null
       stored = new StoredResponse(record.facts, body.length === 0 ? [] : [body])
+      stored.lone = true
     }
     stored.fromDisk = true
     this.#serials.set(stored, record.serial)
