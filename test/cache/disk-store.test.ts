@@ -64,7 +64,7 @@ describe('a restart', () => {
     for (const [i, stored] of written.entries()) {
       const [again] = (await after.lookup(stored?.key ?? keyOf('none'))) ?? []
       const facts = (response: StoredResponse | null | undefined) =>
-        response && { ...response, body: null, content: null, fromDisk: null, generation: 0, rule: null, source: null, staleAt: 0, freshUntil: 0, hitUntil: 0 }
+        response && { ...response, body: null, content: null, fromDisk: null, lone: null, generation: 0, rule: null, source: null, staleAt: 0, freshUntil: 0, hitUntil: 0 }
       expect(facts(again)).toEqual(facts(stored))
       expect((await contentOf(again)).equals(filled(again?.has(32) ? 0 : (cases[i]?.contentLength ?? i * 20_000), i))).toBe(true)
     }
