@@ -47,7 +47,7 @@ export const errorTable = {
   'socket-failed': { status: 500, page: 'ERR_SOCKET_FAILURE', suffix: '', doc: 'no socket (descriptors, ports or memory ran out)' },
   'only-if-cached': { status: 504, page: 'ERR_ONLY_IF_CACHED_MISS', suffix: '', doc: 'only-if-cached, and not stored' },
   'stale-forbidden': { status: 504, page: 'ERR_CANNOT_FORWARD', suffix: '', doc: 'the stored response may not be served without validation, and that failed' },
-  'icap-failed': { status: 500, page: 'ERR_ICAP_FAILURE', suffix: '', doc: 'an ICAP service that may not be bypassed failed' },
+  'icap-failed': { status: 500, page: 'ERR_ICAP_FAILURE', suffix: '', doc: 'an ICAP service that may not be bypassed failed, or a stacked program' },
   'lifetime': { status: 408, page: 'ERR_LIFETIME_EXP', suffix: '_TIMEDOUT', doc: 'client_lifetime' },
   'shutting-down': { status: 503, page: 'ERR_SHUTTING_DOWN', suffix: '', doc: 'shutdown_lifetime ran out' },
   'overload': { status: 503, page: 'ERR_CANNOT_FORWARD', suffix: '', doc: 'a limit on connections or waiting requests was reached' },

@@ -4,9 +4,11 @@ import { type DurationMs, endpoint, ms, type Outcome } from '../base/index.ts'
 import type { Config, Diagnostic, Location } from '../conf/index.ts'
 import { CountIcap, Exchange, Icap, type IcapServiceConfig, type IcapSettings } from '../icap/index.ts'
 import { compileText } from '../log/index.ts'
-import type { Adaptation, AdaptationGroup, HttpDeps } from '../proxy/index.ts'
+import {
+  type Adaptation, type AdaptationGroup, type AdaptationService, ContentProgram, type HttpDeps, type ProgramDeps, type ProgramService,
+} from '../proxy/index.ts'
 
-// icap_* and adaptation_* lines: which services see what, and the client that shows it to them.
+// icap_* and adaptation_* lines: which services and stacked programs see what, and the client that shows it to them.
 
 /** Null: no service is used. */
 export const compileAdaptation = (config: Config, acls: AclTable, problems: Diagnostic[]): Adaptation | null => {
@@ -17,10 +19,10 @@ export const compileAdaptation = (config: Config, acls: AclTable, problems: Diag
     const lines = config.adaptation_access.filter(line => line.subject === name)
     const group = known.get(name)
     const access = compileAccessList(lines, acls, 'deny')
-    if (group !== undefined) groups.push({ ...group, access })
-    else for (const { at } of lines) fatal(problems, at, `there is no icap_service, set or chain '${name}'`, `define it: icap_service ${name} ...`)
+    if (group === undefined) for (const { at } of lines) fatal(problems, at, ...noGroup(config, name))
+    else if (config.icap_enable || group.steps.flat().some(isProgram)) groups.push({ ...group, access })
   }
-  if (!config.icap_enable || groups.length === 0) return null
+  if (groups.length === 0) return null
   const ofResponses = groups.filter(({ vector }) => vector === 'respmod')
   return {
     groups,
@@ -64,8 +66,30 @@ const groupsOf = (config: Config, problems: Diagnostic[]): ReadonlyMap<string, G
       fatal(problems, at, 'some of these services are for requests and some for responses', 'make a set or chain for each')
     } else groups.set(name, { vector: first.vector, steps: chain ? found.map(service => [service]) : [found] })
   }
+  addPrograms(config, groups, problems)
   return groups
 }
+
+/** Programs that see content: a stack line says which way. */
+const addPrograms = (config: Config, groups: Map<string, Group>, problems: Diagnostic[]): void => {
+  for (const { name, program: command, direction, timeout, at } of config.stack) {
+    if (command === null || direction === 'both') continue
+    const service: ProgramService = { name, command, timeout, bypass: false }
+    if (!groups.has(name)) groups.set(name, { vector: direction === 'to_server' ? 'reqmod' : 'respmod', steps: [[service]] })
+    else if (config.adaptation_access.some(({ subject }) => subject === name)) {
+      fatal(problems, at, `there is an icap_service, set or chain '${name}', too`, 'take another name')
+    }
+  }
+}
+
+const noGroup = (config: Config, name: string): readonly [message: string, hint: string] => {
+  const stack = config.stack.find(line => line.name === name)
+  if (stack === undefined) return [`there is no icap_service, set, chain or stack '${name}'`, `define it: icap_service ${name} ...`]
+  if (stack.program === null) return [`the stack '${name}' is a proxy: content of requests and responses goes through programs`, 'write program=']
+  return [`the stack '${name}' goes both ways`, 'write direction=to_server for what requests bring, to_client for responses']
+}
+
+const isProgram = (service: AdaptationService): service is ProgramService => 'command' in service
 
 const fatal = (problems: Diagnostic[], at: Location, message: string, hint: string): void =>
   void problems.push({ severity: 'fatal', at, message, hint })
@@ -106,13 +130,18 @@ const addressOf = async (host: string, lookup: DialParts['lookup']): Promise<str
 }
 
 /** As the http proxy is handed it. */
-export const icapClient = (icap: Icap): HttpDeps['icap'] => ({
-  show(service, message, user) {
+export const icapClient = (icap: Icap, programs: ProgramDeps): HttpDeps['icap'] => ({
+  show(service, message, user, { peer, local, original }) {
+    if (isProgram(service)) {
+      const shown = new ContentProgram(service, message, user)
+      shown.start(programs, { peer, local, original })
+      return shown
+    }
     const exchange = new Exchange(icap.service(service), message, user)
     exchange.start()
     return exchange
   },
-  up: service => icap.service(service).up,
+  up: service => isProgram(service) || icap.service(service).up,
   bypassed(why) {
     CountIcap.bypassed++
     icap.warn(`${why}; the message goes on as it was`)

@@ -117,6 +117,12 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const refusals = new Refusals()
   let inForce = config
   const icap = new Icap(clock, icapDial({ comm, lookup: name => resolver.lookup(name) }), text => log.limited(text, 'icap', 1, `WARNING: ${text}`), icapSettings(config))
+  const programs: ProgramDeps = {
+    clock,
+    adoptPipe: comm.adoptPipe,
+    complain: text => log.limited(text, 'service', 1, `WARNING: ${text}`),
+    running: new Set(),
+  }
   const deps: HttpDeps = {
     clock,
     deadlines: new Deadlines(clock),
@@ -132,7 +138,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       hardwareOf: address => neighbours.hardwareOf(address),
     },
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
-    icap: icapClient(icap),
+    icap: icapClient(icap, programs),
     buckets: { open: comm.bandwidthOf, onFilled: comm.onBandwidthFilled },
     isOwnEndpoint: comm.isOwnEndpoint,
     isOwnConnection: comm.isOwnConnection,
@@ -151,12 +157,6 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const sessionLogs = new SessionLogs(config, clock, log)
   const availability = new Availability({ clock, changed: outcome => tellAvailability(log, outcome) })
   const beside = new Beside(clock, besideLimits(config))
-  const programs: ProgramDeps = {
-    clock,
-    adoptPipe: comm.adoptPipe,
-    complain: text => log.limited(text, 'service', 1, `WARNING: ${text}`),
-    running: new Set(),
-  }
   const parts: ServiceParts = {
     comm,
     clock,

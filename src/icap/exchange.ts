@@ -1,4 +1,5 @@
 import type { Connection, ConnectionReader } from '../../comm/connection.ts'
+import type { ErrorCode } from '../base/index.ts'
 import { chunkHead, fieldLines, type RequestHead, type ResponseHead } from '../http/index.ts'
 import { CountIcap } from './counters.ts'
 import { type Enclosed, type IcapHead, ReplyReader, type ReplySink } from './message.ts'
@@ -42,8 +43,8 @@ export interface IcapUser {
   /** False: stop until `resume`. */
   onContent(piece: Buffer): boolean
   onEndOfService(): void
-  /** `kept`: what was pushed, if all of it is here and nothing has come out; else null. */
-  onFailure(why: string, kept: readonly Buffer[] | null): void
+  /** `kept`: what was pushed, if all of it is here and nothing has come out; else null. `code`: icap-failed unless told. */
+  onFailure(why: string, kept: readonly Buffer[] | null, code?: ErrorCode): void
 }
 
 /** As Squid: more than that is not kept for a service that might not want it after all. */

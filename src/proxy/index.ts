@@ -10,6 +10,6 @@ export * from './http/index.ts'
 export {
   CountPlug, createPlugProxy, plainPlug, type PlugDeps, type PlugOptions, type PlugStack, type SecondaryPort,
 } from './plug/index.ts'
-export { CountStack, type ProgramDeps } from './stack/index.ts'
+export { ContentProgram, CountStack, type ProgramDeps, type ProgramService } from './stack/index.ts'
 export type { Proxy } from './proxy.ts'
 export { type CertificateSigning, CountTls, createTlsProxy, signingFor, type TlsDeps } from './tls/index.ts'

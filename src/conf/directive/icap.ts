@@ -193,9 +193,10 @@ a message is kept for a service that might not want it (204) or fail; after that
 fails before anything of its answer has come, the next.`),
   adaptation_service_chain: works(lines('NAME SERVICE ...', readGroup), 'Services that all see the message, one after the other.'),
   adaptation_access: works(
-    namedAccessList('SERVICE', 'slow'),
-    `Which messages a service, set or chain sees: for requests and for responses the first that allows. Without a line it is
-not used. For responses names are not looked up: an ACL that would have to does not match.`,
+    namedAccessList('SERVICE|STACK', 'slow'),
+    `Which messages a service, set, chain or stacked program sees: for requests and for responses the first that allows.
+Without a line it is not used. A stack line with a program and direction=to_server is for what requests bring, to_client for
+responses; programs need no icap_enable. For responses names are not looked up: an ACL that would have to does not match.`,
     { example: 'icap_service scan respmod_precache icap://127.0.0.1:1344/echo\nadaptation_access scan allow all' },
   ),
   adaptation_service_iteration_limit: later(count(), 'How many services may follow each other.', { default: '16' }),

@@ -432,7 +432,15 @@ bytes on in either direction; with to_server or to_client it reads on 0 what goe
 other way does not concern it. On descriptor 3 it may say, on a line of its own, SETVERDICT accept, reject, drop or error,
 with a reason behind it; until then, or until its first byte, nothing has been passed on. A program that ends with an
 error, or says nothing for timeout=TIME in the beginning, costs its session and nobody else's. It finds
-GLASSQUID_SESSION, _SERVICE, _CLIENT, _DESTINATION and _SERVER in its environment.`,
-    { reload: 'new connections', example: 'stack scanner program="/usr/local/bin/scan --quick" direction=to_client' },
+GLASSQUID_SESSION, _SERVICE, _CLIENT, _DESTINATION and _SERVER in its environment.
+
+With adaptation_access the content of HTTP messages goes through a program, each message through one of its own: it reads
+the content on 0 until its end and writes what is to go on, and be stored, on 1. Nothing of the message has gone on before
+its first byte: a refusal until then is answered with 403. GLASSQUID_MESSAGE (request or response), _METHOD, _URI and _HEAD
+tell what it looks at.`,
+    {
+      reload: 'new connections',
+      example: 'stack scanner program="/usr/local/bin/scan --quick" direction=to_client\nacl pages rep_mime_type ^text/html\nadaptation_access scanner allow pages',
+    },
   ),
 }

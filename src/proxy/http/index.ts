@@ -8,7 +8,7 @@
 
 export { CountHttp } from './counters.ts'
 export { currentRequest } from './current.ts'
-export type { Adaptation, AdaptationGroup } from './adapt/plan.ts'
+export type { Adaptation, AdaptationGroup, AdaptationService } from './adapt/plan.ts'
 export { type DelayPools, Pool, type PoolLevel, ResponsePool, retire } from './delay/pools.ts'
 export {
   type Explained, explain, type ExplainParts, type ExplainedVariant, type LastRefused, type Question, type RunningParts,

@@ -1,16 +1,21 @@
+import type { Connection } from '../../../../comm/connection.ts'
 import type { AccessList, Condition } from '../../../acl/index.ts'
 import type { Outcome } from '../../../base/index.ts'
 import type { Adapted, IcapMessage, IcapServiceConfig, IcapUser } from '../../../icap/index.ts'
 import { endToEndFields, type Fields, fieldLines, isFieldValue } from '../../../http/index.ts'
+import type { ProgramService } from '../../stack/index.ts'
 import type { Transaction } from '../transaction.ts'
 
-// Which ICAP services see a message, and what they are told of it.
+// Which ICAP services and programs see a message, and what they are told of it.
 
-/** What the proxy is handed of icap. */
+/** A program of a stack line sees content as a service does. */
+export type AdaptationService = IcapServiceConfig | ProgramService
+
+/** What the proxy is handed of icap, and of stacked programs. */
 export interface IcapClient {
   /** It has begun when this returns; the user hears of it later. */
-  show(service: IcapServiceConfig, message: IcapMessage, user: IcapUser): Shown
-  up(service: IcapServiceConfig): boolean
+  show(service: AdaptationService, message: IcapMessage, user: IcapUser, client: Connection): Shown
+  up(service: AdaptationService): boolean
   bypassed(why: string): void
 }
 
@@ -25,7 +30,7 @@ export interface Shown {
 export interface AdaptationGroup {
   readonly vector: 'reqmod' | 'respmod'
   /** One step after the other; in each the first of these that works. */
-  readonly steps: readonly (readonly IcapServiceConfig[])[]
+  readonly steps: readonly (readonly AdaptationService[])[]
   readonly access: AccessList
 }
 
@@ -80,9 +85,9 @@ export const shownFields = (fields: Fields): Fields => {
 }
 
 /** The next service of a step to try; undefined = none is left. */
-export const nextService = (t: Transaction, services: readonly IcapServiceConfig[], tried: ReadonlySet<string>): IcapServiceConfig | undefined => {
+export const nextService = (t: Transaction, services: readonly AdaptationService[], tried: ReadonlySet<string>): AdaptationService | undefined => {
   const left = services.filter(({ name }) => !tried.has(name))
   return left.find(service => t.client.deps.icap.up(service)) ?? left[0]
 }
 
-export type { Adapted, IcapServiceConfig, IcapUser }
+export type { Adapted, IcapUser }

@@ -1,10 +1,10 @@
-import { ProxyError } from '../../../base/index.ts'
+import { type ErrorCode, ProxyError } from '../../../base/index.ts'
 import { endToEndFields, Fields, hostText, httpDate, type RequestHead, type ResponseHead, type TargetUri, uriText } from '../../../http/index.ts'
 import { breakOff, connectionLine, contentFraming, endContent, headText, sendHead, writeContent } from '../response.ts'
 import type { Next } from '../steps.ts'
 import type { ServerSide, Transaction } from '../transaction.ts'
 import { ContentQueue } from './content-queue.ts'
-import { type Adapted, type IcapServiceConfig, type IcapUser, messageOf, nextService, type Shown, type Steps } from './plan.ts'
+import { type Adapted, type AdaptationService, type IcapUser, messageOf, nextService, type Shown, type Steps } from './plan.ts'
 
 // REQMOD, after http_access: the request is shown to one service after the other. Each may leave it, change it, or answer
 // it itself; then the client gets that answer and no server is asked.
@@ -40,7 +40,7 @@ const requestPlan = async (t: Transaction): Promise<Steps | null> => {
 
 class Showing implements IcapUser, ServerSide {
   readonly #t: Transaction
-  readonly #services: readonly IcapServiceConfig[]
+  readonly #services: readonly AdaptationService[]
   readonly #resolve: (next: Next | 'next step') => void
   readonly #tried = new Set<string>()
   #shown: Shown | null = null
@@ -55,7 +55,7 @@ class Showing implements IcapUser, ServerSide {
   #answering = false
   #over = false
 
-  constructor(t: Transaction, services: readonly IcapServiceConfig[], resolve: (next: Next | 'next step') => void) {
+  constructor(t: Transaction, services: readonly AdaptationService[], resolve: (next: Next | 'next step') => void) {
     this.#t = t
     this.#services = services
     this.#resolve = resolve
@@ -77,7 +77,7 @@ class Showing implements IcapUser, ServerSide {
     this.#tried.add(service.name)
     this.#bypass = service.bypass
     const { length } = contentOf(this.#t)
-    const shown = this.#t.client.deps.icap.show(service, messageOf(this.#t, null, this.#source !== null, length ?? -1), this)
+    const shown = this.#t.client.deps.icap.show(service, messageOf(this.#t, null, this.#source !== null, length ?? -1), this, this.#t.client.connection)
     this.#shown = shown
     let goOn = true
     for (const piece of kept) goOn = shown.push(piece)
@@ -225,7 +225,7 @@ class Showing implements IcapUser, ServerSide {
     else this.#leave('next step')
   }
 
-  onFailure(why: string, kept: readonly Buffer[] | null): void {
+  onFailure(why: string, kept: readonly Buffer[] | null, code: ErrorCode = 'icap-failed'): void {
     if (kept !== null && !this.#over) {
       if (nextService(this.#t, this.#services, this.#tried) !== undefined) return this.#show(kept)
       if (this.#bypass) {
@@ -233,16 +233,16 @@ class Showing implements IcapUser, ServerSide {
         return this.onUnchanged(kept)
       }
     }
-    this.#refuse(why)
+    this.#refuse(why, code)
   }
 
-  #refuse(why: string): void {
-    const failure = new ProxyError('icap-failed', why, { side: 'proxy' })
+  #refuse(why: string, code: ErrorCode = 'icap-failed'): void {
+    const failure = new ProxyError(code, why, { side: 'proxy' })
     if (this.#queue !== null) return this.#queue.fail(failure)
     if (this.#over) return
     this.#shown?.abort()
     if (this.#answering) {
-      this.#t.outcome.error = 'icap-failed'
+      this.#t.outcome.error = code
       this.#t.outcome.errorDetail = why
       breakOff(this.#t)
       return this.#leave('finish')

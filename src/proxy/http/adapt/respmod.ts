@@ -1,5 +1,5 @@
 import type { AccessFacts } from '../../../acl/index.ts'
-import { type Endpoint, ProxyError } from '../../../base/index.ts'
+import { type Endpoint, type ErrorCode, ProxyError } from '../../../base/index.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../../chainer/chainer.ts'
 import { endToEndFields, type Fields, responseHeadText } from '../../../http/index.ts'
 import type { Route } from '../../../router/router.ts'
@@ -121,7 +121,7 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     const hasBody = t.head.method !== 'HEAD' && head.status !== 204
     const length = head.fields.get('content-length')
     const text = responseHeadText(head.status, head.reason, endToEndFields(head.fields).pairs)
-    this.#shown = t.client.deps.icap.show(service, messageOf(t, text, hasBody, length === undefined ? -1 : Number(length)), this)
+    this.#shown = t.client.deps.icap.show(service, messageOf(t, text, hasBody, length === undefined ? -1 : Number(length)), this, t.client.connection)
     for (const piece of kept) this.#shown.push(piece)
     if (this.#trailers !== null) this.#shown.end()
   }
@@ -182,7 +182,7 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     this.handler.onEnd([])
   }
 
-  onFailure(why: string, kept: readonly Buffer[] | null): void {
+  onFailure(why: string, kept: readonly Buffer[] | null, code: ErrorCode = 'icap-failed'): void {
     if (this.#over) return
     if (kept !== null && !this.#adapted) {
       const services = this.#plan.steps?.[this.#step] ?? []
@@ -194,7 +194,7 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     }
     this.#over = true
     this.source?.abort()
-    this.handler.onError(new ProxyError('icap-failed', why, { side: 'proxy' }))
+    this.handler.onError(new ProxyError(code, why, { side: 'proxy' }))
   }
 }
 
