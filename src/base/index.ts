@@ -8,6 +8,7 @@
 export * from './address.ts'
 export * from './assert.ts'
 export * from './clock.ts'
+export * from './clock-steps.ts'
 export * from './counters.ts'
 export * from './deadlines.ts'
 export * from './error.ts'

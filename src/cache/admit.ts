@@ -27,7 +27,7 @@ export const admit = (exchange: Exchange, key: CacheKey, policy: CachePolicy): A
   const why = forbidden(exchange, control, policy)
   if (why !== null) return { kind: 'no', reason: why }
   const response = storedResponse(exchange, control, key, policy)
-  judge(response, policy)
+  judge(response, policy, exchange.responseTime)
   const reason = worth(response, exchange.responseTime, policy)
   return storeReasons[reason].kind === 'store' ? { kind: 'store', reason, response } : { kind: 'no', reason }
 }

@@ -86,6 +86,8 @@ const lifetimeSum = (stored: StoredResponse): string => {
       return `lifetime = ${span(lifetime)}: nothing is known of it, so the minimum (${rule.text})`
     case 'none':
       return `lifetime = 0 s: ${why}`
+    case 'clock-set-back':
+      return `lifetime = unknown: ${why}`
     default:
       return `lifetime = ${span(lifetime)}: ${why}`
   }

@@ -98,7 +98,7 @@ export const freshened = (
     stored.body,
     stored.content,
   )
-  judge(updated, policy) // it may be given to its client before it is looked up again
+  judge(updated, policy, update.responseTime) // it may be given to its client before it is looked up again
   return updated
 }
 

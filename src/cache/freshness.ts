@@ -37,7 +37,7 @@ export const explicitLifetime = (
 }
 
 /** Writes what the policy in force makes of a stored response. Once per response and generation of the patterns. */
-export const judge = (stored: StoredResponse, policy: CachePolicy): void => {
+export const judge = (stored: StoredResponse, policy: CachePolicy, now: WallMs): void => {
   const rule = policy.refresh.ruleFor(stored.uri)
   stored.rule = rule
   stored.generation = policy.refresh.generation
@@ -46,7 +46,12 @@ export const judge = (stored: StoredResponse, policy: CachePolicy): void => {
   else if (negative > 0) staleFrom(stored, stored.bornAt + negative, stored.bornAt + negative, 'negative-ttl')
   else if (stored.has(flag.heuristic)) judgeHeuristic(stored, rule, policy)
   else staleFrom(stored, stored.bornAt, stored.bornAt, 'none')
+  // nobody knows how old it is: it may have been received an hour ago, or a day
+  if (stored.responseTime > now + clockErrorMs) staleFrom(stored, now, now, 'clock-set-back')
 }
+
+/** What a response may seem to come from the future: clocks are corrected by less all the time. */
+const clockErrorMs = 5000
 
 const judgeExplicit = (stored: StoredResponse, rule: RefreshRule, policy: CachePolicy): void => {
   const staleAt = stored.bornAt + stored.lifetime

@@ -84,7 +84,8 @@ let generations = 0
 
 /** One conf's lines. A reload makes a new one; stored responses notice by `generation` and are judged anew. */
 export class RefreshPatterns {
-  readonly generation: number
+  /** Asked by every hit, and written here alone. */
+  generation: number
   readonly rules: readonly RefreshRule[]
   // storing asks twice about the same URI, and a page's objects often come from few URIs
   #lastUri = ''
@@ -101,6 +102,11 @@ export class RefreshPatterns {
     this.#checked = new Float64Array(lines.length + 1)
     this.#lastRule = this.#find('')
     this.#checked.fill(0)
+  }
+
+  /** What has been judged by them is judged anew at its next use: the clock on the wall was set. */
+  judgeAnew(): void {
+    this.generation = ++generations
   }
 
   /** For the manager's page. */

@@ -73,7 +73,7 @@ export const reuse = (
   policy: CachePolicy,
   now: WallMs,
 ): Reuse => {
-  if (stored.generation !== policy.refresh.generation) judge(stored, policy)
+  if (stored.generation !== policy.refresh.generation) judge(stored, policy, now)
   if (request === null) return now < stored.hitUntil && now < stored.staleAt ? fresh : online(whenPlain(stored, policy, now), policy)
   const answer = request.forOrigin ? answers['for-origin'] : online(whenAsked(stored, request, policy, now), policy)
   // RFC 9111 5.2.1.7: what would go forward ends here instead

@@ -41,7 +41,7 @@ export const staleOnError = (
   policy: CachePolicy,
   now: WallMs,
 ): StaleUse => {
-  if (stored.generation !== policy.refresh.generation) judge(stored, policy)
+  if (stored.generation !== policy.refresh.generation) judge(stored, policy, now)
   if (isOriginFailure(stored.status)) return answers['failure-itself']
   if (stored.has(flag.noCache)) return answers['no-cache']
   if (stored.has(flag.outdated)) return answers.outdated

@@ -43,6 +43,7 @@ export const freshnessSources = {
   'minimum': 'refresh_pattern: its minimum, nothing is known of the response',
   'negative-ttl': 'negative_ttl: an error that says nothing',
   'none': 'no freshness, and no heuristic is allowed',
+  'clock-set-back': 'it was received at a time that is still to come: the clock was set back, and how old it is nobody knows',
 } as const
 
 export type FreshnessSource = keyof typeof freshnessSources

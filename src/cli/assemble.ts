@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, readSearchList, type Resolver, type ReverseNames } from '../../comm/index.ts'
 import { ZoneHosts } from '../acl/index.ts'
-import { type Clock, Deadlines, type DurationMs, endpointText, ms, secondsToMs } from '../base/index.ts'
+import { type Clock, Deadlines, type DurationMs, endpointText, ms, secondsToMs, watchClockSteps } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
 import { Availability, Beside, type BesideLimits, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
@@ -112,6 +112,10 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const alarms = new Alarms(config, { clock, log, history, memory: () => process.memoryUsage.rss() })
   let counted = countsIn(loaded)
   let mask = maskOf(config)
+  const stopWatchingClock = watchClockSteps(clock, by => {
+    deps.policy.current.cache.refresh.judgeAnew()
+    tellClockStep(log, by)
+  })
   const clients = new ClientTable()
   clients.on = config.client_db
   const refusals = new Refusals()
@@ -319,6 +323,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       stopping = true
       history.stop()
       alarms.stop()
+      stopWatchingClock()
       purging.stop()
       zoneHosts.stop()
       listening.close()
@@ -403,6 +408,14 @@ const tellAvailability = (log: DebugLog, { chainer, target, up, why }: CheckOutc
   const text = `${endpointText(target)} of chainer ${chainer} is ${up ? 'up' : `down: ${why}`}`
   if (up) log.write('chainer', 1, text)
   else log.warning('chainer', text)
+}
+
+const tellClockStep = (log: DebugLog, by: DurationMs): void => {
+  const [hours, minutes, seconds] = [Math.abs(by) / 3_600_000, (Math.abs(by) / 60_000) % 60, (Math.abs(by) / 1000) % 60].map(Math.floor)
+  const span = `${hours} h ${minutes} min ${seconds} s`
+  log.warning('main', by < 0
+    ? `the clock was set back by ${span}: stored responses that seem to come from the future are validated before they are used`
+    : `the clock went ahead by ${span}: it was set, or the machine has slept; stored responses are as much older`)
 }
 
 /** Host names among the addresses of ACLs: until they are resolved the ACL lacks them. */

@@ -28,7 +28,7 @@ export const averagesPage = (name: '5min' | '60min', history: History): Page<Ave
 })
 
 const averagesOf = ({ from, to }: Span): Averages => {
-  const wallSeconds = Math.max(0, to.at - from.at) / 1000
+  const wallSeconds = (to.up - from.up) / 1000
   const rate = (of: (sample: Sample) => number): number => (wallSeconds > 0 ? (of(to) - of(from)) / wallSeconds : 0)
   const kb = (of: (sample: Sample) => number): number => rate(of) / 1024
   const server = {

@@ -7,6 +7,7 @@ import type { TrafficSums } from './traffic.ts'
 export interface Counted {
   readonly at: WallMs
   readonly startedAt: WallMs
+  readonly upSeconds: number
   readonly sums: TrafficSums
   readonly cpuSeconds: number
   readonly pageFaults: number
@@ -15,8 +16,8 @@ export interface Counted {
 
 /** As they are now. */
 export const counted = (history: History, startedAt: WallMs): Counted => {
-  const { at, sums, cpuSeconds, pageFaults, disk } = history.now()
-  return { at, startedAt, sums, cpuSeconds, pageFaults, disk }
+  const { at, up, sums, cpuSeconds, pageFaults, disk } = history.now()
+  return { at, startedAt, upSeconds: up / 1000, sums, cpuSeconds, pageFaults, disk }
 }
 
 /** `name = value`, Squid's names: exporters parse this text. */
@@ -37,6 +38,7 @@ export const countersTogether = (all: readonly Counted[]): Counted => {
     (sum, one) => ({
       ...sum,
       startedAt: wallMs(Math.min(sum.startedAt, one.startedAt)),
+      upSeconds: Math.max(sum.upSeconds, one.upSeconds),
       sums: addNumbers(sum.sums, one.sums),
       disk: addNumbers(sum.disk, one.disk),
       cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
@@ -46,7 +48,7 @@ export const countersTogether = (all: readonly Counted[]): Counted => {
   )
 }
 
-export const countersText = ({ at, startedAt, sums, cpuSeconds, pageFaults, disk }: Counted): string => {
+export const countersText = ({ at, upSeconds, sums, cpuSeconds, pageFaults, disk }: Counted): string => {
   const kb = (bytes: number): number => Math.floor(bytes / 1024)
   const lines: string[] = [`sample_time = ${(at / 1000).toFixed(6)} (${new Date(at).toUTCString()})`]
   const add = (name: string, value: number | string): void => void lines.push(`${name} = ${value}`)
@@ -68,7 +70,7 @@ export const countersText = ({ at, startedAt, sums, cpuSeconds, pageFaults, disk
   add('page_faults', pageFaults)
   add('select_loops', 0)
   add('cpu_time', cpuSeconds.toFixed(6))
-  add('wall_time', ((at - startedAt) / 1000).toFixed(6))
+  add('wall_time', upSeconds.toFixed(6))
   add('swap.outs', disk.stored)
   add('swap.ins', disk.read)
   add('swap.files_cleaned', 0)

@@ -1,4 +1,4 @@
-import { type Clock, ms, type Timer, type WallMs } from '../base/index.ts'
+import { type Clock, type DurationMs, elapsed, type MonoMs, ms, type Timer, type WallMs } from '../base/index.ts'
 import type { ServiceTimes } from './durations.ts'
 import type { Traffic, TrafficSums } from './traffic.ts'
 
@@ -13,6 +13,8 @@ export interface DiskSums {
 
 export interface Sample {
   readonly at: WallMs
+  /** Since the start. Differences of `at` may be anything: the clock on the wall is set. */
+  readonly up: DurationMs
   readonly sums: TrafficSums
   readonly times: ServiceTimes
   readonly cpuSeconds: number
@@ -41,11 +43,13 @@ export class History {
   readonly #source: HistorySource
   readonly #minutes: Sample[] = []
   readonly #hours: Sample[] = []
+  readonly #startedMono: MonoMs
   #taken = 0
   #timer: Timer | null = null
 
   constructor(source: HistorySource) {
     this.#source = source
+    this.#startedMono = source.clock.mono()
     this.#keep()
   }
 
@@ -54,6 +58,7 @@ export class History {
     const { user, system } = process.cpuUsage()
     return {
       at: clock.wall(),
+      up: elapsed(this.#startedMono, clock.mono()),
       sums: traffic.sums(),
       times: traffic.times.copy(),
       cpuSeconds: (user + system) / 1e6,
@@ -65,9 +70,9 @@ export class History {
   /** The last minutes; since the start where that was less ago. */
   last(minutes: number): Span {
     const to = this.now()
-    const wanted = to.at - minutes * minuteMs
+    const wanted = to.up - minutes * minuteMs
     const samples = minutes < minutesMax ? this.#minutes : this.#hours
-    const from = samples.findLast(sample => sample.at <= wanted) ?? samples[0] ?? to
+    const from = samples.findLast(sample => sample.up <= wanted) ?? samples[0] ?? to
     return { from, to }
   }
 

@@ -41,6 +41,7 @@ interface Spans {
 interface Info extends Gauges {
   readonly at: WallMs
   readonly startedAt: WallMs
+  readonly upSeconds: number
   readonly version: string
   readonly sums: TrafficSums
   readonly cpuSeconds: number
@@ -58,13 +59,14 @@ export const infoPage = (source: InfoSource): Page<Info> => ({
   protection: 'public',
   effect: 'shows',
   answer() {
-    const { at, sums, cpuSeconds, pageFaults, disk } = source.history.now()
+    const { at, up, sums, cpuSeconds, pageFaults, disk } = source.history.now()
     return {
       ok: true,
       value: {
         ...source.gauges(),
         at, sums, cpuSeconds, pageFaults,
         startedAt: source.startedAt,
+        upSeconds: up / 1000,
         version: source.version,
         residentBytes: process.memoryUsage.rss(),
         filesRemoved: disk.removed,
@@ -85,6 +87,7 @@ const infoTogether = (all: readonly Info[]): Info => {
     (sum, one) => ({
       ...sum,
       startedAt: wallMs(Math.min(sum.startedAt, one.startedAt)),
+      upSeconds: Math.max(sum.upSeconds, one.upSeconds),
       sessions: sum.sessions + one.sessions,
       clients: Math.max(sum.clients, one.clients), // as a rule the same ones
       memory: addNumbers(sum.memory, one.memory),
@@ -103,7 +106,7 @@ const infoTogether = (all: readonly Info[]): Info => {
 const spansOf = ({ from, to }: Span): Spans => ({
   sums: Object.fromEntries(Object.entries(to.sums).map(([name, sum]) => [name, sum - from.sums[name as keyof TrafficSums]])) as unknown as TrafficSums, // its own names
   cpuSeconds: to.cpuSeconds - from.cpuSeconds,
-  wallSeconds: (to.at - from.at) / 1000,
+  wallSeconds: (to.up - from.up) / 1000,
   times: to.times.since(from.times).value(),
 })
 
@@ -129,9 +132,8 @@ const sharesOf = ({ sums, cpuSeconds, wallSeconds, times }: Spans) => {
 }
 
 const infoText = (info: Info): string => {
-  const { sums, memory, disk, descriptors } = info
+  const { sums, memory, disk, descriptors, upSeconds } = info
   const [five, sixty] = [sharesOf(info.fiveMinutes), sharesOf(info.sixtyMinutes)]
-  const upSeconds = Math.max(0, info.at - info.startedAt) / 1000
   const share = (part: number, whole: number): string => (whole > 0 ? (100 * part) / whole : 0).toFixed(1).padStart(4)
   const kb = (bytes: number): string => String(Math.ceil(bytes / 1024))
   const mean = (tier: Tier | null): string => (tier === null || tier.count === 0 ? '0.00' : (tier.bytes / tier.count / 1024).toFixed(2))

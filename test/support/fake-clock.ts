@@ -34,6 +34,11 @@ export class FakeClock implements Clock {
     return { cancel: () => this.#pending.delete(item) }
   }
 
+  /** The clock on the wall is set, forward or back; no time passes. */
+  set(by: number): void {
+    this.#wallAhead += by
+  }
+
   /** Time passes; what falls due on the way is called at its moment, in order. */
   advance(by: number): void {
     const until = this.#mono + by

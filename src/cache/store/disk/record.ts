@@ -39,6 +39,7 @@ const absent = 0xffffffff
 /** In a fixed order: their place is what is written. Append only. */
 const sources: readonly FreshnessSource[] = Object.keys({
   's-maxage': 0, 'max-age': 0, 'expires': 0, 'last-modified': 0, 'minimum': 0, 'none': 0, 'negative-ttl': 0,
+  'clock-set-back': 0,
 } satisfies Record<keyof typeof freshnessSources, 0>) as FreshnessSource[] // keys of just that record
 
 export const encodeRecord = (facts: StoredFacts, content: ContentFacts): Buffer => {
