@@ -4,6 +4,7 @@ import type { Endpoint, GiveUpSignal, ProxyError } from '../base/index.ts'
 import type { Fields } from '../http/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
+import type { ServerSight } from '../tls/index.ts'
 
 // The only way to a server. `connect` gives a raw connection (tunnels, plug); `fetch` one HTTP exchange over pooled
 // connections. Both walk the routes in order; a refusal of one does not end the walk.
@@ -22,6 +23,11 @@ export interface Chainer {
    * this returns; everything else comes later.
    */
   fetch(session: Session, routes: readonly Route[], request: OriginRequest, handler: OriginHandler): OriginFetch
+  /**
+   * A connection that `connect` has made with TLS and on which nothing has been said: it is for the next request that may
+   * use it, or closes. Absent: whoever connects keeps it to himself.
+   */
+  keep?(chained: Chained, sight: ServerSight): void
 }
 
 /** One of the two is null. */

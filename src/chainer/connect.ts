@@ -2,6 +2,7 @@ import type { Attempt } from '../../comm/index.ts'
 import { type Clock, type DurationMs, type GiveUpSignal, ms, ProxyError } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
+import type { ServerSight } from '../tls/index.ts'
 import { Beside, type BesideRules } from './beside.ts'
 import type { Chained, ChainedDone, Chainer, OriginFetch, OriginHandler, OriginRequest } from './chainer.ts'
 import { inOrder, type Plan } from './course.ts'
@@ -86,6 +87,10 @@ class ConnectChainer implements Chainer {
 
   connect(session: Session, routes: readonly Route[], signal: GiveUpSignal): Promise<Chained> {
     return promised(done => this.dial(session, routes, done), signal)
+  }
+
+  keep({ connection, route }: Chained, sight: ServerSight): void {
+    this.#options.pool.adopt(route, connection, sight)
   }
 
   #protocolFor(session: Session): 'tcp' | 'udp' {

@@ -149,8 +149,8 @@ class Build {
     const mint =
       authority === null
         ? null
-        : new Mint({ authority, bytesMax: tls.generatedBytesMax, hash: 'sha256', now: () => clock.wall(), context: server.manner })
-    return { mint, own, startInside: (owner, client, port) => startInside(owner, client, createHttpProxy(http, port)) }
+        : new Mint({ authority, bytesMax: tls.generatedBytesMax, hash: this.#policy.signing.hash, now: () => clock.wall(), context: server.manner })
+    return { mint, own, signing: this.#policy.signing, startInside: (owner, client, port) => startInside(owner, client, createHttpProxy(http, port)) }
   }
 
   #common(): Pick<ServiceOptions, 'clock' | 'failed' | 'census' | 'zoneOf' | 'onEnd' | 'onRefused'> {

@@ -2,10 +2,12 @@
 // what the record says. Clients are curl and node:tls, servers node:https.
 
 import { execFile } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { X509Certificate } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
 import net from 'node:net'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import tls from 'node:tls'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { systemClock } from '../../src/base/index.ts'
@@ -36,7 +38,9 @@ const secureSite = async (content = 'from the site') => {
   await once(server, 'listening')
   servers.push({ close: () => void (server.closeAllConnections(), server.close()) })
   const { port } = server.address() as net.AddressInfo
-  return { port, requests }
+  let count = 0
+  server.on('connection', () => count++)
+  return { port, requests, connections: () => count }
 }
 
 interface Ran {
@@ -53,10 +57,12 @@ const curl = (proxy: Stage, ca: string, url: string, ...more: readonly string[])
     )
   })
 
+const realDates = new X509Certificate(readFileSync(real.cert))
+
 const hosts = 'hosts_file ' + new URL('../support/hosts-of-sites', import.meta.url).pathname
 
-const bumping = async (rules: string, access = 'http_access allow all'): Promise<Stage> => {
-  const proxy = await stageOf(`http_port 127.0.0.1:0 name=web ssl-bump tls-cert=${mine.ca.cert} tls-key=${mine.ca.key}\n${hosts}\n${access}\n${rules}\n`)
+const bumping = async (rules: string, access = 'http_access allow all', more = ''): Promise<Stage> => {
+  const proxy = await stageOf(`http_port 127.0.0.1:0 name=web ssl-bump ${more} tls-cert=${mine.ca.cert} tls-key=${mine.ca.key}\n${hosts}\n${access}\n${rules}\n`)
   // clients of this machine judge our certificates by its clock
   proxy.clock.setWall(systemClock.wall())
   return proxy
@@ -189,3 +195,149 @@ describe('a refusal', () => {
     expect(proxy.records.map(({ error }) => error)).toEqual(['connect-failed', 'connect-failed'])
   })
 })
+
+const trusting = `tls_outgoing_options cafile=${theirs.ca.cert} default-ca=off\n`
+
+describe('bump', () => {
+  it.each([
+    ['at step 1, with the name all the same', 'ssl_bump bump all'],
+    ['at step 2', 'acl step1 at_step SslBump1\nssl_bump peek step1\nssl_bump bump all'],
+    ['after stare', 'ssl_bump stare all\nssl_bump bump all'],
+    ['stare alone', 'ssl_bump stare all'],
+    ['all but banks', 'acl banks ssl::server_name .bank.test\nssl_bump splice banks\nssl_bump bump all'],
+    ['client-first', 'ssl_bump client-first all'],
+    ['server-first', 'ssl_bump server-first all'],
+    ['Squid 3.1', 'ssl_bump allow all'],
+  ])('%s: requests are read, cached, and recorded as https', async (_what, rules) => {
+    const site = await secureSite()
+    const proxy = await bumping(trusting + rules)
+    const url = `https://www.site.test:${site.port}/page`
+    expect(await curl(proxy, mine.ca.cert, url)).toEqual({ code: 0, out: 'from the site', err: '' })
+    expect(await curl(proxy, mine.ca.cert, url)).toEqual({ code: 0, out: 'from the site', err: '' })
+    expect(await proxy.results(4)).toEqual(['NONE_NONE/200', 'TCP_MISS/200', 'NONE_NONE/200', 'TCP_MEM_HIT/200'])
+    expect(proxy.records.map(({ uri }) => uri)).toEqual([`www.site.test:${site.port}`, url, `www.site.test:${site.port}`, url])
+    expect(site.requests).toHaveLength(1)
+    expect(proxy.records[1]?.clientTls?.sni).toBe('www.site.test')
+    expect(proxy.records[1]?.clientTls?.version).toBe('TLS/1.3')
+  })
+
+  it('shows what the server shows, signed by the CA of the port', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`)
+    const seen = await shownBy(proxy, `www.site.test:${site.port}`, 'www.site.test')
+    expect(seen.subject).toBe('CN=site.test')
+    expect(seen.issuer).toBe('CN=Bumping CA')
+    expect(seen.subjectAltName).toContain('DNS:*.site.test')
+    expect(seen.validTo).toBe(realDates.validTo)
+  })
+
+  it('asks the server on the connection its certificate was seen on', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`)
+    await curl(proxy, mine.ca.cert, `https://www.site.test:${site.port}/`)
+    await proxy.results(2)
+    expect(site.connections()).toBe(1)
+  })
+
+  it('of a server that is not to be trusted shows one nobody trusts, and then says why', async () => {
+    const site = await secureSite()
+    const proxy = await bumping('tls_outgoing_options default-ca=off\nssl_bump bump all')
+    const url = `https://www.site.test:${site.port}/`
+    expect((await curl(proxy, mine.ca.cert, url)).code).toBe(60)
+    const { out } = await curl(proxy, mine.ca.cert, url, '-k', '-w', '%{http_code}')
+    expect(out).toMatch(/503$/)
+    expect(site.requests).toHaveLength(0)
+    await proxy.results(3)
+    expect(proxy.records.at(-1)).toMatchObject({ error: 'secure-connect-failed', uri: url })
+  })
+
+  it('of a server that is tolerated, warns still', async () => {
+    const site = await secureSite()
+    const proxy = await bumping('tls_outgoing_options default-ca=off\nacl us dst 127.0.0.1\nsslproxy_cert_error allow us\nssl_bump bump all')
+    const url = `https://www.site.test:${site.port}/`
+    expect((await curl(proxy, mine.ca.cert, url)).code).toBe(60)
+    expect(await curl(proxy, mine.ca.cert, url, '-k')).toMatchObject({ code: 0, out: 'from the site' })
+  })
+
+  it('shows the port\'s own certificate where none are made', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`, 'http_access allow all', 'generate-host-certificates=off')
+    const seen = await shownBy(proxy, `www.site.test:${site.port}`, 'www.site.test')
+    expect(seen.subject).toBe('CN=Bumping CA')
+  })
+
+  it('http_access decides about each request inside, with its path', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`, 'acl secret urlpath_regex ^/secret\nhttp_access deny secret\nhttp_access allow all')
+    const { out } = await curl(proxy, mine.ca.cert, `https://www.site.test:${site.port}/secret`, '-w', '%{http_code}')
+    expect(out).toMatch(/403$/)
+    expect(await proxy.results(2)).toEqual(['NONE_NONE/200', 'TCP_DENIED/403'])
+  })
+
+  it('a client that does not know the CA leaves, and the record says why', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`)
+    expect((await curl(proxy, theirs.ca.cert, `https://www.site.test:${site.port}/`)).code).toBe(60)
+    await proxy.results(1)
+    expect(proxy.records[0]).toMatchObject({ method: 'CONNECT', clientTls: { bumpMode: 'bump' } })
+  })
+
+  it('lets a WebSocket through', async () => {
+    const server = https.createServer({ cert: readFileSync(real.cert), key: readFileSync(real.key) })
+    server.on('upgrade', (_request, socket) => {
+      socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+      socket.on('error', () => {}).pipe(socket)
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    servers.push({ close: () => void (server.closeAllConnections(), server.close()) })
+    const { port } = server.address() as net.AddressInfo
+    const proxy = await bumping(`${trusting}ssl_bump bump all`)
+    const client = await within(proxy, `www.site.test:${port}`, 'www.site.test', mine.ca.cert)
+    client.write(`GET / HTTP/1.1\r\nHost: www.site.test:${port}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n`)
+    let said = ''
+    client.on('data', (chunk: Buffer) => {
+      said += chunk.toString('latin1')
+      if (said.endsWith('\r\n\r\n')) client.write('there and back')
+      if (said.endsWith('there and back')) client.end()
+    })
+    await once(client, 'close')
+    expect(said).toContain('101 Switching Protocols')
+    expect(said).toMatch(/there and back$/)
+    await proxy.results(2)
+    expect(proxy.records[1]).toMatchObject({ result: 'TCP_TUNNEL', status: 101, uri: `https://www.site.test:${port}/` })
+  })
+
+  it('whoever has said who he is for the CONNECT is known inside', async () => {
+    const site = await secureSite()
+    const passwords = join(mine.folder, 'passwords')
+    writeFileSync(passwords, 'ada:$apr1$abcdefgh$x0Oj6N7rLhZ0kQv7n0ZpZ.\n')
+    const helper = join(mine.folder, 'helper.sh')
+    writeFileSync(helper, '#!/bin/sh\nwhile read user password; do if [ "$password" = right ]; then echo OK; else echo ERR; fi; done\n', { mode: 0o755 })
+    const proxy = await bumping(
+      `${trusting}ssl_bump bump all`,
+      `auth_param basic program ${helper}\nauth_param basic children 1\nacl users proxy_auth REQUIRED\nhttp_access allow users\nhttp_access deny all`,
+    )
+    const url = `https://www.site.test:${site.port}/`
+    expect(await curl(proxy, mine.ca.cert, url, '--proxy-user', 'ada:right')).toMatchObject({ code: 0, out: 'from the site' })
+    expect((await curl(proxy, mine.ca.cert, url, '--proxy-user', 'ada:wrong')).err).toMatch(/407/)
+    expect(proxy.records.slice(0, 2).map(({ user }) => user)).toEqual(['ada', 'ada'])
+  })
+})
+
+/** A client's end of TLS behind a CONNECT. */
+const within = async (proxy: Stage, authorityText: string, servername: string, ca: string, more: tls.ConnectionOptions = {}): Promise<tls.TLSSocket> => {
+  const wire = await proxy.client()
+  await wire.send(`CONNECT ${authorityText} HTTP/1.1\r\nHost: ${authorityText}\r\n\r\n`).response('CONNECT')
+  const client = tls.connect({ socket: wire.socket, servername, ca: readFileSync(ca), ...more })
+  await once(client, 'secureConnect')
+  return client
+}
+
+const shownBy = async (proxy: Stage, authorityText: string, servername: string) => {
+  const client = await within(proxy, authorityText, servername, mine.ca.cert, { rejectUnauthorized: false })
+  const seen = client.getPeerX509Certificate()
+  client.destroy()
+  if (seen === undefined) throw new Error('nothing was shown')
+  return seen
+}

@@ -12,7 +12,8 @@ import type { Session } from '../../service/session.ts'
 import type { Course } from '../course.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
 import type { Connection } from '../../../comm/index.ts'
-import type { TlsTarget } from '../../tls/index.ts'
+import type { Route } from '../../router/router.ts'
+import type { ServerSight, TlsTarget } from '../../tls/index.ts'
 import { connectFailure, dialRoute, type Dialer, shuttingDown, type Tries } from '../dial.ts'
 import { secureRoute } from '../secure.ts'
 import { type ConnectionLimits, type ConnectionPool, OriginConnection } from './connection.ts'
@@ -65,6 +66,7 @@ const table = {
   fetches: { doc: 'requests given to the origin pool' },
   opened: { doc: 'origin connections opened' },
   openFailures: { doc: 'origin connections that could not be opened', whenItGrows: 'see connectFailures of comm' },
+  adopted: { doc: 'origin connections that were opened to see who is there, and kept for the request' },
   reused: { doc: 'requests sent on a connection that had been used before' },
   retries: {
     doc: 'requests sent again because a kept connection had ended meanwhile',
@@ -150,6 +152,19 @@ export class OriginPool implements ConnectionPool {
     const exchange = new Exchange(this, session, course, request, handler, tries, denied)
     exchange.start()
     return exchange
+  }
+
+  /** A connection made by somebody else, on which nothing has been said: idle from now on, if there is room for it. */
+  adopt(route: Route, connection: Connection, sight: ServerSight): void {
+    const key = originKey(route)
+    const origin = this.#origins.get(key) ?? new Origin(key, route.tie ?? null)
+    if (this.closed || connection.closed || !this.#hasRoom(origin)) return connection.close('done')
+    this.counters.adopted++
+    this.#origins.set(key, origin)
+    origin.connections++
+    this.#connections++
+    connection.setTimeout(this.limits.idleTimeout)
+    this.idle(new OriginConnection(origin, connection, sight, this))
   }
 
   closeIdle(): void {

@@ -62,7 +62,7 @@ export const openTunnel = (t: Transaction, server: Connection, early: Buffer | n
 }
 
 /** A connection of the client's own, outside the pool; null = the transaction's failure says why, unless it is over. */
-const connectServer = async (t: Transaction, routes: readonly [Route, ...Route[]]): Promise<Chained | null> => {
+export const connectServer = async (t: Transaction, routes: readonly [Route, ...Route[]]): Promise<Chained | null> => {
   const { session } = t.client
   const cancel = new AbortController()
   t.cancel = cancel

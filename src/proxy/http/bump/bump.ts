@@ -14,7 +14,7 @@ import { HelloReader } from './hello-reader.ts'
 import { acceptClient, type Shown } from './inside.ts'
 import type { PortBump } from './port-bump.ts'
 import type { BumpPoint, BumpVerdict } from './rules.ts'
-import { certificateFor, type ServerSeen, seeServer } from './server-seen.ts'
+import { certificateFor, certificateNames, keepServer, type ServerSeen, seeServer } from './server-seen.ts'
 
 // What becomes of a CONNECT on a port with ssl-bump, and of a connection an https_port has intercepted, for which a
 // CONNECT to its destination stands.
@@ -212,18 +212,27 @@ class Bumping implements BumpedTunnel {
       return this.refuse()
     }
     const seen = action === 'client-first' ? null : await this.#seeServer()
-    if (t.over) return 'done'
+    if (t.over) return this.#over(seen)
     if (action === 'stare') {
-      t.client.facts.certificateNames = seen?.names ?? null
+      t.client.facts.certificateNames = seen === null ? null : certificateNames(seen)
       const third = await this.#judgeThird('stared')
-      if (t.over) return 'done'
-      if (third.action === 'terminate') return this.#terminate(third)
+      if (t.over) return this.#over(seen)
+      if (third.action === 'terminate') {
+        this.#over(seen)
+        return this.#terminate(third)
+      }
       this.#tls.bumpMode = 'bump'
     }
     if (t.failure !== null) return this.refuse(seen)
     const shown = await certificateFor(t, this.#port, this.#name, seen)
+    if (seen !== null) keepServer(t, seen)
     if (t.over) return 'done'
     return shown === null ? this.#close() : this.#accept(shown, null)
+  }
+
+  #over(seen: ServerSeen | null): Next {
+    seen?.chained?.connection.close('done')
+    return 'done'
   }
 
   /** Null: t.failure says why. */

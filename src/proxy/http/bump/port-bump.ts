@@ -2,6 +2,7 @@ import type { Connection } from '../../../../comm/connection.ts'
 import type { ClientTls, ProxyError } from '../../../base/index.ts'
 import type { Session } from '../../../service/session.ts'
 import type { Mint, Shown } from '../../../tls/index.ts'
+import type { CertificateSigning } from '../../tls/signing.ts'
 import type { DenialPage } from '../deny-info.ts'
 import type { HttpPort } from '../policy.ts'
 
@@ -10,6 +11,7 @@ export interface PortBump {
   /** Makes certificates; null: everybody is shown the port's own (generate-host-certificates=off). */
   readonly mint: Mint | null
   readonly own: Shown
+  readonly signing: CertificateSigning
   /** The http proxy within the session of another (cli/stacked.ts), as such a port has it. */
   readonly startInside: (owner: Session, client: Connection, port: HttpPort) => Session
 }
