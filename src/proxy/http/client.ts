@@ -53,6 +53,7 @@ export class HttpClient implements ConnectionReader, Speaker {
   /** What its socket has been set to; null = nothing. */
   packets: PacketState | null = null
   #facts: AccessFacts | null = null
+  #sessionId = ''
   readonly #metered: MeteredConnection | null
   #phase: Phase = 'start'
   #held: Buffer | null = null
@@ -99,6 +100,12 @@ export class HttpClient implements ConnectionReader, Speaker {
       this.#facts.credentials = inside !== null ? null : mode === 'forward' ? 'proxy-authorization' : mode === 'accel' ? 'authorization' : null
     }
     return this.#facts
+  }
+
+  /** The session's path, which is built when somebody asks; here each record of the connection does. */
+  get sessionId(): string {
+    if (this.#sessionId === '') this.#sessionId = this.session.id
+    return this.#sessionId
   }
 
   /** The record of the request in work. */

@@ -9,7 +9,7 @@ export const finish = (t: Transaction): Next => {
   const o = t.outcome
   const client = t.client
   o.endedMono = client.deps.clock.mono()
-  o.sessionId = client.session.id
+  o.sessionId = client.sessionId
   if (t.content !== null) {
     o.requestContentBytes = t.content.bytes
     // the answer came before the content was read: what is left on the wire is not a request
