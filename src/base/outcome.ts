@@ -205,6 +205,8 @@ export interface ClientTls {
   cipher: string
   certificateSubject: string
   certificateIssuer: string
+  /** The same for access lists, an attribute on each line: `CN=alice`. */
+  certificateNames?: { readonly subject: string; readonly issuer: string }
 }
 
 /** What a log code may ask of header fields; http's Fields satisfy it. Names are lower case. */

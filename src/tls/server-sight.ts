@@ -9,7 +9,8 @@ export class ServerSight implements ServerTls {
   readonly proof: ServerProof
 
   constructor(tls: TLSSocket, proof: ServerProof) {
-    this.version = (tls.getProtocol() ?? '').replace('TLSv', 'TLS/')
+    const version = tls.getProtocol() ?? ''
+    this.version = version === 'TLSv1' ? 'TLS/1.0' : version.replace('TLSv', 'TLS/')
     this.cipher = tls.getCipher()?.name ?? ''
     this.proof = proof
   }

@@ -232,12 +232,12 @@ test('a regex that runs out of steps lets nobody in, negated or not, waiting or 
 
 describe('what a list cannot use', () => {
   test('unknown ACLs are fatal; types that do not work yet are an error where they are used', () => {
-    const { acls: table, problems } = compileAcls([acl('ext', 'user_cert', 'helper'), acl('old', 'ident', 'me')])
+    const { acls: table, problems } = compileAcls([acl('ext', 'snmp_community', 'helper'), acl('old', 'ident', 'me')])
     expect(problems).toEqual([])
     const list = compileAccessList([rule('deny nobody', 7), rule('deny ext', 8), rule('deny old', 9), rule('allow all', 10)], table, 'deny')
     expect(table.problems.map(p => [p.severity, p.at.line, p.message])).toEqual([
       ['fatal', 7, 'ACL not found: nobody'],
-      ['error', 8, "ACL 'ext' cannot be used: type 'user_cert' does not work yet"],
+      ['error', 8, "ACL 'ext' cannot be used: type 'snmp_community' does not work yet"],
     ])
     expect(now(list.check(get)).text).toBe('x.conf:10')
   })

@@ -5,6 +5,7 @@ import { anyOf } from './any-of.ts'
 import { arp } from './arp.ts'
 import { atStep } from './at-step.ts'
 import { browser } from './browser.ts'
+import { caCert, userCert } from './client-cert.ts'
 import { connectionsEncrypted } from './connections-encrypted.ts'
 import { dst } from './dst.ts'
 import { dstZone } from './dst-zone.ts'
@@ -97,6 +98,8 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'ssl::server_name_regex': serverNameRegex,
   'at_step': atStep,
   'ssl_error': sslError,
+  'user_cert': userCert,
+  'ca_cert': caCert,
   'server_cert_fingerprint': serverCertFingerprint,
   'connections_encrypted': connectionsEncrypted,
   'proxy_auth': proxyAuth,

@@ -25,6 +25,7 @@ export const tellAgreed = (tls: ClientTls, socket: TLSSocket): void => {
   const certificate = socket.getPeerX509Certificate()
   tls.certificateSubject = onOneLine(certificate?.subject)
   tls.certificateIssuer = onOneLine(certificate?.issuer)
+  if (certificate !== undefined) tls.certificateNames = { subject: certificate.subject ?? '', issuer: certificate.issuer ?? '' }
 }
 
 /** `/C=DE/CN=x`, as OpenSSL and Squid's log write names. */
