@@ -28,14 +28,17 @@ export const acceptTls = (connection: Connection, { usual, contextFor, clients }
         ...(contextFor === null ? {} : { SNICallback: (name, found) => found(null, contextFor(name)) }),
       }),
     timeoutMs,
-    clients?.needed === true ? trusted(done) : done,
+    clients === null ? done : trusted(clients.needed, done),
   )
 
+/** A certificate that is wrong is refused where none is needed, too: ACLs believe what is in it. */
 const trusted =
-  (done: HandshakeDone): HandshakeDone =>
+  (needed: boolean, done: HandshakeDone): HandshakeDone =>
   (failure, secure) => {
-    const fault = secure === null ? null : clientFault(secure.tls)
-    if (secure === null || fault === null) return done(failure, secure)
+    if (secure === null) return done(failure, secure)
+    const anonymous = !needed && secure.tls.getPeerX509Certificate() === undefined
+    const fault = anonymous ? null : clientFault(secure.tls)
+    if (fault === null) return done(failure, secure)
     secure.close('refused')
     done(fault, null)
   }

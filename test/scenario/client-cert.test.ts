@@ -18,16 +18,17 @@ beforeAll(() => {
   rootFile = ca.write('root.pem', root.cert)
 })
 
-const conf = (port: number, lines: string): string => `
-https_port 127.0.0.1:0 name=tls accel allow-direct defaultsite=127.0.0.1:${port} no-vhost protocol=http tls-cert=${serverFile} clientca=${rootFile}
+const conf = (port: number, lines: string, options = ''): string => `
+https_port 127.0.0.1:0 name=tls accel allow-direct defaultsite=127.0.0.1:${port} no-vhost protocol=http tls-cert=${serverFile} clientca=${rootFile} ${options}
 ${lines}
 http_access deny all
 `
 
-const statusFor = (proxy: Stage, made: Made): Promise<string> =>
+/** 000 = no answer. */
+const statusFor = (proxy: Stage, made: Made | null): Promise<string> =>
   new Promise(resolve => {
-    const file = ca.write('client.pem', made.cert + made.key)
-    const args = ['-sS', '--http1.1', '--cacert', rootFile, '--cert', file, '-o', '/dev/null', '-w', '%{http_code}', `https://127.0.0.1:${proxy.port('tls')}/`]
+    const own = made === null ? [] : ['--cert', ca.write('client.pem', made.cert + made.key)]
+    const args = ['-sS', '--http1.1', '--cacert', rootFile, ...own, '-o', '/dev/null', '-w', '%{http_code}', `https://127.0.0.1:${proxy.port('tls')}/`]
     execFile('curl', args, { timeout: 20_000 }, (_error, stdout) => resolve(stdout))
   })
 
@@ -48,4 +49,13 @@ test.each([
   const proxy = await stageOf(conf(origin.port, `configuration_includes_quoted_values on\nacl who ${acl}\nhttp_access allow who`))
   expect(await statusFor(proxy, ca.make({ subject, by: root }))).toBe(status)
   expect(await proxy.results(1)).toEqual([status === '200' ? 'TCP_MISS/200' : 'TCP_DENIED/403'])
+})
+
+test('where a certificate may be left out (CONDITIONAL_AUTH), one that anybody could have made is not believed', async () => {
+  const origin = await site(() => ({ content: 'in' }))
+  const proxy = await stageOf(conf(origin.port, 'acl alice user_cert CN alice\nhttp_access allow alice', 'sslflags=CONDITIONAL_AUTH'))
+  expect(await statusFor(proxy, ca.make({ subject: '/CN=alice', by: root }))).toBe('200')
+  expect(await statusFor(proxy, null)).toBe('403')
+  expect(await statusFor(proxy, ca.make({ subject: '/CN=alice' }))).toBe('000')
+  expect(origin.requests).toHaveLength(1)
 })
