@@ -34,6 +34,8 @@ export interface ConnectChainerOptions {
   readonly forwardTimeout?: DurationMs
   /** forward_max_tries. */
   readonly triesMax?: number
+  /** connect_retries. */
+  readonly connectRetries?: number
   /** SO_RCVBUF of connections to servers; 0 = the system's. */
   readonly receiveBytes?: number
   /** Servers that are silent are asked by the kernel whether they are still there. */
@@ -71,6 +73,7 @@ class ConnectChainer implements Chainer {
       forwardTimeout: options.forwardTimeout ?? usualTries.forwardTimeout,
       triesMax: options.triesMax ?? usualTries.triesMax,
       keepalive: options.keepalive ?? false,
+      connectRetries: options.connectRetries ?? 0,
       receiveBytes: options.receiveBytes ?? 0,
       beside: options.beside ?? new Beside(options.clock),
     }

@@ -6,7 +6,7 @@ import {
   type ConnectDone,
   type ConnectOptions,
 } from '../../comm/index.ts'
-import { type DurationMs, type Endpoint, type ErrorCode, endpointText, ProxyError } from '../base/index.ts'
+import { type Clock, type DurationMs, type Endpoint, type ErrorCode, endpointText, ms, ProxyError, type Timer } from '../base/index.ts'
 import type { Peer } from '../peer/peer.ts'
 import type { Route } from '../router/router.ts'
 import type { BesideRules } from './beside.ts'
@@ -28,6 +28,8 @@ export interface Tries {
   readonly triesMax: number
   /** The kernel asks silent servers whether they are still there. */
   readonly keepalive: boolean
+  /** How often one target is dialled again before it has failed: connect_retries. */
+  readonly connectRetries: number
   /** SO_RCVBUF; 0 = the system's. */
   readonly receiveBytes: number
   /** When another address of the same server is tried beside one that does not answer. */
@@ -96,6 +98,50 @@ const dialPeer = (
     },
   }
 }
+
+/** Squid's: long enough for a server that is being started, too short to be felt. */
+const retryDelay = ms(50)
+
+/** The same target once more, a moment later, within the time that is left. What has no time left has failed. */
+export const dialAgain = (clock: Clock, retries: number, timeoutMs: number, dial: (timeoutMs: number, done: ConnectDone) => Attempt, done: ConnectDone): Attempt =>
+  retries === 0 ? dial(timeoutMs, done) : new Redials(clock, retries, timeoutMs, dial, done)
+
+class Redials implements Attempt {
+  readonly #clock: Clock
+  readonly #until: number
+  readonly #dial: (timeoutMs: number, done: ConnectDone) => Attempt
+  readonly #done: ConnectDone
+  #left: number
+  #attempt: Attempt | null = null
+  #pause: Timer | null = null
+
+  constructor(clock: Clock, retries: number, timeoutMs: number, dial: (timeoutMs: number, done: ConnectDone) => Attempt, done: ConnectDone) {
+    this.#clock = clock
+    this.#left = retries
+    this.#until = clock.mono() + timeoutMs
+    this.#dial = dial
+    this.#done = done
+    this.#go()
+  }
+
+  cancel(): void {
+    this.#pause?.cancel()
+    this.#attempt?.cancel()
+  }
+
+  #go(): void {
+    this.#pause = null
+    this.#attempt = this.#dial(Math.max(1, this.#until - this.#clock.mono()), (error, connection) => {
+      this.#attempt = null
+      if (error === null || this.#left === 0 || noBetterSoon.has(error.code) || this.#until - this.#clock.mono() <= retryDelay) return this.#done(error, connection)
+      this.#left--
+      this.#pause = this.#clock.after(retryDelay, () => this.#go())
+    })
+  }
+}
+
+/** The time is over, somebody has cancelled, or it is about descriptors, for which others wait too. */
+const noBetterSoon: ReadonlySet<string> = new Set(['ETIMEDOUT', 'ECANCELED', 'EMFILE', 'ENFILE'])
 
 class PortTries implements Attempt {
   readonly #comm: Dialer

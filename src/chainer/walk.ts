@@ -1,11 +1,11 @@
-import type { Attempt, CommError, Connection } from '../../comm/index.ts'
+import type { Attempt, CommError, ConnectDone, Connection } from '../../comm/index.ts'
 import { type Clock, type MonoMs, ProxyError, type Timer } from '../base/index.ts'
 import type { Route } from '../router/router.ts'
 import type { Session } from '../service/session.ts'
 import type { ChainedDone } from './chainer.ts'
 import type { Course } from './course.ts'
 import type { TlsTarget } from '../tls/index.ts'
-import { connectFailure, type Dialer, dialRoute, shuttingDown, type Tries, walkFailure } from './dial.ts'
+import { connectFailure, dialAgain, type Dialer, dialRoute, shuttingDown, type Tries, walkFailure } from './dial.ts'
 import { distrust, secureRoute } from './secure.ts'
 
 // One walk over a course for a connection that carries no HTTP of ours.
@@ -88,7 +88,8 @@ export class Walk implements Attempt {
     // what the client has said already is the first thing the server gets
     const writesFirst = route.tls !== undefined || (protocol === 'tcp' && client.protocol === 'tcp' && client.inputWaits?.() === true)
     const done = (error: CommError | null, connection: Connection | null): void => this.#answered(dialling, error, connection)
-    dialling.attempt = dialRoute(this.#parts.comm, route, 'tunnel', timeoutMs, writesFirst, done, protocol)
+    const dial = (leftMs: number, answered: ConnectDone): Attempt => dialRoute(this.#parts.comm, route, 'tunnel', leftMs, writesFirst, answered, protocol)
+    dialling.attempt = dialAgain(this.#parts.clock, this.#tries.connectRetries, timeoutMs, dial, done)
     if (this.#mayDialBeside(route)) this.#beside ??= this.#parts.clock.after(this.#tries.beside.after, () => this.#dialBeside())
   }
 

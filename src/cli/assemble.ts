@@ -139,7 +139,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     accessClients: {
       connectionsOf: address => census.counts.ofClient(address),
       nameOf: address => reverse.nameOf(address),
-      hardwareOf: address => neighbours.hardwareOf(address),
+      hardwareOf: address => (inForce.eui_lookup ? neighbours.hardwareOf(address) : ''),
     },
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
     icap: icapClient(icap, programs),

@@ -39,6 +39,7 @@ export const chainerOf = (
     connectTimeout: line?.timeoutConnect ?? config.connect_timeout,
     forwardTimeout: config.forward_timeout,
     triesMax: config.forward_max_tries,
+    connectRetries: config.connect_retries,
     receiveBytes: config.tcp_recv_bufsize,
   })
 

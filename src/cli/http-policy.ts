@@ -110,6 +110,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       spoofClientIp: list(config.spoof_client_ip, 'allow'),
       miss: gate(config.miss_access),
       reply,
+      continueBody: config.force_request_body_continuation.length === 0 ? null : list(config.force_request_body_continuation, 'deny'),
       introducing: list(config.proxy_protocol_access, 'deny'),
       followForwarded: config.follow_x_forwarded_for.length === 0 ? null : list(config.follow_x_forwarded_for, 'deny'),
       collapsedForwarding: gate(config.collapsed_forwarding_access),
@@ -119,6 +120,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     },
     aclsByIndirectClient: config.acl_uses_indirect_client,
     logByIndirectClient: config.log_uses_indirect_client,
+    indirectClient: { delay: config.delay_pool_uses_indirect_client, adaptation: config.adaptation_uses_indirect_client, tproxy: config.tproxy_uses_indirect_client },
     users: challengesOf(users, config, acls, externals.needUser),
     errorPages,
     tellsMissingLanguages: config.error_log_languages,
@@ -141,11 +143,15 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     clientDstPassthru: config.client_dst_passthru,
     halfClosedClients: config.half_closed_clients,
     clientPersistent: config.client_persistent_connections,
+    persistentAfterError: config.persistent_connection_after_error,
+    retryOnError: config.retry_on_error,
+    upgrades: upgradesOf(config, list),
     limits: {
       forwardHead: headLimits(config.request_header_max_size, true),
       interceptedHead: headLimits(config.request_header_max_size, false),
       responseHead: headLimits(config.reply_header_max_size, false),
       requestContentMax: config.request_body_max_size,
+      requestBufferMax: config.client_request_buffer_max_size,
     },
     timeouts: {
       requestStart: config.request_start_timeout,
@@ -193,6 +199,14 @@ const hostRules = (config: Config): HttpPolicy['hostRules'] =>
   config.append_domain === '' && !config.check_hostnames
     ? null
     : { domain: config.append_domain.toLowerCase(), checked: config.check_hostnames, underscore: config.allow_underscore }
+
+/** Null: there is no line, and what has always been offered is. */
+const upgradesOf = (config: Config, list: (lines: readonly AccessLine[], otherwise: 'allow' | 'deny') => AccessList): HttpPolicy['upgrades'] => {
+  const lines = Map.groupBy(config.http_upgrade_request_protocols, line => line.subject)
+  if (lines.size === 0) return null
+  const named = new Map(Array.from(lines, ([name, own]) => [name, list(own, 'deny')]))
+  return { named, other: named.get('OTHER') ?? null }
+}
 
 /** A line of http_access has an ACL of type method with that word, itself or in a group. */
 const namesMethod = (config: Config, method: string): boolean => {

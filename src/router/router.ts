@@ -13,6 +13,8 @@ export interface RouteHint {
   readonly pinned: boolean
   /** The policy allows the client's address at the server side (spoof_client_ip); the router must want it too. */
   readonly forge: boolean
+  /** Whose address that is, if not who is connected (tproxy_uses_indirect_client). */
+  readonly forgedAs?: Endpoint | undefined
   /** tcp_outgoing_address, by family; unused when forged. */
   readonly sourceIPv4: string | null
   readonly sourceIPv6: string | null

@@ -44,7 +44,7 @@ export const routeTo = (
   if (target.port === 0) return refuse('no-route', `${options.name}: no port is known for ${target.address}`)
   if (options.isOwn(target, session.client.protocol)) return refuse('loop', loopText(options, target))
   const forged = options.forgeAddress && hint.forge
-  if (forged && session.client.peer.family !== target.family) return refuse('no-route', familyText(options, session))
+  if (forged && clientOf(session, hint).family !== target.family) return refuse('no-route', familyText(options, session, hint))
   return { ok: true, routes: [route(options, session, hint, target, forged, hierarchy)] }
 }
 
@@ -57,7 +57,7 @@ export const routesTo = (
   port: number,
 ): RouteAnswer => {
   const forged = options.forgeAddress && hint.forge
-  const family = session.client.peer.family
+  const family = clientOf(session, hint).family
   const routes: Route[] = []
   let own: Endpoint | null = null
   let otherFamily = false
@@ -72,7 +72,7 @@ export const routesTo = (
   const [first, ...others] = routes
   if (first !== undefined) return { ok: true, routes: [first, ...others] }
   if (own !== null) return refuse('loop', loopText(options, own))
-  return refuse('no-route', otherFamily ? familyText(options, session) : `${options.name}: the name has no addresses`)
+  return refuse('no-route', otherFamily ? familyText(options, session, hint) : `${options.name}: the name has no addresses`)
 }
 
 /** Servers each of its own, in their order; ourselves, and those that cannot be reached with the client's address, are left out. */
@@ -87,11 +87,11 @@ export const routesToServers = (
   let own: Endpoint | null = null
   for (const target of targets) {
     if (options.isOwn(target, session.client.protocol)) own ??= target
-    else if (!forged || target.family === session.client.peer.family) routes.push(route(options, session, hint, target, forged, 'HIER_DIRECT'))
+    else if (!forged || target.family === clientOf(session, hint).family) routes.push(route(options, session, hint, target, forged, 'HIER_DIRECT'))
   }
   const [first, ...others] = routes
   if (first !== undefined) return { ok: true, routes: [first, ...others] }
-  return own !== null ? refuse('loop', loopText(options, own)) : refuse('no-route', familyText(options, session))
+  return own !== null ? refuse('loop', loopText(options, own)) : refuse('no-route', familyText(options, session, hint))
 }
 
 /**
@@ -116,9 +116,9 @@ export const routesToPeer = (
     for (const address of answer.addresses) {
       const target = endpoint(address, port)
       if (options.isOwn(target, 'tcp')) return refuse('loop', loopText(options, target))
-      const forged = options.forgeAddress && hint.forge && !noTproxy && target.family === session.client.peer.family
+      const forged = options.forgeAddress && hint.forge && !noTproxy && target.family === clientOf(session, hint).family
       const found = { ...route(options, session, hint, target, forged, hierarchy), peer, sameServer: routes.length > 0 }
-      routes.push(forged ? { ...found, ports: undefined, source: sourceLike(session.client.peer, 0) } : found)
+      routes.push(forged ? { ...found, ports: undefined, source: sourceLike(clientOf(session, hint), 0) } : found)
     }
     const [first, ...others] = routes
     return first === undefined ? refuse('no-route', `cache_peer ${peer.name} has no addresses`) : { ok: true, routes: [first, ...others] }
@@ -128,6 +128,9 @@ export const routesToPeer = (
 
 /** What the protocol named. */
 export const hintText = (hint: RouteHint): string => (hint.port === 0 ? `${hint.host}` : `${hint.host}:${hint.port}`)
+
+/** Whose address servers see where it is forged. */
+const clientOf = (session: Session, hint: RouteHint): Endpoint => hint.forgedAs ?? session.client.peer
 
 const route = (
   options: RouterOptions,
@@ -140,7 +143,7 @@ const route = (
   const port = sourcePort(options, session)
   return {
     target,
-    source: forged ? sourceLike(session.client.peer, port) : ownSource(hint, target.family, port),
+    source: forged ? sourceLike(clientOf(session, hint), port) : ownSource(hint, target.family, port),
     forged,
     ports: port !== 0 && (options.forgePort === 'group' || options.forgePort === 'random') ? options.forgePort : undefined,
     mark: hint.mark,
@@ -166,5 +169,5 @@ const ownSource = (hint: RouteHint, family: Family, port: number): Endpoint | nu
 const loopText = (options: RouterOptions, target: Endpoint): string =>
   `${options.name}: ${endpointText(target)} is this proxy itself`
 
-const familyText = (options: RouterOptions, session: Session): string =>
-  `${options.name}: with the client's address as source only IPv${session.client.peer.family} servers can be reached`
+const familyText = (options: RouterOptions, session: Session, hint: RouteHint): string =>
+  `${options.name}: with the client's address as source only IPv${clientOf(session, hint).family} servers can be reached`

@@ -218,6 +218,9 @@ describe('the in-band router', () => {
     expect(go({ sourceIPv4: '10.0.0.9' })[2]).toBe('2001:db8::20 80, HIER_DIRECT')
     // spoofing and tcp_outgoing_address exclude each other
     expect(go({ ...sources, forge: true })[0]).toBe('198.51.100.20 80, forged 192.0.2.10 0, HIER_DIRECT')
+    // tproxy_uses_indirect_client: another's, of whose family the servers then are
+    expect(go({ ...sources, forge: true, forgedAs: endpoint('192.0.2.99', 51_234) })[0]).toBe('198.51.100.20 80, forged 192.0.2.99 0, HIER_DIRECT')
+    expect(go({ ...sources, forge: true, forgedAs: client6 })[0]).toBe('2001:db8::20 80, forged 2001:db8:a::10 0, HIER_DIRECT')
   })
 
   it('hands mark and TOS to every route', () => {

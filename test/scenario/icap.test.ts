@@ -49,6 +49,16 @@ const chunked = (body: string) => `${body === '' ? '' : `${body.length.toString(
 const wholeChunks = (text: string) => text.endsWith('\r\n0\r\n\r\n') || text.endsWith('0; ieof\r\n\r\n')
 
 describe('RESPMOD', () => {
+  it('tells of the client X-Forwarded-For names, or of who is connected', async () => {
+    const server = await site(() => ({}))
+    const icap = await service('RESPMOD', [], text => (wholeChunks(text) ? responseOf('HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n', 'changed') : null))
+    for (const more of ['', 'adaptation_uses_indirect_client off\n']) {
+      const proxy = await stage(`${confOf('respmod', icap.port)}adaptation_send_client_ip on\nacl balancer src 127.0.0.1\nfollow_x_forwarded_for allow balancer\nacl_uses_indirect_client off\n${more}`)
+      await proxy.ask(get(server.port, '/', 'X-Forwarded-For: 10.1.2.3'))
+    }
+    expect(icap.heard.map(told => /X-Client-IP: (.*)\r/.exec(told)?.[1])).toEqual(['10.1.2.3', '127.0.0.1'])
+  })
+
   it('a changed response is what the client gets and what is stored', async () => {
     const server = await site(() => ({ fields: ['Cache-Control: max-age=100'], content: 'plain' }))
     const icap = await service('RESPMOD', [], text =>

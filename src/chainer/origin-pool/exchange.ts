@@ -142,6 +142,10 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     return Math.max(1, Math.min(this.#tries.connectTimeout, this.#until - this.#pool.clock.mono()))
   }
 
+  get connectRetries(): number {
+    return this.#tries.connectRetries
+  }
+
   get waitTimeoutMs(): number {
     return Math.max(1, this.#until - this.#pool.clock.mono())
   }

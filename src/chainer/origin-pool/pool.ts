@@ -8,13 +8,14 @@ import {
   ProxyError,
   type Timer,
 } from '../../base/index.ts'
+import type { Attempt, ConnectDone } from '../../../comm/index.ts'
 import type { Session } from '../../service/session.ts'
 import type { Course } from '../course.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../chainer.ts'
 import type { Connection } from '../../../comm/index.ts'
 import type { Route } from '../../router/router.ts'
 import type { ServerSight, TlsTarget } from '../../tls/index.ts'
-import { connectFailure, dialRoute, type Dialer, shuttingDown, type Tries } from '../dial.ts'
+import { connectFailure, dialAgain, dialRoute, type Dialer, shuttingDown, type Tries } from '../dial.ts'
 import { secureRoute } from '../secure.ts'
 import { type ConnectionLimits, type ConnectionPool, OriginConnection } from './connection.ts'
 import { Exchange } from './exchange.ts'
@@ -276,7 +277,8 @@ export class OriginPool implements ConnectionPool {
     exchange.dialled()
     const { tls } = route
     const writesFirst = tls !== undefined || exchange.writesFirst
-    exchange.dial = dialRoute(this.#comm, route, 'origin', exchange.dialTimeoutMs, writesFirst, (error, connection) => {
+    const dial = (timeoutMs: number, done: ConnectDone): Attempt => dialRoute(this.#comm, route, 'origin', timeoutMs, writesFirst, done)
+    exchange.dial = dialAgain(this.clock, exchange.connectRetries, exchange.dialTimeoutMs, dial, (error, connection) => {
       exchange.dial = null
       if (connection !== null) {
         this.counters.opened++

@@ -175,10 +175,11 @@ needs no password.`,
     { example: 'cachemgr_passwd secret shutdown reconfigure rotate purge\ncachemgr_passwd disable objects' },
   ),
   broken_posts: later(accessList('fast'), 'To which servers an extra CRLF is sent after a request body.'),
-  force_request_body_continuation: later(
+  force_request_body_continuation: works(
     accessList('fast'),
-    'For which requests 100 Continue is sent without asking the origin.',
-    { default: 'deny all' },
+    `Which requests with "Expect: 100-continue" get their 100 as soon as http_access has let them in. Otherwise it is sent when
+somebody wants the content: the server, or an ICAP service.`,
+    { default: 'deny all', example: 'acl impatient browser OldUploader\nforce_request_body_continuation allow impatient' },
   ),
   authenticate_ip_shortcircuit_access: later(
     accessList('fast'),

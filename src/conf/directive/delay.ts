@@ -153,9 +153,11 @@ or -1/-1: no limit. A MAX below RATE is the rate (as Squid, which fills once a s
   delay_initial_bucket_level: works(count({ max: 100 }), 'How full buckets are at first, in percent of their MAX.', {
     default: '50',
   }),
-  delay_pool_uses_indirect_client: later(onOff(), 'Delay pools look at the client X-Forwarded-For names.', {
-    default: 'on',
-  }),
+  delay_pool_uses_indirect_client: works(
+    onOff(),
+    'Buckets of a client or its network are those of the client follow_x_forwarded_for has found, not of who is connected.',
+    { default: 'on' },
+  ),
   delay_body_max_size: later(kept('SIZE [[!]ACL ...]'), 'Lusca: responses up to this size are not slowed down.'),
   delay_client_request_access: later(
     namedAccessList('POOL', 'fast'),

@@ -100,8 +100,11 @@ are "~" and, with allow_underscore off, "_".`,
     { default: 'off' },
   ),
   allow_underscore: works(onOff(), 'With check_hostnames: "_" may stand in host names, as it does in some.', { default: 'on' }),
-  client_request_buffer_max_size: later(size(), 'What one client may have waiting here.', { default: '512 KB' }),
-  pipeline_prefetch: later(word('NUMBER'), 'How many requests of a client are read ahead.', { default: '0' }),
+  client_request_buffer_max_size: works(
+    size({ min: kib(32) }),
+    'How much of the content of one request may wait here for its server. A client that sends faster is slowed down.',
+    { default: '512 KB', reload: 'new connections' },
+  ),
   request_header_access: works(
     namedAccessList('FIELD', 'fast'),
     `Which request fields are passed on. Rules of a field are those of its name; else those of "Other", for fields Squid has
@@ -130,9 +133,11 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
   reply_header_add: works(addedFields, 'Adds a field to responses; as request_header_add.', {
     example: 'reply_header_add X-Served-By "%la port %lp" all',
   }),
-  persistent_connection_after_error: later(onOff(), 'Keeps a client connection open after an error page.', {
-    default: 'on',
-  }),
+  persistent_connection_after_error: works(
+    onOff(),
+    'Keeps a client connection open after a response with a status of 400 or more. "off" is for clients that cannot cope.',
+    { default: 'on' },
+  ),
   server_pconn_for_nonretriable: works(
     accessList('fast'),
     `Which requests that could not be sent a second time (POST, streamed content) may use a kept connection, which the origin
@@ -141,11 +146,22 @@ may be closing just then. Others open one of their own.`,
   ),
   detect_broken_pconn: later(onOff(), 'Closes origin connections after an empty response.', { default: 'off' }),
   forward_max_tries: works(count({ min: 1 }), 'How many servers are tried for one request, within forward_timeout.', { default: '25' }),
-  connect_retries: later(count({ max: 10 }), 'How often one address is tried again.', { default: '0' }),
-  retry_on_error: later(onOff(), 'Tries another server after 403, 500, 501 and 503.', { default: 'off' }),
-  http_upgrade_request_protocols: later(
-    kept('PROTOCOL|OTHER allow|deny [!]ACL ...'),
-    'Which Upgrade requests are passed on. WebSocket is.',
+  connect_retries: works(count({ max: 10 }), 'How often one address is tried again, 50 milliseconds later, within connect_timeout.', {
+    default: '0',
+  }),
+  retry_on_error: works(
+    onOff(),
+    `After 403, 500, 501, 502, 503 and 504 of a server, tries its next address, or the next cache_peer, if there is one and
+the request has no content.`,
+    { default: 'off' },
+  ),
+  http_upgrade_request_protocols: works(
+    namedAccessList('PROTOCOL[/VERSION]|OTHER', 'fast'),
+    `Which protocols of a request's Upgrade are offered to the server; names know case, a name without a version is for all of
+them, OTHER for those that no line names. What may not be offered is left out, and a server that changes to something else is
+refused. Without any line everything is offered but other versions of HTTP and TLS, so that WebSocket works (Squid offers
+nothing then).`,
+    { example: 'http_upgrade_request_protocols WebSocket allow all\nhttp_upgrade_request_protocols OTHER deny all' },
   ),
   request_body_delay_forward_size: later(
     size(),
@@ -154,7 +170,7 @@ may be closing just then. Others open one of their own.`,
   client_db: works(onOff(), 'Keeps figures per client address, of 10,000 at most, for the manager page client_list.', {
     default: 'on',
   }),
-  eui_lookup: later(onOff(), "Looks up the client's hardware address.", { default: 'on' }),
+  eui_lookup: works(onOff(), "Looks up the client's hardware address, for arp and eui64 ACLs, when one asks. off: they match nobody.", { default: 'on' }),
   happy_eyeballs_connect_timeout: works(
     count({ max: 600_000 }),
     `How long, in milliseconds, an address may take to connect before the next one of the same server, if it is of the other

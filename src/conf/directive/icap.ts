@@ -185,10 +185,11 @@ a message is kept for a service that might not want it (204) or fail; after that
     aliases: ['icap_send_client_username'],
     default: 'off',
   }),
-  adaptation_uses_indirect_client: later(onOff(), 'Sends the client X-Forwarded-For names.', {
-    aliases: ['icap_uses_indirect_client'],
-    default: 'on',
-  }),
+  adaptation_uses_indirect_client: works(
+    onOff(),
+    'The client adaptation_send_client_ip tells of is the one follow_x_forwarded_for has found, not who is connected.',
+    { aliases: ['icap_uses_indirect_client'], default: 'on' },
+  ),
   adaptation_service_set: works(lines('NAME SERVICE ...', readGroup), `Services of which the first that works is used; when it
 fails before anything of its answer has come, the next.`),
   adaptation_service_chain: works(lines('NAME SERVICE ...', readGroup), 'Services that all see the message, one after the other.'),

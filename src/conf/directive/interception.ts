@@ -165,9 +165,12 @@ no number here stays as they say. A MASK of miss is about what would be taken ov
 done here, so neither is there anything to disable.`,
     { example: 'qos_flows tos local-hit=0x30 miss=0x08' },
   ),
-  tproxy_uses_indirect_client: later(onOff(), "Takes the address X-Forwarded-For names instead of the client's.", {
-    default: 'off',
-  }),
+  tproxy_uses_indirect_client: works(
+    onOff(),
+    `On tproxy ports: the address used towards origins is that of the client follow_x_forwarded_for has found, not of who is
+connected. Its answers must come back by this machine.`,
+    { default: 'off' },
+  ),
   accept_filter: later(word('NAME'), 'A kernel filter for new connections.'),
   tcp_recv_bufsize: works(size({ max: mib(64) }), 'The receive buffer of connections; 0: the kernel finds out by itself what is good, and does so better.', {
     default: '0 KB',

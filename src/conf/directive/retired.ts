@@ -111,6 +111,7 @@ export const retired: Readonly<Record<string, Retired>> = {
   min_udp_poll_cnt: silent('tuned the event loop', ['min_icp_poll_cnt']),
   min_dns_poll_cnt: silent('tuned the event loop'),
   min_tcp_poll_cnt: silent('tuned the event loop', ['min_http_poll_cnt']),
+  pipeline_prefetch: silent("a client's requests are answered one after the other; those that come early wait, 64 KB of them"),
   memory_pools: silent('memory is managed by the runtime'),
   memory_pools_limit: silent('memory is managed by the runtime'),
   as_whois_server: silent('no AS numbers'),

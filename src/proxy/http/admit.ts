@@ -1,6 +1,6 @@
 import type { AccessFacts, Decision } from '../../acl/index.ts'
 import { isLoopback, type WallMs } from '../../base/index.ts'
-import { type Fields, hostText, splitList, type TargetUri, viaNames } from '../../http/index.ts'
+import { type Fields, hostText, type TargetUri, viaNames } from '../../http/index.ts'
 import { adaptRequest } from './adapt/reqmod.ts'
 import { endsHere } from './max-forwards.ts'
 import { isTied } from './connection-auth.ts'
@@ -14,6 +14,7 @@ import { rewrite } from './rewrite.ts'
 import { askStoreId, giveStoreId } from './store-id.ts'
 import { peersFor } from './server-ways.ts'
 import type { Transaction } from './transaction.ts'
+import { offerUpgrade } from './upgrades.ts'
 
 /** May it. Order as Squid: loop, Host check, http_access. */
 export const admit = (t: Transaction): Next | Promise<Next> => {
@@ -128,6 +129,7 @@ const afterAccess = (t: Transaction, decision: Decision): Next | Promise<Next> =
   if (t.over) return 'done'
   if (!decision.allowed) return denied(t, decision)
   t.outcome.accessLine = decision.text
+  if (t.content !== null && t.policy.access.continueBody !== null && t.policy.access.continueBody.checkFast(t.facts).allowed) t.content.invite()
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
   return t.policy.adaptation === null ? adapted(t) : adaptRequest(t, adapted)
 }
@@ -197,7 +199,7 @@ const wayOf = (t: Transaction): Next => {
   if (head.method === 'CONNECT') return t.client.port.bump === null || t.policy.bump === null ? 'tunnel' : 'bump'
   if (t.target?.scheme !== 'http' && !mayBeSecured(t)) return t.refuse('unsupported-method', 'only http and https are carried')
   if ((head.method === 'TRACE' || head.method === 'OPTIONS') && endsHere(t)) return 'refuse'
-  if (head.upgrade !== null && head.framing.kind === 'none' && leavesHttp(head.upgrade)) return 'tunnel'
+  if (head.upgrade !== null && head.framing.kind === 'none' && offerUpgrade(t, head.upgrade)) return 'tunnel'
   if ((head.method === 'GET' || head.method === 'HEAD') && head.framing.kind === 'none') {
     t.mayCache = allowedNow(t)
     return t.mayCache ? 'lookup' : 'fetch'
@@ -208,13 +210,6 @@ const wayOf = (t: Transaction): Next => {
 }
 
 const mayBeSecured = (t: Transaction): boolean => t.target?.scheme === 'https' && t.policy.serverTls !== null
-
-/**
- * RFC 9110 7.8: Upgrade is an offer, and may be ignored. To other versions of HTTP and to TLS it is: the request is
- * answered in HTTP/1.1, from the cache where it is there. Anything else (WebSocket above all) needs the bytes relayed.
- */
-const leavesHttp = (upgrade: string): boolean =>
-  !splitList(upgrade).some(protocol => /^(?:h2c|HTTP|TLS)(?:\/|$)/i.test(protocol))
 
 /** The `cache` access list. A list that would have to wait counts as no: caching is never worth holding a request. */
 const allowedNow = (t: Transaction): boolean => {

@@ -306,6 +306,7 @@ export class HttpClient implements ConnectionReader, Speaker {
         this.connection,
         framing,
         this.policy.limits.requestContentMax,
+        this.policy.limits.requestBufferMax,
         transaction.head.expectContinue,
       )
       transaction.limit(transaction.policy.timeouts.read)

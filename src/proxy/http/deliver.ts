@@ -19,6 +19,7 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
   if (t.client.gone) return 'finish'
   if (t.policy.judgesResponses && !t.judged) return judge(t, stored)
   if (t.policy.packets !== null) markResponse(t, t.policy.packets, 'stored')
+  if (stored.status >= 400 && !t.policy.persistentAfterError) t.keepAlive = false
   const hit = stored.status >= 400 ? 'TCP_NEGATIVE_HIT' : stored.fromDisk || stored.content !== null ? 'TCP_HIT' : 'TCP_MEM_HIT'
   if (stored.fromDisk) stored.fromDisk = false
   if (t.asks !== null) {

@@ -161,6 +161,8 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #forStore = false
   /** It is one of those without a client; a client may have joined since. */
   #goesOn = false
+  /** Who is asked now. */
+  #connected: Endpoint | null = null
   /** The head waits for its verdict. */
   #unjudged: JudgedLater | null = null
 
@@ -348,6 +350,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     o.server = server
     o.serverLocal = local
     o.forged = route.forged
+    this.#connected = route.target
     o.hierarchy = reused && route.tie !== undefined ? 'PINNED' : route.hierarchy
   }
 
@@ -360,6 +363,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
 
   onHead(status: number, reason: string, fields: Fields): void {
     const t = this.#t
+    if (t.policy.retryOnError && this.#askElsewhere(status)) return
     const now = t.client.deps.clock.wall()
     const outdated = this.#answered(fields)
     const arrival = { status, reason, fields, requestTime: this.#requestTime, responseTime: now, outdated }
@@ -426,6 +430,21 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     }).catch(error => t.broke(error))
   }
 
+  /** retry_on_error: another address of the same server may do better. True: it is asked instead, and this fetch over. */
+  #askElsewhere(status: number): boolean {
+    const t = this.#t
+    const reach = this.#reach
+    if (!errorsRetried.has(status) || !('routes' in reach) || this.#completing !== null || this.#over || t.content !== null) return false
+    const [next, ...others] = reach.routes.slice(reach.routes.findIndex(({ target }) => target === this.#connected) + 1)
+    if (next === undefined) return false
+    this.#dissolve()
+    this.#abort()
+    this.#leave()
+    const again = new Promise<Next>(resolve => new Fetching(t, this.#validated, { routes: [next, ...others] }, resolve).start())
+    again.then(this.#resolve, error => t.broke(error))
+    return true
+  }
+
   #give(status: number, reason: string, fields: Fields, now: WallMs): void {
     const t = this.#t
     this.#sendHead(status, reason, fields, now)
@@ -488,6 +507,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     const t = this.#t
     const o = t.outcome
     if (t.policy.packets !== null) markResponse(t, t.policy.packets, o.hierarchy)
+    if (status >= 400 && !t.policy.persistentAfterError) t.keepAlive = false
     if (t.asWhole && cutWhole(t, status, fields, now)) {
       if (o.result === 'NONE_NONE') o.result = this.#resultCode()
       return
@@ -662,6 +682,9 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     this.#resolve(this.#t.over ? 'done' : next)
   }
 }
+
+/** Squid's, beside those of gateways. */
+const errorsRetried: ReadonlySet<number> = new Set([403, 500, 501, 502, 503, 504])
 
 /** With what to ask. Where only other variants are stored, the origin may say which of them it would send. */
 const validationFor = (t: Transaction, validated: StoredResponse | null): Validation | null => {

@@ -43,6 +43,7 @@ const step = (t: Transaction, decision: Decision, entries: string[]): boolean =>
 
 const settle = (t: Transaction): void => {
   const facts = t.facts
+  if (facts.client !== facts.connected) t.indirect = facts.client
   if (t.policy.logByIndirectClient) t.outcome.client = facts.client
   if (!t.policy.aclsByIndirectClient) facts.believe(facts.connected)
 }

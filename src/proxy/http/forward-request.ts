@@ -92,6 +92,7 @@ export const routeHint = (t: Transaction): RouteHint => {
     port: t.targetPort,
     pinned: pinned || (intercepted && t.rewritten === 'no' && (t.unverified || policy.clientDstPassthru)),
     forge: policy.access.spoofClientIp.checkFast(facts).allowed,
+    forgedAs: (policy.indirectClient.tproxy ? t.indirect : null) ?? undefined,
     sourceIPv4: outgoing(t, 4),
     sourceIPv6: outgoing(t, 6),
     mark: policy.outgoing.marks.find(line => line.when.holds(facts))?.value,

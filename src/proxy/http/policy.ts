@@ -16,6 +16,7 @@ import type { HostRules } from './host-rules.ts'
 import type { PacketRules } from './packets.ts'
 import type { Rewriter } from './rewrite.ts'
 import type { OutgoingTlsPolicy } from './server-tls.ts'
+import type { UpgradeRules } from './upgrades.ts'
 import type { Identifier, StoreIdRule } from './store-id.ts'
 
 // What the configuration means to the http proxy, compiled. One object per generation of the configuration; a
@@ -57,6 +58,8 @@ export interface HttpPolicy {
     /** Null: everybody. */
     readonly miss: AccessList | null
     readonly reply: AccessList | null
+    /** Whose content is asked for at once (100); null = nobody's. */
+    readonly continueBody: AccessList | null
     /** Whose PROXY protocol header is believed. */
     readonly introducing: AccessList
     /** Whose X-Forwarded-For is believed; null = nobody's. */
@@ -72,6 +75,8 @@ export interface HttpPolicy {
   /** Access lists, and logs, go by the client that X-Forwarded-For names. */
   readonly aclsByIndirectClient: boolean
   readonly logByIndirectClient: boolean
+  /** So do the buckets of delay pools, what ICAP services are told, and the source addresses of tproxy ports. */
+  readonly indirectClient: { readonly delay: boolean; readonly adaptation: boolean; readonly tproxy: boolean }
   readonly errorPages: ErrorPages
   /** error_log_languages. */
   readonly tellsMissingLanguages: boolean
@@ -110,6 +115,12 @@ export interface HttpPolicy {
   readonly clientDstPassthru: boolean
   readonly halfClosedClients: boolean
   readonly clientPersistent: boolean
+  /** persistent_connection_after_error. */
+  readonly persistentAfterError: boolean
+  /** retry_on_error. */
+  readonly retryOnError: boolean
+  /** Null: everything but other versions of HTTP and TLS. */
+  readonly upgrades: UpgradeRules | null
   readonly limits: {
     readonly forwardHead: HeadLimits
     /** An intercepted request may do without Host: it has an original destination. */
@@ -117,6 +128,8 @@ export interface HttpPolicy {
     readonly responseHead: HeadLimits
     /** Infinity = no limit. */
     readonly requestContentMax: Bytes
+    /** Of a request's content, in our memory. */
+    readonly requestBufferMax: Bytes
   }
   readonly timeouts: {
     /** First byte of the first request. */

@@ -29,7 +29,7 @@ export const refuse = (t: Transaction): Next | Promise<Next> => {
   if (failure.code === 'bad-request' || t.parsed === null) CountHttp.broken++
   if (failure.side === 'server' || failure.cause !== undefined) t.client.deps.notices.serverFailure(o.uri, failure)
   // content that is still coming would have to be read to its end to find the next request
-  if (!connectionSurvives.has(failure.code) || (t.content !== null && !t.content.complete)) t.keepAlive = false
+  if (!connectionSurvives.has(failure.code) || (t.content !== null && !t.content.complete) || !t.policy.persistentAfterError) t.keepAlive = false
   if (errorTable[failure.code].status === 0 || t.denial?.kind === 'reset') {
     if (t.denial?.kind === 'reset') t.client.connection.resetClose('refused')
     else t.client.connection.close('aborted')

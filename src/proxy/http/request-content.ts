@@ -9,13 +9,12 @@ import { BodyReader, type ContentSink, type Framing } from '../../http/index.ts'
 //
 // The slab the bytes come in is reused, so each piece is copied once, here.
 
-/** Above this the client is not read any more. One window of a fast network; twice it is the most one request holds. */
-const queuedMax = 256 * 1024
-
 export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   readonly #connection: Connection
   readonly #reader: BodyReader
   readonly #bytesMax: Bytes
+  /** Above this the client is not read any more; what has come in one go may be as much again. */
+  readonly #queuedMax: number
   #queue: Buffer[] = []
   #queued = 0
   #deferred = false
@@ -26,11 +25,12 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   #awaited: boolean
   #asked = false
 
-  constructor(connection: Connection, framing: Framing, bytesMax: Bytes, awaited: boolean) {
+  constructor(connection: Connection, framing: Framing, bytesMax: Bytes, bufferMax: Bytes, awaited: boolean) {
     this.#connection = connection
     this.#awaited = awaited
     this.#reader = new BodyReader(framing)
     this.#bytesMax = bytesMax
+    this.#queuedMax = bufferMax / 2
   }
 
   /** All of it has arrived. */
@@ -60,7 +60,7 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
       return end
     }
     if (this.#reader.done) this.#wake()
-    else if (this.#queued > queuedMax && !this.#deferred) {
+    else if (this.#queued > this.#queuedMax && !this.#deferred) {
       this.#deferred = true
       this.#connection.deferRead()
     }
@@ -101,13 +101,17 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
     }
   }
 
+  /** 100 (Continue), where the client waits for it. */
+  invite(): void {
+    if (!this.#awaited) return
+    this.#awaited = false
+    // RFC 9110 10.1.1: not needed once content has come
+    if (this.#reader.bytes === 0) this.#connection.write('HTTP/1.1 100 Continue\r\n\r\n')
+  }
+
   #next(): Promise<IteratorResult<Uint8Array>> {
     this.#asked = true
-    if (this.#awaited) {
-      this.#awaited = false
-      // RFC 9110 10.1.1: not needed once content has come
-      if (this.#reader.bytes === 0) this.#connection.write('HTTP/1.1 100 Continue\r\n\r\n')
-    }
+    this.invite()
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const chunk = this.#shift()
     if (chunk !== null) return Promise.resolve({ done: false, value: chunk })
@@ -138,7 +142,7 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
     const chunk = this.#queue.shift()
     if (chunk === undefined) return null
     this.#queued -= chunk.length
-    if (this.#queued < queuedMax / 2) this.#resume()
+    if (this.#queued < this.#queuedMax / 2) this.#resume()
     return chunk
   }
 

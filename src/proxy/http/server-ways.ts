@@ -89,6 +89,9 @@ export const noWay = (): ProxyError => new ProxyError('no-route', 'no cache_peer
 /** Squid's reforward: another server may do better. */
 const anotherMayDo: ReadonlySet<number> = new Set([502, 504])
 
+/** retry_on_error. */
+const retried: ReadonlySet<number> = new Set([403, 500, 501, 502, 503, 504])
+
 export class WaysFetch implements OriginFetch, OriginHandler {
   readonly #t: Transaction
   readonly #ways: readonly ServerWay[]
@@ -147,7 +150,8 @@ export class WaysFetch implements OriginFetch, OriginHandler {
   }
 
   onHead(status: number, reason: string, fields: Fields): void {
-    if (anotherMayDo.has(status) && this.#ways[this.#at]?.peer !== null && this.#mayGoOn && !this.#contentAsked) {
+    const mayRetry = this.#t.policy.retryOnError ? retried.has(status) : anotherMayDo.has(status) && this.#ways[this.#at]?.peer !== null
+    if (mayRetry && this.#mayGoOn && !this.#contentAsked) {
       this.#fetch?.abort()
       this.#next(new ProxyError('bad-response', `${this.#t.outcome.peer} answered ${status}`, { side: 'server' }))
       return

@@ -66,6 +66,8 @@ export class Transaction {
   mayCache = false
   /** What stands for the URI in keys (store_id_rule); '' = the URI itself. */
   storeId = ''
+  /** The client X-Forwarded-For names, as far as it is believed; null = who is connected. */
+  indirect: Endpoint | null = null
   /** False: a program that must say its key did not. */
   identified = true
   /** Another URI was put in the place of the client's; its Host field may stay. */
@@ -90,6 +92,8 @@ export class Transaction {
   // fetch, tunnel
   /** What is done with the TLS of a CONNECT; null = it is nobody's business. */
   bumping: BumpedTunnel | null = null
+  /** Protocols offered to the server by Upgrade. */
+  offers = ''
   /** Ends a connect that is under way when the client leaves. */
   cancel: AbortController | null = null
   /** The cache_peer that answers it; null = an origin does. */
@@ -132,6 +136,11 @@ export class Transaction {
 
   get fields(): Fields {
     return this.head.fields
+  }
+
+  /** The address buckets and services go by: the indirect client's where the conf says so. */
+  addressBy(indirect: boolean): string {
+    return (indirect ? this.indirect : null)?.address ?? this.client.session.client.peer.address
   }
 
   /** What access lists are asked about. */
@@ -235,6 +244,7 @@ export class Transaction {
     other.mayCache = this.mayCache
     other.storeId = this.storeId
     other.rewritten = this.rewritten
+    other.indirect = this.indirect
     other.completedHost = this.completedHost
     other.outcome.askedUri = this.outcome.askedUri
     other.key = this.key

@@ -10,6 +10,7 @@ import { connectionLine, headText, sendHead } from './response.ts'
 import { judgeResponse } from './judge-response.ts'
 import type { Next } from './steps.ts'
 import type { ServerSide, Transaction } from './transaction.ts'
+import { wasOffered } from './upgrades.ts'
 import { openTunnel, relay, tunnelFailed } from './tunnel.ts'
 
 // A request with Upgrade (RFC 9110 7.8), WebSocket above all. It goes to the server on a connection of its own, with
@@ -23,7 +24,7 @@ export const upgrade = (t: Transaction, server: Connection, peer: Peer | null): 
     const told = peer === null ? pairs : peerPairs(t, peer, pairs)
     const path = t.target?.path ?? '/'
     const target = peer === null ? path : targetFor(t, peer, path)
-    const text = requestHeadText(t.head.method, target, [...told, 'Connection', 'Upgrade', 'Upgrade', t.head.upgrade ?? ''])
+    const text = requestHeadText(t.head.method, target, [...told, 'Connection', 'Upgrade', 'Upgrade', t.offers])
     begin(new Exchange(t, server, { opens: isSwitch, elsewhere: null }, resolve), t, server, text)
   })
 
@@ -131,8 +132,14 @@ class Exchange implements ConnectionReader, ServerSide {
       openTunnel(t, this.#server, early).then(this.#resolve)
       return
     }
+    const chosen = head.fields.joined('upgrade') ?? ''
+    if (!wasOffered(t, chosen)) {
+      this.#server.close('aborted')
+      this.#resolve(tunnelFailed(t, new ProxyError('bad-response', `the server changes to '${chosen}', which it was not offered`, { side: 'server' })))
+      return
+    }
     t.outcome.status = 101
-    const pairs = [...endToEndFields(head.fields).pairs, 'Connection', 'Upgrade', 'Upgrade', head.fields.joined('upgrade') ?? '']
+    const pairs = [...endToEndFields(head.fields).pairs, 'Connection', 'Upgrade', 'Upgrade', chosen]
     sendHead(t, `${headText(101, head.reason, pairs)}\r\n`)
     this.#server.setTimeout(0)
     relay(t, this.#server, early).then(this.#resolve)

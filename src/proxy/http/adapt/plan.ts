@@ -53,7 +53,7 @@ const aboutClient = (t: Transaction): string[] => {
   const { adaptation } = t.policy
   const pairs: string[] = []
   if (adaptation === null) return pairs
-  if (adaptation.sendClientIp) pairs.push('X-Client-IP', t.facts.client.address)
+  if (adaptation.sendClientIp) pairs.push('X-Client-IP', t.addressBy(t.policy.indirectClient.adaptation))
   const user = t.facts.user || t.facts.helperUser
   if (adaptation.userField !== '' && user !== '') {
     const encode = adaptation.userInBase64 || !isFieldValue(user)

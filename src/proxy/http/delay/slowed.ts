@@ -159,7 +159,7 @@ class Slowed implements OriginHandler, OriginFetch {
 }
 
 /** Whose buckets a transaction takes from. */
-export const takerOf = (t: Transaction) => ({ address: t.facts.client.address, user: t.facts.user || t.facts.helperUser, tag: t.facts.tag })
+export const takerOf = (t: Transaction) => ({ address: t.addressBy(t.policy.indirectClient.delay), user: t.facts.user || t.facts.helperUser, tag: t.facts.tag })
 
 /** What a relay to this client's server is limited by. */
 export const slowedTunnel = (t: Transaction): Taken | null =>
