@@ -152,6 +152,69 @@ export interface Outcome {
   responseHeadBytes: number
 }
 
+/** The connection a transaction came on, as its record names it. */
+export interface OutcomeOrigin {
+  readonly startedAt: WallMs
+  readonly startedMono: MonoMs
+  readonly client: Endpoint
+  readonly clientLocal: Endpoint
+  readonly portName: string
+  readonly taken: Outcome['taken']
+}
+
+/** A record of which nothing more is known yet: nobody asked a server, nothing was answered. */
+export const newOutcome = (origin: OutcomeOrigin): Outcome => ({
+  startedAt: origin.startedAt,
+  startedMono: origin.startedMono,
+  endedMono: 0 as MonoMs,
+  initiator: 'client',
+  client: origin.client,
+  clientLocal: origin.clientLocal,
+  portName: origin.portName,
+  taken: origin.taken,
+  sessionId: '',
+  introduced: null,
+  clientTls: null,
+  method: 'NONE',
+  uri: 'error:invalid-request',
+  askedUri: '',
+  versionMinor: 0,
+  requestFields: null,
+  requestHeadBytes: 0,
+  requestContentBytes: 0,
+  user: '',
+  helperUser: '',
+  tag: '',
+  helperLog: '',
+  helperMessage: '',
+  notes: null,
+  result: 'NONE_NONE',
+  collapsed: false,
+  hierarchy: 'HIER_NONE',
+  peer: '',
+  icpTimedOut: false,
+  error: null,
+  errorDetail: '',
+  accessLine: '',
+  reuseReason: '',
+  storeReason: '',
+  server: null,
+  serverLocal: null,
+  forged: false,
+  serverTls: null,
+  serverStatus: 0,
+  attempts: 0,
+  serverContentBytes: -1,
+  serverResponseMs: -1,
+  serverTotalMs: -1,
+  dnsMs: -1,
+  status: 0,
+  responseFields: null,
+  contentType: '',
+  responseBytes: 0,
+  responseHeadBytes: 0,
+})
+
 /** What a balancer has said of whose connection it passes on (PROXY protocol). */
 export interface Introduction {
   /** name, value, ...: what was said. */

@@ -1,6 +1,6 @@
 import { type Comm, COMM_REUSEADDR, COMM_REUSEPORT, type Listener } from '../../comm/index.ts'
 import { AccessFacts, type AccessList, type AclTable, compileAccessList } from '../acl/index.ts'
-import { type Clock, endpoint, endpointText, errnoOf, type Outcome, type ResultCode, type WallMs, wallMs } from '../base/index.ts'
+import { type Clock, endpoint, endpointText, errnoOf, newOutcome, type Outcome, type ResultCode, type WallMs, wallMs } from '../base/index.ts'
 import { cacheKey, reuse, type Store, type Variants } from '../cache/index.ts'
 import type { Config } from '../conf/index.ts'
 import { defaultPort, hostText, parseAbsolute, uriText } from '../http/index.ts'
@@ -161,53 +161,16 @@ const results: Readonly<Record<IcpAnswer, ResultCode>> = {
   hit: 'UDP_HIT', miss: 'UDP_MISS', missNoFetch: 'UDP_MISS_NOFETCH', denied: 'UDP_DENIED', error: 'UDP_INVALID',
 }
 
-const queryOutcome = ({ client, local, uri, answer, bytes }: AnsweredQuery, startedAt: WallMs, clock: Clock): Outcome => ({
-  startedAt,
-  initiator: 'icp',
-  startedMono: clock.mono(),
-  endedMono: clock.mono(),
-  client,
-  clientLocal: local,
-  portName: 'icp',
-  taken: 'direct',
-  introduced: null, clientTls: null,
-  notes: null,
-  sessionId: '',
-  method: 'ICP_QUERY',
-  uri,
-  versionMinor: 0,
-  requestFields: null,
-  requestHeadBytes: 0,
-  requestContentBytes: 0,
-  askedUri: '',
-  user: '',
-  helperUser: '',
-  tag: '',
-  helperLog: '',
-  helperMessage: '',
-  result: results[answer],
-  collapsed: false,
-  hierarchy: 'HIER_NONE',
-  peer: '',
-  icpTimedOut: false,
-  error: null,
-  errorDetail: '',
-  accessLine: '',
-  reuseReason: answer === 'hit' ? 'fresh' : '',
-  storeReason: '',
-  server: null,
-  serverLocal: null,
-  serverTls: null,
-  forged: false,
-  serverStatus: 0,
-  attempts: 0,
-  serverContentBytes: -1,
-  serverResponseMs: -1,
-  serverTotalMs: -1,
-  dnsMs: -1,
-  status: 0,
-  responseFields: null,
-  contentType: '',
-  responseBytes: bytes,
-  responseHeadBytes: 0,
-})
+const queryOutcome = ({ client, local, uri, answer, bytes }: AnsweredQuery, startedAt: WallMs, clock: Clock): Outcome => {
+  const now = clock.mono()
+  return {
+    ...newOutcome({ startedAt, startedMono: now, client, clientLocal: local, portName: 'icp', taken: 'direct' }),
+    initiator: 'icp',
+    endedMono: now,
+    method: 'ICP_QUERY',
+    uri,
+    result: results[answer],
+    reuseReason: answer === 'hit' ? 'fresh' : '',
+    responseBytes: bytes,
+  }
+}

@@ -1,59 +1,20 @@
-import { type Clock, type MonoMs, type Outcome, wallMs, elapsed } from '../base/index.ts'
+import { type Clock, elapsed, type MonoMs, newOutcome, type Outcome, wallMs } from '../base/index.ts'
 import type { Session } from '../service/session.ts'
 
-/** The record of a connection that came to no request. */
+/** The record of a connection that ends now, and came to no request. */
 export const connectionOutcome = (session: Session, startedMono: MonoMs, clock: Clock): Outcome => {
   const endedMono = clock.mono()
-  return {
+  const outcome = newOutcome({
     // the wall clock may have been set meanwhile; the monotonic one tells how long ago it was
     startedAt: wallMs(clock.wall() - elapsed(startedMono, endedMono)),
-    initiator: 'client',
     startedMono,
-    endedMono,
     client: session.client.peer,
     clientLocal: session.destination,
     portName: session.portName,
     taken: session.taken,
-    introduced: session.client.introduced ?? null,
-    notes: null,
-    sessionId: session.id,
-    clientTls: null,
-    method: 'NONE',
-    uri: 'error:invalid-request',
-    versionMinor: 0,
-    requestFields: null,
-    requestHeadBytes: 0,
-    requestContentBytes: 0,
-    askedUri: '',
-    user: '',
-    helperUser: '',
-    tag: '',
-    helperLog: '',
-    helperMessage: '',
-    result: 'NONE_NONE',
-    collapsed: false,
-    hierarchy: 'HIER_NONE',
-    peer: '',
-    icpTimedOut: false,
-    error: null,
-    errorDetail: '',
-    accessLine: '',
-    reuseReason: '',
-    storeReason: '',
-    server: null,
-    serverLocal: null,
-    forged: false,
-    serverTls: null,
-    serverStatus: 0,
-    attempts: 0,
-    serverContentBytes: -1,
-    serverResponseMs: -1,
-    serverTotalMs: -1,
-    dnsMs: -1,
-    status: 0,
-    responseFields: null,
-    contentType: '',
-    responseBytes: 0,
-    responseHeadBytes: 0,
-  }
+  })
+  outcome.endedMono = endedMono
+  outcome.introduced = session.client.introduced ?? null
+  outcome.sessionId = session.id
+  return outcome
 }

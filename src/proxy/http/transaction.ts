@@ -5,6 +5,7 @@ import {
   type Endpoint,
   type ErrorCode,
   type MonoMs,
+  newOutcome,
   type Outcome,
   ProxyError,
   type WallMs,
@@ -125,7 +126,7 @@ export class Transaction {
     this.policy = client.policy
     this.parsed = parsed
     this.keepAlive = parsed?.keepAlive ?? false
-    this.outcome = newOutcome(client, parsed)
+    this.outcome = outcomeOf(client, parsed)
   }
 
   /** The request head; steps after receive have one. */
@@ -339,58 +340,23 @@ export class Transaction {
   }
 }
 
-const newOutcome = (client: HttpClient, parsed: RequestHead | null): Outcome => {
-  const session = client.session
-  const clock = client.deps.clock
-  return {
-    startedAt: clock.wall(),
-    startedMono: clock.mono(),
-    initiator: 'client',
-    endedMono: 0 as MonoMs,
+const outcomeOf = (client: HttpClient, parsed: RequestHead | null): Outcome => {
+  const { session, deps } = client
+  const outcome = newOutcome({
+    startedAt: deps.clock.wall(),
+    startedMono: deps.clock.mono(),
     client: session.client.peer,
     clientLocal: session.destination ?? nowhere,
     portName: session.portName,
     taken: session.taken,
-    sessionId: '',
-    clientTls: client.tls,
-    introduced: session.client.introduced ?? null,
-    method: parsed?.method ?? 'NONE',
-    uri: parsed === null ? 'error:invalid-request' : '-',
-    versionMinor: parsed?.versionMinor ?? 0,
-    requestFields: parsed?.fields ?? null,
-    requestHeadBytes: parsed?.headBytes ?? 0,
-    requestContentBytes: 0,
-    askedUri: '',
-    user: '',
-    helperUser: '',
-    tag: '',
-    helperLog: '',
-    helperMessage: '',
-    notes: null,
-    result: 'NONE_NONE',
-    collapsed: false,
-    hierarchy: 'HIER_NONE',
-    peer: '',
-    icpTimedOut: false,
-    error: null,
-    errorDetail: '',
-    accessLine: '',
-    reuseReason: '',
-    storeReason: '',
-    server: null,
-    serverLocal: null,
-    forged: false,
-    serverTls: null,
-    serverStatus: 0,
-    attempts: 0,
-    serverContentBytes: -1,
-    serverResponseMs: -1,
-    serverTotalMs: -1,
-    dnsMs: -1,
-    status: 0,
-    responseFields: null,
-    contentType: '',
-    responseBytes: 0,
-    responseHeadBytes: 0,
-  }
+  })
+  outcome.clientTls = client.tls
+  outcome.introduced = session.client.introduced ?? null
+  if (parsed === null) return outcome
+  outcome.method = parsed.method
+  outcome.uri = '-'
+  outcome.versionMinor = parsed.versionMinor
+  outcome.requestFields = parsed.fields
+  outcome.requestHeadBytes = parsed.headBytes
+  return outcome
 }

@@ -1,12 +1,13 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../../comm/connection.ts'
 import type { Attempt, Relay, RelayOptions, RelayStats } from '../../../comm/engine/engine.ts'
 import {
-  assert, elapsed, endpointText, type ErrorCode, errorTable, type MonoMs, type Outcome, ProxyError, type ResultCode, wallMs,
+  assert, endpointText, type ErrorCode, errorTable, type MonoMs, type Outcome, ProxyError, type ResultCode,
   type Watched,
 } from '../../base/index.ts'
 import type { Chained } from '../../chainer/chainer.ts'
 import type { Route, RouteAnswer } from '../../router/router.ts'
 import type { Session, Speaker } from '../../service/session.ts'
+import { connectionOutcome } from '../connection-outcome.ts'
 import { CountPlug } from './counters.ts'
 import { type ProgramUser, Pump, type PumpPath, StackedProgram, type Verdict } from '../stack/index.ts'
 import type { Limit, PlugDeps, PlugOptions, PlugStack } from './plug-proxy.ts'
@@ -274,61 +275,26 @@ export class PlugSession implements ConnectionReader, Speaker, Watched, RelayOpt
   /** In the access log a plug session is what Squid makes of a tunnel: CONNECT to where the client was going. */
   #outcome(why: string, moved: RelayStats | null): Outcome {
     const session = this.#session
-    const { clock } = this.#deps
-    const { destination } = session
-    const endedMono = clock.mono()
     const detail = this.#stacked?.detail ?? ''
     return {
-      // the wall clock may have been set meanwhile; the monotonic one tells how long ago it was
-      startedAt: wallMs(clock.wall() - elapsed(this.#startedMono, endedMono)),
-      initiator: 'client',
-      startedMono: this.#startedMono,
-      endedMono,
-      client: session.client.peer,
-      clientLocal: destination,
-      portName: session.portName,
-      taken: session.taken,
+      ...connectionOutcome(session, this.#startedMono, this.#deps.clock),
       sessionId: `${session.id}/plug`,
-      clientTls: null,
       method: 'CONNECT',
-      uri: endpointText(destination),
+      uri: endpointText(session.destination),
       versionMinor: 1,
-      requestFields: null,
-      requestHeadBytes: 0,
       requestContentBytes: moved?.bytesToB ?? 0,
-      askedUri: '',
-      user: '',
-      helperUser: '',
-      tag: '',
-      helperLog: '',
-      helperMessage: '',
-    notes: null,
-      introduced: null,
       result: this.#result,
-      collapsed: false,
       hierarchy: this.#route?.hierarchy ?? 'HIER_NONE',
-      peer: '',
-      icpTimedOut: false,
       error: this.#error,
       errorDetail: detail === '' ? why : detail,
-      accessLine: '',
-      reuseReason: '',
       storeReason: 'tunnel',
       server: this.#reached?.peer ?? null,
       serverLocal: this.#reached?.local ?? null,
-      serverTls: null,
       forged: this.#reached !== null && this.#route?.forged === true,
-      serverStatus: 0,
       attempts: this.#attempts,
       serverContentBytes: moved?.bytesToA ?? -1,
-      serverResponseMs: -1,
-      serverTotalMs: -1,
-      dnsMs: -1,
       status: this.#status,
-      responseFields: null,
-      contentType: '',
       responseBytes: moved?.bytesToA ?? 0,
-      responseHeadBytes: 0,
     }
   }
 }
