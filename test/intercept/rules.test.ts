@@ -52,6 +52,18 @@ describe('what is taken', () => {
     ])
   })
 
+  it('is 443 for an https_port, whatever other ports there are', () => {
+    const secure = { ...port('tproxy', 3133), tls: { fromStart: true } }
+    const behindConnect = { ...tproxy, tls: { fromStart: false } }
+    const of = ({ tproxy: taken }: RulePlan) => taken.map(t => [t.ports, t.listener.port])
+    const [web, tls] = [[one('80'), 3130], [one('443'), 3133]]
+    expect(of(planned([secure, tproxy]))).toEqual([web, tls])
+    expect(of(planned([secure, behindConnect]))).toEqual([web, tls])
+    expect(of(planned([secure]))).toEqual([tls])
+    expect(of(planned([secure, tproxy], { ports: one('80,443') }))).toEqual([web, tls])
+    expect(of(planned([tproxy], { ports: one('80,443') }))).toEqual([[one('80,443'), 3130]])
+  })
+
   it('goes where the operator says, port by port', () => {
     const plan = planned([nat, tproxy], {
       take: [

@@ -79,7 +79,7 @@ Prints a shell script that sends connections to the conf's interception ports, o
 
   --apply, --undo        do it, take it away (both as often as you like); with --show, print it only
   --interface NAME       where clients come from (all but lo)
-  --ports 80,8000-8010   which ports to take (80)
+  --ports 80,8000-8010   which ports to take (80; and 443 for an https_port)
   --take PORTS=LISTENER  these ports to that http_port or listener (its port number or name=); may be repeated;
                          PORTS/udp=RECEIVER: datagrams to a receiver
   --bypass NETWORK       destinations never taken; --exempt NETWORK: clients never taken

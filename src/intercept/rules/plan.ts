@@ -7,6 +7,8 @@ import type { PortConfig } from '../../conf/config.ts'
 export interface ListeningPort {
   /** 'direct' and the like: never a target of a rule. */
   readonly mode: PortConfig['mode'] | 'direct'
+  /** An https_port: its clients begin with TLS. */
+  readonly tls?: { readonly fromStart: boolean } | null
   /** tcp unless told: udp is a receiver's. */
   readonly transport?: Transport
   readonly address: string | null
@@ -52,7 +54,10 @@ export interface TakeWish {
 }
 
 export interface RuleOptions {
-  /** Said port by port. Empty: `ports` go to the first tproxy listener of each family, or else the first intercept one. */
+  /**
+   * Said port by port. Empty: `ports` go to the first tproxy listener of each family, or else the first intercept one, and
+   * 443 likewise to an https_port, if there is one.
+   */
   readonly take: readonly TakeWish[]
   readonly ports: readonly PortRange[]
   /** Where clients come from. Empty: every interface but lo. */
@@ -217,8 +222,16 @@ const wishedListener = (interceptors: readonly ListeningPort[], wish: TakeWish):
 
 export const transportOf = ({ transport }: ListeningPort): Transport => transport ?? 'tcp'
 
-/** One listener per family; tproxy is preferred since it comes first in the kernel anyway (mangle before nat). */
+/** Clients of an https_port begin with TLS, those of the others do not. */
 const usual = (interceptors: readonly ListeningPort[], ports: readonly PortRange[]): Taken[] => {
+  const secure = interceptors.filter(({ tls }) => tls?.fromStart === true)
+  if (secure.length === 0) return byFamily(interceptors, ports)
+  const plain = interceptors.filter(port => !secure.includes(port))
+  return [...byFamily(plain, ports.filter(({ first, last }) => first !== 443 || last !== 443)), ...byFamily(secure, [{ first: 443, last: 443 }])]
+}
+
+/** One listener per family; tproxy is preferred since it comes first in the kernel anyway (mangle before nat). */
+const byFamily = (interceptors: readonly ListeningPort[], ports: readonly PortRange[]): Taken[] => {
   const preferred = interceptors.filter(port => transportOf(port) === 'tcp').sort((a, b) => Number(b.mode === 'tproxy') - Number(a.mode === 'tproxy'))
   const taken: Taken[] = []
   for (const family of [4, 6] as const) {

@@ -1,7 +1,7 @@
 import type { X509Certificate } from 'node:crypto'
-import { ProxyError } from '../../../base/index.ts'
+import { canonicalAddress, ProxyError } from '../../../base/index.ts'
 import type { Chained } from '../../../chainer/chainer.ts'
-import type { LeafWish, ServerSight, Shown } from '../../../tls/index.ts'
+import { domainMismatch, type LeafWish, type ServerSight, type Shown } from '../../../tls/index.ts'
 import { signingFor } from '../../tls/signing.ts'
 import { routeHint } from '../forward-request.ts'
 import { judgeFor } from '../server-tls.ts'
@@ -40,7 +40,9 @@ export const seeServer = async (t: Transaction, name: string): Promise<ServerSee
     name: serverTls.domain ?? name,
     judge: (seen: ServerSight) => {
       sight = seen
-      return judge(seen)
+      const fault = judge(seen)
+      // as Squid: an address is no name its certificate would have to have; what is asked of the server by name is held to that
+      return fault?.name === domainMismatch && canonicalAddress(name) !== null ? null : fault
     },
   }
   const answer = await session.service.router.route(session, { ...routeHint(t), tls: target })
@@ -80,7 +82,8 @@ export const certificateFor = async (t: Transaction, { mint, own, signing }: Por
   if (mint === null) return own
   const proof = seen?.sight?.proof ?? null
   const { facts } = t.client
-  facts.certificateErrors = proof?.errors.map(error => error.name) ?? null
+  const errors = proof?.errors.map(error => error.name) ?? null
+  facts.certificateErrors = canonicalAddress(name) === null ? errors : (errors?.filter(error => error !== domainMismatch) ?? null)
   const wish: LeafWish = { name, like: proof?.certificate ?? null, ...signingFor(signing, facts, name) }
   facts.certificateErrors = null
   const answer = await mint.leaf(wish)
