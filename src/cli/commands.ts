@@ -21,7 +21,7 @@ import type { RulesWish } from './command/rules.ts'
 import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
 import { becomeUser } from './privileges.ts'
-import { refusalsOf } from './refusals.ts'
+import { decisionsOf } from './kernel-decisions.ts'
 
 // The commands that end by themselves. Each answers its exit code.
 
@@ -97,7 +97,7 @@ export const rules = (wish: RulesWish & Common): number => {
 
 interface InterceptionPorts {
   readonly ports: readonly ListeningPort[]
-  /** What the kernel was to refuse and does not, a sentence each. */
+  /** What the kernel was to refuse or to forward and does not, a sentence each. */
   readonly left: readonly string[]
 }
 
@@ -108,10 +108,10 @@ const interceptionPorts = ({ config, policy }: LoadedConf, form: RulesWish['form
   const portOf = (line: TakingConfig, transport: Transport): ListeningPort => {
     const port = portOfLine(line, transport, groups)
     if (line.taken === 'direct') return port
-    const kernel = refusalsOf(line, transport, config, policy.rules.rules)
+    const kernel = decisionsOf(line, transport, config, policy.rules.rules)
     left.push(...kernel.left)
-    if (form === 'nft') return { ...port, refusals: kernel.refusals }
-    left.push(...kernel.refusals.map(({ what }) => `${what}: left to the proxy; iptables cannot refuse what has not been routed yet, nft can.`))
+    if (form === 'nft') return { ...port, decisions: kernel.decisions }
+    left.push(...kernel.decisions.map(({ what, kind }) => `${what}: left to the proxy; ${kind === 'forward' ? 'the rules of nft can say it' : 'iptables cannot refuse what has not been routed yet, nft can'}.`))
     return port
   }
   const ports = [...portsOf(config).filter(port => !port.introduced), ...config.listener.map(line => portOf(line, 'tcp')), ...config.receiver.map(line => portOf(line, 'udp'))]
@@ -134,7 +134,7 @@ const portOfLine = (line: TakingConfig, transport: Transport, groups: () => Read
 /** Lines that make the proxy speak with other people's addresses, whatever brought their connections. */
 const usesForeignAddresses = (config: Config): boolean =>
   config.related_connections.form === 'nft_sets' ||
-  config.router.some(({ forgeAddr }) => forgeAddr) || config.service.some(({ snat }) => snat !== null)
+  config.router.some(({ forgeAddr }) => forgeAddr) || config.service.some(({ snat, proxy }) => snat !== null || proxy === 'forward')
 
 const doOrShow = ({ form, deed, show }: RulesWish, plan: RulePlan): number => {
   if (show) {

@@ -21,6 +21,7 @@ export const capabilitiesFor = (config: Config): ReadonlyMap<Capability, string>
     : [...config.listener, ...config.receiver].some(({ taken }) => taken === 'tproxy') ? 'tproxy listeners'
     : config.router.some(({ forgeAddr }) => forgeAddr) ? 'forge_addr'
     : config.service.some(({ snat }) => snat !== null) ? 'snat'
+    : config.service.some(({ proxy }) => proxy === 'forward') ? 'forward'
     : null
   if (transparent !== null) needed.set('CAP_NET_RAW', transparent)
   const low = [...portsOf(config).map(({ port }) => port), ...[...config.listener, ...config.receiver].map(({ bind }) => bind.first)]

@@ -112,7 +112,7 @@ class Build {
     return createService({
       name: line.name,
       proxy: this.#proxy(line),
-      router: this.#router(line.router),
+      router: line.proxy === 'forward' ? this.#inTheirName(line.name) : this.#router(line.router),
       chainer: this.#chainer(line),
       sessionsMax: line.sessionsMax,
       sessionsPerClientMax: line.sessionsPerClientMax,
@@ -166,6 +166,8 @@ class Build {
         return this.#httpProxy(http, this.#routerLine(line.router)?.kind === 'directed')
       case 'plug':
         return createPlugProxy(plug, { ...line, stack: this.#program(line) })
+      case 'forward':
+        return createPlugProxy(plug, plainPlug)
       case 'deny':
         // what the kernel was to refuse came through all the same
         return createDenyProxy(line.denyKind === 'close' ? 'close' : 'reset')
@@ -190,6 +192,11 @@ class Build {
     return port.mode === 'intercept' || port.mode === 'tproxy'
       ? createTransparentRouter({ name: 'transparent', forgeAddress: port.mode === 'tproxy' && !port.introduced, isOwn, overridable: lookup, peerLookup: lookup })
       : createInbandRouter({ name: 'inband', forgeAddress: false, isOwn, lookup, peerLookup: lookup })
+  }
+
+  /** What the kernel would have forwarded has both its ends' addresses. */
+  #inTheirName(name: string): Router {
+    return createTransparentRouter({ name, forgeAddress: true, isOwn: this.#parts.comm.isOwnEndpoint })
   }
 
   #routerLine(name: string): RouterConfig | undefined {

@@ -217,12 +217,15 @@ export type CheckConfig =
 
 export type ProxyKind = 'http' | 'plug' | 'deny'
 
+/** forward: the kernel, where it can be told; else a plug in the client's name. */
+export type ServiceKind = ProxyKind | 'forward'
+
 /** reset: RST; close: FIN; the others are the kernel's, by the rules made for the conf. */
 export type DenyKind = 'reset' | 'close' | KernelDenyKind
 export type KernelDenyKind = 'drop' | 'tcp_reset' | 'net_unreachable' | 'host_unreachable' | 'port_unreachable' | 'admin_prohibited'
 
 export interface ServiceConfig extends NamedLine {
-  readonly proxy: ProxyKind
+  readonly proxy: ServiceKind
   readonly router: string
   readonly chainer: string
   /** Names of NAT policies; null = none. */

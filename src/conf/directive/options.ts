@@ -47,7 +47,7 @@ export const readOptions = <T extends object>(line: Line, into: T, readers: Opti
     if (fill === undefined) {
       const known = [...Object.keys(flags), ...[...byName.keys()].map(name => `${name}=`)]
       const like = nearest(option.value === '' ? option.name : `${option.name}=`, known)
-      const hint = like === null ? `options are ${known.join(', ')}` : `did you mean ${like}?`
+      const hint = known.length === 0 ? 'it has none' : like === null ? `options are ${known.join(', ')}` : `did you mean ${like}?`
       line.fatal(`${line.name}: unknown option '${word.text}'`, word, hint)
       continue
     }

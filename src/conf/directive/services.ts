@@ -1,7 +1,7 @@
 import { type Bytes, bytes, type DurationMs, type Endpoint, ms } from '../../base/index.ts'
 import type {
-  ChainerConfig, CheckConfig, ForgePort, ListenerConfig, NamedLine, NameUse, ProxyKind, ReceiverConfig, RouterConfig,
-  ServiceConfig, StackConfig, TakingConfig,
+  ChainerConfig, CheckConfig, ForgePort, ListenerConfig, NamedLine, NameUse, ReceiverConfig, RouterConfig,
+  ServiceConfig, ServiceKind, StackConfig, TakingConfig,
 } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { portNumber, readServer, wholeNumber } from '../values.ts'
@@ -20,7 +20,7 @@ import {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
-const proxies: readonly ProxyKind[] = ['http', 'plug', 'deny']
+const proxies: readonly ServiceKind[] = ['http', 'plug', 'deny', 'forward']
 
 // --- router ---
 
@@ -187,7 +187,8 @@ const serviceLine = (line: Line): ServiceConfig | undefined => {
     secondarySessions: 0,
     secondaryMask: 0xf,
   }
-  readOptions(line, into, {
+  // what the kernel forwards nobody changes or counts
+  readOptions(line, into, proxy === 'forward' ? {} : {
     router: { name: 'router', read: nameOption('router', uses) },
     chainer: { name: 'chainer', read: nameOption('chainer', uses) },
     snat: { name: 'snat', read: nameOption('nat_policy', uses) },
@@ -348,11 +349,11 @@ until it is read.`,
     { reload: 'new connections', example: 'service names plug\nreceiver 3153 tproxy service=names flows_per_client=500' },
   ),
   service: works(
-    lines('NAME http|plug|deny [options]', serviceLine),
+    lines('NAME http|plug|deny|forward [options]', serviceLine),
     `What is done with connections, under one name: which proxy speaks with the client, which router says where to,
 which chainer goes there.
 
-http is this proxy with its cache; plug passes bytes both ways; deny refuses.
+http is this proxy with its cache; plug passes bytes both ways; deny refuses; forward leaves it to the kernel.
 
 router=NAME, chainer=NAME: lines of that name, or the built-in routers "transparent" and "inband" and the chainer
 "connect". snat=NAME and dnat=NAME: nat_policy lines for the source and the destination of connections to servers.
@@ -375,7 +376,10 @@ or a router on the way would, before anything is taken: drop (in silence), tcp_r
 net_unreachable, host_unreachable, port_unreachable, admin_prohibited. "glassquid rules nft" makes the kernel rules for
 it, where all of a listener's connections are denied, and for those rule lines that speak of nothing but proto, src, dst,
 src_port, dst_port, src_iface and src_group and that no other rule line can come before; it tells of those it leaves to the
-proxy, which resets connections and drops datagrams.`,
+proxy, which resets connections and drops datagrams.
+
+forward has no options: "glassquid rules nft" lets pass by what it can be told of, as for deny, so it is routed as if there
+were no proxy, and no session is known of it. What is left to the proxy it passes on like a plug, with the client's address.`,
     {
       reload: 'new connections',
       example: 'router outside transparent forge_addr=on\nservice everything plug router=outside max_sessions_per_client=100',

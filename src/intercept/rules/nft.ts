@@ -1,6 +1,6 @@
 import { expectSetName } from '../../../comm/index.ts'
-import { boundAddress, familyOf, holdsForeignSockets, neverTaken, transportOf, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
-import { portSet, refusalRules } from './nft-refusals.ts'
+import { boundAddress, familyOf, holdsForeignSockets, type KernelDecision, neverTaken, transportOf, type RuleFamily, type RulePlan, type Taken } from './plan.ts'
+import { portSet, decisionRules } from './nft-decisions.ts'
 import { routingSteps, undoRoutingSteps } from './routing.ts'
 import type { Step } from './step.ts'
 
@@ -29,7 +29,7 @@ export const undoNftSteps = (plan: RulePlan): Step[] => [
 export const nftText = (plan: RulePlan): string => {
   const chains = [
     ...(holdsForeignSockets(plan) ? [socketChain(plan), takeChain(plan)] : []),
-    ...(plan.nat.some(refuses) ? [refuseChain(plan)] : []),
+    ...(plan.nat.some(({ listener }) => (listener.decisions ?? []).some(refuses)) ? [refuseChain(plan)] : []),
     ...(plan.nat.length > 0 ? [redirectChain(plan)] : []),
     ...(plan.options.local && plan.tproxy.length > 0 ? [localTakeChain(plan)] : []),
     ...(plan.options.local && plan.nat.length > 0 ? [localRedirectChain(plan)] : []),
@@ -75,7 +75,7 @@ const takeChain = (plan: RulePlan): string =>
     'jump of_our_sockets',
     ...expectRules(plan),
     ...(plan.tproxy.length > 0 ? neverTakenRules(plan) : []),
-    ...plan.tproxy.flatMap(taken => [...refusalsOf(taken, plan), ...tproxyRules(taken, plan)]),
+    ...plan.tproxy.flatMap(taken => [...decisionsOf(taken, plan), ...tproxyRules(taken, plan)]),
     ...(plan.options.failClosed ? closedRules(plan) : []),
   ])
 
@@ -83,15 +83,15 @@ const takeChain = (plan: RulePlan): string =>
 const refuseChain = (plan: RulePlan): string =>
   chain('refuse', 'type filter hook prerouting priority mangle; policy accept;', [
     ...neverTakenRules(plan),
-    ...plan.nat.flatMap(taken => refusalsOf(taken, plan)),
+    ...plan.nat.flatMap(taken => decisionsOf(taken, plan, refuses)),
   ])
 
-const refuses = ({ listener }: Taken): boolean => (listener.refusals ?? []).length > 0
+const refuses = ({ kind }: KernelDecision): boolean => kind !== 'forward'
 
-const refusalsOf = (taken: Taken, plan: RulePlan): string[] =>
-  (taken.listener.refusals ?? []).flatMap(refusal => [
-    `# ${refusal.what}`,
-    ...refusalRules(refusal, transportOf(taken.listener), taken.families).flatMap(rule =>
+const decisionsOf = (taken: Taken, plan: RulePlan, which: (decision: KernelDecision) => boolean = () => true): string[] =>
+  (taken.listener.decisions ?? []).filter(which).flatMap(decision => [
+    `# ${decision.what}`,
+    ...decisionRules(decision, transportOf(taken.listener), taken.families).flatMap(rule =>
       from(plan, taken).map(way => `${way} ${transportOf(taken.listener)} dport ${portSet(taken.ports)} ${rule}`),
     ),
   ])
@@ -124,6 +124,7 @@ const redirectChain = (plan: RulePlan): string =>
   chain('take_nat', 'type nat hook prerouting priority dstnat; policy accept;', [
     ...neverTakenRules(plan),
     ...plan.nat.flatMap(taken => [
+      ...decisionsOf(taken, plan, decision => !refuses(decision)),
       `# ${taken.listener.name} (intercept)`,
       ...from(plan, taken).map(way => `${way} ${familyMatch(taken)}tcp dport ${portSet(taken.ports)} ${redirectTarget(taken)}`),
     ]),

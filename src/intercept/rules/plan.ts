@@ -18,13 +18,13 @@ export interface ListeningPort {
   /** It listens at the addresses of this interface or group, so only who comes by it can be brought there. */
   readonly by?: { readonly interface: string } | { readonly group: number }
   readonly name: string
-  /** What of it the kernel refuses by itself, instead of bringing it there. */
-  readonly refusals?: readonly Refusal[]
+  /** What of it the kernel refuses, or forwards, by itself, instead of bringing it there. */
+  readonly decisions?: readonly KernelDecision[]
 }
 
-/** Connections the kernel refuses. Lists are alternatives, and empty ones say nothing. */
-export interface Refusal {
-  readonly kind: RefusalKind
+/** Connections the kernel decides about. Lists are alternatives, and empty ones say nothing. */
+export interface KernelDecision {
+  readonly kind: KernelDecisionKind
   /** Says where it comes from, in a comment. */
   readonly what: string
   readonly src: readonly Prefix[]
@@ -35,7 +35,7 @@ export interface Refusal {
   readonly groups: readonly number[]
 }
 
-export type RefusalKind = 'drop' | 'tcp_reset' | 'net_unreachable' | 'host_unreachable' | 'port_unreachable' | 'admin_prohibited'
+export type KernelDecisionKind = 'forward' | 'drop' | 'tcp_reset' | 'net_unreachable' | 'host_unreachable' | 'port_unreachable' | 'admin_prohibited'
 
 export type Transport = 'tcp' | 'udp'
 

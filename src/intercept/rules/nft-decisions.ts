@@ -1,34 +1,37 @@
 import { prefixText } from '../../base/index.ts'
-import type { PortRange, Refusal, RefusalKind, RuleFamily, Transport } from './plan.ts'
+import type { PortRange, KernelDecision, KernelDecisionKind, RuleFamily, Transport } from './plan.ts'
 
-// What the kernel refuses by itself, said in nft. It stands in prerouting, before the packet would be taken; `reject` may
-// stand there since Linux 5.9. Of TCP only what opens a connection is refused: those that run had been let in.
+// What the kernel decides by itself, said in nft. It stands in prerouting, before the packet would be taken; `reject` may
+// stand there since Linux 5.9. Of TCP only what opens a connection is refused: those that run had been let in. What is
+// forwarded is all of a connection's packets; those of one that the proxy has are its sockets', and have been taken before.
 
 /** The ends of rules, behind the interface and the ports that are taken; several where networks of both families are named. */
-export const refusalRules = (refusal: Refusal, transport: Transport, families: readonly RuleFamily[]): string[] => {
-  const { src, dst, srcPorts, dstPorts, kind } = refusal
-  const opening = transport === 'tcp' ? 'tcp flags & (fin|syn|rst|ack) == syn ' : ''
+export const decisionRules = (decision: KernelDecision, transport: Transport, families: readonly RuleFamily[]): string[] => {
+  const { src, dst, srcPorts, dstPorts, kind } = decision
+  const opening = transport === 'tcp' && kind !== 'forward' ? 'tcp flags & (fin|syn|rst|ack) == syn ' : ''
   const ports = (name: string, ranges: readonly PortRange[]) => (ranges.length === 0 ? '' : `${transport} ${name} ${portSet(ranges)} `)
   const named = [src, dst].filter(nets => nets.length > 0)
   return families
     .filter(family => named.every(nets => nets.some(net => net.family === family)))
     .map(family => {
-      const nets = (name: string, all: Refusal['src']) => {
+      const nets = (name: string, all: KernelDecision['src']) => {
         const own = all.filter(net => net.family === family).map(prefixText)
         return own.length === 0 ? '' : `${family === 4 ? 'ip' : 'ip6'} ${name} { ${[...new Set(own)].join(', ')} } `
       }
       return `meta nfproto ipv${family} ${ports('sport', srcPorts)}${ports('dport', dstPorts)}${nets('saddr', src)}${nets('daddr', dst)}${opening}`
     })
-    .flatMap(rule => ingress(refusal).map(way => `${way}${rule}counter ${verdict(kind, transport)}`))
+    .flatMap(rule => ingress(decision).map(way => `${way}${rule}counter ${verdict(kind, transport)}`))
 }
 
 /** Interface or group: one is enough. */
-const ingress = ({ interfaces, groups }: Refusal): string[] =>
+const ingress = ({ interfaces, groups }: KernelDecision): string[] =>
   interfaces.length + groups.length === 0 ? [''] : [...interfaces.map(name => `iifname "${name}" `), ...groups.map(number => `iifgroup ${number} `)]
 
 /** Nothing but TCP knows a reset. */
-const verdict = (kind: RefusalKind, transport: Transport): string => {
+const verdict = (kind: KernelDecisionKind, transport: Transport): string => {
   switch (kind) {
+    case 'forward':
+      return 'accept'
     case 'drop':
       return 'drop'
     case 'tcp_reset':
