@@ -11,7 +11,7 @@ export type SecureDone = (error: ProxyError | null, secured: Secured | null) => 
 
 /** The connection belongs to the attempt. */
 export const secureRoute = (connection: Connection, tls: TlsTarget, route: Route, timeoutMs: number, done: SecureDone): Attempt =>
-  tls.client.connect(connection, tls.name, timeoutMs, (failure, secured) => {
+  tls.client.connect(connection, tls, timeoutMs, (failure, secured) => {
     if (failure === null) done(null, secured)
     else done(handshakeFailure(failure, route), null)
   })

@@ -33,6 +33,7 @@ import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
 import { Refusals } from './refused-lately.ts'
+import { KeyLogs } from './key-logs.ts'
 import { SessionLogs } from './session-log.ts'
 import { startInside } from './stacked.ts'
 import { registerSessions } from './session-pages.ts'
@@ -127,8 +128,10 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     complain: text => log.limited(text, 'service', 1, `WARNING: ${text}`),
     running: new Set(),
   }
+  const keyLogs = new KeyLogs(config, clock, log)
   const deps: HttpDeps = {
     clock,
+    keyLog: keyLogs.write,
     deadlines: new Deadlines(clock),
     policy: { current: loaded.policy.http },
     store: stores.store,
@@ -278,6 +281,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       census.limits = limitsOf(next.config)
       census.keep(listening.services.map(service => service.name))
       sessionLogs.use(next.config)
+      keyLogs.use(next.config)
       availability.watch(watchesOf(next.config, parts))
       beside.limits = besideLimits(next.config)
       retire(deps.policy.current.delay)
@@ -317,6 +321,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     rotate() {
       accessLogs.rotate()
       sessionLogs.rotate()
+      keyLogs.rotate()
       storeLogs.rotate()
     },
     async stop(graceMs) {
@@ -343,6 +348,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       await stores.close()
       await accessLogs.close()
       await sessionLogs.close()
+      await keyLogs.close()
       await storeLogs.close()
     },
   }

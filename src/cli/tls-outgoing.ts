@@ -20,7 +20,13 @@ export const outgoingTlsOf = (config: Config, acls: AclTable, problems: Diagnost
   }
   const client = tlsClient(options, config, sessionsOf(config), problems)
   if (client === null) return null
-  return { client, domain: options.domain, tolerates: tolerated.length === 0 ? null : compileAccessList(tolerated, acls, 'deny') }
+  const { tls_key_log: keys } = config
+  return {
+    client,
+    domain: options.domain,
+    tolerates: tolerated.length === 0 ? null : compileAccessList(tolerated, acls, 'deny'),
+    keyLog: keys === null ? null : compileCondition(keys.acls, acls, keys.at),
+  }
 }
 
 /** Also for a cache_peer, by its own options; its sessions are kept with the others. Null: a problem has been added. */

@@ -52,8 +52,6 @@ export const usualTlsClient: TlsClientOptions = {
 export interface TlsClientDeps {
   readonly sessions: SessionCache
   readonly now: () => WallMs
-  /** tls_key_log: a line in NSS key log format, with its end of line. */
-  readonly keyLog?: ((line: Buffer, connection: Connection) => void) | undefined
 }
 
 /** How a route is secured. */
@@ -66,6 +64,8 @@ export interface TlsTarget {
    * request fails then. What another request tolerated is nothing to this one.
    */
   readonly judge: (server: ServerSight) => CertificateError | null
+  /** tls_key_log: lines in NSS key log format, with their ends. */
+  readonly keyLog?: ((line: string) => void) | undefined
 }
 
 export interface Secured {
@@ -109,8 +109,9 @@ export class TlsClient {
   }
 
   /** The connection belongs to the attempt from here on; see `handshake`. */
-  connect(inner: Connection, name: string, timeoutMs: number, done: SecuredDone): Attempt {
+  connect(inner: Connection, target: Pick<TlsTarget, 'name' | 'keyLog'>, timeoutMs: number, done: SecuredDone): Attempt {
     const { options } = this
+    const { name, keyLog } = target
     const server = serverName(name)
     const sessionKey = options.reuseSessions ? `${this.keyFor(name)} ${inner.peer.port}` : null
     const kept = sessionKey === null ? undefined : this.#deps.sessions.take(sessionKey)
@@ -124,8 +125,7 @@ export class TlsClient {
         ...(server?.kind === 'dns' ? { servername: server.text } : {}), // RFC 6066 3: no addresses
         ...(kept === undefined ? {} : { session: kept.session }),
       })
-      const { keyLog } = this.#deps
-      if (keyLog !== undefined) socket.on('keylog', line => keyLog(line, inner))
+      if (keyLog !== undefined) socket.on('keylog', line => keyLog(line.toString('latin1')))
       return socket
     }
     return handshake(inner, make, timeoutMs, (failure, connection) => {

@@ -329,3 +329,21 @@ test('log codes and ACLs know the server', async () => {
   const { readFileSync } = await import('node:fs')
   expect(readFileSync(file, 'utf8')).toBe('TLS/1.3 TLS_AES_256_GCM_SHA384 /CN=good.example /CN=good.example X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT@depth=0 -\n')
 })
+
+test('tls_key_log has the secrets of what its ACLs name, as those who read captures want them', async () => {
+  const origin = await secureOrigin(good)
+  const file = `${ca.folder}/keys.log`
+  const proxy = await stageWith(`server_persistent_connections off\nsslproxy_session_cache_size 0 KB\nacl watched urlpath_regex ^/watched\ntls_key_log stdio:${file} if watched`)
+  const wire = await proxy.client()
+  await wire.send(ask(origin.port, '/other')).response()
+  await wire.send(ask(origin.port, '/watched')).response()
+  await proxy.results(2)
+  await proxy.stop()
+  const { readFileSync } = await import('node:fs')
+  const lines = readFileSync(file, 'latin1').trim().split('\n')
+  expect(lines.length).toBe(5)
+  for (const line of lines) expect(line).toMatch(/^[A-Z0-9_]+ [0-9a-f]{64} [0-9a-f]{64,96}$/)
+  expect(lines.map(line => line.split(' ')[0]).sort()).toEqual([
+    'CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'CLIENT_TRAFFIC_SECRET_0', 'EXPORTER_SECRET', 'SERVER_HANDSHAKE_TRAFFIC_SECRET', 'SERVER_TRAFFIC_SECRET_0',
+  ])
+})

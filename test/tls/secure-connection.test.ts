@@ -75,7 +75,7 @@ const dial = (comm: Comm, port: number): Promise<Connection> =>
 
 const securedOver = (inner: Connection, client = clientWith(), name = 'server.example'): Promise<Secured | HandshakeFailure> =>
   new Promise((go, stop) => {
-    client.connect(inner, name, 10_000, (failure, secured) => {
+    client.connect(inner, { name }, 10_000, (failure, secured) => {
       const answer = secured ?? failure
       if (answer === null) stop(new Error('neither'))
       else go(answer)

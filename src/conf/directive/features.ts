@@ -1,9 +1,8 @@
-import { later, works } from './directive.ts'
+import { works } from './directive.ts'
 import { bumpLines } from './ssl-bump.ts'
-import { kept, text } from './kinds.ts'
+import { text } from './kinds.ts'
 
-// Directives of features that are still to come: TLS. Their lines are read as far as their grammar is settled, so that a
-// conf for them can be checked already.
+// TLS with clients; what ports say of it themselves is in port-tls.ts.
 
 export const tlsDirectives = {
   ssl_bump: works(
@@ -38,9 +37,5 @@ connection is bumped whatever is said here, if the port can. With TLS 1.3 a cert
   sslpassword_program: works(
     text('COMMAND'),
     'A program that says the passphrase of a key that has one: called by the shell, with the file, when the conf is read.',
-  ),
-  tls_key_log: later(
-    kept('MODULE:PLACE [options] if [!]ACL ...'),
-    'Writes the secrets of TLS sessions, to read captures with.',
   ),
 }

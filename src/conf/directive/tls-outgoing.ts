@@ -1,7 +1,7 @@
-import type { Location, TlsFlag, TlsVersion } from '../config.ts'
+import type { AclUse, Location, TlsFlag, TlsVersion } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { readOnOff } from '../values.ts'
-import { accessList, valueList } from './access.ts'
+import { accessList, readUses, valueList } from './access.ts'
 import { accepted, type Kind, later, works } from './directive.ts'
 import { choice, count, kept, needWord, size, text, word } from './kinds.ts'
 import { likely, readSecureOptions } from './port-tls.ts'
@@ -192,6 +192,41 @@ const signing = (line: Line): (typeof signWords)[number] | undefined => {
   return found
 }
 
+export interface KeyLogLine {
+  readonly path: string
+  readonly acls: readonly AclUse[]
+  readonly text: string
+  readonly at: Location
+}
+
+/** Squid reads options of access_log there, too; there is one file. */
+const keyLog: Kind<KeyLogLine | null> = {
+  grammar: 'none | [stdio:]PATH [if [!]ACL ...]',
+  limits: '',
+  initial: null,
+  read(line) {
+    const place = needWord(line, 'a file, or none')
+    if (place === undefined) return undefined
+    if (place.text === 'none') return null
+    const path = place.text.replace(/^(?:stdio|daemon):/, '')
+    if (!path.startsWith('/')) {
+      refused(line, place, `expecting a file with its whole path, got '${place.text}'`, 'such as stdio:/var/log/glassquid/keys.log')
+      return undefined
+    }
+    while (/^[a-z-]+=/.test(line.peek()?.text ?? '')) {
+      const option = line.next()
+      if (option !== null) line.warning(`${line.name}: '${option.text}' has no effect`, option)
+    }
+    const condition = line.next()
+    if (condition !== null && condition.text !== 'if') {
+      refused(line, condition, `expecting 'if' and ACLs, got '${condition.text}'`)
+      return undefined
+    }
+    return { path, acls: condition === null ? [] : readUses(line, 'fast'), text: line.read, at: line.at() }
+  },
+  write: value => [value === null ? 'none' : value.text.replace(/^\S+\s+/, '')],
+}
+
 export const tlsOutgoingDirectives = {
   tls_outgoing_options: works(
     outgoing,
@@ -219,6 +254,12 @@ ACLs see that one. What is not allowed ends in 503 ERR_SECURE_CONNECT_FAIL.`,
   sslcrtvalidator_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', {
     default: '32 startup=5 idle=1 concurrency=1',
   }),
+  tls_key_log: works(
+    keyLog,
+    `A file for the secrets of TLS sessions with servers, to read captures with (Wireshark: "Pre-Master-Secret log"). Whoever
+has it reads what was said: it is for finding faults, and for the requests its ACLs name. Sessions with clients are not in it.`,
+    { default: 'none', example: 'tls_key_log stdio:/var/log/glassquid/keys.log if localhost' },
+  ),
   sslproxy_session_ttl: works(count(), 'How long TLS sessions of servers are kept for a shorter handshake, in seconds. Only those of servers without a certificate error.', { default: '300' }),
   sslproxy_session_cache_size: works(size(), 'How much memory these sessions may take. 0: none are kept.', { default: '2 MB' }),
   sslproxy_foreign_intermediate_certs: works(

@@ -17,6 +17,8 @@ export interface HttpDeps {
   /** Replaced by a reload that names the first cache_dir. */
   store: Store
   readonly collapse: Collapse
+  /** tls_key_log; absent = nothing is written. */
+  readonly keyLog?: (line: string) => void
   /** stale-while-revalidate. */
   readonly validationsBehind: ValidationsBehind
   readonly names: NameService

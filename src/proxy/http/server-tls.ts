@@ -1,4 +1,4 @@
-import type { AccessList } from '../../acl/index.ts'
+import type { AccessList, Condition } from '../../acl/index.ts'
 import type { CertificateError, ServerSight, TlsClient, TlsTarget } from '../../tls/index.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -11,14 +11,19 @@ export interface OutgoingTlsPolicy {
   readonly domain: string | null
   /** Asked once for every error, which is the only one it then sees; null = nothing is tolerated. */
   readonly tolerates: AccessList | null
+  /** Whose secrets are logged; null = nobody's. */
+  readonly keyLog: Condition | null
 }
 
 /** Undefined: the request goes in clear text. */
 export const tlsTarget = (t: Transaction): TlsTarget | undefined => {
   const { target, policy: { serverTls } } = t
   if (target === null || target.scheme !== 'https' || serverTls === null) return undefined
-  return { client: serverTls.client, name: serverTls.domain ?? target.host, judge: judgeFor(t) }
+  return { client: serverTls.client, name: serverTls.domain ?? target.host, judge: judgeFor(t), keyLog: keyLogFor(t, serverTls) }
 }
+
+const keyLogFor = (t: Transaction, { keyLog }: OutgoingTlsPolicy): TlsTarget['keyLog'] =>
+  keyLog?.holds(t.facts) === true ? line => t.client.deps.keyLog?.(line) : undefined
 
 /** For routes of this request that have TLS of their own (a cache_peer), too. */
 export const judgeFor = (t: Transaction): TlsTarget['judge'] => {
