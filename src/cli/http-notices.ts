@@ -26,6 +26,9 @@ export const httpNotices = (log: DebugLog): HttpNotices => ({
   badRewriting(uri, answer) {
     log.limited('bad rewriting', 'helper', 1, `WARNING: the rewriting program answers ${JSON.stringify(answer.slice(0, 200))} to ${uri}, which is no URL; the request stays as it was`)
   },
+  refusedHead(client, port, why) {
+    log.limited(`refused head ${client.address}`, 'http', 1, `WARNING: a request head of ${endpointText(client)} on port ${port} is refused: ${why}`)
+  },
   packets(why) {
     log.limited(why, 'http', 1, `WARNING: ${why}`)
   },

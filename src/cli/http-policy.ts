@@ -9,7 +9,7 @@ import { type CachePolicy, RefreshPatterns, type RefreshLine } from '../cache/in
 import { type CompiledNat, compileNat } from '../chainer/index.ts'
 import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } from '../conf/index.ts'
 import { compileRules, type RuleSet } from '../dispatch/index.ts'
-import { cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
+import { type BlanksInTarget, cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
 import { BumpRules, type CertificateSigning, type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
 import { compileAdaptation } from './adaptation.ts'
 import { compileDelayPools } from './delay-pools.ts'
@@ -84,6 +84,8 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const viaComment = shownVersion === '' ? 'glassquid' : `glassquid/${shownVersion}`
   const xCache = config.x_cache ? { from: `from ${name}`, at: `from ${name}:${config.http_port[0]?.port ?? 0}` } : null
   const cache = cachePolicy(config, problems)
+  const { uri_whitespace: whitespace } = config
+  const blanks = whitespace === 'deny' ? undefined : whitespace === 'allow' ? 'encode' : whitespace
   const errorPages = errorPagesOf(config, problems)
   const reply = gate(config.http_reply_access)
   const identities = portIdentities(config, problems)
@@ -143,12 +145,13 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     clientDstPassthru: config.client_dst_passthru,
     halfClosedClients: config.half_closed_clients,
     clientPersistent: config.client_persistent_connections,
+    tellsRefusedHeads: config.relaxed_header_parser === 'warn',
     persistentAfterError: config.persistent_connection_after_error,
     retryOnError: config.retry_on_error,
     upgrades: upgradesOf(config, list),
     limits: {
-      forwardHead: headLimits(config.request_header_max_size, true),
-      interceptedHead: headLimits(config.request_header_max_size, false),
+      forwardHead: headLimits(config.request_header_max_size, true, blanks),
+      interceptedHead: headLimits(config.request_header_max_size, false, blanks),
       responseHead: headLimits(config.reply_header_max_size, false),
       requestContentMax: config.request_body_max_size,
       requestBufferMax: config.client_request_buffer_max_size,
@@ -233,11 +236,12 @@ const storeIds = (config: Config, acls: AclTable, problems: Diagnostic[]): Guard
 
 const familyOf = (address: string): 4 | 6 => (address.includes(':') ? 6 : 4)
 
-const headLimits = (headBytesMax: Bytes, hostRequired: boolean): HeadLimits => ({
+const headLimits = (headBytesMax: Bytes, hostRequired: boolean, blanksInTarget?: BlanksInTarget): HeadLimits => ({
   lineBytesMax: headBytesMax,
   headBytesMax,
   fieldsMax,
   hostRequired,
+  blanksInTarget,
 })
 
 const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../base/index.ts'
+import type { BlanksInTarget } from './blanks-in-target.ts'
 
 // What reading a head can answer, and why one is refused. RFC numbers are those of the rule that was broken; where the
 // RFC lets a recipient repair, we refuse all the same: two recipients that repair differently are how requests are
@@ -70,6 +71,8 @@ export interface HeadLimits {
   readonly fieldsMax: number
   /** HTTP/1.1 without Host is refused. Intercepted requests may do without: they have an original destination. */
   readonly hostRequired: boolean
+  /** What blanks in a target mean; absent = the request is refused. */
+  readonly blanksInTarget?: BlanksInTarget | undefined
 }
 
 /** Squid's request_header_max_size; the other two as most servers have them. */

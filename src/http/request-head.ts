@@ -1,3 +1,4 @@
+import { readRepaired } from './blanks-in-target.ts'
 import { targetByte, tokenByte } from './characters.ts'
 import { role } from './field-names.ts'
 import { Fields } from './fields.ts'
@@ -69,8 +70,9 @@ export const parseRequestHead = (
   }
   // the careful way, which also names what is wrong
   const headEnd = findHead(slab, at, end, limits, scanFrom, judgeLine)
-  if (headEnd < 0) return badRequest(headEnd)
-  return headEnd === 0 ? more : readHead(slab, start, at, headEnd, limits)
+  const answer = headEnd < 0 ? badRequest(headEnd) : headEnd === 0 ? more : readHead(slab, start, at, headEnd, limits)
+  if (answer.kind !== 'bad' || answer.why !== 'request-line' || limits.blanksInTarget === undefined) return answer
+  return readRepaired(slab, start, at, end, limits, answer, (bytes, strict) => parseRequestHead(bytes, 0, bytes.length, strict))
 }
 
 const judgeLine = (slab: Buffer, at: number, lineEnd: number): number =>

@@ -206,3 +206,25 @@ describe('indirect clients', () => {
     expect(shared[0] !== undefined && shared[1] !== undefined && shared[0] + shared[1]).toBeLessThan(2020)
   })
 })
+
+describe('heads that two programs could read differently', () => {
+  it('are told of with relaxed_header_parser warn', async () => {
+    const proxy = await stage('relaxed_header_parser warn\n')
+    expect((await proxy.ask('GET http://x/ HTTP/1.1\r\nHost : x\r\n\r\n')).status).toBe(400)
+    expect(proxy.said.some(line => /a request head of 127\.0\.0\.1:\d+ on port web is refused: field-name-space/.test(line))).toBe(true)
+    const usual = await stage()
+    expect((await usual.ask('GET http://x/ HTTP/1.1\r\nHost : x\r\n\r\n')).status).toBe(400)
+    expect(usual.said.join()).not.toContain('refused')
+  })
+
+  it('with blanks in their URI are what uri_whitespace says, and never sent on so', async () => {
+    const web = await site(() => ({}))
+    const statuses: number[] = []
+    for (const how of ['deny', 'strip', 'encode', 'allow', 'chop']) {
+      const proxy = await stage(`uri_whitespace ${how}\n`)
+      statuses.push((await proxy.ask(get(web.port, '/a b\tc'))).status)
+    }
+    expect(statuses).toEqual([400, 200, 200, 200, 200])
+    expect(web.requests.map(r => r.url)).toEqual(['/abc', '/a%20b%09c', '/a%20b%09c', '/a'])
+  })
+})

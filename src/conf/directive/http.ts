@@ -83,15 +83,19 @@ alone, delete removes it, truncate replaces all of it by the client's address.`,
 is not there is the built-in one, in English. Read at start and at reload.`,
   ),
   cache_mgr: works(word('MAIL'), 'The mail address shown in error pages.', { default: 'webmaster' }),
-  relaxed_header_parser: later(
+  relaxed_header_parser: works(
     choice(['on', 'warn', 'off']),
-    'How forgiving heads are read. They are read strictly: what two parsers could read differently is refused.',
+    `Heads are read strictly whatever this says: what two programs could read differently (a bare CR or LF, a folded line, a
+blank before a colon, repeated lengths) is how one request is smuggled in another, and is refused. Empty lines in front of a
+request are skipped. "warn" tells in cache_log of each head that is refused, whose it is and why.`,
     { default: 'on' },
   ),
-  uri_whitespace: later(
-    choice(['strip', 'deny', 'allow', 'encode', 'chop']),
-    'What becomes of blanks in URIs. They are refused.',
-    { default: 'strip' },
+  uri_whitespace: works(
+    choice(['deny', 'strip', 'allow', 'encode', 'chop']),
+    `What becomes of a request line with blanks in its URI. deny: it is refused (400). strip: they are left out. encode: they
+become %20. chop: the URI ends at the first. allow: as encode, since nothing is sent that could be read two ways. (Squid's
+default is strip; RFC 9112 3.2 would rather have it refused, since such a line may be made to pass a filter.)`,
+    { default: 'deny', reload: 'new connections' },
   ),
   check_hostnames: works(
     onOff(),

@@ -405,6 +405,7 @@ export class HttpClient implements ConnectionReader, Speaker {
 
   /** A request that could not be read is answered and ends the connection. */
   #refuseBroken(error: ErrorCode, why: string): void {
+    if (this.policy.tellsRefusedHeads) this.deps.notices.refusedHead(this.connection.peer, this.session.portName, why)
     const transaction = new Transaction(this, null)
     transaction.failure = new ProxyError(error, why, { side: 'client' })
     this.#transaction = transaction

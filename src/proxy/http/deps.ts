@@ -83,6 +83,7 @@ export interface HttpNotices {
   loop(client: Endpoint, uri: string): void
   badRewriting(uri: string, answer: string): void
   packets(why: string): void
+  refusedHead(client: Endpoint, port: string, why: string): void
   /** A client would have liked an error page in it. */
   missingLanguage(language: string): void
   bug(where: string, error: unknown): void

@@ -115,6 +115,8 @@ export interface HttpPolicy {
   readonly clientDstPassthru: boolean
   readonly halfClosedClients: boolean
   readonly clientPersistent: boolean
+  /** relaxed_header_parser warn. */
+  readonly tellsRefusedHeads: boolean
   /** persistent_connection_after_error. */
   readonly persistentAfterError: boolean
   /** retry_on_error. */
