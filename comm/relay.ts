@@ -68,8 +68,10 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
   /** As if this had been going on before: what ended stays ended, what waits holds the other side back. */
   #join(from: Connection, to: Connection): void {
     if (from.ended) this.onEnd(from)
-    if (to.pending > 0) from.deferRead()
-    else this.#resume(from)
+    if (to.pending === 0) return this.#resume(from)
+    from.deferRead()
+    // what was written in this turn leaves at its end; only if it does not is there an onDrain
+    setImmediate(() => this.#resume(from))
   }
 
   onData(connection: Connection, slab: Buffer, start: number, end: number): void {
