@@ -12,8 +12,9 @@ export type SecureDone = (error: ProxyError | null, secured: Secured | null) => 
 /** The connection belongs to the attempt. */
 export const secureRoute = (connection: Connection, tls: TlsTarget, route: Route, timeoutMs: number, done: SecureDone): Attempt =>
   tls.client.connect(connection, tls, timeoutMs, (failure, secured) => {
-    if (failure === null) done(null, secured)
-    else done(handshakeFailure(failure, route), null)
+    if (failure === null) return done(null, secured)
+    route.peer?.useless()
+    done(handshakeFailure(failure, route), null)
   })
 
 const handshakeFailure = ({ kind, code, message }: HandshakeFailure, { target }: Route): ProxyError =>

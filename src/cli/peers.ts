@@ -4,28 +4,30 @@ import { type Clock, endpoint, errnoOf } from '../base/index.ts'
 import type { CachePeerLine, Config, Diagnostic, Location } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import { Peer, type PeerWorld } from '../peer/index.ts'
+import { sessionsOf, tlsClient } from './tls-outgoing.ts'
 import { addressesOf, type Lookup, PeerRouter, type PeerUse } from '../router/index.ts'
 
 // cache_peer and what goes with it: from lines to the peers of a conf, and their life from one conf to the next.
 
 /** Null: nothing in the conf sends a request elsewhere than where it was going. */
 export const compilePeers = (config: Config, acls: AclTable, problems: Diagnostic[]): PeerRouter | null => {
-  const all = distinct(config.cache_peer, problems)
-  checkNames(config, all, problems)
-  const lines = all.filter(line => speaksClear(line, problems))
+  const lines = distinct(config.cache_peer, problems)
+  checkNames(config, lines, problems)
+  const sessions = sessionsOf(config)
   for (const { name, kind, icpPort, noQuery, at } of config.icp_port === 0 ? lines : []) {
     if (icpPort === 0 || noQuery) continue
     const what = kind === 'sibling' ? ', and a sibling is used for nothing else' : ''
     problems.push({ severity: 'warning', at, message: `cache_peer ${name} is not asked by ICP, since icp_port is 0${what}`, hint: kind === 'sibling' ? 'set icp_port, 3130 for instance' : 'set icp_port, or write no-query' })
   }
-  if (all.length === 0 && config.never_direct.length === 0) return null
+  if (lines.length === 0 && config.never_direct.length === 0) return null
   const times = { connect: config.peer_connect_timeout, dead: config.dead_peer_timeout }
   const named = (line: CachePeerLine, subject: string): boolean => subject.toLowerCase() === line.name.toLowerCase()
   return new PeerRouter({
     uses: lines.map((line): PeerUse => {
       const access = config.cache_peer_access.filter(({ subject }) => named(line, subject))
+      const client = line.tls === null ? null : tlsClient(line.tls, config, sessions, problems)
       return {
-        peer: new Peer(line, times),
+        peer: new Peer(line, times, client === null ? null : { client, name: line.tls?.domain ?? line.host }),
         access: access.length === 0 ? null : compileAccessList(access, acls, 'allow'),
         kinds: config.neighbor_type_domain.filter(({ peer }) => named(line, peer)).map(({ kind, domains }) => ({ kind, names: anyOf(domains) })),
       }
@@ -35,13 +37,6 @@ export const compilePeers = (config: Config, acls: AclTable, problems: Diagnosti
     rules: { preferDirect: config.prefer_direct, nonhierarchicalDirect: config.nonhierarchical_direct },
     backgroundPingMs: config.background_ping_rate,
   })
-}
-
-/** What is meant to go encrypted must not go in clear. */
-const speaksClear = ({ name, tls, at }: CachePeerLine, problems: Diagnostic[]): boolean => {
-  if (tls.length === 0) return true
-  problems.push({ severity: 'warning', at, message: `cache_peer ${name} is not used: TLS towards peers is not there yet (${tls.join(' ')})`, hint: '' })
-  return false
 }
 
 /** Squid's: a leading dot stands for the domain and all below. */

@@ -1,5 +1,6 @@
 import { type Clock, type DurationMs, elapsed, type MonoMs, ms, type ProxyError, systemClock } from '../base/index.ts'
 import type { CachePeerLine } from '../conf/index.ts'
+import type { TlsClient } from '../tls/index.ts'
 
 // One cache_peer and what is known of it. It is up until connect-fail-limit= connections in a row could not be made, and
 // down until one can: while it is down it is tried when a request would have gone there, once a second at most (Squid).
@@ -21,6 +22,13 @@ export interface PeerTimes {
   readonly connect: DurationMs
   /** dead_peer_timeout. */
   readonly dead: DurationMs
+}
+
+/** How TLS is spoken to a peer. */
+export interface PeerTls {
+  readonly client: TlsClient
+  /** What its certificate has to name. */
+  readonly name: string
 }
 
 /** What outlives a conf in which the same peer is named again. */
@@ -62,12 +70,15 @@ const probeEvery = ms(1000)
 
 export class Peer {
   readonly line: CachePeerLine
+  /** Null: in clear text. */
+  readonly tls: PeerTls | null
   readonly #times: PeerTimes
   #world: PeerWorld = nowhere
   #state = new PeerState()
 
-  constructor(line: CachePeerLine, times: PeerTimes) {
+  constructor(line: CachePeerLine, times: PeerTimes, tls: PeerTls | null) {
     this.line = line
+    this.tls = tls
     this.#times = times
   }
 
@@ -175,8 +186,8 @@ export class Peer {
     if (peerFaults.has(error.code)) this.#failedOnce()
   }
 
-  /** Its answer to CONNECT was no yes: as good as no connection (Squid). */
-  refusedTunnel(): void {
+  /** It was reached, and neither TLS nor a tunnel came of that: as good as no connection (Squid). */
+  useless(): void {
     this.#failedOnce()
   }
 

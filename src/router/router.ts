@@ -23,6 +23,8 @@ export interface RouteHint {
   readonly tos: number | undefined
   /** The request itself goes in TLS, to whoever the host is; absent = in clear text. */
   readonly tls?: TlsTarget | undefined
+  /** What may be wrong with the certificate of a cache_peer that is spoken to in TLS. */
+  readonly judgePeer?: TlsTarget['judge'] | undefined
 }
 
 /** One way to a server. A list of them is tried in order by the chainer. */

@@ -117,7 +117,7 @@ export const routesToPeer = (
       const target = endpoint(address, port)
       if (options.isOwn(target, 'tcp')) return refuse('loop', loopText(options, target))
       const forged = options.forgeAddress && hint.forge && !noTproxy && target.family === clientOf(session, hint).family
-      const found = { ...route(options, session, hint, target, forged, hierarchy), peer, sameServer: routes.length > 0 }
+      const found = { ...route(options, session, hint, target, forged, hierarchy), tls: peerTls(peer, hint), peer, sameServer: routes.length > 0 }
       routes.push(forged ? { ...found, ports: undefined, source: sourceLike(clientOf(session, hint), 0) } : found)
     }
     const [first, ...others] = routes
@@ -125,6 +125,10 @@ export const routesToPeer = (
   }
   return resolved instanceof Promise ? resolved.then(routed) : routed(resolved)
 }
+
+/** Its own: TLS to an origin behind it is not ours to speak. */
+const peerTls = ({ tls }: Peer, { judgePeer }: RouteHint): Route['tls'] =>
+  tls === null || judgePeer === undefined ? undefined : { ...tls, judge: judgePeer }
 
 /** What the protocol named. */
 export const hintText = (hint: RouteHint): string => (hint.port === 0 ? `${hint.host}` : `${hint.host}:${hint.port}`)

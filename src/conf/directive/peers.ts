@@ -5,6 +5,7 @@ import { nearest } from '../nearest.ts'
 import { wholeNumber } from '../values.ts'
 import { accessList, namedAccessList } from './access.ts'
 import { type Kind, later, works } from './directive.ts'
+import { type OutgoingTls, outgoingTlsOptions, usualOutgoingTls } from './tls-outgoing.ts'
 import { age, count, lines, needWord, onOff, word } from './kinds.ts'
 
 // Other proxies: who they are, and which requests may go there.
@@ -63,8 +64,8 @@ export interface CachePeerLine {
   readonly monitorInterval: number
   readonly monitorTimeout: number
   readonly frontEndHttps: 'off' | 'on' | 'auto'
-  /** `tls`, `ssl` and what begins so, as written. */
-  readonly tls: readonly string[]
+  /** `tls`, `ssl` and what begins so; null = in clear text. */
+  readonly tls: OutgoingTls | null
   readonly text: string
   readonly at: Location
 }
@@ -190,10 +191,19 @@ const usual: Omit<CachePeerLine, 'name' | 'host' | 'kind' | 'port' | 'icpPort' |
   noQuery: false, backgroundPing: false, closestOnly: false, default: false, roundRobin: false, weightedRoundRobin: false,
   carp: false, carpKey: [], userHash: false, sourceHash: false, weight: 1, baseTime: 0, originServer: false, forcedDomain: '',
   login: '', proxyOnly: false, allowMiss: false, noTproxy: false, noDelay: false, connectTimeout: null, connectFailLimit: 10,
-  connectionsMax: 0, standby: 0, monitorUrl: '', monitorSize: null, monitorInterval: 300, monitorTimeout: 120, frontEndHttps: 'off', tls: [],
+  connectionsMax: 0, standby: 0, monitorUrl: '', monitorSize: null, monitorInterval: 300, monitorTimeout: 120, frontEndHttps: 'off', tls: null,
 }
 
-const isTls = (name: string): boolean => /^(?:tls|ssl)/.test(name) || name === 'sslcontext'
+/** Any of them means that TLS is spoken. `name`: without the `ssl` or `tls-` in front. */
+const readTls = (line: Line, at: Word, name: string, value: string, draft: Draft): void => {
+  const before: OutgoingTls = draft.tls ?? { ...usualOutgoingTls, at: line.at() }
+  draft.tls = before
+  if (name === '') return
+  const read = Object.hasOwn(outgoingTlsOptions, name) ? outgoingTlsOptions[name] : undefined
+  if (read === undefined) line.warning(`${line.name}: unknown option '${at.text}' is ignored`, at)
+  else if (value === '' && name !== 'default-ca') line.fatal(`${line.name}: option '${optionName(at)}' needs a value`, at, `write ${optionName(at)}=...`)
+  else draft.tls = { ...before, ...read(value === '' ? 'on' : value, before, line, at) }
+}
 
 const optionName = (at: Word): string => at.text.split('=', 1)[0] ?? ''
 
@@ -237,8 +247,9 @@ const readOption = (line: Line, at: Word, draft: Draft): void => {
     else draft.name = value
     return
   }
-  if (isTls(name)) {
-    draft.tls = [...draft.tls, at.text]
+  const tls = /^(?:ssl(.*)|tls-(.+)|(tls)-?)$/.exec(name)
+  if (tls !== null) {
+    readTls(line, at, tls[1] ?? tls[2] ?? '', value, draft)
     return
   }
   const read = Object.hasOwn(options, name) ? options[name] : undefined
@@ -300,8 +311,9 @@ export const peerDirectives = {
 unless never_direct or nonhierarchical_direct off say otherwise. Options: name=; who is taken: default (the first that is up
 is taken in any case), round-robin, weighted-round-robin, carp [carp-key=], userhash, sourcehash, weight=, basetime=;
 no-query, background-ping, closest-only (ICP); proxy-only, allow-miss, originserver, forceddomain=, no-tproxy, no-delay;
-login=USER:PASSWORD, PASS, PASSTHRU, *:PASSWORD; connect-timeout=, connect-fail-limit=, max-conn=.
-What is missing is named when it is met: multicast, HTCP, cache digests, standby=, monitorurl=, TLS.`,
+login=USER:PASSWORD, PASS, PASSTHRU, *:PASSWORD; connect-timeout=, connect-fail-limit=, max-conn=; tls with
+the options of tls_outgoing_options (sslcert=, tls-cafile=, tls-min-version=, sslflags=, ssldomain= ...).
+What is missing is named when it is met: multicast, HTCP, cache digests, standby=, monitorurl=.`,
     { example: 'cache_peer parent.example.net parent 3128 0 no-query' },
   ),
   cache_peer_access: works(

@@ -7,6 +7,7 @@ import type { Route, RouteAnswer } from '../../router/router.ts'
 import { tiedRoutes } from './connection-auth.ts'
 import { routeHint } from './forward-request.ts'
 import { onlyIfCached, peerRequest } from './peer-request.ts'
+import { judgeFor } from './server-tls.ts'
 import type { Transaction } from './transaction.ts'
 
 // Where there are cache_peers: the ways a request may take, tried one after the other. Each is looked up when its turn
@@ -52,6 +53,7 @@ const questionOf = (t: Transaction, freshOnly: boolean): PeerQuestion => {
     port: t.targetPort,
     path: target?.path ?? '',
     hierarchical: !t.unverified && !t.fields.has('authorization') && (head.method === 'GET' || head.method === 'TRACE') && head.upgrade === null,
+    inClear: target?.scheme !== 'https' || t.client.port.accel !== null,
     neverDirect: t.client.port.accel?.allowDirect === false,
     freshOnly,
     user: t.outcome.user,
@@ -65,7 +67,7 @@ export const routesOf = (t: Transaction, way: ServerWay): RouteAnswer | Promise<
   const found =
     way.peer === null || router.routeToPeer === undefined
       ? router.route(session, routeHint(t))
-      : router.routeToPeer(session, routeHint(t), way.peer, way.code)
+      : router.routeToPeer(session, { ...routeHint(t), judgePeer: way.peer.tls === null ? undefined : judgeFor(t) }, way.peer, way.code)
   if (!(found instanceof Promise)) return noted(t, way, found)
   const asked = t.client.deps.clock.mono()
   return found.then(answer => {

@@ -40,7 +40,7 @@ export const connectThrough = (
   new Promise(resolve => {
     const text = requestHeadText('CONNECT', t.outcome.uri, peerPairs(t, peer, originPairs(t, passedFields(t))))
     const refused = (failure: ProxyError): Promise<Next> | null => {
-      peer.refusedTunnel()
+      peer.useless()
       return elsewhere?.(failure) ?? null
     }
     begin(new Exchange(t, server, { opens: isSuccess, elsewhere: refused }, resolve), t, server, text)
