@@ -107,6 +107,7 @@ const shrinkPauseMs = 20
 /** Of the write-ahead log. */
 const logBytesUsual = 4 * 1024 * 1024
 const logBytesMax = 128 * 1024 * 1024
+const logBytesLeast = 512 * 1024
 const logShareMax = 1 / 16
 /** Given up when the disk is full, so that the ledger can be changed at all. */
 const reserveBytes = 1024 * 1024
@@ -1215,7 +1216,7 @@ export class DiskStore implements Store {
   #newCheckpoints(ledger: Ledger): Checkpoints {
     const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, this.#limits.bytesMax / 64))
     // a burst may pass; what comes faster than the disk for long is not written
-    const most = Math.min(logBytesMax, Math.max(2 * logBytesUsual, this.#limits.bytesMax * logShareMax))
+    const most = Math.min(logBytesMax, Math.max(logBytesLeast, this.#limits.bytesMax * logShareMax))
     return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => ledger.checkpointItself())
   }
 
