@@ -17,6 +17,7 @@ export const metricsOf = async (figures: Figures, compat: boolean): Promise<Metr
   const registry = new Registry()
   traffic(registry, figures)
   state(registry, figures)
+  peers(registry, figures)
   durations(registry, figures.times)
   for (const { room, name, value, doc } of figures.rooms) counter(registry, `glassquid_${room}_${snake(name)}_total`, doc, value)
   if (compat) squidNames(registry, figures)
@@ -70,6 +71,22 @@ const state = (registry: Registry, { startedAt, cpuSeconds, residentBytes, sessi
   gauge(registry, 'process_start_time_seconds', 'when it was started', startedAt / 1000)
   gauge(registry, 'process_open_fds', 'descriptors in use', descriptors.used)
   gauge(registry, 'process_max_fds', 'descriptors there may be', descriptors.max)
+}
+
+const peers = (registry: Registry, { peers: all }: Figures): void => {
+  if (all.length === 0) return
+  const of = (name: string, help: string, value: (peer: Figures['peers'][number]) => number): void => {
+    const options = { name: `glassquid_peer_${name}`, help, labelNames: ['peer', 'kind'], registers: [registry] }
+    const metric = name.endsWith('_total') ? new Counter(options) : new Gauge(options)
+    for (const peer of all) metric.inc({ peer: peer.name, kind: peer.kind }, value(peer))
+  }
+  of('up', '1 = requests may go to the cache_peer', peer => peer.up)
+  of('fetches_total', 'requests sent to it', peer => peer.fetches)
+  of('connections', 'connections to it, open and being opened', peer => peer.connections)
+  of('icp_queries_total', 'ICP queries sent to it', peer => peer.queries)
+  of('icp_replies_total', 'answers to them', peer => peer.replies)
+  of('icp_hits_total', 'of them, that it had the response', peer => peer.hits)
+  of('icp_rtt_seconds', 'how long an answer takes on average', peer => peer.rttMs / 1000)
 }
 
 /** Each a power of two of microseconds, and so the edge of a bin: from an eighth of a millisecond to a minute. */

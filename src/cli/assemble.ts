@@ -28,6 +28,7 @@ import { registerNames } from './name-pages.ts'
 import { objectsPage } from './objects-page.ts'
 import { IcpPort } from './icp.ts'
 import { beginPeers, type PeerParts } from './peers.ts'
+import { serverListPage } from './peer-pages.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
@@ -227,6 +228,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const peerParts: PeerParts = { clock, comm, log, lookup: name => resolver.lookup(name) }
   beginPeers(deps.policy.current.peers, null, peerParts)
   icpPort.use(config, loaded.policy.icp, deps.policy.current.peers)
+  const knownPeers = () => (deps.policy.current.peers?.uses ?? []).map(({ peer }) => peer)
   void zoneHosts.start()
   registerSessions(manager, () => listening.services)
   const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
@@ -252,10 +254,12 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     sessions: () => listening.sessions,
     sessionsOf: address => census.counts.ofClient(address),
     unready: () => (stopping ? 'it stops' : ''),
+    peers: knownPeers,
   })
   registerConnections(manager, { clock, comm, services: () => listening.services })
   registerNames(manager, { clock, resolver: () => resolver })
-  registerConf(manager, { config: () => inForce, refresh: () => deps.policy.current.cache.refresh, servers: () => availability.outcomes })
+  registerConf(manager, { config: () => inForce, refresh: () => deps.policy.current.cache.refresh })
+  manager.register(serverListPage({ clock, peers: knownPeers, servers: () => availability.outcomes }))
   return {
     comm,
     manager,

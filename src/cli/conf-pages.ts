@@ -1,21 +1,17 @@
 import type { RefreshPatterns } from '../cache/index.ts'
 import { type Config, shownConf } from '../conf/index.ts'
-import type { CheckOutcome } from '../chainer/index.ts'
-import { endpointText } from '../base/index.ts'
 import { addNumbers, type Manager, type Page } from '../manager/index.ts'
 
-// The conf in force, how its refresh_pattern lines are used, and the servers it names.
+// The conf in force, and how its refresh_pattern lines are used.
 
 export interface ConfSources {
   readonly config: () => Config
   readonly refresh: () => RefreshPatterns
-  readonly servers: () => readonly CheckOutcome[]
 }
 
 export const registerConf = (manager: Manager, sources: ConfSources): void => {
   manager.register(configPage(sources.config))
   manager.register(refreshPage(sources.refresh))
-  manager.register(serverListPage(sources.servers))
 }
 
 /** Every directive with its value, as it could be read again; passwords as XXXX. */
@@ -56,21 +52,4 @@ const refreshPage = (patterns: () => RefreshPatterns): Page<readonly PatternLine
       ),
       '',
     ].join('\n'),
-})
-
-const serverListPage = (servers: () => readonly CheckOutcome[]): Page<readonly CheckOutcome[]> => ({
-  name: 'server_list',
-  doc: 'Peer Cache Statistics',
-  protection: 'public',
-  effect: 'shows',
-  answer: () => ({ ok: true, value: servers() }),
-  text: list =>
-    list.length === 0
-      ? 'There are no neighbors installed.\n'
-      : list
-          .map(
-            ({ chainer, target, up, why }) =>
-              `Parent     : ${chainer}\nHost       : ${endpointText(target)}/0\nStatus     : ${up ? 'Up' : `Down (${why})`}\n\n`,
-          )
-          .join(''),
 })

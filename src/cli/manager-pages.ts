@@ -9,6 +9,8 @@ import {
 } from '../manager/index.ts'
 import { CountHelper } from '../helper/index.ts'
 import { CountHttp, CountPlug, CountStack, CountTls } from '../proxy/index.ts'
+import { CountIcp, type Peer } from '../peer/index.ts'
+import { icpSums, peerFigures } from './peer-pages.ts'
 import type { Stores } from './stores.ts'
 import { version } from './version.ts'
 
@@ -28,6 +30,7 @@ export interface PageSources {
   readonly sessionsOf: (address: string) => number
   /** Why clients should not be sent here; '' = they may. */
   readonly unready: () => string
+  readonly peers: () => readonly Peer[]
 }
 
 /** What the disk has done since the start. */
@@ -39,7 +42,7 @@ export const diskSums = (stores: Stores, traffic: Traffic): DiskSums => ({
 
 export const registerPages = (manager: Manager, sources: PageSources): void => {
   const { startedAt, history, traffic, clients, stores, comm } = sources
-  const totals = () => counted(history, startedAt)
+  const totals = () => counted(history, startedAt, icpSums())
   manager.register(menuPage(manager, sources.passwords))
   manager.register(
     infoPage({
@@ -71,6 +74,7 @@ export const registerPages = (manager: Manager, sources: PageSources): void => {
         sessions: sources.sessions(),
         stores: { memory: tierOf(stores.memory), disk: stores.disk === null ? null : tierOf(stores.disk) },
         descriptors: descriptorsOf(comm),
+        peers: peerFigures(sources.peers()),
       }),
     }),
   )
@@ -94,6 +98,7 @@ const counterGroups = ({ stores, collapse, comm }: PageSources): readonly Counte
   { room: 'tls', counters: CountTls, docs: CountTls[docs] },
   { room: 'stack', counters: CountStack, docs: CountStack[docs] },
   { room: 'helper', counters: CountHelper, docs: CountHelper[docs] },
+  { room: 'icp', counters: CountIcp, docs: CountIcp[docs] },
   { room: 'memory', counters: stores.memory.counters, docs: memoryCounters },
   ...(stores.disk === null ? [] : [{ room: 'disk', counters: stores.disk.counters, docs: diskCounters }]),
   { room: 'collapse', counters: collapse.counters, docs: collapseCounters },

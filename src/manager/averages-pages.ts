@@ -1,5 +1,5 @@
 import { assert, type WallMs, wallMs } from '../base/index.ts'
-import { countersText, countersTogether, type Counted, nothingOfThat } from './counters-pages.ts'
+import { countersText, countersTogether, type Counted, icpNames } from './counters-pages.ts'
 import { ServiceTimes, type TimesValue } from './durations.ts'
 import type { History, Sample, Span } from './history.ts'
 import type { Page } from './page.ts'
@@ -92,7 +92,7 @@ const averagesText = ({ from, to, rates, times, cpuSeconds, wallSeconds }: Avera
   for (const kind of ['all', 'http', 'ftp', 'other']) {
     rate(...['requests', 'errors', 'kbytes_in', 'kbytes_out'].map(name => `server.${kind}.${name}`))
   }
-  rate(...nothingOfThat.filter(name => name.startsWith('icp.') && name !== 'icp.times_used'))
+  rate(...icpNames.filter(name => name.startsWith('icp.') && name !== 'icp.times_used'))
   seconds('icp.query_median_svc_time')
   seconds('icp.reply_median_svc_time')
   seconds('dns.median_svc_time', all.percentile('dns', 50))

@@ -12,12 +12,14 @@ export interface Counted {
   readonly cpuSeconds: number
   readonly pageFaults: number
   readonly disk: DiskSums
+  /** By Squid's names: `icp.…`. */
+  readonly icp: Readonly<Record<string, number>>
 }
 
 /** As they are now. */
-export const counted = (history: History, startedAt: WallMs): Counted => {
+export const counted = (history: History, startedAt: WallMs, icp: Counted['icp']): Counted => {
   const { at, up, sums, cpuSeconds, pageFaults, disk } = history.now()
-  return { at, startedAt, upSeconds: up / 1000, sums, cpuSeconds, pageFaults, disk }
+  return { at, startedAt, upSeconds: up / 1000, sums, cpuSeconds, pageFaults, disk, icp }
 }
 
 /** `name = value`, Squid's names: exporters parse this text. */
@@ -41,6 +43,7 @@ export const countersTogether = (all: readonly Counted[]): Counted => {
       upSeconds: Math.max(sum.upSeconds, one.upSeconds),
       sums: addNumbers(sum.sums, one.sums),
       disk: addNumbers(sum.disk, one.disk),
+      icp: addNumbers(sum.icp, one.icp),
       cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
       pageFaults: sum.pageFaults + one.pageFaults,
     }),
@@ -48,7 +51,7 @@ export const countersTogether = (all: readonly Counted[]): Counted => {
   )
 }
 
-export const countersText = ({ at, upSeconds, sums, cpuSeconds, pageFaults, disk }: Counted): string => {
+export const countersText = ({ at, upSeconds, sums, cpuSeconds, pageFaults, disk, icp }: Counted): string => {
   const kb = (bytes: number): number => Math.floor(bytes / 1024)
   const lines: string[] = [`sample_time = ${(at / 1000).toFixed(6)} (${new Date(at).toUTCString()})`]
   const add = (name: string, value: number | string): void => void lines.push(`${name} = ${value}`)
@@ -65,7 +68,7 @@ export const countersText = ({ at, upSeconds, sums, cpuSeconds, pageFaults, disk
     add(`server.${kind}.kbytes_in`, here ? kb(sums.serverBytesIn) : 0)
     add(`server.${kind}.kbytes_out`, here ? kb(sums.serverBytesOut) : 0)
   }
-  for (const name of nothingOfThat) add(name, 0)
+  for (const name of icpNames) add(name, icp[name] ?? 0)
   add('unlink.requests', disk.removed)
   add('page_faults', pageFaults)
   add('select_loops', 0)
@@ -78,8 +81,8 @@ export const countersText = ({ at, upSeconds, sums, cpuSeconds, pageFaults, disk
   return `${lines.join('\n')}\n`
 }
 
-/** ICP and cache digests do not exist here; whoever reads the page by its names finds them. */
-export const nothingOfThat = [
+/** Cache digests (cd) do not exist here; whoever reads the page by its names finds them. */
+export const icpNames = [
   'icp.pkts_sent', 'icp.pkts_recv', 'icp.queries_sent', 'icp.replies_sent', 'icp.queries_recv', 'icp.replies_recv',
   'icp.query_timeouts', 'icp.replies_queued', 'icp.kbytes_sent', 'icp.kbytes_recv', 'icp.q_kbytes_sent',
   'icp.r_kbytes_sent', 'icp.q_kbytes_recv', 'icp.r_kbytes_recv', 'icp.times_used', 'cd.times_used', 'cd.msgs_sent',

@@ -21,6 +21,20 @@ interface Figure {
   readonly doc: string
 }
 
+interface PeerFigure {
+  readonly name: string
+  readonly kind: string
+  /** 1 = up. */
+  readonly up: number
+  readonly fetches: number
+  readonly connections: number
+  /** ICP. */
+  readonly queries: number
+  readonly replies: number
+  readonly hits: number
+  readonly rttMs: number
+}
+
 export interface Figures {
   readonly startedAt: WallMs
   readonly sums: TrafficSums
@@ -34,6 +48,8 @@ export interface Figures {
   readonly sessions: number
   readonly stores: { readonly memory: Tier; readonly disk: Tier | null }
   readonly descriptors: { readonly max: number; readonly used: number }
+  /** Each cache_peer. */
+  readonly peers: readonly PeerFigure[]
   readonly rooms: readonly Figure[]
 }
 
@@ -42,7 +58,7 @@ export interface FiguresSource {
   readonly history: History
   readonly traffic: Traffic
   readonly rooms: () => readonly CounterGroup[]
-  readonly gauges: () => Pick<Figures, 'sessions' | 'stores' | 'descriptors'>
+  readonly gauges: () => Pick<Figures, 'sessions' | 'stores' | 'descriptors' | 'peers'>
 }
 
 export const figuresPage = ({ startedAt, history, traffic, rooms, gauges }: FiguresSource): Page<Figures> => ({
@@ -88,6 +104,10 @@ const addFigures = (a: Figures, b: Figures): Figures => ({
   sessions: a.sessions + b.sessions,
   stores: { memory: addNumbers(a.stores.memory, b.stores.memory), disk: a.stores.disk ?? b.stores.disk },
   descriptors: addNumbers(a.descriptors, b.descriptors),
+  peers: a.peers.map(peer => {
+    const other = b.peers.find(({ name }) => name === peer.name)
+    return other === undefined ? peer : { ...addNumbers(peer, other), up: Math.min(peer.up, other.up), rttMs: Math.max(peer.rttMs, other.rttMs) }
+  }),
   rooms: a.rooms.map(figure => {
     const other = b.rooms.find(({ room, name }) => room === figure.room && name === figure.name)
     return { ...figure, value: figure.value + (other?.value ?? 0) }

@@ -56,6 +56,8 @@ class PeerState {
   lastFailure: MonoMs | null = null
   /** Requests sent to it. */
   fetches = 0
+  /** Answers after which the connection could stay open. */
+  kept = 0
   queries = 0
   replies = 0
   /** Answers to nothing that was still asked. */
@@ -168,6 +170,10 @@ export class Peer {
 
   fetches(): void {
     this.#state.fetches++
+  }
+
+  kept(): void {
+    this.#state.kept++
   }
 
   // ---- told by whoever connects to it: dialled, then failed, or reached and at the end ended

@@ -68,6 +68,15 @@ describe('/metrics', () => {
     }
   })
 
+  it('tells each cache_peer apart', async () => {
+    const parent = await site(() => ({ content: 'x' }))
+    const proxy = await stage(`cache_peer 127.0.0.1 parent ${parent.port} 0 no-query name=p\nnever_direct allow all\n`)
+    await proxy.ask(get(9))
+    const samples = samplesOf(await (await (await door(proxy))('/metrics')).text())
+    const of = (name: string) => samples.get(`glassquid_peer_${name}{peer="p",kind="parent"}`)
+    expect([of('up'), of('fetches_total'), of('connections'), of('icp_queries_total')]).toEqual([1, 1, 1, 0])
+  })
+
   it('durations are a histogram: buckets grow up to the count', async () => {
     const samples = samplesOf(await (await (await door(await busy()))('/metrics')).text())
     for (const [kind, count] of [['all', 5], ['hit', 2], ['miss', 2], ['dns', 0]] as const) {

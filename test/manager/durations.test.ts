@@ -91,7 +91,7 @@ describe('history', () => {
   it('what nobody asked for is no request of a client', () => {
     const { traffic, history, startedAt } = setting()
     traffic.count(outcomeOf({ initiator: 'validation', serverContentBytes: 5 }))
-    expect(counted(history, startedAt).sums).toMatchObject({ requests: 0, bytesOut: 0, serverRequests: 1, serverBytesIn: 5 })
+    expect(counted(history, startedAt, {}).sums).toMatchObject({ requests: 0, bytesOut: 0, serverRequests: 1, serverBytesIn: 5 })
   })
 })
 
@@ -131,7 +131,7 @@ describe('several workers', () => {
 
   it.each([
     ['5min', (s: ReturnType<typeof setting>) => averagesPage('5min', s.history)],
-    ['utilization', (s: ReturnType<typeof setting>) => utilizationPage(s.history, () => counted(s.history, s.startedAt))],
+    ['utilization', (s: ReturnType<typeof setting>) => utilizationPage(s.history, () => counted(s.history, s.startedAt, {}))],
     ['service_times', (s: ReturnType<typeof setting>) => serviceTimesPage(s.history)],
     ['histograms', (s: ReturnType<typeof setting>) => histogramsPage(() => s.traffic.times)],
   ])('%s of two is that of one with the work of both', async (_name, pageOf) => {

@@ -157,6 +157,47 @@ describe('a proxy that asks', () => {
     expect(ways(proxy)[1]).toMatch(/^TCP_MISS FIRST_PARENT_MISS (?:one|two)$/)
   })
 
+  it('shows its peers and what it counted, in Squid\'s words', async () => {
+    const origin = await cached('x')
+    const sibling = await peer()
+    const proxy = await asking(`${line(sibling, 'sibling', 's', 'proxy-only login=u:secret weight=2')}cachemgr_passwd none all\n`)
+    await sibling.proxy.ask(get(origin.port, '/there'))
+    await proxy.ask(get(origin.port, '/there'))
+    await proxy.ask(get(origin.port, '/not-there'))
+    proxy.clock.advance(3000)
+    const page = async (name: string): Promise<string> => (await proxy.ask(get(proxied(proxy), `/squid-internal-mgr/${name}`))).body
+    expect(await page('server_list')).toBe(
+      [
+        '',
+        'Sibling    : s',
+        `Host       : 127.0.0.1/${proxied(sibling.proxy)}/${sibling.icp}`,
+        'Flags      : proxy-only weight=2 login=XXXX',
+        'Address[0] : 127.0.0.1',
+        'Status     : Up',
+        'FETCHES    : 1',
+        'OPEN CONNS : 0',
+        'AVG RTT    : 0 msec',
+        'LAST QUERY :        3 seconds ago',
+        'LAST REPLY :        3 seconds ago',
+        'PINGS SENT :        2',
+        'PINGS ACKED:        2 100%',
+        'IGNORED    :        0   0%',
+        'Histogram of PINGS ACKED:',
+        '         ICP_HIT :        1  50%',
+        '        ICP_MISS :        1  50%',
+        'keep-alive ratio: 0%',
+        '',
+      ].join('\n'),
+    )
+    const figures = JSON.parse(await page('figures'))
+    expect(figures.peers).toEqual([{ name: 's', kind: 'sibling', up: 1, fetches: 1, connections: 0, queries: 2, replies: 2, hits: 1, rttMs: 0 }])
+    const counters = await page('counters')
+    const count = (name: string): number => Number(new RegExp(`^icp\\.${name} = (\\d+)$`, 'm').exec(counters)?.[1])
+    expect(count('queries_sent')).toBeGreaterThanOrEqual(2) // of all proxies of this process
+    expect(count('replies_recv')).toBeGreaterThanOrEqual(2)
+    expect(count('times_used')).toBeGreaterThanOrEqual(1)
+  })
+
   it('waits for no answer longer than it is told, and no more at all for one that is silent', async () => {
     const origin = await cached('x')
     const silent = dgram.createSocket('udp4').bind(0, '127.0.0.1')

@@ -152,6 +152,7 @@ export class WaysFetch implements OriginFetch, OriginHandler {
   }
 
   onHead(status: number, reason: string, fields: Fields): void {
+    if (fields.get('connection')?.toLowerCase() !== 'close') this.#ways[this.#at]?.peer?.kept()
     const mayRetry = this.#t.policy.retryOnError ? retried.has(status) : anotherMayDo.has(status) && this.#ways[this.#at]?.peer !== null
     if (mayRetry && this.#mayGoOn && !this.#contentAsked) {
       this.#fetch?.abort()
