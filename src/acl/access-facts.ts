@@ -4,7 +4,7 @@ import { type AccessNames, type Addresses, HostLookups } from './host-lookups.ts
 import type { HelperWord } from './external.ts'
 import { IpKey } from './ip-key.ts'
 import { decodedOrRaw } from './percent.ts'
-import type { Proof } from './users.ts'
+import type { AuthLink, Proof } from './users.ts'
 
 /**
  * What access lists may ask about one request. One object per client connection; the proxy writes the fields of each
@@ -57,6 +57,8 @@ export class AccessFacts {
   tag = ''
   /** The field this connection's clients say in who they are; null = they cannot be asked. */
   credentials: 'proxy-authorization' | 'authorization' | null = null
+  /** What the client's connection has proved; null = nothing was asked yet. */
+  link: AuthLink | null = null
   /** What has come of it; null = nobody has wanted to know. */
   proof: Proof | null = null
   /** A user who has proved it, and the one a helper named; '' = none. */
@@ -112,10 +114,10 @@ export class AccessFacts {
     const copy = new AccessFacts(this.connected, this.local, this.portName)
     copy.believe(this.client)
     const { names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag } = this
-    const { credentials, proof, user, helperUser, helperAnswers, step, serverName, certificateNames, encrypted } = this
+    const { credentials, proof, user, helperUser, helperAnswers, link, step, serverName, certificateNames, encrypted } = this
     return Object.assign(copy, {
       names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag, outcome,
-      credentials, proof, user, helperUser, helperAnswers, step, serverName, certificateNames, encrypted,
+      credentials, proof, user, helperUser, helperAnswers, link, step, serverName, certificateNames, encrypted,
     })
   }
 

@@ -1,8 +1,8 @@
-import type { Proof } from '../auth/scheme.ts'
+import type { AuthLink, Proof } from '../auth/scheme.ts'
 import type { AccessFacts } from './access-facts.ts'
 import { type Match, matched, mismatched, unlearned, unproven } from './match.ts'
 
-export type { Proof }
+export type { AuthLink, Proof }
 
 /** Who clients are; the auth room, seen from access lists. */
 export interface AclUsers {
@@ -38,5 +38,6 @@ const keepProof = (facts: AccessFacts, proof: Proof): void => {
   facts.proof = proof
   if (proof.state !== 'proven') return
   facts.user = proof.user
+  if (proof.notes !== undefined && proof.notes.length > 0) facts.noted().take(proof.notes)
   if (facts.outcome !== null) facts.outcome.user = proof.user
 }

@@ -1,5 +1,5 @@
 import type { MonoMs } from '../base/index.ts'
-import { missing, type Proof, type ProofRequest, type Scheme } from './scheme.ts'
+import { type AuthLink, missing, type Proof, type ProofRequest, proven, type Scheme } from './scheme.ts'
 import { UserAddresses } from './user-addresses.ts'
 
 export interface AuthenticatorOptions {
@@ -7,6 +7,8 @@ export interface AuthenticatorOptions {
   readonly schemes: readonly Scheme[]
   readonly addressTtlMs: number
 }
+
+const schemeWords = { basic: 'Basic', digest: 'Digest', ntlm: 'NTLM', negotiate: 'Negotiate' } as const
 
 /** Of a field with credentials: more is no password. */
 const fieldBytesMax = 8192
@@ -24,7 +26,8 @@ export class Authenticator {
   /** At once when it is known; never rejects. */
   prove(request: ProofRequest): Proof | Promise<Proof> {
     const { field } = request
-    if (field === undefined || field.length > fieldBytesMax) return missing
+    if (field === undefined) return this.#heldBy(request.link)
+    if (field.length > fieldBytesMax) return missing
     const blank = field.indexOf(' ')
     const name = (blank < 0 ? field : field.slice(0, blank)).toLowerCase()
     const scheme = this.schemes.find(one => one.name === name)
@@ -34,9 +37,14 @@ export class Authenticator {
   /** RFC 9110 11.6: one value per challenge; each in a field line of its own, since some programs read no lists. */
   challenges(names: readonly string[], stale: boolean, now: MonoMs): readonly string[] {
     return this.#named(names).flatMap(scheme => {
-      const word = scheme.name === 'basic' ? 'Basic' : 'Digest'
-      return scheme.challenges(stale, now).map(text => `${word} ${text}`)
+      return scheme.challenges(stale, now).map(text => (text === '' ? schemeWords[scheme.name] : `${schemeWords[scheme.name]} ${text}`))
     })
+  }
+
+  /** A connection on which somebody has proved who he is needs no further word. */
+  #heldBy({ handshake }: AuthLink): Proof {
+    if (handshake === null || handshake.user === '' || !this.schemes.some(scheme => scheme.name === handshake.name)) return missing
+    return proven(handshake.user)
   }
 
   /** `all`: those that are not named before. */

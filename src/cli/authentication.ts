@@ -1,4 +1,4 @@
-import { Authenticator, BasicScheme, DigestFile, DigestScheme, FilePasswords, HelperPasswords, HelperSecrets, type PasswordSource, type Scheme } from '../auth/index.ts'
+import { Authenticator, BasicScheme, ConnectionScheme, DigestFile, DigestScheme, FilePasswords, HelperPasswords, HelperSecrets, type PasswordSource, type Scheme } from '../auth/index.ts'
 import { type AccessFacts, type AclTable, type AclUsers, compileCondition } from '../acl/index.ts'
 import type { AuthScheme, Config, Diagnostic } from '../conf/index.ts'
 import { compileText } from '../log/index.ts'
@@ -17,7 +17,7 @@ export const usersOf = (config: Config, programs: Programs, problems: Diagnostic
   if (offered.length === 0) return null
   const extras = new Map<Scheme, (facts: AccessFacts) => string>()
   const schemes = offered.map(line => {
-    const scheme = line.scheme === 'basic' ? basicOf(line, config, programs) : digestOf(line, config, programs, problems)
+    const scheme = schemeOf(line, config, programs, problems)
     if (line.keyExtras !== '') extras.set(scheme, extrasOf(line, problems))
     return scheme
   })
@@ -25,7 +25,9 @@ export const usersOf = (config: Config, programs: Programs, problems: Diagnostic
   return {
     authenticator,
     prove(facts) {
+      facts.link ??= { handshake: null }
       return authenticator.prove({
+        link: facts.link,
         field: facts.credentials === null ? undefined : facts.fields?.get(facts.credentials),
         method: facts.method,
         uris: [facts.uri, facts.urlPath],
@@ -54,6 +56,7 @@ export const challengesOf = (users: Users | null, config: Config, acls: AclTable
   )
   return {
     challenges(facts, stale, now) {
+      if (facts.proof?.challenge !== undefined) return [facts.proof.challenge]
       return users.authenticator.challenges(offers.find(({ when }) => when.holds(facts))?.names ?? ['all'], stale, now)
     },
     acls: new Set(asking.map(acl => acl.name.toLowerCase())),
@@ -64,6 +67,21 @@ const extrasOf = (line: AuthScheme, problems: Diagnostic[]): ((facts: AccessFact
   const format = compileText(line.keyExtras, 'url')
   for (const problem of format.problems) problems.push({ severity: problem.severity, at: line.at, message: `key_extras: ${problem.message}`, hint: '' })
   return facts => (facts.outcome === null ? '' : format.text(facts.outcome))
+}
+
+const schemeOf = (line: AuthScheme, config: Config, programs: Programs, problems: Diagnostic[]): Scheme => {
+  const { scheme: name, command, children } = line
+  switch (name) {
+    case 'basic':
+      return basicOf(line, config, programs)
+    case 'digest':
+      return digestOf(line, config, programs, problems)
+    case 'ntlm':
+    case 'negotiate': {
+      const talk = programs.addTalking({ name: `auth_param ${name}`, command, children: { ...children, concurrency: 0 } })
+      return new ConnectionScheme({ name, talk, clock: () => programs.clock })
+    }
+  }
 }
 
 const basicOf = (line: AuthScheme, config: Config, programs: Programs): Scheme => {

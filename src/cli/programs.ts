@@ -1,7 +1,7 @@
 import { type Clock, type DurationMs, ms, systemClock } from '../base/index.ts'
 import type { HelperChildrenConfig } from '../conf/index.ts'
 import { PasswordHasher } from '../auth/index.ts'
-import { type HelperAnswer, type HelperDeps, HelperPool } from '../helper/index.ts'
+import { type HelperAnswer, type HelperDeps, HelperPool, type Talk } from '../helper/index.ts'
 
 // The helper programs of one conf. Reading a conf starts none: that is for who runs it. A reload begins with new
 // children, since that is how people have their lists read anew; those of the former conf finish what they have been asked.
@@ -34,6 +34,16 @@ export class Programs {
     const entry: { readonly line: ProgramLine; pool: HelperPool | null } = { line, pool: null }
     this.#lines.push(entry)
     return text => entry.pool?.ask(text) ?? Promise.resolve({ ok: false, reason: 'stopped' })
+  }
+
+  /** The same, for questions that belong together. */
+  addTalking(line: ProgramLine): () => Talk {
+    const entry: { readonly line: ProgramLine; pool: HelperPool | null } = { line, pool: null }
+    this.#lines.push(entry)
+    return () => {
+      if (entry.pool === null) throw new RangeError('a helper is asked before it is started')
+      return entry.pool.talk()
+    }
   }
 
   start(deps: HelperDeps): void {

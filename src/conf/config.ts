@@ -567,7 +567,7 @@ export interface ExternalAclType {
 
 /** What all auth_param lines of a scheme say together. */
 export interface AuthScheme {
-  readonly scheme: 'basic' | 'digest'
+  readonly scheme: 'basic' | 'digest' | 'ntlm' | 'negotiate'
   /** Empty: the scheme is not offered. */
   readonly command: readonly string[]
   readonly realm: string

@@ -4,6 +4,7 @@ import { errnoOf, type MonoMs, ms, type Timer } from '../base/index.ts'
 import { CountHelper } from './counters.ts'
 import type { HelperPool } from './helper-pool.ts'
 import type { Question } from './question.ts'
+import type { Talk } from './talk.ts'
 
 // One process of a helper: fd 0 questions, fd 1 answers, fd 2 words for cache_log. It has a process group, so that what
 // it starts ends with it.
@@ -44,6 +45,8 @@ export class HelperChild {
   readonly pid: number
   readonly bornAt: MonoMs
   answers = 0
+  /** It is for this one alone. */
+  talk: Talk | null = null
   readonly #pool: HelperPool
   readonly #pipes: Pipes
   /** 0: questions have no numbers. */
@@ -86,10 +89,14 @@ export class HelperChild {
   }
 
   get mayTake(): boolean {
-    return !this.#retired && !this.#ended && this.#why === '' && this.#asked.size < Math.max(1, this.#concurrency)
+    return !this.#retired && !this.#ended && this.#why === '' && this.talk === null && this.#asked.size < Math.max(1, this.#concurrency)
   }
 
   send(question: Question): void {
+    if (question.talk !== null) {
+      this.talk = question.talk
+      this.talk.child = this
+    }
     question.child = this
     question.sentAt = this.#pool.clock.mono()
     const number = this.#nextNumber()
@@ -193,6 +200,7 @@ export class HelperChild {
     this.#ended = true
     this.#timer?.cancel()
     for (const pipe of [this.#pipes.stdin, this.#pipes.stdout, this.#pipes.stderr]) pipe.destroy()
+    if (this.talk !== null) this.talk.child = null
     const questions = [...this.#asked.values()]
     this.#asked.clear()
     this.#pool.ended(this, this.#why, questions)

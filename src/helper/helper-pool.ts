@@ -2,6 +2,7 @@ import { assert, type Clock, type DurationMs, ms, systemClock, type Timer } from
 import { CountHelper } from './counters.ts'
 import { type HelperChild, startChild } from './helper-child.ts'
 import { type Question, questionBytesMax } from './question.ts'
+import { Talk } from './talk.ts'
 
 // The children of one helper program, and the questions that wait for them.
 //
@@ -92,22 +93,33 @@ export class HelperPool {
   }
 
   /** A line without its end; never rejects. The answer is a line, too, without the number. */
-  ask(line: string): Promise<HelperAnswer> {
+  ask(line: string, talk: Talk | null = null): Promise<HelperAnswer> {
     CountHelper.questions++
     if (this.#stopped) return refused('stopped')
     if (line.length > questionBytesMax || /[\r\n\0]/.test(line)) return refused('unfit')
-    const child = this.#freeChild()
+    const child = talk?.child ?? this.#freeChild()
     if (child === null) {
       if (this.#children.size === 0 && (this.#rest === null || this.#restMs > patienceMs)) return this.#refuse('down')
       if (this.#queue.length >= this.options.children.queueMax) return this.#refuse('busy')
     }
     return new Promise(resolve => {
-      const question: Question = { line, resolve, timer: null, child: null, tried: false, over: false, sentAt: this.#deps.clock.mono() }
+      const question: Question = { line, resolve, timer: null, child: null, tried: false, talk, over: false, sentAt: this.#deps.clock.mono() }
       question.timer = this.#deps.clock.after(this.options.timeout, () => this.#late(question), { unref: true })
       if (child === null) this.#queue.push(question)
       else child.send(question)
       this.#keepIdle()
     })
+  }
+
+  /** For questions that belong together. */
+  talk(): Talk {
+    return new Talk(this)
+  }
+
+  /** A talk is over. */
+  letGo(child: HelperChild): void {
+    child.talk = null
+    if (this.#children.has(child)) this.freed(child)
   }
 
   /** No more questions; those asked are still answered, and the children end. For a reload. Resolves with the last one. */
@@ -200,7 +212,7 @@ export class HelperPool {
   /** One more, when too few are without work. */
   #keepIdle(): void {
     let idle = 0
-    for (const child of this.#children) if (child.load === 0) idle++
+    for (const child of this.#children) if (child.load === 0 && child.talk === null) idle++
     if (idle < this.options.children.idle) this.#startOne()
   }
 
@@ -240,7 +252,8 @@ export class HelperPool {
   #again(question: Question): void {
     question.child = null
     if (question.over) return
-    if (question.tried || this.#stopped) {
+    // another child does not know what was said before
+    if (question.tried || this.#stopped || question.talk !== null) {
       this.#answer(question, { ok: false, reason: this.#stopped ? 'stopped' : 'died' })
       return
     }

@@ -5,6 +5,7 @@
 // called by      auth; cli makes the pools and hands them on
 // calls          base
 
+export type { Talk } from './talk.ts'
 export { CountHelper } from './counters.ts'
 export { type HelperAnswer, type HelperChildren, type HelperDeps, type HelperOptions, HelperPool } from './helper-pool.ts'
 export { escapeField, type HelperReply, parseReply, quoteField, unescapeField } from './protocol.ts'

@@ -1,6 +1,7 @@
 import type { MonoMs, Timer } from '../base/index.ts'
 import type { HelperAnswer } from './helper-pool.ts'
 import type { HelperChild } from './helper-child.ts'
+import type { Talk } from './talk.ts'
 
 /** More than a URI and a head's worth of fields. */
 export const questionBytesMax = 64 * 1024
@@ -14,6 +15,8 @@ export interface Question {
   child: HelperChild | null
   /** A child has died over it. */
   tried: boolean
+  /** It is part of one; null = any child will do. */
+  readonly talk: Talk | null
   /** It has its answer. */
   over: boolean
   sentAt: MonoMs

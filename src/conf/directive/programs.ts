@@ -243,20 +243,15 @@ const freshScheme = (scheme: AuthScheme['scheme'], line: Line): AuthScheme => ({
 })
 
 const authSchemes: Kind<readonly AuthScheme[]> = {
-  grammar: 'basic|digest PARAMETER VALUE',
+  grammar: 'basic|digest|ntlm|negotiate PARAMETER VALUE',
   limits: '',
   initial: [],
   read(line, before) {
-    const word = needWord(line, 'basic or digest, a parameter and its value')
+    const word = needWord(line, 'a scheme, a parameter and its value')
     const name = word?.text.toLowerCase()
     if (word === undefined || name === undefined) return undefined
-    if (name === 'ntlm' || name === 'negotiate') {
-      line.warning(`auth_param ${name} is not there yet: the scheme is not offered`, word, 'basic and digest are')
-      line.rest()
-      return before
-    }
-    if (name !== 'basic' && name !== 'digest') {
-      line.fatal(`auth_param: unknown scheme '${word.text}'`, word, 'basic and digest are there')
+    if (name !== 'basic' && name !== 'digest' && name !== 'ntlm' && name !== 'negotiate') {
+      line.fatal(`auth_param: unknown scheme '${word.text}'`, word, 'basic, digest, ntlm and negotiate are there')
       return undefined
     }
     const known = before.find(one => one.scheme === name)
@@ -270,7 +265,7 @@ const authSchemes: Kind<readonly AuthScheme[]> = {
 const schemeParameter = (line: Line, scheme: AuthScheme): AuthScheme | undefined => {
   const word = needWord(line, `a parameter of ${scheme.scheme}`)
   if (word === undefined) return undefined
-  const digest = scheme.scheme === 'digest'
+  const parameters = ownParameters[scheme.scheme]
   switch (word.text) {
     case 'program': {
       const command = readCommand(line)
@@ -297,9 +292,9 @@ const schemeParameter = (line: Line, scheme: AuthScheme): AuthScheme | undefined
       return concurrency === undefined ? undefined : { ...scheme, children: { ...scheme.children, concurrency } }
     }
   }
-  const read = (digest ? digestParameters : basicParameters)[word.text]
+  const read = parameters[word.text]
   if (read !== undefined) return read(line, scheme)
-  const like = nearest(word.text, ['program', 'children', 'realm', 'key_extras', 'utf8', ...Object.keys(digest ? digestParameters : basicParameters)])
+  const like = nearest(word.text, ['program', 'children', 'realm', 'key_extras', 'utf8', ...Object.keys(parameters)])
   line.fatal(`auth_param ${scheme.scheme}: unknown parameter '${word.text}'`, word, like === null ? '' : `did you mean ${like}?`)
   return undefined
 }
@@ -335,11 +330,15 @@ const digestParameters: Parameters = {
   post_workaround: (line, scheme) => flag(line, postWorkaround => ({ ...scheme, postWorkaround })),
 }
 
+const ownParameters: Readonly<Record<AuthScheme['scheme'], Parameters>> = { basic: basicParameters, digest: digestParameters, ntlm: {}, negotiate: {} }
+
 const schemeText = (value: AuthScheme): readonly string[] => {
   const { scheme } = value
   const word = (on: boolean) => (on ? 'on' : 'off')
   const own =
-    scheme === 'basic'
+    scheme === 'ntlm' || scheme === 'negotiate'
+      ? []
+      : scheme === 'basic'
       ? [`credentialsttl ${timeText(value.credentialsTtl * 1000)}`, `casesensitive ${word(value.caseSensitive)}`]
       : [
           `nonce_garbage_interval ${timeText(value.nonceGarbageInterval * 1000)}`,
@@ -375,7 +374,8 @@ overloaded never stops the proxy: what cannot be decided is refused, and asked a
   auth_param: works(
     authSchemes,
     `How users prove who they are: schemes are offered in the order of their first line. program names the helper, which is
-asked "user password" (basic) or "user":"realm" (digest). Where it is basic_ncsa_auth FILE or digest_file_auth [-c] FILE
+asked "user password" (basic) or "user":"realm" (digest); for ntlm and negotiate (Kerberos) it hears the client's messages
+(YR, KK) and one of its children is that client's until it has decided; what is proved then counts for that connection. Where it is basic_ncsa_auth FILE or digest_file_auth [-c] FILE
 the file is read by the proxy itself, if it knows all its hashes. Not possible on intercepting ports: browsers there know of no proxy. What a client has proved is
 remembered for credentialsttl; passwords are only kept as hashes under a key that ends with the process.`,
     { example: 'auth_param basic program /usr/lib/squid/basic_ncsa_auth /etc/glassquid/passwd\nauth_param basic realm proxy' },

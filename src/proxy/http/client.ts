@@ -264,6 +264,7 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.#phase = 'gone'
     this.#drop()
     this.tie?.end()
+    this.#facts?.link?.handshake?.end()
     if (transaction === null) return
     transaction.content?.fail(new ProxyError('client-aborted', why, { side: 'client' }))
     transaction.clientClosed(why)
