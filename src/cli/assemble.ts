@@ -10,7 +10,7 @@ import { expectsAnswers } from '../dispatch/index.ts'
 import type { HelperDeps } from '../helper/index.ts'
 import { clientMask, type DebugLog, maskedOutcome } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
-import { type HttpDeps, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
+import { type HttpDeps, NamePatience, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
 import { Icap } from '../icap/index.ts'
 import { Census } from '../service/index.ts'
 import { icapClient, icapDial, icapServicesOf, icapSettings } from './adaptation.ts'
@@ -139,6 +139,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     collapse,
     validationsBehind: new ValidationsBehind(clock),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
+    namePatience: new NamePatience(clock),
     accessNames: accessNames(() => resolver),
     accessClients: {
       connectionsOf: address => census.counts.ofClient(address),

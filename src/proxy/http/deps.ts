@@ -5,6 +5,7 @@ import type { AccessNames, AclClients } from '../../acl/index.ts'
 import type { Collapse, Store } from '../../cache/index.ts'
 import type { IcapClient } from './adapt/plan.ts'
 import type { Buckets } from './delay/buckets.ts'
+import type { NamePatience } from './name-patience.ts'
 import type { HttpPolicy } from './policy.ts'
 import type { ValidationsBehind } from './validate-behind.ts'
 
@@ -22,6 +23,8 @@ export interface HttpDeps {
   /** stale-while-revalidate. */
   readonly validationsBehind: ValidationsBehind
   readonly names: NameService
+  /** For who can go on without an answer. */
+  readonly namePatience: NamePatience
   /** The same for access lists. */
   readonly accessNames: AccessNames | null
   readonly accessClients: AclClients | null

@@ -1,4 +1,4 @@
-import { canonicalAddress, ms } from '../../base/index.ts'
+import { canonicalAddress } from '../../base/index.ts'
 import { detached } from '../../http/index.ts'
 import type { Resolved } from './deps.ts'
 import type { Transaction } from './transaction.ts'
@@ -9,8 +9,6 @@ import type { Transaction } from './transaction.ts'
 
 /** How long one confirmation holds on a connection. Resolvers see the name again at least this often. */
 const memoryMs = 60_000
-/** A resolver that does not answer must not hold a page longer than this; then the Host counts as unconfirmed. */
-const patienceMs = 5_000
 
 export const verifyHost = (t: Transaction): boolean | Promise<boolean> => {
   const client = t.client
@@ -30,7 +28,7 @@ export const verifyHost = (t: Transaction): boolean | Promise<boolean> => {
   if (literal !== null) return literal === destination.address ? confirm(t, named) : disagree(t, 'it is another address')
   const resolved = client.deps.names.lookup(target.host)
   if (!(resolved instanceof Promise)) return judge(t, named, resolved)
-  return withPatience(t, resolved).then(answer => {
+  return client.deps.namePatience.wait(resolved).then(answer => {
     t.waitedForNames(now)
     return judge(t, named, answer)
   })
@@ -56,19 +54,3 @@ const disagree = (t: Transaction, why: string): false => {
   t.client.deps.notices.hostForgery(session.client.peer, session.destination, t.head.host ?? '', why)
   return false
 }
-
-/** Null: not in time. */
-export const withPatience = (t: Transaction, wait: Promise<Resolved>): Promise<Resolved | null> =>
-  new Promise((resolve, reject) => {
-    const timer = t.client.deps.clock.after(ms(patienceMs), () => resolve(null))
-    wait.then(
-      answer => {
-        timer.cancel()
-        resolve(answer)
-      },
-      error => {
-        timer.cancel()
-        reject(error)
-      },
-    )
-  })

@@ -1,5 +1,4 @@
 import { canonicalAddress } from '../../../base/index.ts'
-import { withPatience } from '../host-verify.ts'
 import type { Transaction } from '../transaction.ts'
 
 // Is a server where the client went the one it names? An allowed name with somebody else's address would get anybody
@@ -24,7 +23,7 @@ const addressesOf = async (t: Transaction, name: string): Promise<readonly strin
   const since = t.client.deps.clock.mono()
   const found = t.client.deps.names.lookup(name)
   if (!(found instanceof Promise)) return found.ok ? found.addresses : []
-  const resolved = await withPatience(t, found)
+  const resolved = await t.client.deps.namePatience.wait(found)
   t.waitedForNames(since)
   return resolved?.ok ? resolved.addresses : []
 }
