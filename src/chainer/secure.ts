@@ -6,13 +6,13 @@ import type { CertificateError, HandshakeFailure, Secured, ServerSight, TlsTarge
 // TLS on a connection that has just been made, for who dials. What fails here is a failure of this route: another address of
 // the server may do better. What is wrong with a certificate is not: the server is who it is everywhere.
 
-/** One of the two is null. */
+/** One of the two is null; both: the route is to be tried again, for now it would do. */
 export type SecureDone = (error: ProxyError | null, secured: Secured | null) => void
 
 /** The connection belongs to the attempt. */
 export const secureRoute = (connection: Connection, tls: TlsTarget, route: Route, timeoutMs: number, done: SecureDone): Attempt =>
   tls.client.connect(connection, tls, timeoutMs, (failure, secured) => {
-    if (failure === null) return done(null, secured)
+    if (failure === null || failure.kind === 'again') return done(null, secured)
     route.peer?.useless()
     done(handshakeFailure(failure, route), null)
   })

@@ -116,7 +116,7 @@ export class Walk implements Attempt {
     const timeoutMs = Math.max(1, Math.min(this.#tries.connectTimeout, left))
     dialling.attempt = secureRoute(connection, tls, route, timeoutMs, (error, secured) => {
       this.#dialling.splice(this.#dialling.indexOf(dialling), 1)
-      if (secured === null) return error === null ? undefined : this.#routeFailed(route, error)
+      if (secured === null) return error === null ? this.#next(this.#until - this.#parts.clock.mono()) : this.#routeFailed(route, error)
       const distrusted = distrust(tls, secured.sight)
       if (distrusted === null) return this.#connected(route, secured.connection)
       secured.connection.close('refused')

@@ -18,6 +18,8 @@ import { AccessLogs, countsIn, type Recorder } from './access-logs.ts'
 import { Alarms } from './alarms.ts'
 import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
+import { issuerSource } from './issuer-source.ts'
+import { beginOutgoingTls } from './tls-outgoing.ts'
 import { Listening, type ListeningPort } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { explainPage } from './explain-page.ts'
@@ -228,6 +230,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   helpers.start(helperDeps)
   const peerParts: PeerParts = { clock, comm, log, lookup: name => resolver.lookup(name) }
   beginPeers(deps.policy.current.peers, null, peerParts)
+  const issuers = issuerSource({ comm, lookup: name => resolver.lookup(name) })
+  beginOutgoingTls(deps.policy.current.serverTls, null, issuers)
   icpPort.use(config, loaded.policy.icp, deps.policy.current.peers)
   const knownPeers = () => (deps.policy.current.peers?.uses ?? []).map(({ peer }) => peer)
   void zoneHosts.start()
@@ -297,6 +301,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       users = next.policy.users
       icap.use(icapSettings(next.config), icapServicesOf(next.config))
       beginPeers(next.policy.http.peers, deps.policy.current.peers, peerParts)
+      beginOutgoingTls(next.policy.http.serverTls, deps.policy.current.serverTls, issuers)
       icpPort.use(next.config, next.policy.icp, next.policy.http.peers)
       deps.policy.current = next.policy.http
       void retired.retire()

@@ -5,7 +5,7 @@ import { type AclTable, compileAccessList, compileCondition } from '../acl/index
 import { bytes, type DurationMs, ms, systemClock } from '../base/index.ts'
 import type { AclUse, Config, Diagnostic, Location, OutgoingTls } from '../conf/index.ts'
 import type { CertificateSigning, OutgoingTlsPolicy } from '../proxy/index.ts'
-import { SessionCache, type SignAlgorithm, TlsClient, type TlsClientOptions } from '../tls/index.ts'
+import { Issuers, type IssuerSource, SessionCache, type SignAlgorithm, TlsClient, type TlsClientOptions } from '../tls/index.ts'
 import { CannotRead, certificateText, reasonOf, text } from './port-identities.ts'
 
 // TLS towards servers, from the conf and its files. Read when a conf is loaded, as the certificates of ports are.
@@ -18,11 +18,13 @@ export const outgoingTlsOf = (config: Config, acls: AclTable, problems: Diagnost
     const at = tolerated[0]?.at ?? nowhere
     problems.push({ severity: 'warning', at, message: 'sslproxy_cert_error allows every error: anybody can pose as any server', hint: 'name the servers, or the errors' })
   }
-  const client = tlsClient(options, config, sessionsOf(config), problems)
+  const issuers = new Issuers(() => systemClock.wall())
+  const client = tlsClient(options, config, sessionsOf(config), problems, config.tls_fetch_issuers ? issuers : null)
   if (client === null) return null
   const { tls_key_log: keys } = config
   return {
     client,
+    issuers,
     domain: options.domain,
     tolerates: tolerated.length === 0 ? null : compileAccessList(tolerated, acls, 'deny'),
     keyLog: keys === null ? null : compileCondition(keys.acls, acls, keys.at),
@@ -30,10 +32,10 @@ export const outgoingTlsOf = (config: Config, acls: AclTable, problems: Diagnost
 }
 
 /** Also for a cache_peer, by its own options; its sessions are kept with the others. Null: a problem has been added. */
-export const tlsClient = (options: OutgoingTls, config: Config, sessions: SessionCache, problems: Diagnostic[]): TlsClient | null => {
+export const tlsClient = (options: OutgoingTls, config: Config, sessions: SessionCache, problems: Diagnostic[], issuers: Issuers | null = null): TlsClient | null => {
   const at = options.at ?? nowhere
   try {
-    const client = new TlsClient(clientOptions(options, config), { sessions, now: () => systemClock.wall() })
+    const client = new TlsClient(clientOptions(options, config), { sessions, issuers, now: () => systemClock.wall() })
     if (options.at !== null || config.sslproxy_foreign_intermediate_certs !== '') client.check()
     return client
   } catch (error) {
@@ -41,6 +43,13 @@ export const tlsClient = (options: OutgoingTls, config: Config, sessions: Sessio
     problems.push({ severity: 'fatal', at, message: `TLS towards servers cannot be set up: ${why}`, hint: '' })
     return null
   }
+}
+
+/** The policy begins to be used: issuers may be fetched, and what was learned of them before is known. */
+export const beginOutgoingTls = (next: OutgoingTlsPolicy | null, former: OutgoingTlsPolicy | null, source: IssuerSource): void => {
+  if (next === null || next === former) return
+  if (former !== null) next.issuers.takeOver(former.issuers)
+  next.issuers.source = source
 }
 
 export const sessionsOf = (config: Config): SessionCache =>

@@ -20,8 +20,11 @@ export type MakeTls = (stream: Duplex) => TLSSocket
 export type HandshakeDone = (failure: HandshakeFailure | null, secure: SecureConnection | null) => void
 
 export interface HandshakeFailure {
-  /** timeout: `timeoutMs` passed. ended: the other side closed. tls: what one of the two ends said no to. */
-  readonly kind: 'timeout' | 'ended' | 'tls'
+  /**
+   * timeout: `timeoutMs` passed. ended: the other side closed. tls: what one of the two ends said no to. again: what was
+   * missing has been found meanwhile, and another connection to the same server is to be made.
+   */
+  readonly kind: 'timeout' | 'ended' | 'tls' | 'again'
   /** OpenSSL's or Node's code: ERR_SSL_…, ECONNRESET; '' = none. */
   readonly code: string
   readonly message: string

@@ -52,6 +52,13 @@ export const proofOf = (tls: TLSSocket, { name, trust, now }: ProofWanted): Serv
   return { certificate, errors: errors.list, resumed: false }
 }
 
+/** A certificate between it and a root is not here. */
+export const missesIssuer = ({ errors }: ServerProof): boolean => errors.some(({ name }) => missing.has(name))
+
+const missing: ReadonlySet<string> = new Set([
+  'X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT', 'X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+])
+
 export const domainMismatch = 'SQUID_X509_V_ERR_DOMAIN_MISMATCH'
 
 /** Is it for this host? RFC 6125; a common name counts where there is no other name, as in Squid. */
@@ -79,24 +86,32 @@ const depthMax = 20
 
 /** From the server's certificate up to a root we know. `depth`: where it ended. */
 const walk = (leaf: X509Certificate, trust: Trust, now: WallMs, errors: Errors): { depth: number } => {
-  const offered = [...sentWith(leaf), ...trust.intermediates]
-  const roots = new Set(trust.roots.map(({ fingerprint256 }) => fingerprint256))
+  const { isWhole, path } = chainOf(leaf, trust)
   judgeLeaf(leaf, trust, errors)
-  let certificate = leaf
-  for (let depth = 0; depth < depthMax; depth++) {
+  for (const [depth, certificate] of path.entries()) {
     judgeDates(certificate, now, depth, errors)
     if (depth > 0) judgeIssuer(certificate, depth, errors)
-    if (roots.has(certificate.fingerprint256)) return { depth }
-    const self = certificate.checkIssued(certificate)
-    const issuer = self ? undefined : [...trust.roots, ...offered].find(each => hasSigned(each, certificate))
-    if (issuer === undefined) {
-      errors.add(self ? selfSigned(depth) : 'X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY', depth)
-      return { depth }
-    }
-    certificate = issuer
   }
-  errors.add('X509_V_ERR_CERT_CHAIN_TOO_LONG', depthMax)
-  return { depth: depthMax }
+  const depth = path.length - 1
+  const last = path[depth] ?? leaf
+  if (isWhole) return { depth }
+  if (path.length >= depthMax) errors.add('X509_V_ERR_CERT_CHAIN_TOO_LONG', depth)
+  else errors.add(last.checkIssued(last) ? selfSigned(depth) : 'X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY', depth)
+  return { depth }
+}
+
+/** Who has signed whom, from the server's certificate on. Whole: it ends with one of the roots. Dates and uses are not looked at. */
+export const chainOf = (leaf: X509Certificate, trust: Trust): { readonly isWhole: boolean; readonly path: readonly X509Certificate[] } => {
+  const roots = new Set(trust.roots.map(({ fingerprint256 }) => fingerprint256))
+  const candidates = [...trust.roots, ...sentWith(leaf), ...trust.intermediates]
+  const path: X509Certificate[] = []
+  for (let next: X509Certificate | undefined = leaf; next !== undefined && path.length < depthMax; ) {
+    const certificate: X509Certificate = next
+    path.push(certificate)
+    if (roots.has(certificate.fingerprint256)) return { isWhole: true, path }
+    next = certificate.checkIssued(certificate) ? undefined : candidates.find(each => hasSigned(each, certificate))
+  }
+  return { isWhole: false, path }
 }
 
 const selfSigned = (depth: number): string =>
@@ -109,7 +124,7 @@ const sentWith = (leaf: X509Certificate): X509Certificate[] => {
   return sent
 }
 
-const hasSigned = (issuer: X509Certificate, certificate: X509Certificate): boolean =>
+export const hasSigned = (issuer: X509Certificate, certificate: X509Certificate): boolean =>
   certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey)
 
 const judgeDates = (certificate: X509Certificate, now: WallMs, depth: number, errors: Errors): void => {

@@ -5,7 +5,8 @@ import type { Attempt, Connection } from '../../comm/index.ts'
 import type { WallMs } from '../base/index.ts'
 import { handshake, type HandshakeFailure, type SecureConnection } from './secure-connection.ts'
 import { serverName } from './server-name.ts'
-import { type CertificateError, proofOf, type ServerProof, type Trust } from './server-proof.ts'
+import type { Issuers } from './issuers.ts'
+import { type CertificateError, missesIssuer, proofOf, type ServerProof, type Trust } from './server-proof.ts'
 import { ServerSight } from './server-sight.ts'
 import type { SessionCache } from './session-cache.ts'
 
@@ -51,6 +52,8 @@ export const usualTlsClient: TlsClientOptions = {
 
 export interface TlsClientDeps {
   readonly sessions: SessionCache
+  /** Completes chains; null = servers have to send them whole. */
+  readonly issuers: Issuers | null
   readonly now: () => WallMs
 }
 
@@ -85,6 +88,8 @@ export class TlsClient {
   readonly #deps: TlsClientDeps
   #made: tls.SecureContext | null = null
   #trust: Trust | null = null
+  /** Issuers that servers did not send, in PEM, by fingerprint. */
+  readonly #learned = new Map<string, string>()
 
   constructor(options: TlsClientOptions, deps: TlsClientDeps) {
     this.id = createHash('sha256').update(JSON.stringify(options)).digest('base64url').slice(0, 16)
@@ -99,7 +104,7 @@ export class TlsClient {
 
   /** At the first connection: the system's certificates are 150 files, which not everybody needs. */
   get #context(): tls.SecureContext {
-    this.#made ??= tls.createSecureContext(contextOptions(this.options, rootsOf(this.options)))
+    this.#made ??= tls.createSecureContext(contextOptions(this.options, [...rootsOf(this.options), ...this.#learned.values()]))
     return this.#made
   }
 
@@ -128,15 +133,53 @@ export class TlsClient {
       if (keyLog !== undefined) socket.on('keylog', line => keyLog(line.toString('latin1')))
       return socket
     }
-    return handshake(inner, make, timeoutMs, (failure, connection) => {
+    const shaking = handshake(inner, make, timeoutMs, (failure, connection) => {
       if (connection === null) return done(failure, null)
       const resumed = kept !== undefined && connection.tls.isSessionReused()
       const proof: ServerProof = resumed
         ? { certificate: kept.certificate, errors: noErrors, resumed }
         : this.#proof(connection.tls, server === null ? name : server.text)
       if (sessionKey !== null && proof.errors.length === 0) this.#keepSessions(connection.tls, sessionKey, proof.certificate)
-      done(null, { connection, proof, sight: new ServerSight(connection.tls, proof) })
+      const secured = { connection, proof, sight: new ServerSight(connection.tls, proof) }
+      completing = missesIssuer(proof) ? this.#complete(secured, done) : null
+      if (completing === null) done(null, secured)
     })
+    let completing: Attempt | null = null
+    return { cancel: () => (completing ?? shaking).cancel() }
+  }
+
+  /**
+   * The chain may be whole with what its certificates say of their issuers. OpenSSL has the last word: with them the handshake
+   * is made once more, on another connection. Null: there is nothing to be found.
+   */
+  #complete(secured: Secured, done: SecuredDone): Attempt | null {
+    const { issuers } = this.#deps
+    const { connection, proof: { certificate } } = secured
+    if (issuers === null || issuers.source === null || certificate === null) return null
+    const looking = issuers.complete(certificate, this.#trusted(), connection.peer, found => {
+      const learned = found !== null && this.#learn(found)
+      if (!learned && !connection.closed) return done(null, secured)
+      connection.close('done')
+      if (learned) done({ kind: 'again', code: '', message: 'an issuer was found' }, null)
+      else done({ kind: 'ended', code: '', message: 'the connection broke while an issuer was looked for' }, null)
+    })
+    return {
+      cancel: () => {
+        looking.cancel()
+        connection.close('aborted')
+      },
+    }
+  }
+
+  /** False: it knew them, and that was not what is wrong. */
+  #learn(found: readonly X509Certificate[]): boolean {
+    const news = found.filter(({ fingerprint256 }) => !this.#learned.has(fingerprint256))
+    if (news.length === 0) return false
+    for (const issuer of news) this.#learned.set(issuer.fingerprint256, issuer.toString())
+    for (const oldest of this.#learned.keys()) if (this.#learned.size > learnedMax) this.#learned.delete(oldest)
+    this.#made = null
+    this.#trust = null
+    return true
   }
 
   #proof(socket: tls.TLSSocket, name: string): ServerProof {
@@ -160,12 +203,15 @@ export class TlsClient {
     const { intermediates = [], crls = [] } = this.options
     this.#trust ??= {
       roots: rootsOf(this.options).map(pem => new X509Certificate(pem)),
-      intermediates: intermediates.map(pem => new X509Certificate(pem)),
+      intermediates: [...intermediates, ...this.#learned.values()].map(pem => new X509Certificate(pem)),
       crls: crls.length > 0,
     }
     return this.#trust
   }
 }
+
+/** More than that many servers' issuers are not remembered; each costs a context its memory. */
+const learnedMax = 128
 
 const noErrors: ServerProof['errors'] = []
 

@@ -2,6 +2,7 @@
 // forward port, or intercepted in clear text where a rewriter makes https of it; then nginx is spoken TLS with by the
 // client's own address. Seen at the client, in the access log, and in what nginx says of each connection.
 
+import { X509Certificate } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -32,6 +33,8 @@ const wrongs: Readonly<Record<number, { readonly what: string; readonly error: R
 const oldPort = 4435
 const newPort = 4436
 const askingPort = 4437
+/** It forgets its issuer, and its certificate says where that is to be had. */
+const tellingPort = 4438
 
 describe.skipIf(cannot !== null)(`nginx with TLS through a gateway ${cannot ?? ''}`, () => {
   let lab: Network
@@ -53,10 +56,12 @@ describe.skipIf(cannot !== null)(`nginx with TLS through a gateway ${cannot ?? '
       [oldPort]: leaf(),
       [newPort]: leaf(),
       [askingPort]: leaf(),
+      [tellingPort]: leaf({ by: between, more: ['authorityInfoAccess=caIssuers;URI:http://origin.lab/between.der'] }),
     }
     await lab.origin.script('mkdir -p /run/tls/www && echo "a page" >/run/tls/www/page && : >/run/tls/access.log')
     const place = (name: string): string => join(lab.origin.root, 'run/tls', name)
     writeFileSync(place('root.pem'), root.cert)
+    writeFileSync(place('www/between.der'), new X509Certificate(between.cert).raw)
     writeFileSync(join(lab.origin.root, 'run/tls/www/film'), Buffer.alloc(5 << 20, '0123456789abcdef'))
     const servers = Object.entries(made).map(([port, { cert, key }]) => {
       writeFileSync(place(`${port}.pem`), cert)
@@ -72,7 +77,7 @@ describe.skipIf(cannot !== null)(`nginx with TLS through a gateway ${cannot ?? '
       log_format facts escape=json '{"peer":"$remote_addr","port":"$server_port","uri":"$request_uri","protocol":"$ssl_protocol","name":"$ssl_server_name","reused":"$ssl_session_reused","by":"$ssl_client_s_dn"}';
       access_log /run/tls/access.log facts;
       client_body_temp_path /run/tls/body; proxy_temp_path /run/tls/proxy; fastcgi_temp_path /run/tls/fastcgi;
-      uwsgi_temp_path /run/tls/uwsgi; scgi_temp_path /run/tls/scgi; ${servers.join('\n')} }`)
+      uwsgi_temp_path /run/tls/uwsgi; scgi_temp_path /run/tls/scgi; server { listen 80; listen [::]:80; root /run/tls/www; } ${servers.join('\n')} }`)
     const nginx = lab.origin.spawn('nginx', ['-e', 'stderr', '-c', '/run/tls/nginx.conf'])
     const answers = await lab.origin.run('sh', '-c', 'for i in $(seq 200); do curl -sk -o /dev/null https://127.0.0.1/page && exit 0; sleep 0.05; done; exit 1')
     expect(answers.code, nginx.said).toBe(0)
@@ -151,6 +156,16 @@ ${more}`
     // a connection with the client's address is not lent to the forward port's request, nor the reverse
     expect((await ask(443, '/page?own')).status).toBe(200)
     expect(await sights('/page?own')).toMatchObject([{ peer: labAddresses.gatewayWan.ipv4 }])
+  })
+
+  it('one that forgets its issuer, whose certificate says where that is: it is fetched, once', async () => {
+    expect((await ask(tellingPort, '/page?told')).status).toBe(200)
+    expect((await ask(tellingPort, '/page?told-again')).status).toBe(200)
+    expect(await sights('/between.der')).toMatchObject([{ peer: labAddresses.gatewayWan.ipv4, port: '80', protocol: '' }])
+    await gateway.about('/page?told')
+    expect(logged('/page?told ')).toMatch(/^\S+ TLS\/1\.3 \/CN=origin\.lab - - -$/)
+    // what was learned from it completes the chain of another, too
+    expect((await ask(4434, '/page?silent')).status).toBe(200)
   })
 
   it('megabytes come through whole', async () => {

@@ -192,6 +192,11 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     this.#next()
   }
 
+  /** What was wrong has been put right: the same route. */
+  routeAgain(): void {
+    if (!this.#over) this.#next()
+  }
+
   fail(error: ProxyError): void {
     if (this.#over) return
     this.#close()

@@ -303,9 +303,10 @@ export class OriginPool implements ConnectionPool {
         exchange.carriedBy(new OriginConnection(origin, secured.connection, secured.sight, this), false)
         return
       }
-      this.counters.secureFailures++
       this.#freed(origin)
-      if (error !== null) exchange.routeFailed(error)
+      if (error === null) return exchange.routeAgain()
+      this.counters.secureFailures++
+      exchange.routeFailed(error)
     })
   }
 

@@ -3,7 +3,7 @@ import type { Line, Word } from '../line.ts'
 import { readOnOff } from '../values.ts'
 import { accessList, readUses, valueList } from './access.ts'
 import { accepted, type Kind, later, works } from './directive.ts'
-import { choice, count, kept, needWord, size, text, word } from './kinds.ts'
+import { choice, count, kept, needWord, onOff, size, text, word } from './kinds.ts'
 import { likely, readSecureOptions } from './port-tls.ts'
 
 // TLS towards origins, and the certificates clients are shown in their place.
@@ -265,6 +265,13 @@ has it reads what was said: it is for finding faults, and for the requests its A
   sslproxy_foreign_intermediate_certs: works(
     word('FILE'),
     'Certificates of CAs, in PEM, that servers forget to send. They complete chains and are not trusted by themselves.',
+  ),
+  tls_fetch_issuers: works(
+    onOff(),
+    `Fetches certificates of CAs that servers forget to send from where the server's certificate says they are (RFC 5280
+4.2.2.1), as browsers do: by HTTP, from port 80, never from this machine, and from private networks only for servers there.
+They complete chains and are not trusted by themselves.`,
+    { default: 'on' },
   ),
   sslproxy_cert_sign_hash: works(choice(['sha256', 'sha384', 'sha512', 'sha1']), 'The hash in signatures of generated certificates.', {
     default: 'sha256',

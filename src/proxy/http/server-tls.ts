@@ -1,5 +1,5 @@
 import type { AccessList, Condition } from '../../acl/index.ts'
-import type { CertificateError, ServerSight, TlsClient, TlsTarget } from '../../tls/index.ts'
+import type { CertificateError, Issuers, ServerSight, TlsClient, TlsTarget } from '../../tls/index.ts'
 import type { Transaction } from './transaction.ts'
 
 // Requests for https URLs: with whom TLS is to be spoken, and what may be wrong with that server for this request.
@@ -7,6 +7,8 @@ import type { Transaction } from './transaction.ts'
 /** tls_outgoing_options and sslproxy_cert_error. */
 export interface OutgoingTlsPolicy {
   readonly client: TlsClient
+  /** What servers forget to send. */
+  readonly issuers: Issuers
   /** What certificates have to name instead of the host; null = the host. */
   readonly domain: string | null
   /** Asked once for every error, which is the only one it then sees; null = nothing is tolerated. */
