@@ -1,5 +1,6 @@
 import type { Endpoint } from './address.ts'
 import type { ErrorCode } from './error-table.ts'
+import type { IcapRecord } from './icap-record.ts'
 import type { Notes } from './notes.ts'
 import type { MonoMs, WallMs } from './units.ts'
 
@@ -126,6 +127,10 @@ export interface Outcome {
   reuseReason: Reason
   storeReason: Reason
 
+  // adaptation
+  /** What ICAP services made of it, in order; null = none saw it. */
+  adaptations: IcapRecord[] | null
+
   // server side
   server: Endpoint | null
   /** Our end towards the server: the client's address when forged. */
@@ -198,6 +203,7 @@ export const newOutcome = (origin: OutcomeOrigin): Outcome => ({
   accessLine: '',
   reuseReason: '',
   storeReason: '',
+  adaptations: null,
   server: null,
   serverLocal: null,
   forged: false,

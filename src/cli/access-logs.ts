@@ -1,6 +1,7 @@
 import { compileAccessList, factsOfOutcome } from '../acl/index.ts'
-import type { Clock, Outcome } from '../base/index.ts'
+import { type Clock, endpoint, type IcapRecord, newOutcome, type Outcome } from '../base/index.ts'
 import { type AccessLog, clientMask, createAccessLog, type DebugLog } from '../log/index.ts'
+import type { Config } from '../conf/index.ts'
 import type { LoadedConf } from './load-conf.ts'
 import { localDatagrams } from './local-datagrams.ts'
 
@@ -15,6 +16,7 @@ export class AccessLogs {
   /** Made here: a log that cannot be written to its end lives on, and must not keep the conf it was made by. */
   readonly #trouble = (message: string): void => this.#log.error('log', message)
   #open: AccessLog
+  #icap: AccessLog | null
 
   /** `fatal`: the conf says that the proxy must not go on without this log. */
   constructor(loaded: LoadedConf, clock: Clock, log: DebugLog, also: Recorder | null, fatal: (message: string) => void) {
@@ -22,7 +24,8 @@ export class AccessLogs {
     this.#log = log
     this.#also = also
     this.#fatal = fatal
-    this.#open = this.#make(loaded)
+    this.#open = this.#make(loaded, loaded.config.access_log)
+    this.#icap = this.#icapLog(loaded)
   }
 
   record(outcome: Outcome): void {
@@ -30,22 +33,34 @@ export class AccessLogs {
     this.#also?.(outcome)
   }
 
+  /** icap_log. `outcome` null: it was for no transaction. */
+  recordIcap(icap: IcapRecord, outcome: Outcome | null): void {
+    this.#icap?.writeIcap(icap, outcome ?? nobodys(this.#clock))
+  }
+
   reload(loaded: LoadedConf): void {
-    const former = this.#open
-    this.#open = this.#make(loaded)
-    void former.close()
+    const former = [this.#open, this.#icap]
+    this.#open = this.#make(loaded, loaded.config.access_log)
+    this.#icap = this.#icapLog(loaded)
+    for (const log of former) void log?.close()
   }
 
   rotate(): void {
     this.#open.rotate()
+    this.#icap?.rotate()
   }
 
-  close(): Promise<void> {
-    return this.#open.close()
+  async close(): Promise<void> {
+    await Promise.all([this.#open.close(), this.#icap?.close()])
   }
 
-  #make({ config, policy }: LoadedConf): AccessLog {
-    return createAccessLog(config.access_log, config.logformat, {
+  #icapLog(loaded: LoadedConf): AccessLog | null {
+    const lines = loaded.config.icap_log
+    return lines.length === 0 ? null : this.#make(loaded, lines)
+  }
+
+  #make({ config, policy }: LoadedConf, lines: Config['access_log']): AccessLog {
+    return createAccessLog(lines, config.logformat, {
       clock: this.#clock,
       trouble: this.#trouble,
       conditionOf: line => {
@@ -61,6 +76,17 @@ export class AccessLogs {
       fatal: this.#fatal,
     })
   }
+}
+
+const nowhere = endpoint('0.0.0.0', 0)
+
+/** The proxy itself has asked: OPTIONS. */
+const nobodys = (clock: Clock): Outcome => {
+  const outcome = newOutcome({ startedAt: clock.wall(), startedMono: clock.mono(), client: nowhere, clientLocal: nowhere, portName: '', taken: 'direct' })
+  outcome.initiator = 'validation' // no client is told of
+  outcome.method = ''
+  outcome.uri = ''
+  return outcome
 }
 
 /** stats_collection; null: all count. */

@@ -30,6 +30,9 @@ export const compileAdaptation = (config: Config, acls: AclTable, problems: Diag
     sendClientIp: config.adaptation_send_client_ip,
     userField: config.adaptation_send_username ? config.icap_client_username_header : '',
     userInBase64: config.icap_client_username_encode,
+    sharedName: config.adaptation_masterx_shared_names,
+    retriesMax: config.icap_retry_limit,
+    retry: compileAccessList(config.icap_retry, acls, 'deny'),
     meta: config.adaptation_meta.map(line => ({ name: line.name, value: metaText(line, problems), when: compileCondition(line.acls, acls, line.at) })),
   }
 }
@@ -51,6 +54,7 @@ type Group = Omit<AdaptationGroup, 'access'>
 const groupsOf = (config: Config, problems: Diagnostic[]): ReadonlyMap<string, Group> => {
   const services = new Map(icapServicesOf(config).map(service => [service.name, service]))
   const groups = new Map<string, Group>()
+  const most = config.adaptation_service_iteration_limit
   for (const service of services.values()) groups.set(service.name, { vector: service.vector, steps: [[service]] })
   const lines = [
     ...config.adaptation_service_set.map(line => ({ ...line, chain: false })),
@@ -64,6 +68,8 @@ const groupsOf = (config: Config, problems: Diagnostic[]): ReadonlyMap<string, G
       fatal(problems, at, `there is no icap_service '${members.find(member => !services.has(member))}'`, 'define it above')
     } else if (found.some(({ vector }) => vector !== first.vector)) {
       fatal(problems, at, 'some of these services are for requests and some for responses', 'make a set or chain for each')
+    } else if (found.length > most) {
+      fatal(problems, at, `more than ${most} services are asked one after the other`, 'raise adaptation_service_iteration_limit')
     } else groups.set(name, { vector: first.vector, steps: chain ? found.map(service => [service]) : [found] })
   }
   addPrograms(config, groups, problems)

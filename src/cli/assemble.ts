@@ -125,6 +125,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const refusals = new Refusals()
   let inForce = config
   const icap = new Icap(clock, icapDial({ comm, lookup: name => resolver.lookup(name) }), text => log.limited(text, 'icap', 1, `WARNING: ${text}`), icapSettings(config))
+  icap.ended = (record, outcome) => accessLogs.recordIcap(record, outcome)
   const programs: ProgramDeps = {
     clock,
     adoptPipe: comm.adoptPipe,

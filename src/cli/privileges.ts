@@ -136,7 +136,7 @@ const isSet = (value: unknown): boolean =>
   Array.isArray(value) || typeof value === 'string' ? value.length > 0 : value !== undefined && value !== null && value !== false
 
 const logPaths = (config: Config): readonly string[] =>
-  [config.cache_log, config.session_log, config.cache_store_log, ...config.access_log.map(({ module, place }) => (module === 'stdio' || module === 'daemon' ? place : null))]
+  [config.cache_log, config.session_log, config.cache_store_log, ...[...config.access_log, ...config.icap_log].map(({ module, place }) => (module === 'stdio' || module === 'daemon' ? place : null))]
     .filter(path => path !== null)
     .map(path => path.replace(/^stdio:/, ''))
     .filter(path => path.startsWith('/') && !path.startsWith('/dev/'))

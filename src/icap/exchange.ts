@@ -1,6 +1,7 @@
 import type { Connection, ConnectionReader } from '../../comm/connection.ts'
 import type { ErrorCode } from '../base/index.ts'
-import { chunkHead, fieldLines, type RequestHead, type ResponseHead } from '../http/index.ts'
+import { elapsed, type IcapOutcome, type MonoMs, type Outcome } from '../base/index.ts'
+import { chunkHead, Fields, fieldLines, type RequestHead, type ResponseHead } from '../http/index.ts'
 import { CountIcap } from './counters.ts'
 import { type Enclosed, type IcapHead, ReplyReader, type ReplySink } from './message.ts'
 import { type IcapOptions, Overloaded, type Service } from './service.ts'
@@ -25,6 +26,8 @@ export interface IcapMessage {
   readonly extension: string
   /** X-Client-IP and the like. */
   readonly pairs: readonly string[]
+  /** Whose message it is: it hears of the exchange when that is over. */
+  readonly outcome: Outcome
 }
 
 export interface Adapted {
@@ -39,6 +42,8 @@ export interface IcapUser {
   onRoom(): void
   /** It stays as it was: what was pushed so far is here, what follows is not pushed any more. */
   onUnchanged(kept: readonly Buffer[]): void
+  /** What the service says of its answer, before the answer. */
+  onIcapFields(fields: Fields): void
   onAdapted(adapted: Adapted): void
   /** False: stop until `resume`. */
   onContent(piece: Buffer): boolean
@@ -68,12 +73,22 @@ export class Exchange implements ConnectionReader, ReplySink {
   #sending: 'head' | 'wait' | 'body' | 'done' = 'head'
   #head: IcapHead | null = null
   #adapted = false
+  /** A request, by a response. */
+  #answered = false
   #declared = -1
   #received = 0
   #wantsRoom = false
   /** Output to the service waits. */
   #full = false
   #over = false
+  #began = 0 as MonoMs
+  /** When the connection was there, and what had gone over it before. */
+  #connectedAt = 0 as MonoMs
+  #sentBefore = 0
+  #receivedBefore = 0
+  #server: Connection['peer'] | null = null
+  #sentFields: Fields | null = null
+  #told = false
 
   constructor(service: Service, message: IcapMessage, user: IcapUser) {
     this.#service = service
@@ -85,6 +100,7 @@ export class Exchange implements ConnectionReader, ReplySink {
 
   start(): void {
     CountIcap.messages++
+    this.#began = this.#service.icap.clock.mono()
     queueMicrotask(() => void this.#start(false)) // who began it knows it by then
   }
 
@@ -98,6 +114,10 @@ export class Exchange implements ConnectionReader, ReplySink {
       if (this.#over) return this.#service.release(connection, true)
       this.#reused = connection.bytesWritten > 0
       this.#connection = connection
+      this.#connectedAt = this.#service.icap.clock.mono()
+      this.#sentBefore = connection.bytesWritten
+      this.#receivedBefore = connection.bytesRead
+      this.#server = connection.peer
       connection.setReader(this)
       connection.setTimeout(this.#service.icap.settings.ioTimeout)
       this.#send()
@@ -136,6 +156,7 @@ export class Exchange implements ConnectionReader, ReplySink {
   abort(): void {
     if (this.#over) return
     this.#over = true
+    this.#tell('ICAP_GONE', this.#connection)
     this.#connection?.close('aborted')
   }
 
@@ -179,6 +200,7 @@ export class Exchange implements ConnectionReader, ReplySink {
       ...(may204 ? ['Allow: 204'] : []),
       ...(this.#service.icap.settings.persistent ? [] : ['Connection: close']),
     ]
+    this.#sentFields = Fields.from([...lines.slice(1).flatMap(line => line.split(/: (.*)/s, 2)), ...pairs])
     this.#connection?.write(`${lines.join('\r\n')}\r\n${fieldLines(pairs)}\r\n${enclosed}`)
     if (!hasBody) this.#sending = 'done'
     else if (this.#preview < 0) this.#sending = 'body'
@@ -254,6 +276,7 @@ export class Exchange implements ConnectionReader, ReplySink {
       return
     }
     this.#head = head
+    this.#user.onIcapFields(head.fields)
     if (head.status !== 200 && head.status !== 204) this.#broken(`it answered ${head.status} ${head.reason}`)
     else if (head.status === 204 && this.#kept === null) this.#broken('204 was not allowed any more')
   }
@@ -263,6 +286,7 @@ export class Exchange implements ConnectionReader, ReplySink {
     if (request === null && response === null) return this.#broken('200 without a message')
     if (this.#message.responseHead !== null && response === null) return this.#broken('a request where a response belongs')
     this.#adapted = true
+    this.#answered = this.#message.responseHead === null && response !== null
     this.#kept = null
     // after a preview it wants no more; without one it may go on reading
     if (this.#sending === 'wait') this.#sending = 'done'
@@ -284,7 +308,7 @@ export class Exchange implements ConnectionReader, ReplySink {
     if (this.#over) return
     if (this.#head?.status === 204) return this.#unchanged()
     if (this.#declared >= 0 && this.#received < this.#declared) return this.#broken('less content than its Content-Length says')
-    this.#finish()
+    this.#finish(this.#answered ? 'ICAP_SAT' : 'ICAP_MOD')
     this.#user.onEndOfService()
   }
 
@@ -293,14 +317,15 @@ export class Exchange implements ConnectionReader, ReplySink {
   #unchanged(): void {
     const kept = this.#kept ?? []
     CountIcap.unchanged++
-    this.#finish()
+    this.#finish('ICAP_ECHO')
     this.#user.onUnchanged(kept)
   }
 
-  #finish(): void {
+  #finish(outcome: IcapOutcome): void {
     this.#over = true
     const connection = this.#connection
     this.#connection = null
+    this.#tell(outcome, connection)
     this.#service.worked(this.#head?.fields.get('istag'))
     if (connection === null) return
     // what it was still to be sent would be taken for the next request; after a preview nothing more is due
@@ -308,6 +333,30 @@ export class Exchange implements ConnectionReader, ReplySink {
     if (sentAll) connection.resumeRead()
     if (sentAll) this.#service.release(connection, this.#head?.keepAlive ?? false)
     else connection.close('done')
+  }
+
+  /** Once for each time it was shown. */
+  #tell(outcome: IcapOutcome, connection: Connection | null): void {
+    if (this.#told) return
+    this.#told = true
+    const { icap, config, name } = this.#service
+    const now = icap.clock.mono()
+    const record = {
+      service: name, uri: config.uri, method: this.#message.responseHead === null ? ('REQMOD' as const) : ('RESPMOD' as const), outcome,
+      status: this.#head?.status ?? 0,
+      bytesSent: connection === null ? 0 : connection.bytesWritten - this.#sentBefore,
+      bytesReceived: connection === null ? 0 : connection.bytesRead - this.#receivedBefore,
+      contentBytes: this.#adapted ? this.#received : -1,
+      tookMs: elapsed(this.#began, now),
+      withServiceMs: this.#server === null ? 0 : elapsed(this.#connectedAt, now),
+      server: this.#server,
+      requestFields: this.#sentFields,
+      responseFields: this.#head?.fields ?? null,
+    }
+    const { outcome: of } = this.#message
+    of.adaptations ??= []
+    of.adaptations.push(record)
+    icap.ended(record, of)
   }
 
   #room(): void {
@@ -324,10 +373,14 @@ export class Exchange implements ConnectionReader, ReplySink {
     this.#connection = null
     // it had closed the connection before it had our request
     const again = this.#reused && !this.#reader.begun && this.#kept !== null
+    if (again) this.#tell('ICAP_ERR_RACE', connection)
+    else this.#tell('ICAP_ERR_OTHER', connection)
     connection?.setReader(new Leaving(this.#service))
     connection?.close('aborted')
     if (!again) return this.#fail(why, true)
     this.#reader = new ReplyReader(this.#message.method, this)
+    this.#told = false
+    this.#began = this.#service.icap.clock.mono()
     this.#sentPieces = 0
     this.#full = false
     this.#sending = 'head'
@@ -337,6 +390,7 @@ export class Exchange implements ConnectionReader, ReplySink {
   #fail(why: string, counts: boolean): void {
     if (this.#over) return
     this.#over = true
+    this.#tell('ICAP_ERR_OTHER', this.#connection)
     if (counts) this.#service.failed(why)
     this.#user.onFailure(`ICAP service ${this.#service.name}: ${why}`, this.#adapted ? null : this.#kept)
   }

@@ -1,5 +1,5 @@
 import type { CloseReason, Connection, ConnectionReader } from '../../comm/connection.ts'
-import { type Clock, type DurationMs, ms, type MonoMs } from '../base/index.ts'
+import { type Clock, type DurationMs, elapsed, type IcapRecord, ms, type MonoMs, type Outcome } from '../base/index.ts'
 import type { Fields } from '../http/index.ts'
 import { CountIcap } from './counters.ts'
 import { type IcapHead, ReplyReader } from './message.ts'
@@ -61,6 +61,8 @@ export class Icap {
   readonly dial: Dial
   readonly warn: (text: string) => void
   settings: IcapSettings
+  /** Told of each transaction with a service, and for whom it was; null: OPTIONS. */
+  ended: (record: IcapRecord, outcome: Outcome | null) => void = () => {}
   #services = new Map<string, Service>()
 
   constructor(clock: Clock, dial: Dial, warn: (text: string) => void, settings: IcapSettings) {
@@ -136,7 +138,26 @@ export class Service {
 
   async #ask(): Promise<IcapOptions> {
     this.options = null
-    const head = await this.#optionsOver(await this.connection())
+    const began = this.icap.clock.mono()
+    const connection = await this.connection()
+    const [sent, received] = [connection.bytesWritten, connection.bytesRead]
+    const server = connection.peer
+    const told = (head: IcapHead | null): void => {
+      const took = elapsed(began, this.icap.clock.mono())
+      this.icap.ended({
+        service: this.name, uri: this.config.uri, method: 'OPTIONS', outcome: head === null ? 'ICAP_ERR_OTHER' : 'ICAP_OPT',
+        status: head?.status ?? 0, bytesSent: connection.bytesWritten - sent, bytesReceived: connection.bytesRead - received,
+        contentBytes: -1, tookMs: took, withServiceMs: took, server, requestFields: null, responseFields: head?.fields ?? null,
+      }, null)
+    }
+    let head: IcapHead
+    try {
+      head = await this.#optionsOver(connection)
+    } catch (error) {
+      told(null)
+      throw error
+    }
+    told(head)
     if (head.status !== 200) throw new Error(`OPTIONS were answered by ${head.status}`)
     const methods = (head.fields.joined('methods') ?? '').toUpperCase()
     if (!methods.includes(this.config.vector.toUpperCase())) throw new Error(`it does not do ${this.config.vector}, but ${methods || 'nothing'}`)

@@ -1,4 +1,4 @@
-import { assert, type Clock, ms, type Outcome, type Timer } from '../base/index.ts'
+import { assert, type Clock, type IcapRecord, ms, type Outcome, type Timer } from '../base/index.ts'
 import type { AccessLogLine, Diagnostic, LogFormat } from '../conf/config.ts'
 import { maskedOutcome } from './client-mask.ts'
 import { countLog } from './counters.ts'
@@ -21,6 +21,8 @@ import { udpWay } from './udp.ts'
 export interface AccessLog {
   /** Once per transaction, at its end. Costs no system call. */
   write(outcome: Outcome): void
+  /** Of icap_log: one transaction with a service, and the one it was for. */
+  writeIcap(icap: IcapRecord, outcome: Outcome): void
   /** -k rotate: NAME becomes NAME.0 and so on. No line is lost. */
   rotate(): void
   /** The files have been renamed by somebody else. */
@@ -117,7 +119,7 @@ class OpenAccessLog implements AccessLog {
           sink: line.module === 'none' ? null : sinkFor(line, sinks, options),
           line: format ?? (() => ''),
           condition: options.conditionOf(line),
-          moment: { wallMs: 0, sequence: 0 },
+          moment: { wallMs: 0, sequence: 0, icap: null },
         },
       ]
     })
@@ -136,6 +138,12 @@ class OpenAccessLog implements AccessLog {
       sink.write(line(told, moment))
       moment.sequence++
     }
+  }
+
+  writeIcap(icap: IcapRecord, outcome: Outcome): void {
+    for (const { moment } of this.#targets) moment.icap = icap
+    this.write(outcome)
+    for (const { moment } of this.#targets) moment.icap = null
   }
 
   rotate(): void {

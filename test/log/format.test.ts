@@ -16,7 +16,7 @@ const wall = 1_795_156_622_790
 const line = (format: string, of: Partial<Outcome> = {}, stripQuery = true): string => {
   const compiled = compileFormat(format, stripQuery)
   if (compiled.problems.length > 0) throw new Error(compiled.problems[0]?.message)
-  return compiled.line(outcomeOf(of), { wallMs: wall, sequence: 7 }).slice(0, -1)
+  return compiled.line(outcomeOf(of), { wallMs: wall, sequence: 7, icap: null }).slice(0, -1)
 }
 
 const builtIn = (name: string, of: Partial<Outcome> = {}): string => line(builtInFormats[name] ?? '', of)
@@ -47,7 +47,7 @@ describe("Squid's own formats", () => {
     ['useragent', {}, '127.0.0.1 [20/Nov/2026:06:37:02 +0000] "UA/1.0"'],
   ])('%s', (name, of, expected) => {
     expect(builtIn(name, of)).toBe(localZone(expected))
-    if (name === 'squid') expect(squidLine(true)(outcomeOf(of), { wallMs: wall, sequence: 0 })).toBe(`${expected}\n`)
+    if (name === 'squid') expect(squidLine(true)(outcomeOf(of), { wallMs: wall, sequence: 0, icap: null })).toBe(`${expected}\n`)
   })
 })
 
@@ -65,12 +65,12 @@ describe('one line is one line', () => {
     ['http://x.org/\x7f', 'http://x.org/%7F'],
   ])('URI %j', (uri, expected) => {
     expect(line('%ru', { uri })).toBe(expected)
-    expect(squidLine(true)(outcomeOf({ uri }), { wallMs: wall, sequence: 0 }).split(' ')).toContain(expected)
+    expect(squidLine(true)(outcomeOf({ uri }), { wallMs: wall, sequence: 0, icap: null }).split(' ')).toContain(expected)
   })
 
   test('the query is kept when strip_query_terms is off', () => {
     expect(line('%ru', { uri: 'http://x/?a=b' }, false)).toBe('http://x/?a=b')
-    expect(squidLine(false)(outcomeOf({ uri: 'http://x/?a=b' }), { wallMs: wall, sequence: 0 })).toContain(' http://x/?a=b ')
+    expect(squidLine(false)(outcomeOf({ uri: 'http://x/?a=b' }), { wallMs: wall, sequence: 0, icap: null })).toContain(' http://x/?a=b ')
   })
 })
 
@@ -179,7 +179,7 @@ describe('codes', () => {
     for (const name of Object.keys(codes)) {
       const compiled = compileFormat(`%${name}`, true)
       expect(compiled.problems, name).toEqual([])
-      for (const outcome of [outcomeOf(), empty]) expect(compiled.line(outcome, { wallMs: wall, sequence: 0 }), name).toMatch(/^[^\n]+\n$/)
+      for (const outcome of [outcomeOf(), empty]) expect(compiled.line(outcome, { wallMs: wall, sequence: 0, icap: null }), name).toMatch(/^[^\n]+\n$/)
     }
   })
 
@@ -234,7 +234,7 @@ test('the line written by hand is the line of the format', () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(anyOutcome, fc.integer({ min: 1_000_000_000_000, max: 9_999_999_999_999 })), { minLength: 1, maxLength: 5 }), outcomes => {
       for (const [of, at] of outcomes) {
-        const moment = { wallMs: wallMs(at), sequence: 0 }
+        const moment = { wallMs: wallMs(at), sequence: 0, icap: null }
         expect(byHand(outcomeOf(of), moment)).toBe(byFormat(outcomeOf(of), moment))
       }
     }),
@@ -277,7 +277,7 @@ describe('passwords are in no log', () => {
   })
 
   test('nor in JSON', () => {
-    const text = jsonLine(false)(outcomeOf(of), { wallMs: wall, sequence: 0 })
+    const text = jsonLine(false)(outcomeOf(of), { wallMs: wall, sequence: 0, icap: null })
     expect(text).not.toContain(secret)
     expect(JSON.parse(text)).toMatchObject({ uri: 'http://example.com/a?b#c', referer: 'http://a.example/x' })
   })
@@ -300,8 +300,8 @@ describe('JSON', () => {
     fc.assert(
       fc.property(anyBytes, anyBytes, (a, b) => {
         const outcome = outcomeOf({ uri: a, method: a, contentType: b, errorDetail: b, requestFields: fields('User-Agent', a, 'Referer', b) })
-        const built = Buffer.from(jsonLine(true)(outcome, { wallMs: wall, sequence: 0 }), 'latin1')
-        const own = Buffer.from(compileFormat('{"uri":"%j>ru","agent":"%j{User-Agent}>h","d":"%jerr_detail"}', false).line(outcome, { wallMs: wall, sequence: 0 }), 'latin1')
+        const built = Buffer.from(jsonLine(true)(outcome, { wallMs: wall, sequence: 0, icap: null }), 'latin1')
+        const own = Buffer.from(compileFormat('{"uri":"%j>ru","agent":"%j{User-Agent}>h","d":"%jerr_detail"}', false).line(outcome, { wallMs: wall, sequence: 0, icap: null }), 'latin1')
         for (const bytes of [built, own]) {
           JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
           expect(bytes.indexOf(10)).toBe(bytes.length - 1)
@@ -313,7 +313,7 @@ describe('JSON', () => {
   })
 
   test('has what the record has', () => {
-    const text = jsonLine(true)(outcomeOf({ accessLine: 'x.conf:3', reuseReason: 'fresh', storeReason: 'no-store', error: 'denied', errorDetail: 'because' }), { wallMs: wall, sequence: 0 })
+    const text = jsonLine(true)(outcomeOf({ accessLine: 'x.conf:3', reuseReason: 'fresh', storeReason: 'no-store', error: 'denied', errorDetail: 'because' }), { wallMs: wall, sequence: 0, icap: null })
     expect(JSON.parse(text)).toMatchObject({
       time: '2026-11-20T06:37:02.790Z', duration_ms: 1, client: '127.0.0.1', method: 'GET', uri: 'http://127.0.0.1:18080/plain', result: 'TCP_MISS',
       status: 200, server: '127.0.0.1', server_bytes: 5, dns_ms: null, rule: 'x.conf:3', reuse: 'fresh', store: 'no-store', error: 'denied',

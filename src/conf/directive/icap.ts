@@ -3,7 +3,7 @@ import type { AclUse, Location } from '../config.ts'
 import { nearest } from '../nearest.ts'
 import { readOnOff, readTime, wholeNumber } from '../values.ts'
 import { accessList, namedAccessList, readUses } from './access.ts'
-import { later, works } from './directive.ts'
+import { accepted, works } from './directive.ts'
 import { count, lines, needWord, onOff, word } from './kinds.ts'
 
 // ICAP services and which messages they see.
@@ -170,13 +170,18 @@ a message is kept for a service that might not want it (204) or fail; after that
     default: 'on',
   }),
   icap_preview_size: works(count({ min: -1 }), 'The most bytes of a preview; -1: as many as the service asks for.', { default: '-1' }),
-  icap_206_enable: later(onOff(), 'Takes ICAP 206.', { default: 'on' }),
+  icap_206_enable: accepted(onOff(), 'Services are not told that they may answer with a part (206), so none does: it says 204, or sends the whole.', { default: 'on' }),
   icap_default_options_ttl: works(count(), "Seconds a service's OPTIONS are kept when it names none.", { default: '60' }),
   icap_persistent_connections: works(onOff(), 'Keeps connections to services.', { default: 'on' }),
   icap_client_username_header: works(word('FIELD'), 'The field that carries the user name.', { default: 'X-Client-Username' }),
   icap_client_username_encode: works(onOff(), 'The user name is sent in base64, as are names a field cannot hold.', { default: 'off' }),
-  icap_retry: later(accessList('fast'), 'Which failed ICAP transactions are tried again.', { default: 'deny all' }),
-  icap_retry_limit: later(count(), 'How often.', { default: '0' }),
+  icap_retry: works(
+    accessList('fast'),
+    `Which messages are shown to a service again that has failed before anything of its answer came, while what was shown
+is kept (64 KB). A kept connection that had ended meanwhile does not count: that is tried again in any case.`,
+    { default: 'deny all' },
+  ),
+  icap_retry_limit: works(count({ max: 100 }), 'How often a message may be shown to one service again (icap_retry).', { default: '0' }),
   adaptation_send_client_ip: works(onOff(), "Tells services the client's address, in X-Client-IP.", {
     aliases: ['icap_send_client_ip'],
     default: 'off',
@@ -200,8 +205,16 @@ Without a line it is not used. A stack line with a program and direction=to_serv
 responses; programs need no icap_enable. For responses names are not looked up: an ACL that would have to does not match.`,
     { example: 'icap_service scan respmod_precache icap://127.0.0.1:1344/echo\nadaptation_access scan allow all' },
   ),
-  adaptation_service_iteration_limit: later(count(), 'How many services may follow each other.', { default: '16' }),
-  adaptation_masterx_shared_names: later(word('FIELD'), 'A field that services of one transaction share.'),
+  adaptation_service_iteration_limit: works(
+    count({ min: 1 }),
+    'How many services a set or a chain may have. Services do not choose the next one here, so there are no loops to be ended.',
+    { default: '16' },
+  ),
+  adaptation_masterx_shared_names: works(
+    word('FIELD'),
+    'A field that services share: what one says in it beside its answer, those that see the same request or its response after it are told.',
+    { example: 'adaptation_masterx_shared_names X-Subscriber-ID' },
+  ),
   adaptation_meta: works(lines('NAME VALUE [[!]ACL ...]', readMeta), `Fields services are told with a message.
 In quotes the value may hold blanks, and with configuration_includes_quoted_values the %codes of logformat.`, {
     example: 'adaptation_meta X-Department sales',

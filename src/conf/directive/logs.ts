@@ -15,9 +15,7 @@ import { count, kept, lines, needWord, onOff, word, wordOrNone } from './kinds.t
 //   none [acl ...]                                  ends logging of what matches for the lines below
 
 /** Formats that need no logformat line. */
-const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'referrer', 'useragent', 'json']
-/** Names that a logformat line cannot take. */
-const reservedFormats: readonly string[] = [...builtInFormats, 'icap_squid']
+const builtInFormats: readonly string[] = ['squid', 'common', 'combined', 'referrer', 'useragent', 'json', 'icap_squid']
 
 const modules: readonly string[] = ['stdio', 'daemon', 'syslog', 'udp', 'tcp', 'none']
 const isModule = (name: string): name is LogModule => modules.includes(name)
@@ -31,7 +29,9 @@ interface Options {
   rotate: number | null
 }
 
-const readAccessLog = (line: Line): AccessLogLine | undefined => {
+const readAccessLog = (line: Line): AccessLogLine | undefined => readLog(line, line.scope.commonByDefault ? 'common' : 'squid')
+
+const readLog = (line: Line, usual: string): AccessLogLine | undefined => {
   const first = needWord(line, 'a place: MODULE:PLACE, a path or none')
   const target = first && readTarget(line, first)
   if (target === undefined) return undefined
@@ -39,7 +39,7 @@ const readAccessLog = (line: Line): AccessLogLine | undefined => {
   while (target.module !== 'none' && /^[a-z-]+=/.test(line.peek()?.text ?? '')) readOption(line, options)
   if (target.module !== 'none' && options.format === null) readFormatName(line, options)
   const acls = readUses(line, 'fast')
-  const format = options.format ?? (line.scope.commonByDefault ? 'common' : 'squid')
+  const format = options.format ?? usual
   return { ...target, ...options, format, acls, text: line.read, at: line.at() }
 }
 
@@ -153,7 +153,7 @@ const readLogFormat = (line: Line): LogFormat | null | undefined => {
     line.fatal(`${line.name} ${name.text}: the format is missing`, name)
     return undefined
   }
-  if (reservedFormats.includes(name.text)) {
+  if (builtInFormats.includes(name.text)) {
     line.warning(
       `logformat ${name.text} is a built-in format. Ignoring redefinition attempt.`,
       name,
@@ -218,6 +218,12 @@ const accessLogs: Kind<readonly AccessLogLine[]> = {
     'MODULE:PLACE|PATH|none [logformat=NAME] [buffer-size=SIZE] [on-error=die|drop] [rotate=N] [[!]ACL ...]',
     readAccessLog,
   ),
+  write: value => value.map(writtenAccessLog),
+}
+
+const icapLogs: Kind<readonly AccessLogLine[]> = {
+  ...accessLogs,
+  ...lines(accessLogs.grammar, line => readLog(line, 'icap_squid')),
   write: value => value.map(writtenAccessLog),
 }
 
@@ -343,6 +349,11 @@ see the whole. What clients write into fields themselves (X-Forwarded-For) is no
   ),
   logfile_daemon: accepted(word('PATH'), 'Logs of daemon: are written by the proxy itself, which never waits for a disk.'),
   mime_table: later(word('PATH'), 'Types and icons of FTP listings.', { family: 'FTP' }),
-  icap_log: later(kept('MODULE:PLACE [options] [[!]ACL ...]'), 'A line per ICAP transaction.'),
+  icap_log: works(
+    icapLogs,
+    `Where a line per ICAP transaction is written, OPTIONS included; as access_log, with icap_squid for the format that is not
+named. The codes icap::... are about it, all others about the transaction it was for.`,
+    { example: 'icap_log stdio:/var/log/glassquid/icap.log icap_squid' },
+  ),
   netdb_filename: later(wordOrNone('PATH'), 'Where measured distances to origins are kept.', { family: 'netdb', off: 'none' }),
 }

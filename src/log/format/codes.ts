@@ -1,4 +1,4 @@
-import { type Endpoint, errorTable, type FieldView, type Outcome } from '../../base/index.ts'
+import { type Endpoint, errorTable, type FieldView, type IcapRecord, type Outcome } from '../../base/index.ts'
 import { Fields, reasonPhrase } from '../../http/index.ts'
 import { resultText } from '../result-text.ts'
 import { compileStrftime } from './strftime.ts'
@@ -11,6 +11,8 @@ import { loggedUri, mediaType } from './uri-text.ts'
 export interface LineMoment {
   wallMs: number
   sequence: number
+  /** Of icap_log. */
+  icap: IcapRecord | null
 }
 
 export type Value = (outcome: Outcome, moment: LineMoment) => string
@@ -43,6 +45,8 @@ const number = (doc: string, value: (outcome: Outcome, moment: LineMoment) => nu
     return n < 0 ? '' : String(n)
   },
 })
+const icapText = (doc: string, value: (icap: IcapRecord) => string): Code => plain(doc, (_, m) => (m.icap === null ? '' : value(m.icap)))
+const icapNumber = (doc: string, value: (icap: IcapRecord) => number): Code => number(doc, (_, m) => (m.icap === null ? -1 : Math.floor(value(m.icap))))
 /** Known, and nothing to say yet. */
 const silent = (doc: string): Code => ({ doc, value: () => () => '' })
 
@@ -175,10 +179,25 @@ export const codes: Readonly<Record<string, Code>> = {
   'ssl::>handshake': silent('the raw handshake'),
   '>handshake': silent('the first bytes of the client'),
   'proxy_protocol::>h': { doc: 'what a PROXY protocol header said: a name, a TLV by its number, or all', peer: true, value: u => fieldValue(u.argument, introducedFields, () => '') },
-  'adapt::all_trs': silent('adaptation times'),
-  'adapt::sum_trs': silent('adaptation times'),
-  'adapt::<last_h': silent('field of the last ICAP response'),
-  'icap::tt': silent('time with ICAP services'),
+  'adapt::all_trs': plain('milliseconds of each ICAP transaction; those with one service joined by +', o => stepsOf(o).map(step => step.map(wholeMs).join('+')).join(',')),
+  'adapt::sum_trs': plain('milliseconds with each ICAP service', o => stepsOf(o).map(step => wholeMs(sumOf(step))).join(',')),
+  'adapt::<last_h': { doc: 'field of the last ICAP response, or all', peer: true, value: u => fieldValue(u.argument, o => o.adaptations?.at(-1)?.responseFields ?? null, () => '') },
+  'icap::tt': number('milliseconds with ICAP services in all', o => (o.adaptations === null ? -1 : Math.floor(sumOf(o.adaptations.map(one => one.tookMs))))),
+
+  // of icap_log
+  'icap::ru': icapText('URI of the service', i => i.uri),
+  'icap::rm': icapText('REQMOD, RESPMOD or OPTIONS', i => i.method),
+  'icap::>st': icapNumber('bytes sent to the service', i => i.bytesSent),
+  'icap::<st': icapNumber('bytes received from the service', i => i.bytesReceived),
+  'icap::<bs': icapNumber('bytes of content received from the service', i => i.contentBytes),
+  'icap::tr': icapNumber('milliseconds the ICAP transaction took', i => i.tookMs),
+  'icap::tio': icapNumber('of these, those with a connection to the service', i => i.withServiceMs),
+  'icap::to': icapText('what came of it: ICAP_ECHO, ICAP_MOD, ICAP_SAT, ICAP_OPT, ICAP_GONE, ICAP_ERR_...', i => i.outcome),
+  'icap::Hs': icapNumber('status of the ICAP response', i => i.status),
+  'icap::<A': icapText('address of the service', i => i.server?.address ?? ''),
+  'icap::<service_name': icapText('name of the service', i => i.service),
+  'icap::>h': { doc: 'field of the ICAP request, or all', peer: true, value: u => icapField(u.argument, i => i.requestFields) },
+  'icap::<h': { doc: 'field of the ICAP response, or all', peer: true, value: u => icapField(u.argument, i => i.responseFields) },
 }
 
 /** Squid's former names. */
@@ -261,6 +280,31 @@ const noteValue = (argument: string): Value => {
   const between = colon < 0 ? ',' : argument.slice(colon + 1) || ','
   return ({ notes }) => (notes === null ? '' : notes.valuesOf(name).join(between))
 }
+
+/** As fieldValue, of an ICAP message. */
+const icapField = (argument: string, fieldsOf: (icap: IcapRecord) => FieldView | null): Value => {
+  let icap: IcapRecord | null = null
+  const value = fieldValue(argument, () => (icap === null ? null : fieldsOf(icap)), () => '')
+  return (outcome, moment) => {
+    icap = moment.icap
+    return value(outcome, moment)
+  }
+}
+
+/** Times of ICAP transactions, those that follow each other with one service together. */
+const stepsOf = ({ adaptations }: Outcome): number[][] => {
+  const steps: number[][] = []
+  let service = ''
+  for (const one of adaptations ?? []) {
+    if (one.service !== service) steps.push([])
+    service = one.service
+    steps.at(-1)?.push(one.tookMs)
+  }
+  return steps
+}
+
+const sumOf = (times: readonly number[]): number => times.reduce((sum, time) => sum + time, 0)
+const wholeMs = (time: number): string => String(Math.floor(time))
 
 /** A separator inside a quoted string does not separate. */
 const splitList = (list: string, separator: string): string[] => {

@@ -33,7 +33,7 @@ export const compileText = (
 ): { readonly text: (outcome: Outcome) => string; readonly problems: readonly FormatProblem[] } => {
   const { line, problems } = compileFormat(text, false, around)
   return {
-    text: outcome => line(outcome, { wallMs: outcome.startedAt, sequence: 0 }).slice(0, -1).replace(/[\0-\x08\x0a-\x1f\x7f]/g, ' '),
+    text: outcome => line(outcome, { wallMs: outcome.startedAt, sequence: 0, icap: null }).slice(0, -1).replace(/[\0-\x08\x0a-\x1f\x7f]/g, ' '),
     problems,
   }
 }

@@ -75,6 +75,8 @@ export class Transaction {
   rewritten: 'no' | 'whole' | 'all but Host' = 'no'
   /** append_domain: the host the client said is not the whole one. */
   completedHost = false
+  /** What an ICAP service has said for those after it; null = nothing. */
+  sharedMeta: string | null = null
 
   // lookup
   /** What the request says to caches; null = nothing. */

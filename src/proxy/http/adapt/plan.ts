@@ -43,6 +43,11 @@ export interface Adaptation {
   /** The field that carries the user's name; '' = it is not told. */
   readonly userField: string
   readonly userInBase64: boolean
+  /** adaptation_masterx_shared_names: what one service says in this field of ICAP, those after it are told; '' = nothing. */
+  readonly sharedName: string
+  /** icap_retry_limit, and icap_retry for what: a message nothing has come of is shown to the same service again. */
+  readonly retriesMax: number
+  readonly retry: AccessList
   readonly meta: readonly { readonly name: string; readonly value: (outcome: Outcome) => string; readonly when: Condition }[]
 }
 
@@ -59,6 +64,7 @@ const aboutClient = (t: Transaction): string[] => {
     const encode = adaptation.userInBase64 || !isFieldValue(user)
     pairs.push(adaptation.userField, encode ? Buffer.from(user).toString('base64') : user)
   }
+  if (t.sharedMeta !== null) pairs.push(adaptation.sharedName, t.sharedMeta)
   for (const { name, value, when } of adaptation.meta) if (when.holds(t.facts)) pairs.push(name, value(t.outcome))
   return pairs
 }
@@ -74,6 +80,7 @@ export const messageOf = (t: Transaction, responseHead: string | null, hasBody: 
     bodyBytes,
     extension: /\.([^./]+)$/.exec(path)?.[1]?.toLowerCase() ?? '',
     pairs: aboutClient(t),
+    outcome: t.outcome,
   }
 }
 
@@ -82,6 +89,20 @@ export const shownFields = (fields: Fields): Fields => {
   const shown = endToEndFields(fields)
   shown.delete('proxy-authorization')
   return shown
+}
+
+/** What a service says beside its answer. */
+export const hearService = (t: Transaction, fields: Fields): void => {
+  const name = t.policy.adaptation?.sharedName ?? ''
+  const value = name === '' ? undefined : fields.get(name.toLowerCase())
+  if (value !== undefined) t.sharedMeta = value
+}
+
+/** icap_retry: the same service once more. `retries`: so often it was already. */
+export const mayRetry = (t: Transaction, service: AdaptationService | null, retries: number): boolean => {
+  const { adaptation } = t.policy
+  if (adaptation === null || service === null || retries >= adaptation.retriesMax) return false
+  return t.client.deps.icap.up(service) && adaptation.retry.checkFast(t.facts).allowed
 }
 
 /** The next service of a step to try; undefined = none is left. */

@@ -4,7 +4,7 @@ import { breakOff, connectionLine, contentFraming, endContent, headText, sendHea
 import type { Next } from '../steps.ts'
 import type { ServerSide, Transaction } from '../transaction.ts'
 import { ContentQueue } from './content-queue.ts'
-import { type Adapted, type AdaptationService, type IcapUser, messageOf, nextService, type Shown, type Steps } from './plan.ts'
+import { type Adapted, type AdaptationService, type IcapUser, hearService, mayRetry, messageOf, nextService, type Shown, type Steps } from './plan.ts'
 
 // REQMOD, after http_access: the request is shown to one service after the other. Each may leave it, change it, or answer
 // it itself; then the client gets that answer and no server is asked.
@@ -43,6 +43,9 @@ class Showing implements IcapUser, ServerSide {
   readonly #services: readonly AdaptationService[]
   readonly #resolve: (next: Next | 'next step') => void
   readonly #tried = new Set<string>()
+  /** The one it is shown to, and how often it was shown to it again. */
+  #service: AdaptationService | null = null
+  #retries = 0
   #shown: Shown | null = null
   #source: AsyncIterator<Uint8Array> | null = null
   #sourceEnded = true
@@ -71,10 +74,11 @@ class Showing implements IcapUser, ServerSide {
     this.#show([])
   }
 
-  #show(kept: readonly Buffer[]): void {
-    const service = nextService(this.#t, this.#services, this.#tried)
+  #show(kept: readonly Buffer[], again: AdaptationService | null = null): void {
+    const service = again ?? nextService(this.#t, this.#services, this.#tried)
     if (service === undefined) return
     this.#tried.add(service.name)
+    this.#service = service
     this.#bypass = service.bypass
     const { length } = contentOf(this.#t)
     const shown = this.#t.client.deps.icap.show(service, messageOf(this.#t, null, this.#source !== null, length ?? -1), this, this.#t.client.connection)
@@ -165,6 +169,10 @@ class Showing implements IcapUser, ServerSide {
     }
   }
 
+  onIcapFields(fields: Fields): void {
+    hearService(this.#t, fields)
+  }
+
   onAdapted({ request, response, hasBody }: Adapted): void {
     const t = this.#t
     if (this.#over) return
@@ -227,6 +235,10 @@ class Showing implements IcapUser, ServerSide {
 
   onFailure(why: string, kept: readonly Buffer[] | null, code: ErrorCode = 'icap-failed'): void {
     if (kept !== null && !this.#over) {
+      if (mayRetry(this.#t, this.#service, this.#retries)) {
+        this.#retries++
+        return this.#show(kept, this.#service)
+      }
       if (nextService(this.#t, this.#services, this.#tried) !== undefined) return this.#show(kept)
       if (this.#bypass) {
         this.#t.client.deps.icap.bypassed(why)

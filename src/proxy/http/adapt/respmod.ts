@@ -4,7 +4,7 @@ import type { OriginFetch, OriginHandler, OriginRequest } from '../../../chainer
 import { endToEndFields, type Fields, responseHeadText } from '../../../http/index.ts'
 import type { Route } from '../../../router/router.ts'
 import type { Transaction } from '../transaction.ts'
-import { type Adapted, type IcapUser, messageOf, nextService, type Shown, type Steps } from './plan.ts'
+import { type Adapted, type AdaptationService, type IcapUser, hearService, mayRetry, messageOf, nextService, type Shown, type Steps } from './plan.ts'
 
 // RESPMOD: between the origin and whoever reads from it, one object for each step of a chain. The response is shown to
 // the service as it comes, and what comes back is passed on: it is that which is stored.
@@ -60,6 +60,9 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
   #head: { readonly status: number; readonly reason: string; readonly fields: Fields } | null = null
   #shown: Shown | null = null
   readonly #tried = new Set<string>()
+  /** The one it is shown to, and how often it was shown to it again. */
+  #service: AdaptationService | null = null
+  #retries = 0
   #bypass = true
   /** What has come before anybody could be shown it. */
   #trailers: readonly string[] | null = null
@@ -110,13 +113,14 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     this.#show([])
   }
 
-  #show(kept: readonly Buffer[]): void {
+  #show(kept: readonly Buffer[], again: AdaptationService | null = null): void {
     const t = this.#t
     const head = this.#head
     const services = this.#plan.steps?.[this.#step] ?? []
-    const service = nextService(t, services, this.#tried)
+    const service = again ?? nextService(t, services, this.#tried)
     if (head === null || service === undefined) return
     this.#tried.add(service.name)
+    this.#service = service
     this.#bypass = service.bypass
     const hasBody = t.head.method !== 'HEAD' && head.status !== 204
     const length = head.fields.get('content-length')
@@ -161,6 +165,10 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     else if (goOn) this.source?.resume()
   }
 
+  onIcapFields(fields: Fields): void {
+    hearService(this.#t, fields)
+  }
+
   onAdapted({ response, hasBody }: Adapted): void {
     if (this.#over || response === null) return
     this.#adapted = true
@@ -185,6 +193,10 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
   onFailure(why: string, kept: readonly Buffer[] | null, code: ErrorCode = 'icap-failed'): void {
     if (this.#over) return
     if (kept !== null && !this.#adapted) {
+      if (mayRetry(this.#t, this.#service, this.#retries)) {
+        this.#retries++
+        return this.#show(kept, this.#service)
+      }
       const services = this.#plan.steps?.[this.#step] ?? []
       if (nextService(this.#t, services, this.#tried) !== undefined) return this.#show(kept)
       if (this.#bypass) {
