@@ -1,4 +1,5 @@
 import type { MonoMs } from '../base/index.ts'
+import { AddressUsers } from './address-users.ts'
 import { type AuthLink, missing, type Proof, type ProofRequest, proven, type Scheme } from './scheme.ts'
 import { UserAddresses } from './user-addresses.ts'
 
@@ -17,6 +18,8 @@ const fieldBytesMax = 8192
 export class Authenticator {
   readonly schemes: readonly Scheme[]
   readonly addresses: UserAddresses
+  /** Users by address, where the conf wants that. */
+  known = new AddressUsers()
 
   constructor(options: AuthenticatorOptions) {
     this.schemes = options.schemes
@@ -56,6 +59,7 @@ export class Authenticator {
 
   /** At a reload: nobody is asked for his password again because of it, and no nonce can be used twice. */
   adopt(former: Authenticator): void {
+    this.known = former.known
     for (const scheme of this.schemes) {
       const before = former.schemes.find(one => one.name === scheme.name)
       if (before !== undefined) scheme.adopt(before)

@@ -5,6 +5,7 @@
 // called by      acl's proxy_auth, through what cli hands it
 // calls          base, helper (its grammar)
 
+export { AddressUsers } from './address-users.ts'
 export { Authenticator, type AuthenticatorOptions } from './authenticator.ts'
 export { BasicScheme } from './basic.ts'
 export { ConnectionScheme } from './connection-scheme.ts'

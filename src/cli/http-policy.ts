@@ -72,6 +72,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   })
   const list = (lines: readonly AccessLine[], otherwise: 'allow' | 'deny'): AccessList =>
     compileAccessList(lines, acls, otherwise)
+  if (users !== null && config.authenticate_ip_shortcircuit_access.length > 0) users.acls = list(config.authenticate_ip_shortcircuit_access, 'allow')
   /** Null: it lets everybody, so nobody need be asked. */
   const gate = (lines: readonly AccessLine[]): AccessList | null => {
     const compiled = list(lines, 'allow')
@@ -164,7 +165,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       write: config.write_timeout,
       lifetime: config.client_lifetime,
     },
-    rewriter: rewriterOf(config, programs, list, problems),
+    rewriter: rewriterOf(config, programs, acls, list, problems),
     identifier: identifierOf(config, programs, list, problems),
     storeIds: storeIds(config, acls, problems),
     cache,

@@ -406,6 +406,16 @@ export interface ValueLine<T> {
   readonly at: Location
 }
 
+/** A line of rewrite. */
+export interface RewriteLine {
+  /** Null: its ACLs alone say for which requests. */
+  readonly regex: { readonly text: string; readonly caseInsensitive: boolean } | null
+  readonly target: string
+  readonly acls: readonly AclUse[]
+  readonly text: string
+  readonly at: Location
+}
+
 /** qos_flows. Null = nothing is said of it. */
 export interface FlowsLine {
   readonly kind: 'tos' | 'mark'

@@ -336,3 +336,24 @@ ${users}`)
     expect(offered(await asks('new'))).toEqual(['Digest'])
   })
 })
+
+describe('authenticate_ip_shortcircuit_ttl', () => {
+  it('takes who has proved who he is for that user at his address, for so long and where it is allowed', async () => {
+    const proxy = await stageOf(`${open}${ncsa()}authenticate_ip_shortcircuit_ttl 60 seconds
+acl shared req_header X-Shared .
+authenticate_ip_shortcircuit_access deny shared
+authenticate_ip_shortcircuit_access allow all
+${users}`)
+    const status = async (...fields: string[]): Promise<number> => (await proxy.ask(get(1, fields.join('')))).status
+    expect(await status()).toBe(407)
+    expect(await inTime(proxy, status(basic('ann', 'sesame')))).toBe(503) // let in, and nobody is there
+    expect(await status()).toBe(503)
+    expect(proxy.records.at(-1)?.user).toBe('ann')
+    expect(await status('X-Shared: yes\r\n')).toBe(407)
+    // who says something is judged by that
+    expect(await inTime(proxy, status(basic('ann', 'wrong')))).toBe(407)
+    expect(await status()).toBe(503)
+    proxy.clock.advance(ms(61_000))
+    expect(await status()).toBe(407)
+  })
+})

@@ -154,3 +154,34 @@ describe('store_id_program', () => {
     expect(await proxy.results(2)).toEqual(['TCP_MISS/200', second])
   })
 })
+
+describe('rewrite', () => {
+  it('puts another URL in a request\'s place by ACL and by regex, first line first', async () => {
+    const web = await site(() => ({}))
+    const proxy = await stage(`acl ads urlpath_regex ^/ads
+acl kept urlpath_regex ^/ads/kept
+acl there urlpath_regex ^/there
+acl other src 127.0.0.9
+rewrite - kept
+rewrite http://127.0.0.1:${web.port}/blank?%rh ads
+rewrite 302:http://else.test%rp?from=%>a there
+rewrite ^http://([^/]*)/old/(.*) http://$1/new/$2
+rewrite -i ^HTTP://[^/]*/MOVED/(.*) 301:http://else.test/$1
+rewrite ^http://([^/]*)/other http://$1/never other
+`)
+    const location: (string | undefined)[] = []
+    for (const path of ['/plain', '/ads/1', '/ads/kept', '/old/a?b', '/other', '/there/x', '/moved/y']) {
+      location.push((await proxy.ask(get(web.port, path))).fields.get('location'))
+    }
+    expect(web.requests.map(r => r.url)).toEqual(['/plain', '/blank?127.0.0.1', '/ads/kept', '/new/a?b', '/other'])
+    expect(location.slice(5)).toEqual(['http://else.test/there/x?from=127.0.0.1', 'http://else.test/y'])
+    expect(await proxy.results(7)).toEqual([...Array(5).fill('TCP_MISS/200'), 'TCP_REDIRECT/302', 'TCP_REDIRECT/301'])
+  })
+
+  it('is for whom rewrite_access allows, and not where there is a program', async () => {
+    const web = await site(() => ({}))
+    const proxy = await stage(`acl plain urlpath_regex plain\nrewrite_access deny plain\nrewrite ^http://([^/]*)/(.*) http://$1/new/$2\n`)
+    for (const path of ['/plain', '/a']) await proxy.ask(get(web.port, path))
+    expect(web.requests.map(r => r.url)).toEqual(['/plain', '/new/a'])
+  })
+})

@@ -1,11 +1,11 @@
 import { writtenAcls } from '../acl-table.ts'
-import type { AclDefinition, AddedField, ManagerPassword } from '../config.ts'
+import type { AclDefinition, AddedField, ManagerPassword, RewriteLine } from '../config.ts'
 import type { Line } from '../line.ts'
 import { nearest } from '../nearest.ts'
-import { accessList, namedAccessList, readUses, valueList } from './access.ts'
+import { accessList, readUses, valueList } from './access.ts'
 import { denyInfoLines } from './deny-info.ts'
 import { type Kind, later, works } from './directive.ts'
-import { age, count, kept, lines, needWord, onOff, size, words } from './kinds.ts'
+import { age, count, lines, needWord, onOff, size, words } from './kinds.ts'
 import { readChoice } from './named.ts'
 
 const aclLines: Kind<readonly AclDefinition[]> = {
@@ -31,6 +31,26 @@ const noteLines = lines('NAME VALUE|"VALUE" [[!]ACL ...]', (line): AddedField | 
   const isFormat = value.quoted && line.scope.quotedValues
   return { name: name.text, value: value.text, isFormat, acls: readUses(line, 'fast'), text: line.read, at }
 })
+
+/** What stands at the beginning says which of the two forms it is. */
+const readRewrite = (line: Line): RewriteLine | undefined => {
+  const at = line.at()
+  let first = line.regex()
+  const caseInsensitive = first?.text === '-i'
+  if (caseInsensitive) first = line.regex()
+  if (first === null) {
+    line.fatal(`${line.name} needs a URL`)
+    return undefined
+  }
+  const isRegex = caseInsensitive || first.text.startsWith('^')
+  const target = isRegex ? needWord(line, 'a URL behind its regex') : first
+  if (target === undefined) return undefined
+  if (!/^(?:-$|(?:30[1237]:)?(?:[a-z][a-z0-9+.-]*:\/\/|%|\$|\/))/i.test(target.text)) {
+    line.fatal(`${line.name}: '${target.text}' is no URL`, target, 'write http://..., 302:http://..., /path or -')
+    return undefined
+  }
+  return { regex: isRegex ? { text: first.text, caseInsensitive } : null, target: target.text, acls: readUses(line, 'fast'), text: line.read, at }
+}
 
 const knownSchemes = ['basic', 'digest', 'ntlm', 'negotiate', 'all']
 
@@ -181,15 +201,27 @@ needs no password.`,
 somebody wants the content: the server, or an ICAP service.`,
     { default: 'deny all', example: 'acl impatient browser OldUploader\nforce_request_body_continuation allow impatient' },
   ),
-  authenticate_ip_shortcircuit_access: later(
+  authenticate_ip_shortcircuit_access: works(
     accessList('fast'),
-    'Lusca: which clients are known by their address after one authentication.',
+    `For which requests authenticate_ip_shortcircuit_ttl counts. Deny it to other proxies and to whatever address has several
+users. Lusca's.`,
+    { default: 'allow all', example: 'acl terminals src 10.0.0.9\nauthenticate_ip_shortcircuit_access deny terminals' },
   ),
-  rewrite: later(kept('NAME REGEX REPLACEMENT'), 'Lusca: a rule that rewrites URIs without a helper.'),
-  rewrite_access: later(namedAccessList('NAME', 'fast'), 'Lusca: which requests a rewrite rule applies to.', {
-    restricts: true,
-  }),
+  rewrite: works(
+    lines('URL|- [[!]ACL ...] | [-i] ^REGEX URL [[!]ACL ...]', readRewrite),
+    `Puts another URL in a request's place without a program, by the first line that matches; where there is a url_rewrite_program
+these lines are not looked at. URL may be "301:URL", 302, 303 or 307, which sends the client there, or "-": nothing is done.
+Without a regex URL has logformat's %codes, and %rh, %rH and %rP for the request's host, Host field and scheme (Lusca's
+form). With one, which begins with ^ and is tried on the whole URL, $1 to $9 are what its groups found.`,
+    { example: 'acl ads dstdomain .ads.example\nrewrite http://10.0.0.1/blank.gif ads\nrewrite ^http://(old|older)\\.example/(.*) 301:http://new.example/$2' },
+  ),
+  rewrite_access: works(accessList('slow'), 'Which requests the rewrite lines are for.', { default: 'allow all' }),
   hostname_aliases: works(words('NAME ...'), 'Further names by which clients may ask for pages of this proxy (cache manager).'),
   snmp_access: later(accessList('fast'), 'Who may ask by SNMP.', { default: 'deny all', family: 'SNMP' }),
-  authenticate_ip_shortcircuit_ttl: later(age(), 'Lusca: how long an address stands for its user.'),
+  authenticate_ip_shortcircuit_ttl: works(
+    age(),
+    `How long who has proved who he is is taken for that user at his address, though a request does not say so; 0 is never.
+Whoever shares the address is that user, too. Lusca's.`,
+    { default: '0 seconds' },
+  ),
 }

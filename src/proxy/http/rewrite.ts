@@ -1,4 +1,4 @@
-import type { AccessList } from '../../acl/index.ts'
+import type { AccessFacts, AccessList } from '../../acl/index.ts'
 import type { Outcome } from '../../base/index.ts'
 import { type HelperAnswer, parseReply } from '../../helper/index.ts'
 import { hostText, httpDate, parseAbsolute, parseAuthority, reasonPhrase, type TargetUri, uriText } from '../../http/index.ts'
@@ -7,14 +7,14 @@ import { sendWhole } from './response.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
 
-// url_rewrite_program: a program is told of each request and may put another URI in its place, or send the client
+// url_rewrite_program, or the conf's own rewrite lines in the place of it: a program is told of each request and may put another URI in its place, or send the client
 // elsewhere. From then on the new URI is the request's; the log keeps the client's.
 
 export interface Rewriter {
   /** Null: all requests. */
   readonly access: AccessList | null
   /** Never rejects. */
-  readonly ask: (outcome: Outcome) => Promise<HelperAnswer>
+  readonly ask: (outcome: Outcome, facts: AccessFacts) => Promise<HelperAnswer>
   /** The Host field follows. */
   readonly hostFollows: boolean
   /** What an answer that does not come means; a text is taken for the answer. */
@@ -80,9 +80,9 @@ const annotate = (t: Transaction, answer: string): void => {
 
 /** Null: there is none, and the request must not go on without. */
 const answered = async (t: Transaction, { ask, silence }: Rewriter): Promise<string | null> => {
-  const first = await ask(t.outcome)
+  const first = await ask(t.outcome, t.facts)
   if (first.ok) return first.text
-  const answer = silence.kind === 'retry' && !t.over ? await ask(t.outcome) : first
+  const answer = silence.kind === 'retry' && !t.over ? await ask(t.outcome, t.facts) : first
   if (answer.ok) return answer.text
   return silence.kind === 'bypass' ? 'ERR' : silence.kind === 'answer' ? silence.text : null
 }
