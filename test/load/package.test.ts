@@ -2,7 +2,7 @@
 // so that dpkg, its scripts and the program meet the real thing and nothing of it stays.
 
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -27,19 +27,21 @@ const whyNot = (): string | null => {
 const skipped = whyNot()
 if (skipped !== null) console.warn(`SKIPPED, the package: ${skipped}`)
 let folder = ''
+let deb = ''
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'glassquid-deb-'))
-})
+  if (skipped !== null) return
+  const built = spawnSync(join(top, 'packaging/deb.sh'), [folder], { encoding: 'utf8', env: { ...process.env, GLASSQUID_DEB_LEVEL: '1' } })
+  expect(built).toMatchObject({ status: 0, stderr: '' })
+  deb = built.stdout.trim()
+  expect(existsSync(deb)).toBe(true)
+}, 120_000)
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 describe.skipIf(skipped !== null)(`the Debian package ${skipped ?? ''}`, () => {
   it('installs, runs as its user, and is purged without a trace', { timeout: 180_000 }, () => {
-    const built = spawnSync(join(top, 'packaging/deb.sh'), [folder], { encoding: 'utf8', env: { ...process.env, GLASSQUID_DEB_LEVEL: '1' } })
-    expect(built).toMatchObject({ status: 0, stderr: '' })
-    const deb = built.stdout.trim()
-    expect(existsSync(deb)).toBe(true)
     writeFileSync(join(folder, 'inside.sh'), `set -e
 dpkg -i $1 >/dev/null
 stat -c '%U %a %n' /var/cache/glassquid /var/log/glassquid
@@ -58,7 +60,7 @@ stat -c '%U %n' /var/log/glassquid/access.log
 dpkg --purge glassquid >/dev/null
 ls -d /etc/glassquid /var/cache/glassquid /var/log/glassquid /usr/lib/glassquid 2>/dev/null || echo gone
 `)
-    const ran = spawnSync('unshare', [...enter, `${root}mkdir -p $t/root/in; mount --bind ${folder} $t/root/in; chroot $t/root sh /in/inside.sh /in/${deb.split('/').at(-1) ?? ''}`], { encoding: 'utf8' })
+    const ran = inRoot('inside.sh')
     expect(ran.stdout.trim().split('\n'), ran.stderr).toEqual([
       'glassquid 750 /var/cache/glassquid',
       'glassquid 750 /var/log/glassquid',
@@ -69,6 +71,38 @@ ls -d /etc/glassquid /var/cache/glassquid /var/log/glassquid /usr/lib/glassquid 
       'glassquid /var/log/glassquid/access.log',
       'gone',
     ])
+  })
+
+  it('makes an image that runs as any user, with and without an entry, on a root nobody may write to', { timeout: 120_000 }, () => {
+    const { made, user, command, health } = dockerfile()
+    copyFileSync(join(top, 'packaging/container.conf'), join(folder, 'container.conf'))
+    // the volume, and what an engine gives every container; all else is read-only then
+    writeFileSync(join(folder, 'image.sh'), `set -e
+dpkg -i $1 >/dev/null
+${made.join('\n')}
+cp /in/container.conf /etc/glassquid/container.conf
+ip link set lo up
+mount -t tmpfs -o mode=775 tmpfs /var/cache/glassquid
+mount -t tmpfs -o mode=775 tmpfs /run/glassquid
+mount -t tmpfs tmpfs /tmp
+mount -o remount,bind,ro /in
+mount -o remount,ro /
+for user in ${user} 54321:0 1234:5678; do
+  chown \${user#*:}:\${user#*:} /var/cache/glassquid /run/glassquid
+  as="setpriv --reuid \${user%:*} --regid \${user#*:} --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all"
+  $as ${command} >/tmp/said 2>/tmp/complaints &
+  for i in $(seq 150); do grep -q ready: /tmp/said && break; sleep 0.2; done
+  curl -s -o /tmp/page -w "$user %{http_code} " -x http://127.0.0.1:3128 http://127.0.0.1:9/
+  $as ${health} | grep -c 'HTTP requests received:.1'
+  kill %1 2>/dev/null || kill $!
+  wait
+  grep -c 'TCP_MISS/503 .* http://127.0.0.1:9/' /tmp/said
+  grep -i -e fatal -e error /tmp/complaints || true
+  rm -rf /var/cache/glassquid/* /run/glassquid/*
+done
+`)
+    const ran = inRoot('image.sh')
+    expect(ran.stdout.trim().split('\n'), ran.stderr).toEqual([`${user} 503 1`, '1', '54321:0 503 1', '1', '1234:5678 503 1', '1'])
   })
 
   it('carries a unit that systemd understands', () => {
@@ -82,3 +116,19 @@ ls -d /etc/glassquid /var/cache/glassquid /var/log/glassquid /usr/lib/glassquid 
     expect(judged.status, judged.stdout).toBe(0)
   })
 })
+
+const inRoot = (script: string) =>
+  spawnSync('unshare', [...enter, `${root}mkdir -p $t/root/in; mount --bind ${folder} $t/root/in; chroot $t/root sh /in/${script} /in/${deb.split('/').at(-1) ?? ''}`], { encoding: 'utf8' })
+
+/** Its instructions as a shell has them; the package is installed by dpkg, there being no network here. */
+const dockerfile = () => {
+  const lines = readFileSync(join(top, 'packaging/Dockerfile'), 'utf8').replace(/\\\n\s*(?:#.*\n)?/g, '').split('\n')
+  const after = (word: string): string => lines.find(line => line.startsWith(`${word} `))?.slice(word.length + 1) ?? ''
+  const words = (word: string): string => (JSON.parse(after(word)) as string[]).join(' ')
+  return {
+    made: after('RUN').split('&&').map(one => one.trim()).filter(one => !/^apt-get|^rm -rf \/var\/lib\/apt/.test(one)),
+    user: after('USER'),
+    command: `${words('ENTRYPOINT')} ${words('CMD')}`,
+    health: words('HEALTHCHECK CMD'),
+  }
+}
