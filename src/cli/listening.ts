@@ -1,8 +1,8 @@
-import { type Comm, COMM_REUSEADDR, COMM_REUSEPORT, COMM_TPROXY_LCL, createExpectations, type Expectations, type HandedIn } from '../../comm/index.ts'
+import { type Comm, COMM_REUSEADDR, COMM_REUSEPORT, COMM_TPROXY_LCL, createExpectations, type Expectations, type HandedIn, type Interfaces } from '../../comm/index.ts'
 import { type Clock, type Endpoint, endpointText, ms, sameEndpoint, sleep } from '../base/index.ts'
-import { type Config, type PortConfig, type PortMode, portsOf, type ReceiverConfig, type RelatedConnections, type TakingConfig } from '../conf/index.ts'
+import { type Config, type Diagnostic, type PortConfig, type PortMode, portsOf, type ReceiverConfig, type RelatedConnections, type TakingConfig } from '../conf/index.ts'
 import {
-  boundPlaces, createDispatcher, createListeners, type DatagramLimits, type Dispatcher, flowTimes, type ListenerOptions, type Listeners, type ListenParameters,
+  boundPlaces, clashesOf, createDispatcher, createListeners, type DatagramLimits, type Dispatcher, flowTimes, type ListenerOptions, type Listeners, type ListenParameters,
   priority, protocolOf, whyNotBound,
 } from '../dispatch/index.ts'
 import type { DebugLog } from '../log/index.ts'
@@ -74,7 +74,7 @@ export class Listening {
   use(loaded: LoadedConf): void {
     const { config } = loaded
     const services = this.#servicesOf(loaded)
-    const wanted = wantedBy(config, services, this.#comm, this.#sharesPorts)
+    const wanted = wantedBy(config, services, () => this.#comm.interfaces, this.#sharesPorts)
     const unused = this.#comm.handedIn.filter(socket => !wanted.some(({ listener }) => isAt(listener, socket)))
     if (this.#present === null) {
       if (unused.length > 0) throw new ListenFailed(`${handedInText(unused)}: handed in, and no http_port or listener line is at that address`)
@@ -117,7 +117,7 @@ export class Listening {
     const { config, services } = this.#present ?? {}
     if (config === undefined || services === undefined) return
     const before = this.#endpoints()
-    const wanted = wantedBy(config, services, this.#comm, this.#sharesPorts)
+    const wanted = wantedBy(config, services, () => this.#comm.interfaces, this.#sharesPorts)
     const problems = this.#listeners.follow(wanted.map(({ listener }) => listener))
     this.#present = { config, services, modes: modesOf(wanted) }
     const after = this.#endpoints()
@@ -201,16 +201,40 @@ const modesOf = (wanted: readonly Wanted[]): Present['modes'] => new Map(wanted.
 
 const followsInterfaces = (line: TakingConfig): boolean => line.bind.place.kind !== 'address'
 
-const wantedBy = (config: Config, services: Services, comm: Comm, shared: boolean): readonly Wanted[] => [
+/**
+ * Lines that cannot stand beside each other, as far as that can be told before this machine's interfaces are asked: who
+ * only reads a conf is told of them as well.
+ */
+export const clashingLines = (config: Config): readonly Diagnostic[] => {
+  const byAddress = ({ bind: { place } }: TakingConfig): boolean => place.kind === 'address'
+  const known = { ...config, listener: config.listener.filter(byAddress), receiver: config.receiver.filter(byAddress) }
+  const nobody = (): 'declined' => 'declined'
+  const services = { named: () => nobody, ofPort: () => nobody, byRules: nobody }
+  const notAsked = (): Interfaces => {
+    throw new RangeError('an address needs no interface')
+  }
+  const wanted = wantedBy(known, services, notAsked, config.workers > 1)
+  return clashesOf(wanted.map(({ listener }) => listener)).flatMap(({ options, detail }) => {
+    const from = wanted.find(({ listener }) => listener === options)?.from
+    return from === undefined ? [] : [{ severity: 'fatal', at: from.at, message: detail, hint: '' } satisfies Diagnostic]
+  })
+}
+
+const wantedBy = (
+  config: Config,
+  services: Pick<Services, 'named' | 'ofPort' | 'byRules'>,
+  interfaces: () => Interfaces,
+  shared: boolean,
+): readonly Wanted[] => [
   ...portsOf(config).map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared) })),
   ...config.listener.flatMap(line => {
     const { taken, backlog: waiting } = line
-    const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting, shared), services, comm)
+    const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting, shared), services, interfaces)
     return listeners.map(listener => ({ from: line, mode: taken, listener }))
   }),
   ...config.receiver.flatMap(line => {
     const datagrams = limitsOf(line)
-    const receivers = lineListeners(line, dualStack => ({ ...parametersOf(line.taken, dualStack, 0, shared), datagrams }), services, comm)
+    const receivers = lineListeners(line, dualStack => ({ ...parametersOf(line.taken, dualStack, 0, shared), datagrams }), services, interfaces)
     return receivers.map(listener => ({ from: line, mode: line.taken, listener }))
   }),
 ]
@@ -241,10 +265,9 @@ const portListener = (port: PortConfig, service: ListenerOptions['service'], sha
 const lineListeners = (
   line: TakingConfig,
   parameters: (dualStack: boolean) => ListenParameters,
-  services: Services,
-  comm: Comm,
+  services: Pick<Services, 'named' | 'byRules'>,
+  interfaces: () => Interfaces,
 ): readonly ListenerOptions[] => {
-  const interfaces = () => comm.interfaces
   const why = whyNotBound(line.bind, interfaces)
   if (why !== null) throw new ListenFailed(`${line.text}: ${why}`)
   const service = line.service === null ? services.byRules : services.named(line.service)

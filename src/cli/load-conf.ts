@@ -6,6 +6,7 @@ import { checkLogFormats } from '../log/index.ts'
 import { collectGarbage } from './collect-garbage.ts'
 import type { Common } from './command/command.ts'
 import { type CompiledPolicy, compilePolicy } from './http-policy.ts'
+import { clashingLines } from './listening.ts'
 
 /** Where what was found in a conf goes: standard error, or the log of a running proxy. */
 export type Tell = (text: string) => void
@@ -51,9 +52,14 @@ export const compiled = (parsed: ParsedConf, tell: Tell): LoadedConf | null => {
 /** Values are compiled even where the conf is refused already: all faults in one pass. */
 export const examined = (parsed: ParsedConf): { readonly loaded: LoadedConf | null; readonly found: readonly Diagnostic[] } => {
   const policy = compilePolicy(parsed.draft)
-  const found = distinct([...parsed.diagnostics, ...policy.problems, ...checkLogFormats(parsed.draft.logformat)])
+  const told = distinct([...parsed.diagnostics, ...policy.problems, ...checkLogFormats(parsed.draft.logformat)])
+  const found = [...told, ...clashingLines(parsed.draft).filter(clash => !isToldOf(told, clash))]
   return { loaded: parsed.config !== null && exitCodeOf(found) === 0 ? { config: parsed.config, policy } : null, found }
 }
+
+/** Of two ports with one number the linter has spoken already. */
+const isToldOf = (told: readonly Diagnostic[], { at }: Diagnostic): boolean =>
+  told.some(one => one.severity !== 'note' && one.severity !== 'warning' && one.at.file === at.file && one.at.line === at.line)
 
 /** An ACL that does not exist is missed by whoever reads the line and by whoever compiles it. */
 const distinct = (found: readonly Diagnostic[]): Diagnostic[] => {

@@ -6,6 +6,7 @@
 // calls          base, comm
 
 export { type Answer, type Entry, priority } from './chain.ts'
+export { type Clash, clashesOf } from './clashes.ts'
 export { type BoundPlace, boundPlaces, whyNotBound } from './bind.ts'
 export {
   type Added, createDispatcher, type Dispatcher, type DispatcherOptions, type DatagramLimits,
