@@ -121,21 +121,21 @@ const answer: Parameters<typeof httpOrigin>[0] = (request, response) => {
   response.end(request.method === 'HEAD' ? undefined : content)
 }
 
-interface RunningSquid {
+export interface RunningSquid {
   readonly port: number
-  /** Asked before a request: what will be logged of it. */
+  /** Asked before a request: what will be logged of it, in `format`. */
   result(): () => Promise<string>
   stop(): Promise<void>
 }
 
-const startSquid = async (folder: string, text: string): Promise<RunningSquid> => {
+export const startSquid = async (folder: string, text: string, format = '%Ss'): Promise<RunningSquid> => {
   const log = join(folder, 'access.log')
   const confFile = join(folder, 'squid.conf')
   for (let attempt = 0; ; attempt++) {
     const port = await freePort()
     writeFileSync(
       confFile,
-      `http_port 127.0.0.1:${port} name=p\n${text}\nlogformat pair %Ss\naccess_log stdio:${log} logformat=pair\nbuffered_logs off
+      `http_port 127.0.0.1:${port} name=p\n${text}\nlogformat pair ${format}\naccess_log stdio:${log} logformat=pair\nbuffered_logs off
 cache_log ${join(folder, 'cache.log')}\ncoredump_dir ${folder}\nmemory_cache_shared off\nnetdb_filename none\npinger_enable off\n`,
     )
     const name = `pair${process.pid}x${port}`
@@ -172,7 +172,7 @@ const readLines = (path: string): string[] => {
   }
 }
 
-const freePort = async (): Promise<number> => {
+export const freePort = async (): Promise<number> => {
   const server = net.createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
   const { port } = server.address() as net.AddressInfo
@@ -238,7 +238,7 @@ const requestText = (ask: Ask, originPort: number): string => {
 
 const answerMsMax = 20_000
 
-const exchange = (port: number, client: string, bytes: string): Promise<string> =>
+export const exchange = (port: number, client: string, bytes: string): Promise<string> =>
   new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     const socket = net.connect({ port, host: '127.0.0.1', localAddress: client })
