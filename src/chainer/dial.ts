@@ -8,6 +8,7 @@ import {
 } from '../../comm/index.ts'
 import { type Clock, type DurationMs, type Endpoint, type ErrorCode, endpointText, ms, ProxyError, type Timer } from '../base/index.ts'
 import type { Peer } from '../peer/peer.ts'
+import { askTunnel } from './parent-tunnel.ts'
 import type { Route } from '../router/router.ts'
 import type { BesideRules } from './beside.ts'
 
@@ -82,11 +83,19 @@ const dialPeer = (
 ): Attempt => {
   peer.dialled()
   let waits = true
+  let asking: Attempt | null = null
   const attempt = comm.dial(connectOptions(route, note, writesFirst), Math.min(timeoutMs, peer.connectTimeout), (error, connection) => {
     waits = false
     if (connection !== null) {
       peer.reached()
       connection.addCloseHandler(() => peer.ended())
+      if (route.tunnel !== undefined) {
+        asking = askTunnel(connection, route.tunnel, timeoutMs, (refused, through) => {
+          if (refused !== null) peer.useless()
+          done(refused, through)
+        })
+        return
+      }
     } else peer.failed(error === null ? shuttingDown() : connectFailure(error, route))
     done(error, connection)
   })
@@ -95,6 +104,7 @@ const dialPeer = (
       if (waits) peer.ended()
       waits = false
       attempt.cancel()
+      asking?.cancel()
     },
   }
 }

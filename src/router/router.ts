@@ -23,6 +23,8 @@ export interface RouteHint {
   readonly tos: number | undefined
   /** The request itself goes in TLS, to whoever the host is; absent = in clear text. */
   readonly tls?: TlsTarget | undefined
+  /** The CONNECT request that a cache_peer is asked first: `tls` is then spoken to the server behind it. */
+  readonly tunnel?: string | undefined
   /** What may be wrong with the certificate of a cache_peer that is spoken to in TLS. */
   readonly judgePeer?: TlsTarget['judge'] | undefined
 }
@@ -45,6 +47,8 @@ export interface Route {
   readonly hierarchy: HierarchyCode
   /** The cache_peer at its end; absent = an origin. Whoever connects tells it what became of that. */
   readonly peer?: Peer | undefined
+  /** The CONNECT request that opens the way through the peer: everything, TLS as well, is for the server behind it. */
+  readonly tunnel?: string | undefined
   /** Its connection is for one client connection alone, and reused for any request of that one. */
   readonly tie?: Tie | undefined
 }

@@ -117,7 +117,7 @@ export const routesToPeer = (
       const target = endpoint(address, port)
       if (options.isOwn(target, 'tcp')) return refuse('loop', loopText(options, target))
       const forged = options.forgeAddress && hint.forge && !noTproxy && target.family === clientOf(session, hint).family
-      const found = { ...route(options, session, hint, target, forged, hierarchy), tls: peerTls(peer, hint), peer, sameServer: routes.length > 0 }
+      const found = { ...route(options, session, hint, target, forged, hierarchy), tls: hint.tunnel === undefined ? peerTls(peer, hint) : hint.tls, tunnel: hint.tunnel, peer, sameServer: routes.length > 0 }
       routes.push(forged ? { ...found, ports: undefined, source: sourceLike(clientOf(session, hint), 0) } : found)
     }
     const [first, ...others] = routes
@@ -126,7 +126,7 @@ export const routesToPeer = (
   return resolved instanceof Promise ? resolved.then(routed) : routed(resolved)
 }
 
-/** Its own: TLS to an origin behind it is not ours to speak. */
+/** Its own: to the origin behind it the peer speaks. */
 const peerTls = ({ tls }: Peer, { judgePeer }: RouteHint): Route['tls'] =>
   tls === null || judgePeer === undefined ? undefined : { ...tls, judge: judgePeer }
 

@@ -6,6 +6,7 @@ import https from 'node:https'
 import net from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Made, TestCa } from '../support/test-ca.ts'
+import { heard } from '../support/origin.ts'
 import { get, raw, stage, stageOf } from './scene.ts'
 
 const ca = new TestCa()
@@ -67,14 +68,40 @@ describe('a peer in TLS', () => {
     expect(proxy.records[0]).toMatchObject({ hierarchy: 'FIRSTUP_PARENT', peer: 'p', status: 200 })
   })
 
-  it('is sent https requests too, and a peer in clear text is not', async () => {
+  it('is sent https requests too', async () => {
     const peer = await securePeer()
     const proxy = await stage(line(peer.port, trusted()))
-    const clear = await stage(line(peer.port, ''))
-    const ask = 'GET https://far.invalid/ HTTP/1.1\r\nHost: far.invalid\r\n\r\n'
-    expect((await proxy.ask(ask)).body).toBe('by TLS')
-    expect((await clear.ask(ask)).status).toBe(503)
+    expect((await proxy.ask('GET https://far.invalid/ HTTP/1.1\r\nHost: far.invalid\r\n\r\n')).body).toBe('by TLS')
     expect(peer.asked).toEqual(['GET https://far.invalid/'])
+  })
+
+  it('in clear text tunnels them, and does not see what is asked', async () => {
+    const behind = await securePeer()
+    const heads: string[] = []
+    const parent = await raw(async socket => {
+      const head = await heard(socket).catch(() => null)
+      if (head === null) return // it was only looked for
+      heads.push(head)
+      const no = head.includes('no.example')
+      socket.write(no ? 'HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n' : 'HTTP/1.1 200 OK\r\n\r\n')
+      if (no) return
+      const on = net.connect(behind.port, '127.0.0.1')
+      socket.pipe(on).pipe(socket)
+      for (const one of [on, socket]) one.on('error', () => {})
+      socket.on('close', () => on.destroy())
+    })
+    const proxy = await stage(`${line(parent.port, 'login=u:p')}tls_outgoing_options cafile=${files.root} default-ca=off\n`)
+    const ask = (host: string, path: string) => proxy.ask(`GET https://${host}${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+    for (const path of ['/1', '/2']) expect((await ask('peer.example', path)).body).toBe('by TLS')
+    expect(behind.asked).toEqual(['GET /1', 'GET /2'])
+    expect(heads).toEqual(['CONNECT peer.example:443 HTTP/1.1\r\nHost: peer.example:443\r\nProxy-Authorization: Basic dTpw\r\n\r\n'])
+    expect((await ask('other.example', '/')).status).toBe(503) // it is shown the certificate of another
+    expect((await ask('no.example', '/')).status).toBe(503)
+    await proxy.results(4)
+    expect(proxy.records.map(r => `${r.hierarchy} ${r.peer} ${r.error ?? ''}`.trim())).toEqual([
+      'FIRSTUP_PARENT p', 'FIRSTUP_PARENT p', 'FIRSTUP_PARENT p secure-connect-failed', 'FIRSTUP_PARENT p connect-failed',
+    ])
+    expect(behind.asked).toHaveLength(2)
   })
 
   it.each([

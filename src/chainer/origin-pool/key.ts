@@ -8,13 +8,15 @@ import type { Route } from '../../router/router.ts'
  * client has proved who it is (NTLM) is for that client alone. Devices join the key with the routes that have them.
  */
 export const originKey = (route: Route): string => {
-  const { target, source, mark, tos, peer, tie, tls } = route
+  const { target, source, mark, tos, peer, tunnel, tie, tls } = route
   let key = `${target.address} ${target.port}`
   if (source !== null) key += `${route.forged ? ' forged ' : ' from '}${source.address} ${source.port}`
   if (mark !== undefined) key += ` mark ${mark}`
   if (tos !== undefined) key += ` tos ${tos}`
   // a proxy is not told what an origin is; and each peer has a number of connections of its own
   if (peer !== undefined) key += ` peer ${peer.name}`
+  // with all that was said for whom: the parent may have let only him
+  if (tunnel !== undefined) key += ` through ${tunnel}`
   if (tie !== undefined) key += ` tied ${tie.id}`
   if (tls !== undefined) key += ` tls ${tls.client.keyFor(tls.name)}`
   return key

@@ -1,6 +1,6 @@
 import type { Peer } from '../../peer/peer.ts'
 import type { OriginRequest } from '../../chainer/chainer.ts'
-import { authorityText, type Fields, lowerName } from '../../http/index.ts'
+import { authorityText, type Fields, hostText, lowerName, requestHeadText } from '../../http/index.ts'
 import type { Transaction } from './transaction.ts'
 
 // What a request to a cache_peer says otherwise than one to an origin: its target, who we are there, and of a sibling no
@@ -39,6 +39,19 @@ export const peerPairs = (t: Transaction, peer: Peer, pairs: readonly string[]):
   if (login !== null && !(asOrigin && has(out, 'authorization'))) out.push(asOrigin ? 'Authorization' : 'Proxy-Authorization', login)
   if (isHttps(t, peer)) out.push('Front-End-Https', 'On')
   return out
+}
+
+/**
+ * Whoever asks for https does not expect it to be read on the way: where nothing else hides it from others, it goes through a
+ * tunnel. Squid does so for what it has decrypted itself, and sends what clients ask for in clear on in clear.
+ */
+export const isTunnelled = (t: Transaction, { tls, line }: Peer): boolean =>
+  t.target?.scheme === 'https' && tls === null && !line.originServer
+
+/** The CONNECT request for it, with no more than the parent must know. */
+export const connectText = (t: Transaction, peer: Peer): string => {
+  const authority = `${hostText(t.target?.host ?? '')}:${t.targetPort}`
+  return requestHeadText('CONNECT', authority, peerPairs(t, peer, ['Host', authority]))
 }
 
 /** A sibling gives what it has and fetches nothing for us, unless allow-miss says so. */

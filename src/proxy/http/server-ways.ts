@@ -3,10 +3,10 @@ import type { Peer } from '../../peer/peer.ts'
 import type { OriginFetch, OriginHandler, OriginRequest } from '../../chainer/chainer.ts'
 import type { Fields } from '../../http/index.ts'
 import type { PeerAnswer, PeerQuestion, PeerRouter } from '../../router/index.ts'
-import type { Route, RouteAnswer } from '../../router/router.ts'
+import type { Route, RouteAnswer, RouteHint } from '../../router/router.ts'
 import { tiedRoutes } from './connection-auth.ts'
 import { routeHint } from './forward-request.ts'
-import { onlyIfCached, peerRequest } from './peer-request.ts'
+import { connectText, isTunnelled, onlyIfCached, peerRequest } from './peer-request.ts'
 import { judgeFor } from './server-tls.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -53,7 +53,6 @@ const questionOf = (t: Transaction, freshOnly: boolean): PeerQuestion => {
     port: t.targetPort,
     path: target?.path ?? '',
     hierarchical: !t.unverified && !t.fields.has('authorization') && (head.method === 'GET' || head.method === 'TRACE') && head.upgrade === null,
-    inClear: target?.scheme !== 'https' || t.client.port.accel !== null,
     neverDirect: t.client.port.accel?.allowDirect === false,
     freshOnly,
     user: t.outcome.user,
@@ -67,7 +66,7 @@ export const routesOf = (t: Transaction, way: ServerWay): RouteAnswer | Promise<
   const found =
     way.peer === null || router.routeToPeer === undefined
       ? router.route(session, routeHint(t))
-      : router.routeToPeer(session, { ...routeHint(t), judgePeer: way.peer.tls === null ? undefined : judgeFor(t) }, way.peer, way.code)
+      : router.routeToPeer(session, peerHint(t, way.peer), way.peer, way.code)
   if (!(found instanceof Promise)) return noted(t, way, found)
   const asked = t.client.deps.clock.mono()
   return found.then(answer => {
@@ -75,6 +74,12 @@ export const routesOf = (t: Transaction, way: ServerWay): RouteAnswer | Promise<
     return noted(t, way, answer)
   })
 }
+
+const peerHint = (t: Transaction, peer: Peer): RouteHint => ({
+  ...routeHint(t),
+  judgePeer: peer.tls === null ? undefined : judgeFor(t),
+  tunnel: isTunnelled(t, peer) ? connectText(t, peer) : undefined,
+})
 
 const noted = (t: Transaction, { peer }: ServerWay, answer: RouteAnswer): RouteAnswer => {
   if (!answer.ok) return answer
@@ -212,7 +217,7 @@ export class WaysFetch implements OriginFetch, OriginHandler {
   }
 
   #requestFor({ peer, code }: ServerWay): OriginRequest {
-    if (peer === null) return this.#request
+    if (peer === null || isTunnelled(this.#t, peer)) return this.#request
     const request = peerRequest(this.#t, peer, this.#request)
     const isSibling = code === 'SIBLING_HIT' && !peer.line.allowMiss
     return isSibling ? { ...request, pairs: onlyIfCached(request.pairs) } : request

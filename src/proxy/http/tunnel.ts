@@ -4,6 +4,7 @@ import { routeHint } from './forward-request.ts'
 import { missDenied } from './miss-access.ts'
 import { markResponse } from './packets.ts'
 import { breakOff, sendHead } from './response.ts'
+import { isTunnelled } from './peer-request.ts'
 import { noWay, peersFor, routesOf, type ServerWay, waysFor } from './server-ways.ts'
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
@@ -48,7 +49,7 @@ const tunnelBy = async (t: Transaction, ways: readonly ServerWay[], at: number, 
     return next(why)
   }
   peer?.fetches()
-  if (t.head.method !== 'CONNECT') return upgrade(t, chained.connection, peer)
+  if (t.head.method !== 'CONNECT') return upgrade(t, chained.connection, peer === null || isTunnelled(t, peer) ? null : peer)
   if (peer === null || peer.line.originServer) return openTunnel(t, chained.connection, null)
   return connectThrough(t, chained.connection, peer, at + 1 < ways.length ? next : null)
 }

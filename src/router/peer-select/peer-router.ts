@@ -29,8 +29,6 @@ export interface PeerQuestion {
   readonly path: string
   /** Another cache can help with it. */
   readonly hierarchical: boolean
-  /** Whoever asks for https from anywhere does not expect it in clear text on the way. */
-  readonly inClear: boolean
   /** An accelerator without allow-direct asks peers only. */
   readonly neverDirect: boolean
   /** The stored response of a sibling will not do. */
@@ -191,7 +189,6 @@ const kindFor = ({ peer, kinds }: PeerUse, host: string): PeerKind => kinds.find
 /** Squid's peerAllowedToUse. */
 const mayUse = (use: PeerUse, question: PeerQuestion): boolean => {
   const { line } = use.peer
-  if (!question.inClear && use.peer.tls === null) return false
   if (question.freshOnly && kindFor(use, question.host) === 'sibling') return false
   // an origin is no proxy to tunnel through, unless it is where the tunnel is to lead
   if (line.originServer && question.method === 'CONNECT' && question.port !== line.port) return false
