@@ -53,6 +53,7 @@ export class FilePasswords implements PasswordSource {
   readonly #hasher: PasswordHasher
   readonly #complain: (text: string) => void
   #hashes: ReadonlyMap<string, string> = new Map()
+  #nobody = nobody
   #version = ''
 
   constructor(path: string, hasher: PasswordHasher, complain: (text: string) => void) {
@@ -74,7 +75,7 @@ export class FilePasswords implements PasswordSource {
   async check(user: string, password: string): Promise<PasswordVerdict> {
     this.#refresh()
     const hash = this.#hashes.get(user)
-    const right = await this.#hasher.check(hash ?? nobody, password)
+    const right = await this.#hasher.check(hash ?? this.#nobody, password)
     if (right === null) return { kind: 'failed', message: 'too many passwords are being checked' }
     return { kind: right && hash !== undefined ? 'right' : 'wrong', message: '' }
   }
@@ -86,6 +87,7 @@ export class FilePasswords implements PasswordSource {
       const version = `${mtimeMs} ${size} ${ino}`
       if (version === this.#version || size > fileBytesMax) return
       this.#hashes = hashesOf(readFileSync(this.#path, 'latin1'))
+      this.#nobody = nobodyAmong(this.#hashes.values())
       this.#version = version
     } catch (error) {
       this.#complain(`cannot read ${this.#path}: ${errnoOf(error)}`)
@@ -95,6 +97,15 @@ export class FilePasswords implements PasswordSource {
 
 /** For users that do not exist: the time it takes must not tell. No password gives this hash. */
 const nobody = '$apr1$xxxxxxxx$......................'
+
+/** Among those of bcrypt, which takes longer, one that takes as long. */
+const nobodyAmong = (hashes: Iterable<string>): string => {
+  for (const hash of hashes) {
+    const cost = /^\$2[aby]\$(\d\d)\$/.exec(hash)?.[1]
+    return cost === undefined ? nobody : `$2y$${cost}$${'.'.repeat(53)}`
+  }
+  return nobody
+}
 
 const hashesOf = (text: string): ReadonlyMap<string, string> => {
   const hashes = new Map<string, string>()

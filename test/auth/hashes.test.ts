@@ -9,6 +9,14 @@ describe('published vectors', () => {
   it.each([
     ['{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=', 'password'],
     ['5f4dcc3b5aa765d61d8327deb882cf99', 'password'],
+    // jBCrypt's
+    ['$2a$06$DCq7YPn5Rq63x1Lad4cll.TV4S6ytwfsfvkgY8jIucDrjc8deX1s.', ''],
+    ['$2a$06$m0CrhHm10qJ3lXRY.5zDGO3rS2KdeeWLuGmsfGlMfOxih58VYVfxe', 'a'],
+    ['$2a$08$cfcvVd2aQ8CMvoMpP2EBfeodLEkkFJ9umNEfPD18.hUF62qqlC/V.', 'a'],
+    // libxcrypt's
+    ['$2y$05$abcdefghijklmnopqrstuuKcS.CYWVYVaLiiCKrrc0A5s3mGesJ9O', 'sesame'],
+    ['$2b$04$......................w74bL5gU7LSJClZClCa.Pkz14aTv/XO', ''],
+    ['$2y$10$LKM/yABCdef0123456789OQIg/97nmXO9opy/bddtPAiG5usEvdKe', 'p\xc3\xa4ss w\xc3\xb6rd'],
   ])('%s', (hash, password) => {
     expect(verifyPassword(hash ?? '', password ?? '')).toBe(true)
     expect(verifyPassword(hash ?? '', `${password} `)).toBe(false)
@@ -30,8 +38,15 @@ describe('beside openssl', () => {
   })
 })
 
+it('of a long password bcrypt sees 72 bytes', () => {
+  const hash = '$2a$06$N9qo8uLOickgx2ZMRZoMyeNmtmSk5zap9r8DiB68fKgamcB0NpTTy'
+  expect([72, 80].map(length => verifyPassword(hash, 'a'.repeat(length)))).toEqual([true, true])
+  expect(verifyPassword(hash, 'a'.repeat(71))).toBe(false)
+})
+
 it('a hash of an unknown kind lets nobody in', () => {
-  for (const hash of ['', 'x', '$2y$05$abcdefghijklmnopqrstuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuuu', '$7$x$y', 'abJnggxhB/yWI']) {
+  // more letters than bcrypt has, a version nobody writes, a cost for which nobody waits
+  for (const hash of ['', 'x', `$2y$05$${'u'.repeat(54)}`, `$2x$05$${'u'.repeat(53)}`, `$2y$15$${'u'.repeat(53)}`, '$7$x$y', 'abJnggxhB/yWI']) {
     expect(knownHash(hash)).toBe(false)
     expect(verifyPassword(hash, '')).toBe(false)
     expect(verifyPassword(hash, hash)).toBe(false)

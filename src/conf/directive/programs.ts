@@ -376,7 +376,7 @@ overloaded never stops the proxy: what cannot be decided is refused, and asked a
     `How users prove who they are: schemes are offered in the order of their first line. program names the helper, which is
 asked "user password" (basic) or "user":"realm" (digest); for ntlm and negotiate (Kerberos) it hears the client's messages
 (YR, KK) and one of its children is that client's until it has decided; what is proved then counts for that connection. Where it is basic_ncsa_auth FILE or digest_file_auth [-c] FILE
-the file is read by the proxy itself, if it knows all its hashes. Not possible on intercepting ports: browsers there know of no proxy. What a client has proved is
+the file is read by the proxy itself, if it knows all its hashes: apr1, bcrypt (up to cost 14), SHA-256 and -512 crypt, MD5, {SHA}. Not possible on intercepting ports: browsers there know of no proxy. What a client has proved is
 remembered for credentialsttl; passwords are only kept as hashes under a key that ends with the process.`,
     { example: 'auth_param basic program /usr/lib/squid/basic_ncsa_auth /etc/glassquid/passwd\nauth_param basic realm proxy' },
   ),
