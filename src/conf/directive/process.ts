@@ -59,6 +59,33 @@ const adminPort: Kind<Endpoint | null> = {
   write: value => [value === null ? 'none' : endpointText(value)],
 }
 
+export interface CpuPlace {
+  readonly process: number
+  readonly core: number
+}
+
+const cpuAffinity: Kind<readonly CpuPlace[]> = {
+  grammar: 'process_numbers=N,... cores=N,...',
+  limits: 'as many of both, from 1',
+  initial: [],
+  read(line, before) {
+    const lists = new Map<string, number[]>()
+    for (let next = line.next(); next !== null; next = line.next()) {
+      const [, name = '', list = ''] = /^(process_numbers|cores)=(\d{1,5}(?:,\d{1,5})*)$/.exec(next.text) ?? []
+      if (name === '') line.fatal(`${line.name}: expecting process_numbers=N,... and cores=N,..., got '${next.text}'`, next)
+      else lists.set(name, list.split(',').map(Number))
+    }
+    const processes = lists.get('process_numbers') ?? []
+    const cores = lists.get('cores') ?? []
+    if (processes.length > 0 && processes.length === cores.length && ![...processes, ...cores].includes(0)) {
+      return [...before, ...processes.map((process, i) => ({ process, core: cores[i] ?? 1 }))]
+    }
+    line.fatal(`${line.name} needs as many processes as cores, both counted from 1`)
+    return undefined
+  },
+  write: value => (value.length === 0 ? [] : [`process_numbers=${value.map(one => one.process).join(',')} cores=${value.map(one => one.core).join(',')}`]),
+}
+
 /** Octal. */
 const fileMask: Kind<number> = {
   grammar: 'MASK',
@@ -176,8 +203,12 @@ regex.`,
     'Permissions that files and folders made by the proxy do not have, beside those of the umask it was started with.',
     { default: '027', reload: 'restart' },
   ),
-  chroot: later(word('DIRECTORY'), 'The directory to change the root to.'),
-  cpu_affinity_map: later(kept('process_numbers=N,... cores=N,...'), 'Which worker runs on which core.'),
+  cpu_affinity_map: works(
+    cpuAffinity,
+    `Which process runs on which core, both counted from 1; of several workers the first is process 1. taskset (util-linux)
+binds it when it starts.`,
+    { reload: 'restart', example: 'cpu_affinity_map process_numbers=1,2 cores=1,3' },
+  ),
   dns_retransmit_interval: works(
     age({ min: 1000 }),
     'How long a name server may take before the next is asked, and after all of them the first again, with twice the time.',

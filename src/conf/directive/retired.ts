@@ -122,6 +122,7 @@ export const retired: Readonly<Record<string, Retired>> = {
   // --- warned ---
   broken_vary_encoding: warned('servers that sent a wrong Vary are gone: remove it'),
   cache_vary: warned('Vary is always honoured: remove it'),
+  chroot: warned('the proxy keeps its root: systemd (RootDirectory=) or a container gives it another'),
   error_map: warned('use deny_info or error_directory'),
   external_refresh_check: warned('use refresh_pattern'),
   location_rewrite_program: warned('rewrite Location at the origin', [
