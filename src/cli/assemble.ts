@@ -232,7 +232,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const peerParts: PeerParts = { clock, comm, log, lookup: name => resolver.lookup(name) }
   beginPeers(deps.policy.current.peers, null, peerParts)
   const issuers = issuerSource({ comm, lookup: name => resolver.lookup(name) })
-  beginOutgoingTls(deps.policy.current.serverTls, null, issuers)
+  beginOutgoingTls(deps.policy.current.serverTls, null, issuers, bumps(config))
   icpPort.use(config, loaded.policy.icp, deps.policy.current.peers)
   const knownPeers = () => (deps.policy.current.peers?.uses ?? []).map(({ peer }) => peer)
   void zoneHosts.start()
@@ -302,7 +302,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       users = next.policy.users
       icap.use(icapSettings(next.config), icapServicesOf(next.config))
       beginPeers(next.policy.http.peers, deps.policy.current.peers, peerParts)
-      beginOutgoingTls(next.policy.http.serverTls, deps.policy.current.serverTls, issuers)
+      beginOutgoingTls(next.policy.http.serverTls, deps.policy.current.serverTls, issuers, bumps(next.config))
       icpPort.use(next.config, next.policy.icp, next.policy.http.peers)
       deps.policy.current = next.policy.http
       void retired.retire()
@@ -444,3 +444,6 @@ const resolveAclHosts = (loaded: LoadedConf, resolver: Resolver, log: DebugLog):
     })
   }
 }
+
+/** What comes by TLS will go on by TLS. */
+const bumps = (config: Config): boolean => portsOf(config).some(({ tls }) => tls?.bump === true)

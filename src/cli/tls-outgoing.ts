@@ -46,10 +46,12 @@ export const tlsClient = (options: OutgoingTls, config: Config, sessions: Sessio
 }
 
 /** The policy begins to be used: issuers may be fetched, and what was learned of them before is known. */
-export const beginOutgoingTls = (next: OutgoingTlsPolicy | null, former: OutgoingTlsPolicy | null, source: IssuerSource): void => {
+export const beginOutgoingTls = (next: OutgoingTlsPolicy | null, former: OutgoingTlsPolicy | null, source: IssuerSource, bumps: boolean): void => {
   if (next === null || next === former) return
   if (former !== null) next.issuers.takeOver(former.issuers)
   next.issuers.source = source
+  // a tenth of a second in which nothing else happens: rather now than when the first client waits
+  if (bumps && next.client.id !== former?.client.id) next.client.warm()
 }
 
 export const sessionsOf = (config: Config): SessionCache =>

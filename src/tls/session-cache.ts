@@ -21,12 +21,16 @@ interface Kept extends Resumable {
   readonly until: number
 }
 
+/** For connections that are made at once; a TLS 1.3 server sends two with each handshake. */
+const perServerMax = 16
+
 export class SessionCache {
   limits: SessionLimits
   readonly #now: () => WallMs
-  /** Stored last at the end. */
-  readonly #sessions = new Map<string, Kept>()
+  /** Stored last at the end, in both. */
+  readonly #sessions = new Map<string, Kept[]>()
   #bytes = 0
+  #size = 0
 
   constructor(limits: SessionLimits, now: () => WallMs) {
     this.limits = limits
@@ -34,7 +38,7 @@ export class SessionCache {
   }
 
   get size(): number {
-    return this.#sessions.size
+    return this.#size
   }
 
   get bytes(): number {
@@ -43,29 +47,44 @@ export class SessionCache {
 
   /** A session is used once: TLS 1.3 servers send new ones, and who watches cannot tell two connections are one client's. */
   take(key: string): Resumable | undefined {
-    const kept = this.#sessions.get(key)
-    if (kept === undefined) return undefined
-    this.#forget(key, kept)
-    return this.#now() < kept.until ? kept : undefined
+    const all = this.#sessions.get(key)
+    const kept = all?.pop()
+    if (all === undefined || kept === undefined) return undefined
+    this.#bytes -= sizeOf(key, kept)
+    this.#size--
+    if (all.length === 0) this.#sessions.delete(key)
+    if (this.#now() < kept.until) return kept
+    this.#forget(key, all) // the others are older
+    return undefined
   }
 
   store(key: string, { session, certificate }: Resumable): void {
     const { bytesMax, ttl } = this.limits
-    const before = this.#sessions.get(key)
-    if (before !== undefined) this.#forget(key, before)
     const kept = { session, certificate, until: Math.min(this.#now() + ttl, Date.parse(certificate.validTo)) }
     if (sizeOf(key, kept) > bytesMax) return
-    this.#sessions.set(key, kept)
+    const all = this.#sessions.get(key) ?? []
+    this.#sessions.delete(key)
+    this.#sessions.set(key, all)
+    all.push(kept)
+    this.#size++
     this.#bytes += sizeOf(key, kept)
-    for (const [oldest, first] of this.#sessions) {
+    if (all.length > perServerMax) this.#dropOldest(key, all)
+    for (const [oldest, others] of this.#sessions) {
       if (this.#bytes <= bytesMax) return
-      this.#forget(oldest, first)
+      while (this.#bytes > bytesMax && others.length > 0) this.#dropOldest(oldest, others)
     }
   }
 
-  #forget(key: string, kept: Kept): void {
-    this.#sessions.delete(key)
-    this.#bytes -= sizeOf(key, kept)
+  #dropOldest(key: string, all: Kept[]): void {
+    const [first] = all.splice(0, 1)
+    if (first === undefined) return
+    this.#size--
+    this.#bytes -= sizeOf(key, first)
+    if (all.length === 0) this.#sessions.delete(key)
+  }
+
+  #forget(key: string, all: Kept[]): void {
+    while (all.length > 0) this.#dropOldest(key, all)
   }
 }
 

@@ -102,6 +102,11 @@ export class TlsClient {
     tls.createSecureContext(contextOptions(this.options, []))
   }
 
+  /** What the first connection would wait for: the system's certificates are read and put into a context. */
+  warm(): void {
+    void this.#context
+  }
+
   /** At the first connection: the system's certificates are 150 files, which not everybody needs. */
   get #context(): tls.SecureContext {
     this.#made ??= tls.createSecureContext(contextOptions(this.options, [...rootsOf(this.options), ...this.#learned.values()]))
@@ -118,7 +123,8 @@ export class TlsClient {
     const { options } = this
     const { name, keyLog } = target
     const server = serverName(name)
-    const sessionKey = options.reuseSessions ? `${this.keyFor(name)} ${inner.peer.port}` : null
+    // by our end, too: servers must not learn from a session that one client's address is another's proxy
+    const sessionKey = options.reuseSessions ? `${this.keyFor(name)} ${inner.peer.port} ${inner.local.address}` : null
     const kept = sessionKey === null ? undefined : this.#deps.sessions.take(sessionKey)
     const make = (stream: Duplex): tls.TLSSocket => {
       const socket = tls.connect({

@@ -237,14 +237,17 @@ describe('what the two ends agree on', () => {
     ['TLSv1.3', 'version=6', false],
     ['TLSv1.3', 'options=NO_TLSv1_3', false],
     ['TLSv1.2', 'cipher=ECDHE-ECDSA-AES128-GCM-SHA256', true],
+    ['TLSv1.1', 'min-version=1.0', false],
+    ['TLSv1.1', 'min-version=1.0 cipher=DEFAULT:@SECLEVEL=0', true],
   ] as const)('an origin of %s only, with %s: %s', async (version, options, fine) => {
-    const origin = await secureOrigin(good, { minVersion: version, maxVersion: version })
+    const weak = version === 'TLSv1.1' ? { ciphers: 'DEFAULT:@SECLEVEL=0' } : {}
+    const origin = await secureOrigin(good, { minVersion: version, maxVersion: version, ...weak })
     const proxy = await stageWith(`tls_outgoing_options ${options}`)
     const answer = await proxy.ask(ask(origin.port))
     expect(answer.status).toBe(fine ? 200 : 503)
     await proxy.results(1)
     expect(proxy.records[0]).toMatchObject(fine ? { serverTls: { version: version.replace('TLSv', 'TLS/') } } : { error: 'secure-connect-failed', serverTls: null })
-    if (options.startsWith('cipher')) expect(proxy.records[0]?.serverTls?.cipher).toBe('ECDHE-ECDSA-AES128-GCM-SHA256')
+    if (options.startsWith('cipher=ECDHE')) expect(proxy.records[0]?.serverTls?.cipher).toBe('ECDHE-ECDSA-AES128-GCM-SHA256')
   })
 
   test('an origin that speaks no TLS, or leaves in the handshake', async () => {

@@ -22,10 +22,19 @@ test('a session is taken once', () => {
   const cache = cacheOf(1e6)
   cache.store('a', session('one'))
   cache.store('a', session('two'))
-  expect(cache.size).toBe(1)
+  expect(cache.size).toBe(2)
   expect(cache.take('a')?.session.toString()).toBe('two')
+  expect(cache.take('a')?.session.toString()).toBe('one')
   expect(cache.take('a')).toBe(undefined)
   expect([cache.size, cache.bytes]).toEqual([0, 0])
+})
+
+test('of one server so many are kept, the latest', () => {
+  const cache = cacheOf(1e6)
+  for (let i = 0; i < 40; i++) cache.store('a', session(String(i)))
+  expect(cache.size).toBe(16)
+  expect(Array.from({ length: 17 }, () => cache.take('a')?.session.toString())).toEqual([...Array.from({ length: 16 }, (_, i) => String(39 - i)), undefined])
+  expect(cache.bytes).toBe(0)
 })
 
 test('it ends with its time, and with the certificate it stands for', () => {
@@ -46,8 +55,8 @@ test('it ends with its time, and with the certificate it stands for', () => {
 
 test('the size holds whatever is stored; the one stored first goes first', () => {
   const cache = cacheOf(20_000)
-  for (let i = 0; i < 50; i++) {
-    cache.store(`key ${i}`, session('y'.repeat(100 * (i % 9))))
+  for (let i = 0; i < 150; i++) {
+    cache.store(`key ${i % 50}`, session('y'.repeat(100 * (i % 9))))
     expect(cache.bytes).toBeLessThanOrEqual(20_000)
   }
   expect(cache.take('key 49')).not.toBe(undefined)
