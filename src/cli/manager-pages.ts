@@ -8,7 +8,7 @@ import {
   infoPage, type Manager, type ManagerPassword, menuPage, type Page, roomCountersPage, serviceTimesPage, type Traffic, utilizationPage,
 } from '../manager/index.ts'
 import { CountHelper } from '../helper/index.ts'
-import { CountHttp, CountPlug, CountStack, CountTls } from '../proxy/index.ts'
+import { CountBump, CountHttp, CountPlug, CountStack, CountTls } from '../proxy/index.ts'
 import { CountIcp, type Peer } from '../peer/index.ts'
 import { icpSums, peerFigures } from './peer-pages.ts'
 import type { Stores } from './stores.ts'
@@ -95,6 +95,7 @@ const tierOf = ({ bytes, bytesMax, count }: { readonly bytes: number; readonly b
 const counterGroups = ({ stores, collapse, comm }: PageSources): readonly CounterGroup[] => [
   { room: 'http', counters: CountHttp, docs: CountHttp[docs] },
   { room: 'plug', counters: CountPlug, docs: CountPlug[docs] },
+  { room: 'bump', counters: CountBump, docs: CountBump[docs] },
   { room: 'tls', counters: CountTls, docs: CountTls[docs] },
   { room: 'stack', counters: CountStack, docs: CountStack[docs] },
   { room: 'helper', counters: CountHelper, docs: CountHelper[docs] },

@@ -341,3 +341,91 @@ const shownBy = async (proxy: Stage, authorityText: string, servername: string) 
   if (seen === undefined) throw new Error('nothing was shown')
   return seen
 }
+
+describe('within', () => {
+  it.each([
+    ['CONNECT', 'CONNECT other.test:80 HTTP/1.1\r\nHost: other.test\r\n\r\n', 501],
+    ['a target in clear text', 'GET http://other.test/ HTTP/1.1\r\nHost: other.test\r\n\r\n', 400],
+  ])('%s is refused', async (_what, request, status) => {
+    const site = await secureSite()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`)
+    const client = await within(proxy, `www.site.test:${site.port}`, 'www.site.test', mine.ca.cert)
+    client.write(request)
+    let said = ''
+    client.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')))
+    await until(() => said.includes('</html>'), 'the page')
+    client.destroy()
+    expect(said).toMatch(new RegExp(`^HTTP/1.1 ${status} `))
+  })
+
+  it('several requests, and one that names no site', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`)
+    const client = await within(proxy, `www.site.test:${site.port}`, 'www.site.test', mine.ca.cert)
+    client.write(`GET /1 HTTP/1.1\r\nHost: www.site.test:${site.port}\r\n\r\nGET /2 HTTP/1.1\r\nHost: www.site.test:${site.port}\r\nConnection: close\r\n\r\n`)
+    let said = ''
+    client.on('data', (chunk: Buffer) => (said += chunk.toString('latin1')))
+    await once(client, 'end')
+    client.destroy()
+    expect(said.match(/from the site/g)).toHaveLength(2)
+    expect(site.requests.map(({ url }) => url)).toEqual(['/1', '/2'])
+    expect(site.connections()).toBe(1)
+  })
+})
+
+describe('a client that leaves', () => {
+  /** Takes connections and says nothing. */
+  const silentServer = async () => {
+    const sockets: net.Socket[] = []
+    const server = net.createServer(socket => void sockets.push(socket.on('error', () => {}).resume()))
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    servers.push({ close: () => void (sockets.forEach(socket => socket.destroy()), server.close()) })
+    return { port: (server.address() as net.AddressInfo).port, sockets }
+  }
+
+  it.each([
+    ['before its hello', false],
+    ['while the server is asked for its certificate', true],
+  ])('%s leaves nothing behind', async (_what, says) => {
+    const silent = await silentServer()
+    const proxy = await bumping(`${trusting}ssl_bump bump all`)
+    const wire = await proxy.client()
+    await wire.send(`CONNECT www.site.test:${silent.port} HTTP/1.1\r\nHost: x\r\n\r\n`).response('CONNECT')
+    if (says) {
+      const client = tls.connect({ socket: wire.socket, servername: 'www.site.test' }).on('error', () => {})
+      await until(() => silent.sockets.length === 1, 'the question to the server')
+      client.destroy()
+    }
+    wire.socket.resetAndDestroy()
+    await until(() => proxy.records.length === 1 && proxy.machine.sessions === 0, 'its record')
+    expect(proxy.records[0]).toMatchObject({ error: 'client-aborted', method: 'CONNECT' })
+    await until(() => silent.sockets.every(socket => socket.destroyed || socket.readableEnded), 'the end of the connection to the server')
+  })
+
+  it('is let go when the proxy stops', async () => {
+    const proxy = await bumping('ssl_bump peek all')
+    const wire = await proxy.client()
+    await wire.send('CONNECT www.site.test:443 HTTP/1.1\r\nHost: x\r\n\r\n').response('CONNECT')
+    await until(() => proxy.machine.sessions === 1, 'the session')
+    void proxy.machine.stop(0)
+    expect(await wire.closed()).toBe('')
+    await until(() => proxy.machine.sessions === 0, 'its end')
+  })
+})
+
+describe('a hello that is none', () => {
+  it('whatever bytes come, the connection ends or goes on, and nothing throws', async () => {
+    const proxy = await bumping('ssl_bump peek all')
+    const hello = Buffer.from('160301002f0100002b0303', 'hex')
+    const noise = (seed: number): Buffer => Buffer.from(Array.from({ length: 200 }, (_, i) => (seed * 7919 + i * i * 31 + (i >> 2) * seed) & 255))
+    for (let seed = 0; seed < 40; seed++) {
+      const wire = await proxy.client()
+      await wire.send('CONNECT 127.0.0.1:1 HTTP/1.1\r\nHost: x\r\n\r\n').response('CONNECT')
+      wire.send(seed % 2 === 0 ? noise(seed) : Buffer.concat([hello.subarray(0, 1 + (seed % hello.length)), noise(seed)])).end()
+      await wire.closed()
+    }
+    await until(() => proxy.records.length === 40, 'their records')
+    expect(new Set(proxy.records.map(({ error }) => error))).toEqual(new Set(['protocol-unknown']))
+  })
+})

@@ -20,6 +20,8 @@ export const receive = (t: Transaction): Next => {
   if (head.versionMinor === 0 && head.framing.kind === 'none' && (head.method === 'POST' || head.method === 'PUT')) {
     return t.refuse('length-required', 'the content of an HTTP/1.0 request needs a Content-Length')
   }
+  const { inside } = t.client.port
+  if (inside !== null && isWithin(t, inside)) return 'refuse'
   if (head.connect !== null) {
     const asked: TargetUri = { scheme: 'tunnel', host: head.connect.host, port: head.connect.port, path: '' }
     const tunnel = hostRules === null ? asked : ruledTarget(t, hostRules, asked)
@@ -28,8 +30,6 @@ export const receive = (t: Transaction): Next => {
     t.outcome.uri = `${hostText(tunnel.host)}:${tunnel.port}`
     return 'admit'
   }
-  const { inside } = t.client.port
-  if (inside !== null && isWithin(t, inside)) return 'refuse'
   const named =
     t.client.port.accel?.vhost === false ? originForm(t) : (oldStylePage(t) ?? head.absolute ?? originForm(t) ?? ownPage(t))
   if (named === null) return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
@@ -48,7 +48,7 @@ export const receive = (t: Transaction): Next => {
 /** Within a bumped connection, which may be there only to tell why there is no proper one. */
 const isWithin = (t: Transaction, { user, refusal }: Inside): boolean => {
   t.outcome.user = user
-  if (refusal === null) return false
+  if (refusal === null) return escapes(t)
   const { failure, denial, accessLine } = refusal
   t.target = originForm(t)
   if (t.target !== null) t.outcome.uri = uriText(t.target.scheme, t.target.host, t.target.port, t.target.path)
@@ -58,6 +58,14 @@ const isWithin = (t: Transaction, { user, refusal }: Inside): boolean => {
   if (failure.code === 'denied') t.outcome.result = 'TCP_DENIED'
   t.keepAlive = false
   return true
+}
+
+/** What goes past the reading of this connection is not for it. t.failure says so. */
+const escapes = (t: Transaction): boolean => {
+  const { connect, absolute } = t.head
+  if (connect !== null) t.refuse('unsupported-method', 'no CONNECT within TLS that is read here')
+  else if (absolute !== null && absolute.scheme !== 'https') t.refuse('bad-target', 'within TLS only https is asked for')
+  return t.failure !== null
 }
 
 const wholeAddressWanted = 'a forward proxy needs the whole address of what is asked for'

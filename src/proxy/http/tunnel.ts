@@ -119,7 +119,7 @@ export const relay = (t: Transaction, server: Connection, early: Buffer | null):
 /** The server connection ended before the tunnel stood. */
 export const tunnelFailed = (t: Transaction, failure: ProxyError): Next => {
   if (t.over) return 'done'
-  if (t.headSent) {
+  if (t.headSent && t.bumping === null) {
     breakOff(t)
     return 'finish'
   }

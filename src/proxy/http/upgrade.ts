@@ -113,7 +113,11 @@ class Exchange implements ConnectionReader, ServerSide {
         return
       }
       if (head.status >= 200) {
-        if (!this.#goElsewhere(refusal(head.status))) this.#answer(head, bytes, at, end)
+        const why = refusal(head.status)
+        if (this.#goElsewhere(why)) return
+        // the client has begun with TLS, or may: what a parent says in clear is nothing it could read
+        if (this.#t.bumping !== null) this.#fail(why)
+        else this.#answer(head, bytes, at, end)
         return
       }
       if (this.#t.outcome.versionMinor === 1 && head.status !== 100 && this.#t.head.method !== 'CONNECT') {

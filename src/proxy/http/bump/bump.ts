@@ -11,6 +11,7 @@ import { type Admission, admitConnect } from './admit-connect.ts'
 import type { BumpedTunnel } from './bumped-tunnel.ts'
 import { areAlike, isAt } from './confirm-name.ts'
 import { HelloReader } from './hello-reader.ts'
+import { CountBump } from './counters.ts'
 import { acceptClient, type Shown } from './inside.ts'
 import type { PortBump } from './port-bump.ts'
 import type { BumpPoint, BumpVerdict } from './rules.ts'
@@ -114,6 +115,8 @@ class Bumping implements BumpedTunnel {
     const { connection } = t.client
     const reader = new HelloReader(connection, t.client.handOver(), why => t.clientClosed(why))
     this.#reader = reader
+    // nothing was asked yet
+    t.client.session.speaker = { windUp: () => connection.close('shutdown') }
     const hello = await reader.read(t.policy.timeouts.request)
     if (hello.kind === 'hello') {
       this.#tls.sni = hello.serverName ?? ''
@@ -124,7 +127,10 @@ class Bumping implements BumpedTunnel {
     if (t.over) return false
     if (hello.kind === 'timeout') t.refuse('request-timeout', 'no TLS hello in time')
     else if (hello.kind === 'ended') t.refuse('client-aborted', 'the connection ended before a TLS hello')
-    else t.refuse('protocol-unknown', 'the client does not speak TLS')
+    else {
+      CountBump.strangers++
+      t.refuse('protocol-unknown', 'the client does not speak TLS')
+    }
     return false
   }
 
@@ -158,6 +164,7 @@ class Bumping implements BumpedTunnel {
       const { destination, client: { peer } } = client.session
       if (await isAt(t, sni, destination.address)) return this.#called(sni)
       this.#foreign = true
+      CountBump.foreignNames++
       t.unverified = true
       client.deps.notices.hostForgery(peer, destination, sni, 'local IP does not match any domain IP')
     } else if (sni === target.host || (await areAlike(t, sni, target.host))) {
@@ -181,6 +188,7 @@ class Bumping implements BumpedTunnel {
   #splice(mode: BumpAction | ''): Next {
     const t = this.#t
     this.#tls.bumpMode = mode === 'none' || mode === '' ? mode : 'splice'
+    CountBump.spliced++
     if (this.#stands && t.policy.delay !== null) meterResponse(t)
     if (this.#stands && t.policy.packets !== null) markRequest(t, t.policy.packets)
     return 'tunnel'
@@ -200,6 +208,7 @@ class Bumping implements BumpedTunnel {
 
   #terminate({ text }: BumpVerdict): Next {
     this.#tls.bumpMode = 'terminate'
+    CountBump.terminated++
     this.#t.refuse('terminated', `ssl_bump terminate (${text})`)
     return this.#close()
   }
@@ -289,6 +298,8 @@ class Bumping implements BumpedTunnel {
       return 'finish'
     }
     t.outcome.status = 200
+    if (refusal === null) CountBump.bumped++
+    else CountBump.toldWithin++
     return 'finish'
   }
 

@@ -24,6 +24,7 @@ export class HelloReader implements ConnectionReader {
   #looks = 0
   #answered: ((answer: HelloAnswer) => void) | null = null
   #released = false
+  #isTls = false
 
   /** `early`: what was read already. `gone` is told when the connection closes before `release`. */
   constructor(connection: Connection, early: Buffer | null, gone: (why: CloseReason) => void) {
@@ -58,11 +59,14 @@ export class HelloReader implements ConnectionReader {
   onData(connection: Connection, slab: Buffer, start: number, end: number): void {
     this.#bytes = Buffer.concat([this.#bytes, slab.subarray(start, end)])
     if (this.#answered !== null) this.#look()
-    else connection.deferRead()
+    // read on while there is room: a connection nobody reads does not tell that its client has left
+    else if (this.#bytes.length >= helloBytesMax) connection.deferRead()
   }
 
-  onEnd(): void {
-    this.#answer({ kind: 'ended' })
+  onEnd(connection: Connection): void {
+    if (this.#answered !== null) this.#answer({ kind: 'ended' })
+    // whoever says nothing more after his hello has left; only what is no TLS may be answered after that
+    else if (this.#isTls) connection.close('peer-closed')
   }
 
   onDrain(): void {}
@@ -88,7 +92,7 @@ export class HelloReader implements ConnectionReader {
     this.#answered = null
     if (answered === null) return
     this.#connection.setTimeout(0)
-    if (answer.kind === 'hello' || answer.kind === 'other') this.#connection.deferRead()
+    this.#isTls = answer.kind === 'hello'
     answered(answer)
   }
 }
