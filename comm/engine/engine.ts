@@ -51,6 +51,8 @@ export interface ListenOptions {
   readonly device?: string
   /** The descriptor of a socket that is bound there already. Whoever opened it keeps it. Native engine only. */
   readonly handedIn?: number
+  /** Connections are told of when their first bytes are there, or after so many seconds. Ignored where the engine cannot. */
+  readonly deferSeconds?: number
   readonly note: string
 }
 

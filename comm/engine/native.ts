@@ -573,6 +573,7 @@ export class NativeEngine implements Engine, DatagramCarrier {
     const asks = asksOf(options)
     const fd = options.handedIn === undefined ? openListener(this.native, options, asks) : takeListener(this.native, options, options.handedIn, asks)
     if (fd < 0) throw socketFailure(fd, attemptedListen(options))
+    if (options.deferSeconds !== undefined) setOption(this.addon, fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, options.deferSeconds)
     const endpoint = this.localOf(fd) ?? asked
     const listener = new NativeListener(this, fd, endpoint, options, asks === 0, deviceLookup(this.addon, options, this.host.ownEndpoints.isOwn), onConnection)
     this.#listeners.set(fd, listener)
@@ -789,6 +790,8 @@ const buckets = new Int32Array(3)
 const SOL_SOCKET = 1
 const SO_RCVBUF = 8
 const SO_KEEPALIVE = 9
+const IPPROTO_TCP = 6
+const TCP_DEFER_ACCEPT = 9
 /** What UDP over IPv6 can carry; IPv4 carries 20 bytes less. */
 const datagramMax = 65_527
 

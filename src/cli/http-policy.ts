@@ -155,6 +155,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       interceptedHead: headLimits(config.request_header_max_size, false, blanks),
       responseHead: headLimits(config.reply_header_max_size, false),
       requestContentMax: config.request_body_max_size,
+      requestDelayed: config.request_body_delay_forward_size,
       requestBufferMax: config.client_request_buffer_max_size,
     },
     timeouts: {

@@ -226,7 +226,7 @@ const wantedBy = (
   interfaces: () => Interfaces,
   shared: boolean,
 ): readonly Wanted[] => [
-  ...portsOf(config).map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared) })),
+  ...portsOf(config).map(port => ({ from: port, mode: port.mode, listener: portListener(port, services.ofPort(port), shared, config.accept_filter) })),
   ...config.listener.flatMap(line => {
     const { taken, backlog: waiting } = line
     const listeners = lineListeners(line, dualStack => parametersOf(taken, dualStack, waiting, shared), services, interfaces)
@@ -248,13 +248,16 @@ const limitsOf = ({ bufferBytes, flowsMax, flowsPerClientMax, idleTimeout }: Rec
   timesOf: flowTimes(idleTimeout),
 })
 
-const portListener = (port: PortConfig, service: ListenerOptions['service'], shared: boolean): ListenerOptions => {
+const portListener = (port: PortConfig, service: ListenerOptions['service'], shared: boolean, deferSeconds: number): ListenerOptions => {
   const address = port.address ?? '::'
   return {
     name: port.name,
     place: placeOf(port),
     bind: { family: address.includes(':') ? 6 : 4, address, port: port.port },
-    parameters: parametersOf(port.mode, port.dualStack, backlog, shared, port.introduced),
+    parameters: {
+      ...parametersOf(port.mode, port.dualStack, backlog, shared, port.introduced),
+      ...(deferSeconds > 0 ? { deferSeconds } : {}),
+    },
     service,
     // whoever comes to an interception port itself gets a page that says so
     directHit: 'pass',

@@ -265,7 +265,7 @@ export const parameterWords = {
   device: 'device',
 } as const satisfies Readonly<Record<Parameter, string>>
 
-type Parameter = Exclude<keyof ListenParameters, 'datagrams'>
+type Parameter = Exclude<keyof ListenParameters, 'datagrams' | 'deferSeconds'>
 
 const parameters: readonly Parameter[] = ['natBackend', 'flags', 'dualStack', 'backlog', 'mark', 'device']
 

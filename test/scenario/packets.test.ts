@@ -79,6 +79,19 @@ describe.skipIf(!native.present)('sockets', () => {
     expect([option(proxy, 1, 8), option(proxy, 1, 8, originConnections)]).toEqual([40960, 40960])
   })
 
+  it('wait in the kernel for their first bytes with accept_filter', async () => {
+    const proxy = await stage('accept_filter data=7\n')
+    const fd = proxy.machine.comm.fdTable().find(entry => entry.kind === 'listener')?.fd ?? -1
+    const buffer = Buffer.alloc(4)
+    if (native.present) native.addon.getOption(fd, 6, 9, buffer)
+    expect(buffer.readInt32LE()).toBeGreaterThanOrEqual(7) // the kernel counts retransmissions
+    const wire = await proxy.client()
+    for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))
+    expect(clientConnections(proxy)).toEqual([])
+    const web = await site(() => ({}))
+    expect((await wire.send(get(web.port)).response()).status).toBe(200)
+  })
+
   it('are left alone otherwise', async () => {
     const web = await site(() => ({}))
     const proxy = await stageOf('http_port 127.0.0.1:0 name=web disable-pmtu-discovery=transparent\nhttp_access allow all\n')

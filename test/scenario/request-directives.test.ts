@@ -228,3 +228,23 @@ describe('heads that two programs could read differently', () => {
     expect(web.requests.map(r => r.url)).toEqual(['/abc', '/a%20b%09c', '/a%20b%09c', '/a'])
   })
 })
+
+describe('request_body_delay_forward_size', () => {
+  it('asks the server when so much of the content is there, or all of it', async () => {
+    const web = await site(() => ({}))
+    const proxy = await stage('request_body_delay_forward_size 10 bytes\n')
+    const wire = await proxy.client()
+    wire.send(request('POST', web.port, '/long', ['Content-Length: 20'], '123456789'))
+    await until(() => proxy.machine.comm.fdTable().some(entry => entry.local?.port === proxy.port('web') && entry.bytesRead > 0), 'the head')
+    for (let i = 0; i < 20; i++) await new Promise(resolve => setImmediate(resolve))
+    expect(web.connections).toBe(0)
+    wire.send('0')
+    await until(() => web.connections > 0, 'the server being asked')
+    expect((await wire.send('1234567890').response('POST')).status).toBe(200)
+    expect((await proxy.ask(request('POST', web.port, '/short', ['Content-Length: 3'], 'abc'), 'POST')).status).toBe(200)
+    const leaving = await proxy.client()
+    leaving.send(request('POST', web.port, '/never', ['Content-Length: 20'], '1')).close()
+    await proxy.results(3)
+    expect(web.requests.map(r => r.url)).toEqual(['/long', '/short'])
+  })
+})

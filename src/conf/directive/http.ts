@@ -167,9 +167,11 @@ refused. Without any line everything is offered but other versions of HTTP and T
 nothing then).`,
     { example: 'http_upgrade_request_protocols WebSocket allow all\nhttp_upgrade_request_protocols OTHER deny all' },
   ),
-  request_body_delay_forward_size: later(
+  request_body_delay_forward_size: works(
     size(),
-    'Lusca: how much of a request body is awaited before it is sent on.',
+    `So much of a request's content, or all of it, is awaited before its server is asked; 0: none. It never is more than half of
+client_request_buffer_max_size. Lusca's.`,
+    { default: '0 KB' },
   ),
   client_db: works(onOff(), 'Keeps figures per client address, of 10,000 at most, for the manager page client_list.', {
     default: 'on',

@@ -71,6 +71,28 @@ const readSource = (line: Line): string | undefined => {
   return word && take(line, word, readAddress(word.text))
 }
 
+/** Seconds; 0 = there is none. */
+const acceptFilter: Kind<number> = {
+  grammar: 'data[=SECONDS]|none',
+  limits: 'SECONDS 1 to 3600',
+  initial: 0,
+  read(line) {
+    const word = needWord(line, "'data', with seconds if you like")
+    if (word === undefined) return undefined
+    if (word.text === 'none') return 0
+    if (word.text === 'httpready' || word.text === 'dataready') {
+      line.warning(`${line.name}: this system has no filter '${word.text}'`, word, 'write: accept_filter data')
+      return 0
+    }
+    const [name, seconds] = word.text.split('=', 2)
+    const number = seconds === undefined ? 30 : wholeNumber(seconds)
+    if (name === 'data' && number !== null && number > 0 && number <= 3600) return number
+    line.fatal(`${line.name}: expecting 'data' or 'data=SECONDS', got '${word.text}'`, word)
+    return undefined
+  },
+  write: value => [value === 0 ? 'none' : `data=${value}`],
+}
+
 const relatedConnections: Kind<RelatedConnections> = {
   grammar: 'sockets | nft_sets PORT',
   limits: 'PORT 1 to 65535',
@@ -171,7 +193,12 @@ done here, so neither is there anything to disable.`,
 connected. Its answers must come back by this machine.`,
     { default: 'off' },
   ),
-  accept_filter: later(word('NAME'), 'A kernel filter for new connections.'),
+  accept_filter: works(
+    acceptFilter,
+    `The kernel keeps new connections of http_port lines to itself until their first bytes are there, or for so many seconds, 30
+unless told. Squid's names for filters of the BSDs (httpready, dataready) are not there on Linux.`,
+    { default: 'none', reload: 'restart', example: 'accept_filter data=30' },
+  ),
   tcp_recv_bufsize: works(size({ max: mib(64) }), 'The receive buffer of connections; 0: the kernel finds out by itself what is good, and does so better.', {
     default: '0 KB',
     reload: 'new connections',

@@ -47,7 +47,15 @@ import type { ServerSide, Transaction } from './transaction.ts'
 
 export const fetch = (t: Transaction): Promise<Next> => {
   CountHttp.misses++
-  return fetchFrom(t, null)
+  const { requestDelayed } = t.policy.limits
+  const slowContent = requestDelayed > 0 && t.content !== null && !t.content.complete
+  return slowContent ? fetchWhenThere(t, requestDelayed) : fetchFrom(t, null)
+}
+
+/** request_body_delay_forward_size: the server is not kept by a client that sends slowly. */
+const fetchWhenThere = async (t: Transaction, bytes: number): Promise<Next> => {
+  await t.content?.reached(bytes)
+  return t.over || t.failure !== null ? 'done' : fetchFrom(t, null)
 }
 
 /** `validated`: the stored response the origin is asked about; null = a plain request. */

@@ -130,6 +130,8 @@ export interface HttpPolicy {
     readonly responseHead: HeadLimits
     /** Infinity = no limit. */
     readonly requestContentMax: Bytes
+    /** So much of its content is awaited before a server is asked. */
+    readonly requestDelayed: Bytes
     /** Of a request's content, in our memory. */
     readonly requestBufferMax: Bytes
   }

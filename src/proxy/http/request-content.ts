@@ -24,6 +24,8 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   /** The client waits for 100 (Continue) before it sends anything. */
   #awaited: boolean
   #asked = false
+  #wanted = 0
+  #onReached: (() => void) | null = null
 
   constructor(connection: Connection, framing: Framing, bytesMax: Bytes, bufferMax: Bytes, awaited: boolean) {
     this.#connection = connection
@@ -59,12 +61,29 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
       this.fail(new ProxyError('content-too-large', `more than ${this.#bytesMax} bytes`, { side: 'client' }))
       return end
     }
+    if (this.#onReached !== null) this.#tellReached()
     if (this.#reader.done) this.#wake()
     else if (this.#queued > this.#queuedMax && !this.#deferred) {
       this.#deferred = true
       this.#connection.deferRead()
     }
     return next
+  }
+
+  /** When so much is here, or nothing more comes; more than half of what may wait is not waited for. */
+  reached(bytes: number): Promise<void> {
+    this.invite()
+    this.#wanted = Math.min(bytes, this.#queuedMax)
+    return new Promise(resolve => {
+      this.#onReached = resolve
+      this.#tellReached()
+    })
+  }
+
+  #tellReached(): void {
+    if (this.#onReached === null || (this.#reader.bytes < this.#wanted && !this.#reader.done && this.#failure === null)) return
+    this.#onReached()
+    this.#onReached = null
   }
 
   /** The rest is read and thrown away: the answer does not wait for it. */
@@ -79,6 +98,7 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   fail(error: ProxyError): void {
     this.#failure ??= error
     this.#resume()
+    this.#tellReached()
     const waiting = this.#waiting
     this.#waiting = null
     waiting?.reject(this.#failure)
