@@ -33,6 +33,7 @@ export const checkNames = (config: Config, findings: Findings): void => {
   checkChainers(config, findings)
   checkStacks(config, findings)
   checkAvailability(config, findings)
+  checkRouters(config, findings)
   const lines = [...Object.values(defined).flat(), ...config.listener, ...config.receiver, ...config.rule]
   const uses = [...lines.flatMap(line => line.uses), ...usesOfAcls(config)]
   for (const use of uses) {
@@ -116,6 +117,15 @@ const checkStacks = (config: Config, findings: Findings): void => {
     const limited = bandwidth ?? bandwidthPerClient ?? bandwidthPerZone
     if (oneWay === 'no' && limited === null) continue
     findings.fatal(at, `the service '${name}' has a program in the middle: one_way and bandwidth are not for it`, 'stack proxy=plug goes with both')
+  }
+}
+
+/** Bytes name no server: an in-band router would have nothing to go by. */
+const checkRouters = (config: Config, findings: Findings): void => {
+  for (const { name, proxy, router, at } of config.service) {
+    const line = config.router.find(one => one.name.toLowerCase() === router.toLowerCase())
+    if (proxy !== 'plug' || (line?.kind ?? router.toLowerCase()) !== 'inband') continue
+    findings.fatal(at, `service '${name}': router=${router} goes where the protocol says, and a plug understands none`, 'take a transparent or a directed router')
   }
 }
 
