@@ -1,8 +1,8 @@
-import { assert, type Endpoint, type MonoMs, ms, type Watched } from '../src/base/index.ts'
-import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from './close-handlers.ts'
-import type { CloseHandler, CloseReason, Connection, ConnectionReader } from './connection.ts'
+import { assert, type Endpoint } from '../src/base/index.ts'
+import type { CloseReason, ConnectionReader } from './connection.ts'
 import type { EngineHost } from './engine/engine.ts'
 import type { OriginalDestination } from './nat-lookup/original-destination.ts'
+import { OwnedConnection } from './owned-connection.ts'
 
 // Two connections joined in this process: what one writes the other reads. For a proxy that speaks to another one as if
 // it were its server. They keep the contract of comm/connection.ts; the kernel's buffers are an inbox of each.
@@ -36,29 +36,18 @@ export const connectionPair = (
   return ends
 }
 
-export class PairEnd implements Connection, Watched {
-  readonly id: number
+export class PairEnd extends OwnedConnection {
   readonly fd = -1
   readonly protocol = 'tcp'
   readonly peer: Endpoint
   readonly local: Endpoint
   readonly original: OriginalDestination
-  note: string
   bytesRead = 0
   bytesWritten = 0
-  closed = false
   ended = false
-  deadlineAt = 0 as MonoMs
-  deadlineTurn = 0
-  deadlineBefore: Watched | null = null
-  deadlineBehind: Watched | null = null
-  readonly bornAt: MonoMs
   /** Set by connectionPair, before anybody has seen either. */
   other: PairEnd = this
-  readonly #host: EngineHost
   readonly #gone: (end: PairEnd) => void
-  #reader: ConnectionReader | null = null
-  #handlers: CloseHandlers = null
   #inbox: Buffer[] = []
   #inboxBytes = 0
   /** The other end's FIN lies behind what is in the inbox. */
@@ -69,16 +58,12 @@ export class PairEnd implements Connection, Watched {
   #drainDue = false
   #leaving: CloseReason | null = null
   #scheduled = false
-  #why: CloseReason = 'done'
 
   constructor(host: EngineHost, ends: PairEnds, note: string, gone: (end: PairEnd) => void) {
-    this.id = host.nextId()
+    super(host, note)
     this.peer = ends.peer
     this.local = ends.local
     this.original = ends.original
-    this.note = note
-    this.bornAt = host.clock.mono()
-    this.#host = host
     this.#gone = gone
   }
 
@@ -91,7 +76,7 @@ export class PairEnd implements Connection, Watched {
   }
 
   setReader(reader: ConnectionReader): void {
-    this.#reader = reader
+    this.reader = reader
     if (this.pending > 0) this.#owesDrain = true
     this.#schedule()
   }
@@ -100,7 +85,7 @@ export class PairEnd implements Connection, Watched {
     if (this.closed || this.#finSent || this.#leaving !== null) return false
     const { other } = this
     if (other.closed) {
-      this.#leave('peer-reset')
+      this.leave('peer-reset')
       return false
     }
     other.#take(this, a)
@@ -125,25 +110,12 @@ export class PairEnd implements Connection, Watched {
     this.other.#hearEnd()
   }
 
-  setTimeout(delayMs: number): void {
-    if (this.closed || delayMs <= 0) this.#host.deadlines.clear(this)
-    else this.#host.deadlines.set(this, ms(delayMs))
-  }
-
   keepAlive(): void {} // it is here
-
-  addCloseHandler(handler: CloseHandler): void {
-    if (!this.closed) this.#handlers = withHandler(this.#handlers, handler)
-  }
-
-  removeCloseHandler(handler: CloseHandler): void {
-    this.#handlers = withoutHandler(this.#handlers, handler)
-  }
 
   /** What was written lies in the other's inbox already. */
   close(why: CloseReason = 'done'): void {
     if (this.closed) return
-    this.#leave(why)
+    this.leave(why)
     this.other.#hearEnd()
   }
 
@@ -157,15 +129,8 @@ export class PairEnd implements Connection, Watched {
 
   resetClose(why: CloseReason = 'aborted'): void {
     if (this.closed) return
-    this.#leave(why)
-    if (!this.other.closed) this.other.#leave('peer-reset')
-  }
-
-  deadlinePassed(): void {
-    this.#host.counters.timeouts++
-    const reader = this.#reader
-    if (reader === null) this.close('timeout')
-    else this.#call(() => reader.onTimeout(this))
+    this.leave(why)
+    if (!this.other.closed) this.other.leave('peer-reset')
   }
 
   // --- from the other end ---
@@ -205,27 +170,27 @@ export class PairEnd implements Connection, Watched {
   #drain(): void {
     this.#drainDue = false
     this.#owesDrain = false
-    const reader = this.#reader
-    if (reader !== null && this.#leaving === null) this.#call(() => reader.onDrain(this))
+    const { reader } = this
+    if (reader !== null && this.#leaving === null) this.call(() => reader.onDrain(this))
   }
 
   #deliver(): void {
     for (let told = 0; told < turnBytesMax; ) {
-      const reader = this.#reader
+      const { reader } = this
       if (reader === null || this.#deferred || this.closed) return
       const bytes = this.#inbox.shift()
       if (bytes === undefined) break
       told += bytes.length
       this.#inboxBytes -= bytes.length
       this.bytesRead += bytes.length
-      this.#call(() => reader.onData(this, bytes, 0, bytes.length))
+      this.call(() => reader.onData(this, bytes, 0, bytes.length))
     }
     if (this.closed) return
     if (this.#inbox.length > 0) return this.#schedule()
-    const reader = this.#reader
+    const { reader } = this
     if (!this.#endHeld || this.ended || reader === null || this.#deferred) return
     this.ended = true
-    this.#call(() => reader.onEnd(this))
+    this.call(() => reader.onEnd(this))
   }
 
   #dropInbox(): void {
@@ -246,37 +211,13 @@ export class PairEnd implements Connection, Watched {
 
   // --- the end ---
 
-  #leave(why: CloseReason): void {
-    this.closed = true
-    this.#why = why
+  protected override leave(why: CloseReason): void {
+    super.leave(why)
     this.#dropInbox()
-    this.#host.deadlines.forget(this)
     this.#gone(this)
-    process.nextTick(announceLater, this)
     // what the other had written is read by nobody any more; when it writes again it learns that
     this.#emptied()
-  }
-
-  announceClose(): void {
-    const reader = this.#reader
-    const handlers = inCloseOrder(this.#handlers)
-    this.#reader = null
-    this.#handlers = null
-    if (reader !== null) this.#call(() => reader.onClose(this, this.#why))
-    for (const handler of handlers) this.#call(() => handler(this, this.#why))
-  }
-
-  /** What an owner throws is reported once and costs it its connection. */
-  #call(callback: () => void): void {
-    try {
-      callback()
-    } catch (error) {
-      this.#host.counters.handlerFailures++
-      this.#host.failed(error, this.note)
-      this.resetClose('handler-failed')
-    }
   }
 }
 
 const turnLater = (end: PairEnd): void => end.turn()
-const announceLater = (end: PairEnd): void => end.announceClose()

@@ -1,8 +1,8 @@
 import type net from 'node:net'
-import { type Endpoint, type Introduction, errnoOf, type MonoMs, ms, type Watched } from '../../src/base/index.ts'
-import { type CloseHandlers, inCloseOrder, withHandler, withoutHandler } from '../close-handlers.ts'
-import type { CloseHandler, CloseReason, Connection, ConnectionReader } from '../connection.ts'
+import { type Endpoint, type Introduction, errnoOf } from '../../src/base/index.ts'
+import type { CloseReason, ConnectionReader } from '../connection.ts'
 import type { OriginalDestination } from '../nat-lookup/original-destination.ts'
+import { OwnedConnection } from '../owned-connection.ts'
 import type { EngineHost } from './engine.ts'
 
 // A Connection over net.Socket. What differs from a Node stream, and is made here:
@@ -17,31 +17,20 @@ const copyMax = 8 * 1024
 /** After this much in one turn the kernel is asked at once, so that back-pressure is felt. */
 const turnMax = 256 * 1024
 
-export class NodeConnection implements Connection, Watched {
-  readonly id: number
+export class NodeConnection extends OwnedConnection {
   /** Node shows none. */
   readonly fd = -1
   peer: Endpoint
   local: Endpoint
   original: OriginalDestination
   introduced: Introduction | null = null
-  note: string
   bytesRead = 0
-  closed = false
   ended = false
-  deadlineAt = 0 as MonoMs // no deadline
-  deadlineTurn = 0
-  deadlineBefore: Watched | null = null
-  deadlineBehind: Watched | null = null
-  readonly bornAt: MonoMs
 
-  readonly #host: EngineHost
   readonly #socket: net.Socket
   readonly #isPipe: boolean
   /** Takes it out of the engine's table. */
   readonly #gone: (connection: NodeConnection) => void
-  #reader: ConnectionReader | null = null
-  #handlers: CloseHandlers = null
   #deferred = false
   /** Given back, and not told to anybody since. */
   #returned: Buffer | null = null
@@ -56,7 +45,6 @@ export class NodeConnection implements Connection, Watched {
   #finSent = false
   /** closeAfterFlush was asked for. */
   #leaving: CloseReason | null = null
-  #why: CloseReason = 'done'
 
   constructor(
     host: EngineHost,
@@ -66,13 +54,10 @@ export class NodeConnection implements Connection, Watched {
     gone: (connection: NodeConnection) => void,
     isPipe = false,
   ) {
-    this.id = host.nextId()
+    super(host, note)
     this.peer = ends.peer
     this.local = ends.local
     this.original = ends.original
-    this.note = note
-    this.bornAt = host.clock.mono()
-    this.#host = host
     this.#socket = socket
     this.#gone = gone
     this.#isPipe = isPipe
@@ -103,14 +88,14 @@ export class NodeConnection implements Connection, Watched {
   }
 
   setReader(reader: ConnectionReader): void {
-    this.#reader = reader
+    this.reader = reader
     if (this.pending > 0) this.#waiting = true // whoever comes now and finds output pending is told when it has gone
     this.#goOn()
   }
 
   giveBack(bytes: Buffer): void {
     if (this.closed || this.#leaving !== null) return
-    this.#reader = null
+    this.reader = null
     this.#deferred = false
     this.#socket.pause()
     // an ended stream takes nothing back, so it is kept here
@@ -122,18 +107,18 @@ export class NodeConnection implements Connection, Watched {
 
   /** What was given back comes first, and never from inside a call of the reader's. */
   #goOn(): void {
-    if (this.#deferred || this.#reader === null) return
+    if (this.#deferred || this.reader === null) return
     if (this.#returned === null && !this.#endReturned) this.#socket.resume()
     else process.nextTick(tellReturned, this)
   }
 
   tellReturned(): void {
-    const reader = this.#reader
+    const { reader } = this
     if (this.closed || this.#deferred || reader === null || this.#leaving !== null) return
     const returned = this.#returned
     this.#returned = null
     if (returned !== null) {
-      this.#call(() => reader.onData(this, returned, 0, returned.length))
+      this.call(() => reader.onData(this, returned, 0, returned.length))
       return this.#goOn()
     }
     if (!this.#endReturned) return
@@ -166,27 +151,14 @@ export class NodeConnection implements Connection, Watched {
     this.#socket.end()
   }
 
-  setTimeout(delayMs: number): void {
-    if (this.closed || delayMs <= 0) this.#host.deadlines.clear(this)
-    else this.#host.deadlines.set(this, ms(delayMs))
-  }
-
   keepAlive(): void {
     if (!this.closed) this.#socket.setKeepAlive(true)
-  }
-
-  addCloseHandler(handler: CloseHandler): void {
-    if (!this.closed) this.#handlers = withHandler(this.#handlers, handler)
-  }
-
-  removeCloseHandler(handler: CloseHandler): void {
-    this.#handlers = withoutHandler(this.#handlers, handler)
   }
 
   close(why: CloseReason = 'done'): void {
     if (this.closed) return
     this.#flush() // what was written in this turn is tried once; what the kernel does not take is dropped
-    this.#leave(why)
+    this.leave(why)
     this.#socket.destroy()
   }
 
@@ -203,7 +175,7 @@ export class NodeConnection implements Connection, Watched {
 
   resetClose(why: CloseReason = 'aborted'): void {
     if (this.closed) return
-    this.#leave(why)
+    this.leave(why)
     const socket = this.#socket
     if (this.#isPipe) {
       socket.destroy() // only TCP has resets
@@ -215,38 +187,31 @@ export class NodeConnection implements Connection, Watched {
     } else socket.resetAndDestroy()
   }
 
-  deadlinePassed(): void {
-    this.#host.counters.timeouts++
-    const reader = this.#reader
-    if (reader === null) this.close('timeout')
-    else this.#call(() => reader.onTimeout(this))
-  }
-
   // ---- what the socket tells
 
   #data(chunk: Buffer): void {
     if (this.closed) return
     this.bytesRead += chunk.length
-    this.#host.counters.bytesRead += chunk.length
-    const reader = this.#reader
+    this.host.counters.bytesRead += chunk.length
+    const { reader } = this
     if (reader === null || this.#leaving !== null) return
-    this.#call(() => reader.onData(this, chunk, 0, chunk.length))
+    this.call(() => reader.onData(this, chunk, 0, chunk.length))
   }
 
   #end(): void {
     if (this.closed) return
-    const reader = this.#reader
+    const { reader } = this
     if (this.#returned !== null || (reader === null && this.#leaving === null)) {
       this.#endReturned = true // it comes behind what was given back
       return
     }
     this.ended = true
-    if (reader !== null && this.#leaving === null) this.#call(() => reader.onEnd(this))
+    if (reader !== null && this.#leaving === null) this.call(() => reader.onEnd(this))
   }
 
   #broke(error: Error): void {
     if (this.closed) return
-    this.#leave(reasonOf(error)) // Node destroys the socket after this event
+    this.leave(reasonOf(error)) // Node destroys the socket after this event
   }
 
   // ---- output
@@ -254,7 +219,7 @@ export class NodeConnection implements Connection, Watched {
   #add(part: Buffer | string): void {
     if (part.length === 0) return
     this.#written += part.length
-    this.#host.counters.bytesWritten += part.length
+    this.host.counters.bytesWritten += part.length
     if (!this.#corked) {
       this.#corked = true
       this.#socket.cork()
@@ -271,7 +236,7 @@ export class NodeConnection implements Connection, Watched {
     this.#flush()
     if (this.#socket.writableLength === 0) return
     this.#waiting = true
-    this.#host.counters.partialWrites++
+    this.host.counters.partialWrites++
   }
 
   #flush(): void {
@@ -286,41 +251,18 @@ export class NodeConnection implements Connection, Watched {
     if (this.#leaving !== null) this.close(this.#leaving)
     else if (this.#waiting) {
       this.#waiting = false
-      const reader = this.#reader
-      if (reader !== null) this.#call(() => reader.onDrain(this))
+      const { reader } = this
+      if (reader !== null) this.call(() => reader.onDrain(this))
     }
   }
 
   // ---- the end
 
-  #leave(why: CloseReason): void {
+  protected override leave(why: CloseReason): void {
     this.#dropped = this.#socket.writableLength
-    this.closed = true
-    this.#why = why
-    this.#host.deadlines.forget(this)
-    this.#host.counters.connectionsClosed++
+    super.leave(why)
+    this.host.counters.connectionsClosed++
     this.#gone(this)
-    process.nextTick(announceLater, this)
-  }
-
-  announceClose(): void {
-    const reader = this.#reader
-    const handlers = inCloseOrder(this.#handlers)
-    this.#reader = null
-    this.#handlers = null
-    if (reader !== null) this.#call(() => reader.onClose(this, this.#why))
-    for (const handler of handlers) this.#call(() => handler(this, this.#why))
-  }
-
-  /** What an owner throws is reported once and costs it its connection. */
-  #call(callback: () => void): void {
-    try {
-      callback()
-    } catch (error) {
-      this.#host.counters.handlerFailures++
-      this.#host.failed(error, this.note)
-      this.resetClose('handler-failed')
-    }
   }
 }
 
@@ -328,7 +270,6 @@ export class NodeConnection implements Connection, Watched {
 const tellReturned = (connection: NodeConnection): void => connection.tellReturned()
 
 const flushLater = (connection: NodeConnection): void => connection.flushTurn()
-const announceLater = (connection: NodeConnection): void => connection.announceClose()
 
 const reasonOf = (error: Error): CloseReason => {
   const errno = errnoOf(error)
