@@ -61,6 +61,7 @@ export * from './nat-lookup/index.ts'
 export { createNeighbours, type Neighbours, type NeighbourSources } from './neighbours.ts'
 export { createReverseNames, type ReverseNames, type ReverseNamesOptions } from './reverse-names.ts'
 export type { PairEnds } from './pair.ts'
+export { type MulticastOptions, multicastQuery } from './multicast-names.ts'
 export { readSearchList, type SearchList } from './search-list.ts'
 export {
   type AddressRecord,

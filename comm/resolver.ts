@@ -65,6 +65,8 @@ export interface ResolverOptions {
   readonly cacheMax?: number
   /** dns_timeout: how long somebody waits for an answer. */
   readonly timeoutMs?: DurationMs
+  /** dns_multicast_local: names under .local are asked for here alone. */
+  readonly multicast?: Query
   /** dns_defnames: where names with few dots are looked for, once they do not exist as they are. */
   readonly searchList?: SearchList
   /** dns_retransmit_interval: the first wait for one packet; doubled with every try. */
@@ -258,7 +260,9 @@ class CachingResolver implements Resolver {
 
   /** As it is, and then in one domain of the list after the other. That a name does not exist holds for both families. */
   #query(name: string, family: 4 | 6): Promise<readonly AddressRecord[]> {
-    const { domains, dots } = this.#options.searchList ?? noSearchList
+    const { multicast, searchList } = this.#options
+    if (multicast !== undefined && name.endsWith('.local')) return multicast(name, family)
+    const { domains, dots } = searchList ?? noSearchList
     const asked = this.#channel.query(name, family)
     if (domains.length === 0 || name.split('.').length - 1 >= dots) return asked
     return domains.reduce(

@@ -1,4 +1,5 @@
 import { type DurationMs, ms } from '../base/index.ts'
+import type { Surrogate } from '../http/index.ts'
 import { RefreshPatterns } from './refresh-pattern.ts'
 import type { TagPolicy } from './tags.ts'
 
@@ -29,6 +30,8 @@ export interface CachePolicy {
   readonly minimumExpiry: DurationMs
   /** vary_ignore_expire: beside a Vary, an Expires that is the Date says nothing. */
   readonly varyIgnoreExpire: boolean
+  /** On accel ports: what Surrogate-Control says to it counts before Cache-Control. */
+  readonly surrogate: Surrogate | null
   /** cdn_cache_control: CDN-Cache-Control is for us (RFC 9213). */
   readonly isCdn: boolean
 }
@@ -45,5 +48,6 @@ export const defaultPolicy: CachePolicy = {
   tags: 'keep',
   minimumExpiry: ms(0),
   varyIgnoreExpire: false,
+  surrogate: null,
   isCdn: false,
 }

@@ -1,9 +1,12 @@
-import { type Fields, type ResponseCacheControl, responseCacheControl, targetedCacheControl } from '../http/index.ts'
+import { type Fields, type ResponseCacheControl, responseCacheControl, surrogateControl, targetedCacheControl } from '../http/index.ts'
 import type { CachePolicy } from './policy.ts'
 
-/** What a response says to this cache: its CDN-Cache-Control where we are such a cache, else its Cache-Control. */
+/** What a response says to this cache: its CDN-Cache-Control or Surrogate-Control where we are such a cache, else its Cache-Control. */
 export const controlOf = (fields: Fields, policy: CachePolicy): Readonly<ResponseCacheControl> => {
-  const control = (policy.isCdn ? targetedCacheControl(fields, 'cdn-cache-control') : null) ?? responseCacheControl(fields)
+  const control =
+    (policy.isCdn ? targetedCacheControl(fields, 'cdn-cache-control') : null) ??
+    (policy.surrogate === null ? null : surrogateControl(fields, policy.surrogate)) ??
+    responseCacheControl(fields)
   return policy.varyIgnoreExpire && expiresAtOnce(fields) ? { ...control, expiresIgnored: true } : control
 }
 

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, readSearchList, type Resolver, type ReverseNames } from '../../comm/index.ts'
+import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, multicastQuery, readSearchList, type Resolver, type ReverseNames } from '../../comm/index.ts'
 import { ZoneHosts } from '../acl/index.ts'
 import { type Clock, Deadlines, type DurationMs, endpointText, ms, secondsToMs, watchClockSteps } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
@@ -378,6 +378,7 @@ const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
     timeoutMs: config.dns_timeout,
     retransmitMs: secondsToMs(config.dns_retransmit_interval),
     ...(config.dns_defnames ? { searchList: readSearchList() } : {}),
+    ...(config.dns_multicast_local ? { multicast: multicastQuery({ clock }) } : {}),
     cacheMax: config.ipcache_size,
     warn: text => log.limited(text, 'dns', 1, `WARNING: ${text}`),
   })

@@ -87,6 +87,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const cache = cachePolicy(config, problems)
   const { uri_whitespace: whitespace } = config
   const blanks = whitespace === 'deny' ? undefined : whitespace === 'allow' ? 'encode' : whitespace
+  const surrogate = { id: config.httpd_accel_surrogate_id || name, remote: config.http_accel_surrogate_remote }
   const errorPages = errorPagesOf(config, problems)
   const reply = gate(config.http_reply_access)
   const identities = portIdentities(config, problems)
@@ -171,7 +172,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     storeIds: storeIds(config, acls, problems),
     cache,
     missConditions: config.cache_miss_revalidate,
-    acceleratedCache: config.cdn_cache_control ? { ...cache, isCdn: true } : cache,
+    acceleratedCache: { ...cache, isCdn: config.cdn_cache_control, surrogate },
     quickAbort: { min: config.quick_abort_min, max: config.quick_abort_max, percent: config.quick_abort_pct },
     readAheadBytesMax: config.read_ahead_gap,
     rangeOffsets: config.range_offset_limit.map(line => ({
@@ -268,6 +269,7 @@ const cachePolicy = (config: Config, problems: Diagnostic[]): CachePolicy => {
     tags: config.cache_tags,
     minimumExpiry: secondsToMs(config.minimum_expiry_time) as DurationMs,
     varyIgnoreExpire: config.vary_ignore_expire,
+    surrogate: null,
     isCdn: false,
   }
 }

@@ -32,6 +32,7 @@ export { parseRequestHead, type RequestHead, type TargetForm } from './request-h
 export { parseResponseHead, type ResponseHead } from './response-head.ts'
 export * from './status.ts'
 export * from './target-uri.ts'
+export { type Surrogate, surrogateControl } from './surrogate-control.ts'
 export { targetedCacheControl } from './targeted-cache-control.ts'
 export * from './via.ts'
 export * from './write-head.ts'

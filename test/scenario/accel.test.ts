@@ -127,3 +127,43 @@ describe('ignore-cc', () => {
     expect(proxy.records.map(record => record.result)).toEqual(['TCP_MISS', 'TCP_MEM_HIT'])
   })
 })
+
+describe('Surrogate-Control', () => {
+  const says = (...fields: readonly string[]) => site(() => ({ fields, content: 'x' }))
+  const twice = async (server: Site, conf = '', mode = 'accel'): Promise<readonly string[]> => {
+    const proxy = await stageOf(
+      `http_port 127.0.0.1:0 ${mode === 'accel' ? `accel defaultsite=one.test:${server.port} allow-direct ` : ''}name=web\nhttp_access allow all\nhosts_file ${folder}/hosts\n${conf}`,
+    )
+    const target = mode === 'accel' ? '/' : `http://one.test:${server.port}/`
+    for (let i = 0; i < 2; i++) await proxy.ask(get(`one.test:${server.port}`, target))
+    return proxy.results(2)
+  }
+  const hit = 'TCP_MEM_HIT/200'
+  const miss = 'TCP_MISS/200'
+
+  test.each<readonly [readonly string[], string, string]>([
+    [['Surrogate-Control: max-age=60', 'Cache-Control: no-store'], '', hit],
+    [['Surrogate-Control: max-age=60;proxy.test', 'Cache-Control: no-store'], '', hit],
+    [['Surrogate-Control: max-age=60;edge', 'Cache-Control: no-store'], 'httpd_accel_surrogate_id edge\n', hit],
+    [['Surrogate-Control: max-age=60;other', 'Cache-Control: no-store'], 'httpd_accel_surrogate_id edge\n', miss],
+    [['Surrogate-Control: no-store', 'Cache-Control: max-age=60'], '', miss],
+    [['Surrogate-Control: no-store-remote', 'Cache-Control: max-age=60'], '', hit],
+    [['Surrogate-Control: no-store-remote', 'Cache-Control: max-age=60'], 'http_accel_surrogate_remote on\n', miss],
+    [['Surrogate-Control: content="ESI/1.0"', 'Cache-Control: max-age=60'], '', hit],
+  ])('%j %j: the second time %s', async (fields, conf, second) => {
+    expect((await twice(await says(...fields), conf))[1]).toBe(second)
+  })
+
+  it('is nothing to a forward port', async () => {
+    expect((await twice(await says('Surrogate-Control: max-age=60', 'Cache-Control: no-store'), '', 'forward'))[1]).toBe(miss)
+  })
+
+  it('is asked for by the name of the surrogate, beside those in front of it', async () => {
+    const server = await echo()
+    const proxy = await accel(`defaultsite=one.test:${server.port} allow-direct`, 'httpd_accel_surrogate_id edge\n')
+    await proxy.ask(get(`one.test:${server.port}`))
+    await proxy.ask(`GET /2 HTTP/1.1\r\nHost: one.test:${server.port}\r\nSurrogate-Capability: front="Surrogate/1.0"\r\n\r\n`)
+    expect([0, 1].map(nth => server.field(nth, 'surrogate-capability'))).toEqual(['edge="Surrogate/1.0"', 'front="Surrogate/1.0", edge="Surrogate/1.0"'])
+    expect(server.requests[1]?.rawHeaders.filter(name => name.toLowerCase() === 'surrogate-capability')).toHaveLength(1)
+  })
+})

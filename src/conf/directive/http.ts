@@ -4,6 +4,18 @@ import { addedFields, fieldTexts } from './fields.ts'
 import { accepted, type Kind, later, works } from './directive.ts'
 import { choice, count, kept, needWord, onOff, size, text, word, wordOrNone } from './kinds.ts'
 
+/** A token: it stands in a field. */
+const surrogateId: Kind<string> = {
+  ...word('ID'),
+  read(line) {
+    const name = needWord(line, 'ID')
+    if (name === undefined) return undefined
+    if (/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name.text)) return name.text
+    line.fatal(`${line.name}: '${name.text}' cannot stand in a field`, name, 'letters, digits, - and . can')
+    return undefined
+  },
+}
+
 /** '' = there is none. */
 const domainWithDot: Kind<string> = {
   ...word('.DOMAIN'),
@@ -193,8 +205,17 @@ family, is tried beside it: for tunnels and relayed connections. Web requests ta
     'How many such tries a process may have under way; -1: any number, 0: none.',
     { default: '-1' },
   ),
-  httpd_accel_surrogate_id: later(word('ID'), 'Our name in Surrogate-Control.'),
-  http_accel_surrogate_remote: later(onOff(), 'Is a remote surrogate.', { default: 'off' }),
+  httpd_accel_surrogate_id: works(
+    surrogateId,
+    `By what name an accel port offers itself to its site (Surrogate-Capability), and which directives of Surrogate-Control are for
+it: those without a name, and those with this one. Where they say no-store or max-age, Cache-Control and Expires are for
+caches further on. max-age=600+60 is fresh for 600 seconds and may be used for 60 more while it is validated. Several
+proxies may have one name. Without it: visible_hostname.`,
+    { example: 'httpd_accel_surrogate_id edge' },
+  ),
+  http_accel_surrogate_remote: works(onOff(), 'An accel port is far from its site: no-store-remote in Surrogate-Control is for it, too.', {
+    default: 'off',
+  }),
   error_default_language: works(
     word('LANGUAGE'),
     'The language of error pages when Accept-Language names none that is there (en, de). Without it: en.',

@@ -221,7 +221,11 @@ too. See append_domain, which does without asking. Read at start and at reload.`
     { default: 'off' },
   ),
   dns_packet_max: accepted(kept('SIZE|none'), 'Larger packets are not announced (as by default in Squid): what does not fit into one comes by TCP.'),
-  dns_multicast_local: later(onOff(), 'Resolves .local by multicast.', { default: 'off' }),
+  dns_multicast_local: works(
+    onOff(),
+    'Names under .local are asked of the machines on the link (multicast DNS), and not of name servers.',
+    { default: 'off' },
+  ),
   ignore_unknown_nameservers: accepted(
     onOff(),
     'Answers of servers that were not asked never reach the resolver: each is asked on a connected socket. "off" changes nothing.',

@@ -20,6 +20,7 @@ export const originPairs = (t: Transaction, fields: Fields): string[] => {
   limitForwards(t, pairs)
   forwardedFor(t, pairs)
   if (t.policy.via) appendVia(t, pairs)
+  surrogates(t, pairs)
   const rules = t.policy.requestFields
   return rules === null ? pairs : ruledPairs(rules, pairs, t.facts, t.outcome)
 }
@@ -43,7 +44,7 @@ const namesTarget = (named: HostPort | null, target: TargetUri): boolean =>
 const portOf = (port: number, target: TargetUri): number => (port === 0 ? defaultPort(target.scheme) : port)
 
 /** Written anew below, or by whoever frames the message. */
-const ours = new Set(['host', 'expect', 'content-length', 'x-forwarded-for', 'max-forwards'])
+const ours = new Set(['host', 'expect', 'content-length', 'x-forwarded-for', 'max-forwards', 'surrogate-capability'])
 
 /** RFC 9110 7.6.2 */
 const limitForwards = (t: Transaction, pairs: string[]): void => {
@@ -52,6 +53,15 @@ const limitForwards = (t: Transaction, pairs: string[]): void => {
   const counts = t.head.method === 'TRACE' || t.head.method === 'OPTIONS'
   const number = maxForwards(t.fields)
   pairs.push('Max-Forwards', counts && number !== null ? String(number - 1) : text)
+}
+
+/** Those before us, and to a site we stand in front of ourselves: it may tell us apart from caches further on. */
+const surrogates = (t: Transaction, pairs: string[]): void => {
+  const before = t.fields.joined('surrogate-capability')
+  const { surrogate } = t.policy.acceleratedCache
+  const own = t.client.port.accel === null || surrogate === null ? undefined : `${surrogate.id}="Surrogate/1.0"`
+  if (before === undefined && own === undefined) return
+  pairs.push('Surrogate-Capability', [before, own].filter(one => one !== undefined).join(', '))
 }
 
 /** Squid: forwarded_for. */
