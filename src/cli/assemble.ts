@@ -29,7 +29,7 @@ import { diskSums, registerPages } from './manager-pages.ts'
 import { registerNames } from './name-pages.ts'
 import { objectsPage } from './objects-page.ts'
 import { IcpPort } from './icp.ts'
-import { beginPeers, type PeerParts } from './peers.ts'
+import { PeerKeeper } from './peer-keeper.ts'
 import { serverListPage } from './peer-pages.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
@@ -229,8 +229,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   }
 
   helpers.start(helperDeps)
-  const peerParts: PeerParts = { clock, comm, log, lookup: name => resolver.lookup(name) }
-  beginPeers(deps.policy.current.peers, null, peerParts)
+  const peerKeeper = new PeerKeeper({ clock, comm, log, lookup: name => resolver.lookup(name) }, pool)
+  peerKeeper.use(deps.policy.current.peers)
   const issuers = issuerSource({ comm, lookup: name => resolver.lookup(name) })
   beginOutgoingTls(deps.policy.current.serverTls, null, issuers, bumps(config))
   icpPort.use(config, loaded.policy.icp, deps.policy.current.peers)
@@ -301,7 +301,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       if (users !== null) next.policy.users?.authenticator.adopt(users.authenticator)
       users = next.policy.users
       icap.use(icapSettings(next.config), icapServicesOf(next.config))
-      beginPeers(next.policy.http.peers, deps.policy.current.peers, peerParts)
+      peerKeeper.use(next.policy.http.peers)
       beginOutgoingTls(next.policy.http.serverTls, deps.policy.current.serverTls, issuers, bumps(next.config))
       icpPort.use(next.config, next.policy.icp, next.policy.http.peers)
       deps.policy.current = next.policy.http
@@ -346,6 +346,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       availability.close()
       icap.close()
       icpPort.close()
+      peerKeeper.stop()
       await listening.drained(clock, graceMs)
       listening.stop()
       pool.close()

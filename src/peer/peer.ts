@@ -45,6 +45,8 @@ class PeerState {
   monitored = ''
   /** Connections open and being opened. */
   connections = 0
+  /** Of them: open and without a request. */
+  idle = 0
   /** How much of its turn it has had (round-robin). */
   turns = 0
   /** Milliseconds between a query and its answer, on average; 0 = never measured. */
@@ -132,7 +134,8 @@ export class Peer {
   }
 
   get hasRoom(): boolean {
-    return this.line.connectionsMax === 0 || this.#state.connections < this.line.connectionsMax
+    const { connections, idle } = this.#state
+    return this.line.connectionsMax === 0 || connections < this.line.connectionsMax || idle > 0
   }
 
   /** As a request sees it. One that cannot be connected to is probed, so that later requests find it again. */
@@ -199,6 +202,11 @@ export class Peer {
 
   ended(): void {
     this.#state.connections--
+  }
+
+  /** A connection has become idle (1), or is so no more (-1). */
+  rests(change: 1 | -1): void {
+    this.#state.idle += change
   }
 
   // ---- told by ICP

@@ -180,6 +180,50 @@ describe('a peer that fails', () => {
   })
 })
 
+describe('without a request', () => {
+  it('connections are kept ready, and opened again when they have been used', async () => {
+    const one = await parent('one')
+    const proxy = await stage(line(one, 'one', 'standby=2 max-conn=3') + never)
+    const idle = () => proxy.machine.comm.fdTable().filter(entry => entry.kind === 'connection' && entry.note === 'origin').length
+    await until(() => one.connections > 0, 'its probe')
+    proxy.clock.advance(1000)
+    await until(() => idle() === 2, 'two connections')
+    expect(one.requests).toEqual([])
+    const opened = one.connections
+    await proxy.ask(get(9))
+    await proxy.results(1)
+    expect(one.connections).toBe(opened) // it was sent on one of them
+    await until(() => {
+      proxy.clock.advance(1000) // the idle ones expire
+      return one.connections > opened
+    }, 'others in their place')
+  })
+
+  it('a monitorurl says whether a peer works', async () => {
+    let answer: { readonly status?: number; readonly content: string } = { content: 'x'.repeat(20) }
+    const one = await site(({ url = '' }) => (url.includes('/health') ? answer : { content: 'one' }))
+    const proxy = await stage(line(one, 'one', 'monitorurl=http://monitor.invalid/health monitorsize=10-50 monitorinterval=5') + never)
+    const asked = async (): Promise<number> => (await proxy.ask(get(9))).status
+    const monitored = () => one.requests.filter(r => r.url === 'http://monitor.invalid/health').length
+    expect(await asked()).toBe(200)
+    const round = async (next: typeof answer, says: string): Promise<void> => {
+      answer = next
+      const before = monitored()
+      const said = proxy.said.length
+      proxy.clock.advance(5000)
+      await until(() => monitored() > before && proxy.said.slice(said).some(text => text.includes(says)), says)
+    }
+    await round({ content: 'x'.repeat(51) }, 'Detected DEAD Parent: one')
+    expect(await asked()).toBe(503)
+    await round({ content: 'x'.repeat(20) }, 'Detected REVIVED Parent: one')
+    expect(await asked()).toBe(200)
+    await round({ content: 'x' }, 'Detected DEAD Parent: one')
+    await round({ content: 'x'.repeat(10) }, 'Detected REVIVED Parent: one')
+    await round({ status: 500, content: 'x'.repeat(20) }, 'Detected DEAD Parent: one')
+    expect(await asked()).toBe(503)
+  })
+})
+
 const revived = async (port: number) => {
   const http = await import('node:http')
   const server = http.createServer((_request, response) => response.end('back')).listen(port, '127.0.0.1')

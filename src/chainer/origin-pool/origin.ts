@@ -1,4 +1,5 @@
 import type { OriginConnection } from './connection.ts'
+import type { Peer } from '../../peer/peer.ts'
 import type { Tie } from '../../router/router.ts'
 import type { Exchange } from './exchange.ts'
 
@@ -10,21 +11,33 @@ export class Origin {
   readonly tie: Tie | null
   /** Dialling, carrying and idle. */
   connections = 0
+  /** Of them: dialled for nobody yet. */
+  preparing = 0
   /** Used last, taken first: the ones at the bottom grow old and expire. */
   readonly idle: OriginConnection[] = []
   readonly waiting = new WaitingLine()
+  /** Whose room is measured by what is open and not idle. */
+  readonly #peer: Peer | undefined
 
-  constructor(key: string, tie: Tie | null = null) {
+  constructor(key: string, tie: Tie | null = null, peer: Peer | undefined = undefined) {
     this.key = key
     this.tie = tie
+    this.#peer = peer
   }
 
   get empty(): boolean {
     return this.connections === 0 && this.waiting.first === null
   }
 
+  rests(connection: OriginConnection): void {
+    this.idle.push(connection)
+    this.#peer?.rests(1)
+  }
+
   takeIdle(): OriginConnection | undefined {
-    return this.idle.pop()
+    const connection = this.idle.pop()
+    if (connection !== undefined) this.#peer?.rests(-1)
+    return connection
   }
 
   closeIdle(): void {
@@ -36,6 +49,7 @@ export class Origin {
     const at = this.idle.lastIndexOf(connection)
     if (at < 0) return false
     this.idle.splice(at, 1)
+    this.#peer?.rests(-1)
     return true
   }
 }

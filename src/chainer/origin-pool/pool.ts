@@ -67,6 +67,7 @@ const table = {
   fetches: { doc: 'requests given to the origin pool' },
   opened: { doc: 'origin connections opened' },
   openFailures: { doc: 'origin connections that could not be opened', whenItGrows: 'see connectFailures of comm' },
+  prepared: { doc: 'origin connections that were opened before anybody needed them (standby= of a cache_peer)' },
   adopted: { doc: 'origin connections that were opened to see who is there, and kept for the request' },
   reused: { doc: 'requests sent on a connection that had been used before' },
   retries: {
@@ -155,10 +156,35 @@ export class OriginPool implements ConnectionPool {
     return exchange
   }
 
+  /** `wanted` idle connections for whoever comes; what is missing is opened. A dial that fails is not repeated by itself. */
+  prepare(route: Route, wanted: number, timeoutMs: number): void {
+    if (this.closed || !this.limits.persistent) return
+    const key = originKey(route)
+    const origin = this.#origins.get(key) ?? new Origin(key, null, route.peer)
+    while (origin.idle.length + origin.preparing < wanted && this.#connections < this.limits.connectionsMax && this.#short === null) {
+      this.#origins.set(key, origin)
+      origin.connections++
+      origin.preparing++
+      this.#connections++
+      const ready = (connection: Connection | null, sight: ServerSight | null): void => {
+        origin.preparing--
+        if (connection === null) return this.#freed(origin)
+        this.counters.prepared++
+        connection.setTimeout(this.limits.idleTimeout)
+        this.idle(new OriginConnection(origin, connection, sight, this))
+      }
+      const { tls } = route
+      dialRoute(this.#comm, route, 'origin', timeoutMs, tls !== undefined, (_error, connection) => {
+        if (connection === null || tls === undefined) return ready(connection, null)
+        secureRoute(connection, tls, route, timeoutMs, (_failure, secured) => ready(secured?.connection ?? null, secured?.sight ?? null))
+      })
+    }
+  }
+
   /** A connection made by somebody else, on which nothing has been said: idle from now on, if there is room for it. */
   adopt(route: Route, connection: Connection, sight: ServerSight): void {
     const key = originKey(route)
-    const origin = this.#origins.get(key) ?? new Origin(key, route.tie ?? null)
+    const origin = this.#origins.get(key) ?? new Origin(key, route.tie ?? null, route.peer)
     if (this.closed || connection.closed || !this.#hasRoom(origin)) return connection.close('done')
     this.counters.adopted++
     this.#origins.set(key, origin)
@@ -196,7 +222,7 @@ export class OriginPool implements ConnectionPool {
   connectionFor(exchange: Exchange): void {
     if (this.closed) return exchange.fail(shuttingDown())
     const key = originKey(exchange.route)
-    const origin = this.#origins.get(key) ?? new Origin(key, exchange.route.tie ?? null)
+    const origin = this.#origins.get(key) ?? new Origin(key, exchange.route.tie ?? null, exchange.route.peer)
     const idle = exchange.mayReuse ? origin.takeIdle() : undefined
     if (idle !== undefined) {
       this.#idle.remove(idle)
@@ -237,7 +263,7 @@ export class OriginPool implements ConnectionPool {
       if (tie.ended) return connection.close()
       tie.release = () => origin.closeIdle()
     }
-    origin.idle.push(connection)
+    origin.rests(connection)
     this.#idle.add(connection)
     // whoever waits for a fresh one, here or elsewhere, gets this one's place
     if (first !== null || this.#starved.size > 0) connection.close()

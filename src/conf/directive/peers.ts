@@ -261,8 +261,11 @@ const readOption = (line: Line, at: Word, draft: Draft): void => {
 }
 
 const checked = (line: Line, draft: Draft): CachePeerLine | undefined => {
-  if (draft.standby > 0) line.warning(`${line.name}: standby= has no effect yet`)
-  if (draft.monitorUrl !== '') line.warning(`${line.name}: monitorurl= has no effect yet`)
+  if (draft.monitorUrl !== '' && !/^http:\/\/[^/]/i.test(draft.monitorUrl)) {
+    line.fatal(`${line.name}: monitorurl is an http:// URL, got '${draft.monitorUrl}'`)
+    return undefined
+  }
+  if (draft.monitorUrl !== '' && draft.tls !== null) line.warning(`${line.name}: monitorurl= is not asked of a peer in TLS`)
   const shares = draft.carp ? 'carp' : draft.userHash ? 'userhash' : draft.sourceHash ? 'sourcehash' : null
   if (shares !== null && draft.kind !== 'parent') {
     line.fatal(`${line.name}: ${shares} is for parents; ${draft.name} is a sibling`)
@@ -311,9 +314,11 @@ export const peerDirectives = {
 unless never_direct or nonhierarchical_direct off say otherwise. Options: name=; who is taken: default (the first that is up
 is taken in any case), round-robin, weighted-round-robin, carp [carp-key=], userhash, sourcehash, weight=, basetime=;
 no-query, background-ping, closest-only (ICP); proxy-only, allow-miss, originserver, forceddomain=, no-tproxy, no-delay;
-login=USER:PASSWORD, PASS, PASSTHRU, *:PASSWORD; connect-timeout=, connect-fail-limit=, max-conn=; tls with
+login=USER:PASSWORD, PASS, PASSTHRU, *:PASSWORD; connect-timeout=, connect-fail-limit=, max-conn=, standby=
+(connections kept open beforehand); monitorurl= with monitorsize=, monitorinterval=, monitortimeout= (Lusca); tls with
 the options of tls_outgoing_options (sslcert=, tls-cafile=, tls-min-version=, sslflags=, ssldomain= ...).
-What is missing is named when it is met: multicast, HTCP, cache digests, standby=, monitorurl=.`,
+Without effect, and named when they are met: multicast, HTCP, cache digests, login=NEGOTIATE. Distances are not measured: no
+origin is near enough to be asked past the parents (Squid with its pinger does that).`,
     { example: 'cache_peer parent.example.net parent 3128 0 no-query' },
   ),
   cache_peer_access: works(

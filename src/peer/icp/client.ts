@@ -201,11 +201,15 @@ class PeerLine implements ConnectionReader {
 
   /** False: it is not known where the peer is. */
   send(query: Buffer): boolean {
-    if (this.#connection !== null) {
-      this.#connection.write(query)
-      return true
-    }
     const [address] = this.#peer.state.addresses
+    if (this.#connection !== null) {
+      if (address === this.#connection.peer.address) {
+        this.#connection.write(query)
+        return true
+      }
+      this.#connection.close('done') // it has moved
+      this.#connection = null
+    }
     if (address === undefined) this.#peer.probe() // which begins with its name
     if (address === undefined || this.#waiting.length >= waitingMax) return false
     this.#waiting.push(query)
@@ -241,7 +245,7 @@ class PeerLine implements ConnectionReader {
   onTimeout(): void {}
 
   /** Nobody listens at its port, for instance: the next query tries again. */
-  onClose(_connection: Connection, _why: CloseReason): void {
-    this.#connection = null
+  onClose(connection: Connection, _why: CloseReason): void {
+    if (this.#connection === connection) this.#connection = null
   }
 }

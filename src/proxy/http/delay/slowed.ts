@@ -75,7 +75,8 @@ class Slowed implements OriginHandler, OriginFetch {
     const { buckets } = client.deps
     const pools = this.#t.policy.delay?.server ?? []
     // without its client nobody can say whose it is; then it is only the store's
-    if (!this.#t.over && !client.gone) this.#taken = poolFor(pools, this.#t.facts)?.take(takerOf(this.#t), buckets) ?? null
+    // no-delay: what comes from that cache_peer costs nothing
+    if (!this.#t.over && !client.gone && this.#t.peer?.line.noDelay !== true) this.#taken = poolFor(pools, this.#t.facts)?.take(takerOf(this.#t), buckets) ?? null
     this.#handler.onHead(status, reason, fields)
   }
 
