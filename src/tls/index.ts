@@ -23,6 +23,7 @@ export {
   handshake, type HandshakeDone, type HandshakeFailure, type MakeTls, SecureConnection,
 } from './secure-connection.ts'
 export { type CertificateText, type ClientCertificates, type IdentityOptions, ServerIdentity } from './server-identity.ts'
+export { readServerHello, type ServerHello } from './server-hello.ts'
 export { type ServerName, serverName } from './server-name.ts'
 export { type CertificateError, domainMismatch, names, type ServerProof } from './server-proof.ts'
 export { onOneLine, ServerSight } from './server-sight.ts'

@@ -429,3 +429,35 @@ describe('a hello that is none', () => {
     expect(new Set(proxy.records.map(({ error }) => error))).toEqual(new Set(['protocol-unknown']))
   })
 })
+
+describe('peek at step 3', () => {
+  const rules = 'acl step3 at_step SslBump3\nacl shown ssl::server_name --server-provided .site.test\nssl_bump terminate step3 shown\nssl_bump peek all\nssl_bump splice all'
+
+  it('sees the certificate of TLS 1.2', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(rules)
+    const { code } = await curl(proxy, theirs.ca.cert, `https://www.site.test:${site.port}/`, '--tls-max', '1.2')
+    expect(code).not.toBe(0)
+    await proxy.results(1)
+    expect(proxy.records[0]).toMatchObject({ error: 'terminated', serverTls: { version: 'TLS/1.2', subject: '/CN=site.test', issuer: '/CN=Public CA' } })
+  })
+
+  it('sees none of TLS 1.3, and the connection is one with the server itself', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(rules)
+    expect(await curl(proxy, theirs.ca.cert, `https://www.site.test:${site.port}/`)).toEqual({ code: 0, out: 'from the site', err: '' })
+    expect(await proxy.results(1)).toEqual(['TCP_TUNNEL/200'])
+    expect(site.connections()).toBe(1)
+  })
+
+  it('passes on the answer of a server that speaks something else', async () => {
+    const other = net.createServer(socket => void socket.on('error', () => {}).once('data', () => socket.end('220 not TLS\r\n')))
+    other.listen(0, '127.0.0.1')
+    await once(other, 'listening')
+    servers.push(other)
+    const proxy = await bumping('ssl_bump peek all')
+    const { err } = await curl(proxy, theirs.ca.cert, `https://www.site.test:${(other.address() as net.AddressInfo).port}/`)
+    expect(err).toMatch(/wrong version number|packet length/i)
+    expect(await proxy.results(1)).toEqual(['TCP_TUNNEL/200'])
+  })
+})

@@ -29,4 +29,4 @@ export const tellAgreed = (tls: ClientTls, socket: TLSSocket): void => {
 }
 
 /** `/C=DE/CN=x`, as OpenSSL and Squid's log write names. */
-const onOneLine = (name: string | undefined): string => (name === undefined || name === '' ? '' : `/${name.split('\n').join('/')}`)
+export const onOneLine = (name: string | undefined): string => (name === undefined || name === '' ? '' : `/${name.split('\n').join('/')}`)

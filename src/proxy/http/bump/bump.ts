@@ -7,15 +7,17 @@ import { markRequest } from '../packets.ts'
 import { breakOff, sendHead } from '../response.ts'
 import type { Next } from '../steps.ts'
 import type { Transaction } from '../transaction.ts'
+import { openTunnel } from '../tunnel.ts'
 import { type Admission, admitConnect } from './admit-connect.ts'
 import type { BumpedTunnel } from './bumped-tunnel.ts'
 import { areAlike, isAt } from './confirm-name.ts'
 import { HelloReader } from './hello-reader.ts'
 import { CountBump } from './counters.ts'
 import { acceptClient, type Shown } from './inside.ts'
+import { peekServer, type ServerPeeked } from './peek-server.ts'
 import type { PortBump } from './port-bump.ts'
 import type { BumpPoint, BumpVerdict } from './rules.ts'
-import { certificateFor, certificateNames, keepServer, type ServerSeen, seeServer } from './server-seen.ts'
+import { certificateFor, certificateNames, keepServer, namesOf, type ServerSeen, seeServer } from './server-seen.ts'
 
 // What becomes of a CONNECT on a port with ssl-bump, and of a connection an https_port has intercepted, for which a
 // CONNECT to its destination stands.
@@ -199,11 +201,32 @@ class Bumping implements BumpedTunnel {
     else this.#answerConnect()
   }
 
-  /** TODO(tls): step 3 of peek sees no ServerHello yet (docs/decisions/0030). */
+  /** The hello is with the server already; what it has said waits with its connection. */
   async #peek(): Promise<Next> {
+    const t = this.#t
+    this.#tls.bumpMode = 'peek'
+    if (t.policy.access.miss !== null && missDenied(t, t.policy.access.miss)) return this.refuse()
+    const sent = this.#reader?.bytes ?? Buffer.alloc(0)
+    const peeked = await peekServer(t, sent)
+    if (t.over) return this.#leave(peeked)
+    if (peeked === null && t.failure !== null) return this.refuse()
+    const certificate = peeked?.hello?.certificate ?? null
+    t.client.facts.certificateNames = certificate === null ? null : namesOf(certificate)
     const third = await this.#judgeThird('peeked')
-    if (this.#t.over) return 'done'
-    return third.action === 'terminate' ? this.#terminate(third) : this.#splice('splice')
+    if (t.over) return this.#leave(peeked)
+    if (third.action === 'terminate') {
+      this.#leave(peeked)
+      return this.#terminate(third)
+    }
+    const next = this.#splice('splice')
+    if (peeked === null) return next
+    this.#reader?.forget(sent.length)
+    return openTunnel(t, peeked.chained.connection, null)
+  }
+
+  #leave(peeked: ServerPeeked | null): Next {
+    peeked?.chained.connection.close('aborted')
+    return 'done'
   }
 
   #terminate({ text }: BumpVerdict): Next {

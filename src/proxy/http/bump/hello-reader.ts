@@ -49,6 +49,11 @@ export class HelloReader implements ConnectionReader {
     })
   }
 
+  /** The first so many bytes are with somebody already. */
+  forget(count: number): void {
+    this.#bytes = this.#bytes.subarray(count)
+  }
+
   /** The connection is the next one's, with all bytes that have come. */
   release(): void {
     this.#released = true

@@ -64,13 +64,14 @@ export const keepServer = (t: Transaction, { sight, chained }: ServerSeen): void
   else chainer.keep(chained, sight)
 }
 
-/** Lower case; `*.example.org` as `.example.org`. */
+/** As namesOf; empty where no certificate was shown. */
 export const certificateNames = (seen: ServerSeen): readonly string[] => {
   const certificate = seen.sight?.proof.certificate ?? null
   return certificate === null ? [] : namesOf(certificate)
 }
 
-const namesOf = ({ subjectAltName, subject }: X509Certificate): readonly string[] => {
+/** Lower case; `*.example.org` as `.example.org`. */
+export const namesOf = ({ subjectAltName, subject }: X509Certificate): readonly string[] => {
   const names = [...(subjectAltName ?? '').matchAll(/(?:DNS|IP Address):([^,\s"]+)/g)].map(([, name = '']) => name)
   const common = /^CN=(.*)$/m.exec(subject ?? '')?.[1]
   if (common !== undefined) names.push(common)
