@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openNetwork } from '../../src/intercept/index.ts'
 import { TestAuthority } from '../support/authority.ts'
-import { Gateway, squidLikeConf } from '../support/gateway.ts'
+import { Gateway, program, squidLikeConf } from '../support/gateway.ts'
 import { labAddresses, type Network, noLabWith, type Ran } from '../support/net-lab.ts'
 import { until } from './scene.ts'
 
@@ -35,6 +35,8 @@ tls_outgoing_options cafile=${roots} default-ca=off
 acl banks ssl::server_name bank.lab
 acl worse ssl::server_name worse.lab
 acl denied dstdomain denied.lab
+acl odd localport 7
+on_unsupported_protocol tunnel odd
 ssl_bump terminate worse
 ssl_bump splice banks
 ssl_bump bump all
@@ -64,6 +66,7 @@ describe.skipIf(cannot !== null)(`TLS taken by kernel rules ${cannot ?? ''}`, ()
     writeFileSync(join(lab.origin.root, 'run/nginx/tls.conf'), nginxConf(site.cert, site.key))
     const nginx = lab.origin.spawn('nginx', ['-c', '/run/nginx/tls.conf'])
     nginx.onLine(line => lines.push(`nginx: ${line}`))
+    await lab.origin.spawn(process.execPath, [program('echo-server'), '7']).heard('listening')
     const { ipv4, ipv6 } = labAddresses.origin
     const names = `${ipv4} worse.lab denied.lab\n${ipv6} worse.lab denied.lab\n203.0.113.99 forged.lab\n`
     for (const machine of [lab.client, lab.gateway]) {
@@ -71,8 +74,8 @@ describe.skipIf(cannot !== null)(`TLS taken by kernel rules ${cannot ?? ''}`, ()
       writeFileSync(hosts, readFileSync(hosts, 'utf8') + names)
     }
     gateway = await Gateway.open(lab, {
-      conf: access + squidLikeConf.replace('acl SSL_ports port 443', 'acl SSL_ports port 443 8443') + tlsConf(mine.ca.cert, mine.ca.key, theirs.ca.cert),
-      rules: ['nft', '--interface', 'lan', '--take', '80=3130', '--take', '443=3133', '--take', '8443=3132'],
+      conf: access + squidLikeConf.replace('acl SSL_ports port 443', 'acl SSL_ports port 443 8443 7').replace('acl Safe_ports port', 'acl Safe_ports port 7') + tlsConf(mine.ca.cert, mine.ca.key, theirs.ca.cert),
+      rules: ['nft', '--interface', 'lan', '--take', '80,7=3130', '--take', '443=3133', '--take', '8443=3132'],
     })
     gateway.proxy.onLine(line => lines.push(line))
   })
@@ -136,6 +139,13 @@ describe.skipIf(cannot !== null)(`TLS taken by kernel rules ${cannot ?? ''}`, ()
     const seen = await logged('denied.lab', 2)
     expect(seen[0]).toContain('CONNECT denied.lab:443 TCP_DENIED/200')
     expect(seen[1]).toContain('GET https://denied.lab/x TCP_DENIED/403')
+  })
+
+  it('on_unsupported_protocol tunnels what is no HTTP, for whom it names', async () => {
+    const words = JSON.stringify({ host: labAddresses.origin.ipv4, port: 7, text: 'hello echo\nmore\n' })
+    const { got } = JSON.parse(await lab.client.must(process.execPath, program('tcp-client'), words))
+    expect(got).toBe('hello echo\nmore\n')
+    expect((await logged(`CONNECT ${labAddresses.origin.ipv4}:7`, 1))[0]).toContain('TCP_TUNNEL/200')
   })
 
   it('terminate', async () => {

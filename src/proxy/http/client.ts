@@ -5,6 +5,8 @@ import { type HeadLimits, parseRequestHead, type RequestHead } from '../../http/
 import type { Session, Speaker } from '../../service/session.ts'
 import { clientTls } from './client-tls.ts'
 import type { ClientTie } from './connection-auth.ts'
+import { standInFor } from './bump/stand-in.ts'
+import { isOther } from './bump/unknown-protocol.ts'
 import { CountHttp } from './counters.ts'
 import { MeteredConnection } from './delay/metered.ts'
 import { poolFor, type Taken } from './delay/pools.ts'
@@ -284,6 +286,12 @@ export class HttpClient implements ConnectionReader, Speaker {
         return
       }
       if (answer.kind === 'bad') {
+        if (this.#mayTunnel(bytes, at, end)) {
+          this.#consuming = false
+          this.#hold(bytes, at, end)
+          this.connect(standInFor(this.session.destination, this.policy))
+          return
+        }
         this.#refuseBroken(answer.error, answer.why)
         break
       }
@@ -386,6 +394,14 @@ export class HttpClient implements ConnectionReader, Speaker {
     if (transaction === null || content === null || content === undefined) return
     if (content.failure !== null) transaction.contentFailed(content.failure)
     else transaction.limit(transaction.policy.timeouts.read)
+  }
+
+  /** on_unsupported_protocol: an intercepted connection that has begun with something else than HTTP. */
+  #mayTunnel(bytes: Buffer, at: number, end: number): boolean {
+    const { policy, port } = this
+    if (policy.unsupported.length === 0 || port.inside !== null || (port.mode !== 'intercept' && port.mode !== 'tproxy')) return false
+    if (this.connection.bytesRead !== end - at || !isOther(bytes, at, end)) return false
+    return policy.unsupported.find(line => line.when.holds(this.facts))?.value === 'tunnel'
   }
 
   // ---- ends

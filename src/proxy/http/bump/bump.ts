@@ -1,4 +1,4 @@
-import { type ClientTls, canonicalAddress, endpointText, ProxyError } from '../../../base/index.ts'
+import { type ClientTls, canonicalAddress, endpointText, type ProxyError } from '../../../base/index.ts'
 import type { BumpAction } from '../../../conf/config.ts'
 import { versionText } from '../../../tls/index.ts'
 import { meterResponse } from '../delay/slowed.ts'
@@ -17,6 +17,7 @@ import { acceptClient, type Shown } from './inside.ts'
 import { peekServer, type ServerPeeked } from './peek-server.ts'
 import type { PortBump } from './port-bump.ts'
 import type { BumpPoint, BumpVerdict } from './rules.ts'
+import { tunnelUnknown } from './unknown-protocol.ts'
 import { certificateFor, certificateNames, keepServer, namesOf, type ServerSeen, seeServer } from './server-seen.ts'
 
 // What becomes of a CONNECT on a port with ssl-bump, and of a connection an https_port has intercepted, for which a
@@ -35,8 +36,7 @@ import { certificateFor, certificateNames, keepServer, namesOf, type ServerSeen,
 
 export const bump = (t: Transaction): Promise<Next> => {
   const port = t.client.port.bump
-  if (port === null) throw new ProxyError('internal', 'the port does not bump')
-  return new Bumping(t, port).run()
+  return port === null ? tunnelUnknown(t) : new Bumping(t, port).run()
 }
 
 class Bumping implements BumpedTunnel {
