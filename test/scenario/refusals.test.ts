@@ -45,7 +45,6 @@ describe('a request that cannot be read, or may not pass', () => {
     ['the preface of HTTP/2', '', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', [505, 'ERR_UNSUP_HTTPVERSION 0', 'closes', 'NONE_NONE', 'unsupported-version']],
     ['HTTP/0.9', '', 'GET http://x/\r\n', [505, 'ERR_UNSUP_HTTPVERSION 0', 'closes', 'NONE_NONE', 'unsupported-version']],
     ['a scheme that is not carried', '', 'GET ftp://x/ HTTP/1.1\r\nHost: x\r\n\r\n', [501, 'ERR_UNSUP_REQ 0', 'goes on', 'NONE_NONE', 'unsupported-method']],
-    ['https in clear text', '', 'GET https://x/ HTTP/1.1\r\nHost: x\r\n\r\n', [501, 'ERR_UNSUP_REQ 0', 'goes on', 'NONE_NONE', 'unsupported-method']],
     ['another transfer coding', '', 'POST http://x/ HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n', [501, 'ERR_UNSUP_REQ 0', 'closes', 'NONE_NONE', 'unsupported-method']],
     ['an unknown expectation', '', 'GET http://x/ HTTP/1.1\r\nHost: x\r\nExpect: tea\r\n\r\n', [417, 'ERR_INVALID_REQ 0', 'closes', 'NONE_NONE', 'expectation-failed']],
     ['a POST of HTTP/1.0 without length', '', 'POST http://x/ HTTP/1.0\r\n\r\n', [411, 'ERR_INVALID_REQ 0', 'closes', 'NONE_NONE', 'length-required']],
