@@ -24,6 +24,7 @@ import { createNodeEngine } from './engine/node.ts'
 import { NodeConnection } from './engine/node-connection.ts'
 import { CommError, commError } from './error.ts'
 import { FollowedInterfaces, type Interfaces, WatchedInterfaces, watchedEveryMs } from './interfaces/index.ts'
+import { type ConnectionMarks, createConnectionMarks } from './connection-mark.ts'
 import { createExpectSet, type ExpectSet } from './expect-set.ts'
 import { FdBudget } from './fd-budget.ts'
 import { type HandedIn, handedInFor } from './handed-in.ts'
@@ -91,6 +92,8 @@ export interface Comm {
   isOwnConnection(from: Endpoint, to: Endpoint): boolean
   /** Sets of the kernel's rules for related connections. Throws, with a sentence, where there are none for us. */
   openExpectSet(): ExpectSet
+  /** Marks of connections as the kernel tracks them. Null, or why not. */
+  markConnection(from: Endpoint, to: Endpoint, value: number, mask: number): string | null
   /** This machine's interfaces. Followed from the first time somebody asks. */
   readonly interfaces: Interfaces
   readonly fdTable: () => readonly FdEntry[]
@@ -136,6 +139,7 @@ export const createComm = (options: CommOptions): Comm => {
   /** Ends of pairs and pipes: no engine has them. */
   const inProcess = new Set<PairEnd | NodeConnection>()
   let interfaces: Interfaces | null = null
+  let connectionMarks: ConnectionMarks | null = null
   return {
     engine: engine.name,
     powers: engine.powers,
@@ -189,6 +193,15 @@ export const createComm = (options: CommOptions): Comm => {
       if (engine.name === 'native' && native.present) return createExpectSet(native.addon)
       throw new CommError('ENOTSUP', 'socket', native.present ? 'the node engine does not speak netlink' : native.why)
     },
+    markConnection(from, to, value, mask) {
+      if (engine.name !== 'native' || !native.present) return native.present ? 'the node engine does not speak netlink' : native.why
+      try {
+        connectionMarks ??= createConnectionMarks(native.addon)
+      } catch (error) {
+        return error instanceof Error ? error.message : String(error)
+      }
+      return connectionMarks.set(from, to, value, mask)
+    },
     get interfaces() {
       interfaces ??= followInterfaces(engine, host, warn)
       return interfaces
@@ -200,6 +213,7 @@ export const createComm = (options: CommOptions): Comm => {
     },
     close() {
       interfaces?.close()
+      connectionMarks?.close()
       closed = true // first: what owners do when they are told must not begin anything
       engine.close()
       for (const connection of inProcess) connection.close('shutdown')

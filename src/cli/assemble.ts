@@ -149,6 +149,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       nameOf: address => reverse.nameOf(address),
       hardwareOf: address => (inForce.eui_lookup ? neighbours.hardwareOf(address) : ''),
     },
+    markConnection: comm.markConnection,
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),
     icap: icapClient(icap, programs),
     buckets: { open: comm.bandwidthOf, onFilled: comm.onBandwidthFilled },

@@ -178,7 +178,13 @@ client's address is.`,
 bits stay. Needs CAP_NET_ADMIN, which is kept when the proxy starts as root.`,
     { aliases: ['clientside_mark'], example: 'mark_client_packet 0x10/0xf0 staff' },
   ),
-  mark_client_connection: later(kept('MARK[/MASK] [[!]ACL ...]'), "The conntrack mark of clients' connections."),
+  mark_client_connection: works(
+    valueList('MARK[/MASK]', 'fast', readMark, 'MARK and MASK 0 to 0xffffffff'),
+    `The mark of a client's connection as netfilter tracks it ("ct mark" in nft), by the request it brings; the first line that
+matches. Rules see it on all packets of the connection, both ways. Needs CAP_NET_ADMIN, and a rule that makes the kernel track
+connections.`,
+    { example: 'mark_client_connection 0x200/0xf00 staff' },
+  ),
   qos_flows: works(
     lines('[tos|mark] [local-hit=N] [sibling-hit=N] [parent-hit=N] [miss=N[/MASK]] [disable-preserve-miss]', readFlows, 'N 0 to 0xff for tos, to 0xffffffff for mark'),
     `The type of service, or the netfilter mark, of packets to clients by where the response comes from: out of this cache

@@ -29,6 +29,8 @@ export interface HttpDeps {
   readonly accessNames: AccessNames | null
   readonly accessClients: AclClients | null
   readonly relay: Relay
+  /** The mark of a tracked connection; null, or why it could not be set. */
+  readonly markConnection: (from: Endpoint, to: Endpoint, value: number, mask: number) => string | null
   readonly icap: IcapClient
   /** For delay pools. */
   readonly buckets: Buckets

@@ -3,7 +3,7 @@ import type { HttpClient } from './client.ts'
 import type { Guarded } from './policy.ts'
 import type { Transaction } from './transaction.ts'
 
-// clientside_tos, mark_client_packet and qos_flows: what packets to clients carry for routers on their way. The first two
+// clientside_tos, mark_client_packet, mark_client_connection and qos_flows: what packets to clients carry for routers on their way. The first two
 // are about the request and said when it is known what it is, qos_flows about where its response comes from, and counts
 // more then. Socket options: what has been written and still waits carries them, too.
 
@@ -23,6 +23,8 @@ export interface Flows<T> {
 export interface PacketRules {
   readonly tos: readonly Guarded<number>[]
   readonly marks: readonly Guarded<Mark>[]
+  /** Of the connection as the kernel tracks it. */
+  readonly connections: readonly Guarded<Mark>[]
   /** Null: no qos_flows line of the kind. */
   readonly tosFlows: Flows<number> | null
   readonly markFlows: Flows<Mark> | null
@@ -32,13 +34,26 @@ export interface PacketRules {
 export interface PacketState {
   tos: number
   mark: Mark | null
+  connection: Mark | null
 }
 
 /** The request is known. What no line wants is taken back from the request before. */
 export const markRequest = (t: Transaction, rules: PacketRules): void => {
   const { facts } = t
   if (rules.tos.length > 0 || rules.tosFlows !== null) setTos(t.client, rules.tos.find(line => line.when.holds(facts))?.value ?? 0)
+  const connection = rules.connections.find(line => line.when.holds(facts))
+  if (connection !== undefined) markConnection(t, connection.value)
   if (rules.marks.length > 0 || rules.markFlows !== null) setMark(t.client, rules.marks.find(line => line.when.holds(facts))?.value ?? null)
+}
+
+/** It stays until another line says otherwise, as in Squid: rules may have looked at it. */
+const markConnection = ({ client }: Transaction, mark: Mark): void => {
+  const state = stateOf(client)
+  if (state.connection === mark) return
+  state.connection = mark
+  const { peer } = client.session.client
+  const why = client.session.client.introduced ? 'a balancer stands between' : client.deps.markConnection(peer, client.session.destination, mark.value, mark.mask)
+  if (why !== null) client.deps.notices.packets(`connections of clients cannot be marked (${why}): that needs CAP_NET_ADMIN, and rules that track connections`)
 }
 
 /** Its response is: stored here, or from where `hierarchy` says. */
@@ -55,7 +70,7 @@ const flowOf = <T>({ localHit, siblingHit, parentHit, miss }: Flows<T>, from: st
   return from.includes('PARENT_HIT') ? (parentHit ?? miss) : miss
 }
 
-const stateOf = (client: HttpClient): PacketState => (client.packets ??= { tos: 0, mark: null })
+const stateOf = (client: HttpClient): PacketState => (client.packets ??= { tos: 0, mark: null, connection: null })
 
 const setTos = (client: HttpClient, tos: number): void => {
   const state = stateOf(client)
