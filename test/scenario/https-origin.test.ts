@@ -193,6 +193,26 @@ describe('an origin whose certificate is wrong', () => {
     expect(origin.handshakes.every(shaken => !shaken.resumed)).toBe(true)
   })
 
+  test('known by its fingerprint: that one, and no other of the same name', async () => {
+    const own = ca.make({ subject: '/CN=good.example', names: 'DNS:good.example' })
+    const another = ca.make({ subject: '/CN=good.example', names: 'DNS:good.example' })
+    const [, fingerprint = ''] = /=([0-9A-F:]+)/.exec(ca.openssl(['x509', '-noout', '-fingerprint', '-sha1'], own.cert)) ?? []
+    const proxy = await stageWith(`acl known server_cert_fingerprint -sha1 ${fingerprint}\nsslproxy_cert_error allow known`)
+    expect((await proxy.ask(ask((await secureOrigin(own)).port))).status).toBe(200)
+    expect((await proxy.ask(ask((await secureOrigin(another)).port))).status).toBe(503)
+  })
+
+  test('stored and stale: what is stored is still served, if it may be, when the server has become another', async () => {
+    const fresh = await secureOrigin(good)
+    const proxy = await stageWith()
+    const stored = ask(fresh.port, '/fresh')
+    expect((await proxy.ask(stored)).status).toBe(200)
+    proxy.clock.advance(61_000)
+    proxy.reload(`http_port 127.0.0.1:0 name=web\nhttp_access allow all\nhosts_file ${hostsFile}\ntls_outgoing_options default-ca=off\n`)
+    expect((await proxy.ask(stored)).status).toBe(200)
+    expect((await proxy.results(2))[1]).toBe('TCP_REFRESH_FAIL_OLD/200')
+  })
+
   test('without its issuer, which sslproxy_foreign_intermediate_certs has: the chain is whole', async () => {
     const leaf = ca.make({ subject: '/CN=good.example', names: 'DNS:good.example', by: between })
     const origin = await secureOrigin(leaf)
