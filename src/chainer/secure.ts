@@ -18,7 +18,7 @@ export const secureRoute = (connection: Connection, tls: TlsTarget, route: Route
   })
 
 const handshakeFailure = ({ kind, code, message }: HandshakeFailure, { target }: Route): ProxyError =>
-  new ProxyError('secure-connect-failed', `${endpointText(target)}: ${message}`, {
+  new ProxyError(kind === 'validator' ? 'helper-failed' : 'secure-connect-failed', `${endpointText(target)}: ${message}`, {
     side: 'server',
     retry: 'yes',
     errno: kind === 'timeout' ? 'ETIMEDOUT' : kind === 'ended' ? 'ECONNRESET' : 'EPROTO',

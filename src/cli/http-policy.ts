@@ -142,7 +142,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     peers: compilePeers(config, acls, problems),
     forwarding: { triesMax: config.forward_max_tries, timeout: config.forward_timeout },
     packets: packetsOf(config, acls),
-    serverTls: outgoingTlsOf(config, acls, problems),
+    serverTls: outgoingTlsOf(config, acls, programs, problems),
     hostVerifyStrict: config.host_verify_strict,
     clientDstPassthru: config.client_dst_passthru,
     halfClosedClients: config.half_closed_clients,

@@ -15,6 +15,7 @@ export interface ProgramLine {
   readonly command: readonly string[]
   readonly children: HelperChildrenConfig
   readonly timeout?: DurationMs
+  readonly answersEnd?: string
 }
 
 /** Squid waits for ever. */
@@ -50,9 +51,9 @@ export class Programs {
     this.clock = deps.clock
     this.complain = deps.complain
     for (const entry of this.#lines) {
-      const { name, command, children, timeout } = entry.line
+      const { name, command, children, timeout, answersEnd } = entry.line
       const queueMax = children.queueMax ?? 2 * children.max * Math.max(1, children.concurrency)
-      entry.pool = new HelperPool(deps, { name, command, children: { ...children, queueMax }, timeout: timeout ?? timeoutUsual })
+      entry.pool = new HelperPool(deps, { name, command, children: { ...children, queueMax }, timeout: timeout ?? timeoutUsual, answersEnd })
       entry.pool.start()
     }
   }

@@ -5,13 +5,14 @@ import { type AclTable, compileAccessList, compileCondition } from '../acl/index
 import { bytes, type DurationMs, ms, systemClock } from '../base/index.ts'
 import type { AclUse, Config, Diagnostic, Location, OutgoingTls } from '../conf/index.ts'
 import type { CertificateSigning, OutgoingTlsPolicy } from '../proxy/index.ts'
-import { Issuers, type IssuerSource, SessionCache, type SignAlgorithm, TlsClient, type TlsClientOptions } from '../tls/index.ts'
+import { Issuers, type IssuerSource, SessionCache, type SignAlgorithm, TlsClient, type TlsClientOptions, Validator } from '../tls/index.ts'
+import type { Programs } from './programs.ts'
 import { CannotRead, certificateText, reasonOf, text } from './port-identities.ts'
 
 // TLS towards servers, from the conf and its files. Read when a conf is loaded, as the certificates of ports are.
 
 /** Null: tls_outgoing_options disable. */
-export const outgoingTlsOf = (config: Config, acls: AclTable, problems: Diagnostic[]): OutgoingTlsPolicy | null => {
+export const outgoingTlsOf = (config: Config, acls: AclTable, programs: Programs, problems: Diagnostic[]): OutgoingTlsPolicy | null => {
   const { tls_outgoing_options: options, sslproxy_cert_error: tolerated } = config
   if (options.disabled) return null
   if (tolerated.some(({ action, acls: uses }) => action === 'allow' && uses.every(({ name, negated }) => name === 'all' && !negated))) {
@@ -19,7 +20,7 @@ export const outgoingTlsOf = (config: Config, acls: AclTable, problems: Diagnost
     problems.push({ severity: 'warning', at, message: 'sslproxy_cert_error allows every error: anybody can pose as any server', hint: 'name the servers, or the errors' })
   }
   const issuers = new Issuers(() => systemClock.wall())
-  const client = tlsClient(options, config, sessionsOf(config), problems, config.tls_fetch_issuers ? issuers : null)
+  const client = tlsClient(options, config, sessionsOf(config), problems, config.tls_fetch_issuers ? issuers : null, validatorOf(config, programs))
   if (client === null) return null
   const { tls_key_log: keys } = config
   return {
@@ -32,10 +33,10 @@ export const outgoingTlsOf = (config: Config, acls: AclTable, problems: Diagnost
 }
 
 /** Also for a cache_peer, by its own options; its sessions are kept with the others. Null: a problem has been added. */
-export const tlsClient = (options: OutgoingTls, config: Config, sessions: SessionCache, problems: Diagnostic[], issuers: Issuers | null = null): TlsClient | null => {
+export const tlsClient = (options: OutgoingTls, config: Config, sessions: SessionCache, problems: Diagnostic[], issuers: Issuers | null = null, validator: Validator | null = null): TlsClient | null => {
   const at = options.at ?? nowhere
   try {
-    const client = new TlsClient(clientOptions(options, config), { sessions, issuers, now: () => systemClock.wall() })
+    const client = new TlsClient(clientOptions(options, config), { sessions, issuers, validator, now: () => systemClock.wall() })
     if (options.at !== null || config.sslproxy_foreign_intermediate_certs !== '') client.check()
     return client
   } catch (error) {
@@ -43,6 +44,21 @@ export const tlsClient = (options: OutgoingTls, config: Config, sessions: Sessio
     problems.push({ severity: 'fatal', at, message: `TLS towards servers cannot be set up: ${why}`, hint: '' })
     return null
   }
+}
+
+const validatorOf = (config: Config, programs: Programs): Validator | null => {
+  const { sslcrtvalidator_program: program, sslcrtvalidator_children: children } = config
+  if (program === null) return null
+  const ask = programs.add({ name: 'sslcrtvalidator_program', command: program.command, children, answersEnd: '\x01' })
+  return new Validator({
+    ask: async question => {
+      const answer = await ask(question)
+      return answer.ok ? answer.text : null
+    },
+    ttl: ms(program.ttl * 1000),
+    bytesMax: bytes(program.cacheBytes),
+    now: () => systemClock.wall(),
+  })
 }
 
 /** The policy begins to be used: issuers may be fetched, and what was learned of them before is known. */

@@ -138,10 +138,12 @@ export class HelperChild {
 
   #hear(piece: Buffer): void {
     this.#heard += piece.toString('latin1')
-    for (let end = this.#heard.indexOf('\n'); end >= 0; end = this.#heard.indexOf('\n')) {
+    const { answersEnd = '\n' } = this.#pool.options
+    for (let end = this.#heard.indexOf(answersEnd); end >= 0; end = this.#heard.indexOf(answersEnd)) {
       const line = this.#heard.slice(0, end)
       this.#heard = this.#heard.slice(end + 1)
-      this.#line(line.endsWith('\r') ? line.slice(0, -1) : line)
+      // a line's end behind the byte that ends an answer belongs to nobody
+      this.#line(answersEnd === '\n' ? (line.endsWith('\r') ? line.slice(0, -1) : line) : line.replace(/^[\r\n]+/, ''))
     }
     if (this.#heard.length > answerBytesMax) {
       this.#heard = ''

@@ -35,6 +35,8 @@ export interface HelperOptions {
   readonly children: HelperChildren
   /** For an answer, waiting included. */
   readonly timeout: DurationMs
+  /** Questions are of several lines, and say how long they are; answers, too, and end with this byte. */
+  readonly answersEnd?: string | undefined
 }
 
 export interface HelperDeps {
@@ -96,7 +98,8 @@ export class HelperPool {
   ask(line: string, talk: Talk | null = null): Promise<HelperAnswer> {
     CountHelper.questions++
     if (this.#stopped) return refused('stopped')
-    if (line.length > questionBytesMax || /[\r\n\0]/.test(line)) return refused('unfit')
+    const isFit = this.options.answersEnd === undefined ? !/[\r\n\0]/.test(line) : !line.includes('\0')
+    if (line.length > questionBytesMax || !isFit) return refused('unfit')
     const child = talk?.child ?? this.#freeChild()
     if (child === null) {
       if (this.#children.size === 0 && (this.#rest === null || this.#restMs > patienceMs)) return this.#refuse('down')

@@ -18,6 +18,7 @@ export {
   type SignAlgorithm, signAlgorithms,
 } from './mint.ts'
 export { faultText, faultTexts } from './fault-texts.ts'
+export { validationErrors, validationQuestion, Validator, type ValidatorOptions } from './validator.ts'
 export { Issuers, type IssuerSource, issuerUri } from './issuers.ts'
 export {
   handshake, type HandshakeDone, type HandshakeFailure, type MakeTls, SecureConnection,

@@ -22,9 +22,10 @@ export type HandshakeDone = (failure: HandshakeFailure | null, secure: SecureCon
 export interface HandshakeFailure {
   /**
    * timeout: `timeoutMs` passed. ended: the other side closed. tls: what one of the two ends said no to. again: what was
-   * missing has been found meanwhile, and another connection to the same server is to be made.
+   * missing has been found meanwhile, and another connection to the same server is to be made. validator: the program that
+   * has the last word does not say it.
    */
-  readonly kind: 'timeout' | 'ended' | 'tls' | 'again'
+  readonly kind: 'timeout' | 'ended' | 'tls' | 'again' | 'validator'
   /** OpenSSL's or Node's code: ERR_SSL_…, ECONNRESET; '' = none. */
   readonly code: string
   readonly message: string

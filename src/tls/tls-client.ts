@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import tls from 'node:tls'
 import type { Attempt, Connection } from '../../comm/index.ts'
 import type { WallMs } from '../base/index.ts'
+import type { Validator } from './validator.ts'
 import { handshake, type HandshakeFailure, type SecureConnection } from './secure-connection.ts'
 import { serverName } from './server-name.ts'
 import type { Issuers } from './issuers.ts'
@@ -52,6 +53,8 @@ export const usualTlsClient: TlsClientOptions = {
 
 export interface TlsClientDeps {
   readonly sessions: SessionCache
+  /** Has the last word on certificates; null = there is none. */
+  readonly validator: Validator | null
   /** Completes chains; null = servers have to send them whole. */
   readonly issuers: Issuers | null
   readonly now: () => WallMs
@@ -139,16 +142,22 @@ export class TlsClient {
       if (keyLog !== undefined) socket.on('keylog', line => keyLog(line.toString('latin1')))
       return socket
     }
+    const judged: SecuredDone = (failure, secured) => {
+      if (secured === null || this.#deps.validator === null || !options.verifyPeer || secured.proof.resumed) done(failure, secured)
+      else completing = this.#validate(secured, name, this.#deps.validator, done)
+    }
     const shaking = handshake(inner, make, timeoutMs, (failure, connection) => {
       if (connection === null) return done(failure, null)
       const resumed = kept !== undefined && connection.tls.isSessionReused()
       const proof: ServerProof = resumed
         ? { certificate: kept.certificate, errors: noErrors, resumed }
         : this.#proof(connection.tls, server === null ? name : server.text)
-      if (sessionKey !== null && proof.errors.length === 0) this.#keepSessions(connection.tls, sessionKey, proof.certificate)
+      // a session stands for the verification of before, which a validator has not seen
+      const verified = proof.errors.length === 0 && this.#deps.validator === null
+      if (sessionKey !== null && verified) this.#keepSessions(connection.tls, sessionKey, proof.certificate)
       const secured = { connection, proof, sight: new ServerSight(connection.tls, proof) }
-      completing = missesIssuer(proof) ? this.#complete(secured, done) : null
-      if (completing === null) done(null, secured)
+      completing = missesIssuer(proof) ? this.#complete(secured, judged) : null
+      if (completing === null) judged(null, secured)
     })
     let completing: Attempt | null = null
     return { cancel: () => (completing ?? shaking).cancel() }
@@ -172,6 +181,29 @@ export class TlsClient {
     return {
       cancel: () => {
         looking.cancel()
+        connection.close('aborted')
+      },
+    }
+  }
+
+  /** What it says of the certificate counts. */
+  #validate(secured: Secured, name: string, validator: Validator, done: SecuredDone): Attempt {
+    const { connection, proof } = secured
+    let cancelled = false
+    const what = { name, version: connection.tls.getProtocol() ?? '', cipher: connection.tls.getCipher().name, proof }
+    void validator.judge(what).then(errors => {
+      if (cancelled) return
+      if (errors !== null && !connection.closed) {
+        const judgedProof = { ...proof, errors }
+        return done(null, { connection, proof: judgedProof, sight: new ServerSight(connection.tls, judgedProof) })
+      }
+      connection.close('refused')
+      if (errors === null) done({ kind: 'validator', code: '', message: 'sslcrtvalidator_program does not answer' }, null)
+      else done({ kind: 'ended', code: '', message: 'the connection broke while its certificate was judged' }, null)
+    })
+    return {
+      cancel: () => {
+        cancelled = true
         connection.close('aborted')
       },
     }

@@ -70,7 +70,7 @@ const targetWith = (reuseSessions: boolean): TlsTarget => ({
   judge: ({ errors: [first] }) => first ?? null,
   client: new TlsClient(
     { ...usualTlsClient, roots: [root.cert], reuseSessions },
-    { issuers: null, now: () => systemClock.wall(), sessions: new SessionCache({ bytesMax: bytes(1e7), ttl: ms(300_000) }, () => systemClock.wall()) },
+    { issuers: null, validator: null, now: () => systemClock.wall(), sessions: new SessionCache({ bytesMax: bytes(1e7), ttl: ms(300_000) }, () => systemClock.wall()) },
   ),
 })
 

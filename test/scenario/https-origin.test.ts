@@ -370,3 +370,70 @@ test('tls_key_log has the secrets of what its ACLs name, as those who read captu
     'CLIENT_HANDSHAKE_TRAFFIC_SECRET', 'CLIENT_TRAFFIC_SECRET_0', 'EXPORTER_SECRET', 'SERVER_HANDSHAKE_TRAFFIC_SECRET', 'SERVER_TRAFFIC_SECRET_0',
   ])
 })
+
+describe('sslcrtvalidator_program', () => {
+  // Squid's protocol from the other side: NUMBER cert_validate LENGTH BODY, answers that end with the byte 1
+  const script = `
+import { appendFileSync } from 'node:fs'
+let text = ''
+process.stdin.setEncoding('latin1').on('data', piece => {
+  text += piece
+  for (;;) {
+    const head = /^\\s*(\\d+) cert_validate (\\d+) /.exec(text)
+    if (head === null || text.length < head[0].length + Number(head[2])) return
+    const body = text.slice(head[0].length, head[0].length + Number(head[2]))
+    text = text.slice(head[0].length + body.length)
+    appendFileSync(process.argv[2], body + '~~~\\n')
+    const host = /^host=(.*)$/m.exec(body)[1]
+    if (host === 'bad.example') {
+      const said = 'error_name_0=X509_V_ERR_CERT_REJECTED\\nerror_reason_0=I know him\\nerror_cert_0=cert_0\\n'
+      process.stdout.write(head[1] + ' ERR ' + said.length + ' ' + said + '\\x01')
+    } else if (host === 'a.wild.example') process.stdout.write(head[1] + ' BH 0 \\x01')
+    else process.stdout.write(head[1] + ' OK 0 \\x01\\n')
+  }
+})
+`
+  const validated = async (more = ''): Promise<{ proxy: Stage; heard: () => readonly string[] }> => {
+    const { readFileSync } = await import('node:fs')
+    const file = ca.write('validator.mjs', script)
+    const log = ca.write('validator.log', '')
+    const proxy = await stageWith(`sslcrtvalidator_program ttl=60 ${process.execPath} ${file} ${log}\nsslcrtvalidator_children 1 startup=1 idle=1 concurrency=2\nserver_persistent_connections off\n${more}`)
+    return { proxy, heard: () => readFileSync(log, 'latin1').split('~~~\n').slice(0, -1) }
+  }
+
+  test('has the last word: what it lets pass passes, what it finds is an error like others, and it is asked once', async () => {
+    const origin = await secureOrigin(ca.make({ subject: '/CN=x' }))
+    const { proxy, heard } = await validated()
+    expect((await proxy.ask(ask(origin.port))).status).toBe(200)
+    expect((await proxy.ask(ask(origin.port))).status).toBe(200)
+    const bad = await proxy.ask(ask((await secureOrigin(good)).port, '/', 'bad.example'))
+    expect([bad.status, bad.fields.get('x-squid-error')]).toEqual([503, 'ERR_SECURE_CONNECT_FAIL 71'])
+    expect(proxy.records.map(record => record.serverTls?.errors)).toEqual([[], [], [{ name: 'X509_V_ERR_CERT_REJECTED', depth: 0 }]])
+    const [first = '', second = ''] = heard()
+    expect(heard().length).toBe(2)
+    expect(first).toMatch(/^host=good\.example\nproto_version=TLSv1\.3\ncipher=TLS_\w+\ncert_0=-----BEGIN CERTIFICATE-----\n/)
+    expect(first).toMatch(/\nerror_name_\d=X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT\nerror_cert_\d=cert_0\n/)
+    expect(second).toMatch(/^host=bad\.example\n/)
+  })
+
+  test('what it finds may be tolerated', async () => {
+    const { proxy } = await validated('acl rejected ssl_error X509_V_ERR_CERT_REJECTED\nsslproxy_cert_error allow rejected')
+    expect((await proxy.ask(ask((await secureOrigin(good)).port, '/', 'bad.example'))).status).toBe(200)
+  })
+
+  test('does not know, or has died: nothing is fetched', async () => {
+    const origin = await secureOrigin(good)
+    const { proxy } = await validated()
+    const unknown = await proxy.ask(ask(origin.port, '/', 'a.wild.example'))
+    expect([unknown.status, unknown.fields.get('x-squid-error')?.split(' ')[0]]).toEqual([500, 'ERR_GATEWAY_FAILURE'])
+    const dead = await stageWith('sslcrtvalidator_program /bin/false\nsslcrtvalidator_children 1 startup=0 idle=1 concurrency=1')
+    const wire = await dead.client()
+    wire.send(ask(origin.port))
+    const answered = wire.response()
+    let over = false
+    void answered.then(() => (over = true))
+    await until(() => (dead.clock.advance(500), over), 'its answer')
+    expect((await answered).status).toBe(500)
+    expect(origin.urls).toEqual([])
+  })
+})

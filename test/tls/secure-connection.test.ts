@@ -33,7 +33,7 @@ afterEach(async () => {
 const sessions = (): SessionCache => new SessionCache({ bytesMax: bytes(1e6), ttl: ms(300_000) }, () => wallMs(Date.now()))
 
 const clientWith = (options: Partial<TlsClientOptions> = {}, kept = sessions()): TlsClient =>
-  new TlsClient({ ...usualTlsClient, roots: [root.cert], ...options }, { sessions: kept, issuers: null, now: () => wallMs(Date.now()) })
+  new TlsClient({ ...usualTlsClient, roots: [root.cert], ...options }, { sessions: kept, issuers: null, validator: null, now: () => wallMs(Date.now()) })
 
 const commOf = (engine: 'node' | 'native', clock = new FakeClock()): Comm => {
   const comm = createComm({ clock, engine })

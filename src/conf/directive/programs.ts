@@ -38,7 +38,7 @@ const queueMax = 100_000
 
 type ChildrenOptions = { -readonly [K in keyof HelperChildrenConfig]: HelperChildrenConfig[K] }
 
-const children = (initial: HelperChildrenConfig): Kind<HelperChildrenConfig> => ({
+export const children = (initial: HelperChildrenConfig): Kind<HelperChildrenConfig> => ({
   grammar: 'N [startup=N] [idle=N] [concurrency=N] [queue-size=N] [on-persistent-overload=die|ERR]',
   limits: `1 to ${childrenMax} children`,
   initial,

@@ -2,8 +2,9 @@ import type { AclUse, Location, TlsFlag, TlsVersion } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { readOnOff } from '../values.ts'
 import { accessList, readUses, valueList } from './access.ts'
-import { accepted, type Kind, later, works } from './directive.ts'
+import { accepted, type Kind, works } from './directive.ts'
 import { choice, count, kept, needWord, onOff, size, text, word } from './kinds.ts'
+import { children } from './programs.ts'
 import { likely, readSecureOptions } from './port-tls.ts'
 
 // TLS towards origins, and the certificates clients are shown in their place.
@@ -192,6 +193,36 @@ const signing = (line: Line): (typeof signWords)[number] | undefined => {
   return found
 }
 
+export interface ValidatorLine {
+  readonly command: readonly string[]
+  /** Seconds. */
+  readonly ttl: number
+  readonly cacheBytes: number
+}
+
+const validator: Kind<ValidatorLine | null> = {
+  grammar: '[ttl=N] [cache=N] PROGRAM [ARGUMENT ...]',
+  limits: '',
+  initial: null,
+  read(line) {
+    let ttl = 3600
+    let cacheBytes = 64 * 1024 * 1024
+    for (let next = line.peek(); next !== null && /^[a-z]+=/.test(next.text); next = line.peek()) {
+      line.next()
+      const [, name, value] = /^(ttl|cache)=(\d{1,9})$/.exec(next.text) ?? []
+      if (name === 'ttl') ttl = Number(value)
+      else if (name === 'cache') cacheBytes = Number(value)
+      else refused(line, next, `expecting ttl=N or cache=N, got '${next.text}'`)
+    }
+    const words: string[] = []
+    for (let next = line.next(); next !== null; next = line.next()) words.push(next.text)
+    if (words.length > 0) return { command: words, ttl, cacheBytes }
+    line.fatal(`${line.name} needs a program`)
+    return undefined
+  },
+  write: value => (value === null ? [] : [`ttl=${value.ttl} cache=${value.cacheBytes} ${value.command.join(' ')}`]),
+}
+
 export interface KeyLogLine {
   readonly path: string
   readonly acls: readonly AclUse[]
@@ -248,10 +279,15 @@ ACLs see that one. What is not allowed ends in 503 ERR_SECURE_CONNECT_FAIL.`,
   sslcrtd_children: accepted(kept('N [startup=N] [idle=N]'), 'There are no such helpers: see sslcrtd_program.', {
     default: '32 startup=5 idle=1',
   }),
-  sslcrtvalidator_program: later(text('[ttl=N] [cache=N] COMMAND'), 'A helper that judges certificates.', {
-    restricts: true,
-  }),
-  sslcrtvalidator_children: later(kept('N [startup=N] [idle=N] [concurrency=N]'), 'How many of these helpers run.', {
+  sslcrtvalidator_program: works(
+    validator,
+    `A program that has the last word on certificates of servers: told the name, the chain and what OpenSSL finds wrong, it says
+which errors there are, and sslproxy_cert_error then whether they are tolerated. Squid's protocol: several lines, the answer
+ends with the byte 1. Without an answer the request ends in 500 ERR_GATEWAY_FAILURE. ttl= and cache=: for how many seconds,
+and in how many bytes, answers are kept.`,
+    { example: 'sslcrtvalidator_program ttl=600 cache=1048576 /usr/local/bin/judge-certificates' },
+  ),
+  sslcrtvalidator_children: works(children({ max: 32, startup: 5, idle: 1, concurrency: 1, queueMax: null }), 'How many of these programs run.', {
     default: '32 startup=5 idle=1 concurrency=1',
   }),
   tls_key_log: works(
