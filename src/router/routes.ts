@@ -6,6 +6,7 @@ import {
   type Family,
   type HierarchyCode,
 } from '../base/index.ts'
+import type { ResolvedName } from '../../comm/resolver.ts'
 import type { Peer } from '../peer/peer.ts'
 import type { Session } from '../service/session.ts'
 import { addressesOf, type Lookup } from './resolve.ts'
@@ -95,8 +96,8 @@ export const routesToServers = (
 }
 
 /**
- * To a cache_peer, by all addresses it has. The client's address goes there too, unless the line says no-tproxy: but a client
- * of the other family comes with ours, since the peer's address is none it was on its way to.
+ * To a cache_peer, by all addresses it has. The client's address goes there too, unless the line says no-tproxy, and never ours
+ * in its place: a peer without an address of the client's family is no way for it then.
  */
 export const routesToPeer = (
   options: RouterOptions,
@@ -105,25 +106,37 @@ export const routesToPeer = (
   peer: Peer,
   hierarchy: HierarchyCode,
 ): RouteAnswer | Promise<RouteAnswer> => {
-  const { host, port, noTproxy } = peer.line
   const lookup = options.peerLookup ?? null
   if (lookup === null) return refuse('no-route', `${options.name}: has servers of its own`)
-  const resolved = addressesOf(host, lookup)
-  const routed = (answer: Awaited<typeof resolved>): RouteAnswer => {
-    if (!answer.ok) return refuse('dns-failed', `cache_peer ${peer.name}: ${host}: ${answer.code}`)
-    peer.livesAt(answer.addresses)
-    const routes: Route[] = []
-    for (const address of answer.addresses) {
-      const target = endpoint(address, port)
-      if (options.isOwn(target, 'tcp')) return refuse('loop', loopText(options, target))
-      const forged = options.forgeAddress && hint.forge && !noTproxy && target.family === clientOf(session, hint).family
-      const found = { ...route(options, session, hint, target, forged, hierarchy), tls: hint.tunnel === undefined ? peerTls(peer, hint) : hint.tls, tunnel: hint.tunnel, peer, sameServer: routes.length > 0 }
-      routes.push(forged ? { ...found, ports: undefined, source: sourceLike(clientOf(session, hint), 0) } : found)
-    }
-    const [first, ...others] = routes
-    return first === undefined ? refuse('no-route', `cache_peer ${peer.name} has no addresses`) : { ok: true, routes: [first, ...others] }
+  const resolved = addressesOf(peer.line.host, lookup)
+  return resolved instanceof Promise
+    ? resolved.then(answer => peerAnswer(options, session, hint, peer, hierarchy, answer))
+    : peerAnswer(options, session, hint, peer, hierarchy, resolved)
+}
+
+const peerAnswer = (
+  options: RouterOptions,
+  session: Session,
+  hint: RouteHint,
+  peer: Peer,
+  hierarchy: HierarchyCode,
+  answer: ResolvedName,
+): RouteAnswer => {
+  const { host, port, noTproxy } = peer.line
+  if (!answer.ok) return refuse('dns-failed', `cache_peer ${peer.name}: ${host}: ${answer.code}`)
+  peer.livesAt(answer.addresses)
+  const forged = options.forgeAddress && hint.forge && !noTproxy
+  const tls = hint.tunnel === undefined ? peerTls(peer, hint) : hint.tls
+  const routes: Route[] = []
+  for (const address of answer.addresses) {
+    const target = endpoint(address, port)
+    if (options.isOwn(target, 'tcp')) return refuse('loop', loopText(options, target))
+    if (forged && target.family !== clientOf(session, hint).family) continue
+    const found = route(options, session, hint, target, forged, hierarchy)
+    routes.push({ ...found, ports: undefined, tls, tunnel: hint.tunnel, peer, sameServer: routes.length > 0 })
   }
-  return resolved instanceof Promise ? resolved.then(routed) : routed(resolved)
+  const [first, ...others] = routes
+  return first === undefined ? refuse('no-route', `cache_peer ${peer.name}: ${familyText(options, session, hint)}`) : { ok: true, routes: [first, ...others] }
 }
 
 /** Its own: to the origin behind it the peer speaks. */

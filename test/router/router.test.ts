@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import type { ResolvedName } from '../../comm/resolver.ts'
 import { type Endpoint, endpoint, type MonoMs } from '../../src/base/index.ts'
 import { createDirectedRouter, createInbandRouter, createTransparentRouter, type Lookup, type Route, type RouteAnswer, type RouteHint } from '../../src/router/index.ts'
+import type { Peer } from '../../src/peer/index.ts'
 import type { Session } from '../../src/service/index.ts'
 
 const client4 = endpoint('192.0.2.10', 51_234)
@@ -239,5 +240,33 @@ describe('the in-band router', () => {
 
   it('makes no more routes than can be tried', () => {
     expect(said(router.route(session('direct'), hint({ host: 'many.example', port: 80 })))).toHaveLength(25)
+  })
+})
+
+describe('to a cache_peer', () => {
+  const line = { name: 'p', host: 'both.example', port: 3128, noTproxy: false, tls: null }
+  const peerAt = (more: Partial<typeof line> = {}): Peer =>
+    ({ name: 'p', line: { ...line, ...more }, tls: null, livesAt: () => {} }) as unknown as Peer
+  const options = { name: 'r', isOwn, overridable: null, peerLookup: atOnce }
+  const toPeer = (forgeAddress: boolean, peer: Peer, more: Partial<RouteHint> = {}, from = session('tproxy')): readonly string[] | string => {
+    const answer = createTransparentRouter({ ...options, forgeAddress }).routeToPeer?.(from, hint({ forge: true, ...more }), peer, 'CARP')
+    if (answer === undefined) throw new Error('it knows no peers')
+    return said(answer)
+  }
+
+  it.each([
+    ['by all addresses it has', toPeer(false, peerAt()), ['198.51.100.20 3128, CARP', '198.51.100.21 3128, CARP', '2001:db8::20 3128, CARP']],
+    ["with the client's address by those of its family", toPeer(true, peerAt()), ['198.51.100.20 3128, forged 192.0.2.10 0, CARP', '198.51.100.21 3128, forged 192.0.2.10 0, CARP']],
+    ['the same for IPv6', toPeer(true, peerAt(), {}, session('tproxy', client6, target6)), ['2001:db8::20 3128, forged 2001:db8:a::10 0, CARP']],
+    ['not at all, rather than with ours', toPeer(true, peerAt({ host: 'six.example' })), 'no-route'],
+    ['with ours where the line says no-tproxy', toPeer(true, peerAt({ host: 'six.example', noTproxy: true })), ['2001:db8::20 3128, CARP', '2001:db8::21 3128, CARP']],
+    ['with ours where spoof_client_ip says no', toPeer(true, peerAt({ host: 'four.example' }), { forge: false, sourceIPv4: '10.0.0.9' }), ['198.51.100.20 3128, from 10.0.0.9 0, CARP']],
+    ['never to ourselves', toPeer(false, peerAt({ host: 'us.example', port: 3129 })), 'loop'],
+    ['whose name is unknown', toPeer(false, peerAt({ host: 'none.example' })), 'dns-failed'],
+  ])('%s', (_, answer, expected) => expect(answer).toEqual(expected))
+
+  it('a router of other servers knows none', () => {
+    expect(createDirectedRouter({ name: 'd', isOwn, forgeAddress: false, targets: [target4] }).routeToPeer).toBeUndefined()
+    expect(said(createInbandRouter({ name: 'i', isOwn, forgeAddress: false, lookup: atOnce }).routeToPeer?.(session('direct'), hint(), peerAt(), 'CARP') ?? { ok: false, error: 'internal', detail: '' })).toBe('no-route')
   })
 })

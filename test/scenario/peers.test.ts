@@ -254,6 +254,13 @@ describe('what a peer is told', () => {
     expect([one.field(0, 'proxy-authorization'), one.field(0, 'authorization')]).toEqual([proxy, site])
   })
 
+  it.each([['login=PASS', undefined], ['login=u:p', 'Basic dTpw']])('with %s where request_header_access denies Proxy-Authorization: %j', async (options, told) => {
+    const one = await parent('one')
+    const proxy = await stage(`${line(one, 'one', options)}request_header_access Proxy-Authorization deny all\n${never}`)
+    await proxy.ask(get(9, '/', 'Proxy-Authorization: Basic client'))
+    expect(one.field(0, 'proxy-authorization')).toBe(told)
+  })
+
   it('is the path alone where it is an origin, under the name it knows', async () => {
     const one = await login('originserver forceddomain=www.site.invalid')
     expect(`${one.requests[0]?.url} ${one.field(0, 'host')}`).toBe('/ www.site.invalid')
@@ -348,6 +355,46 @@ describe('a tunnel', () => {
     expect(await wire.bytes('heard hi'.length)).toBe('heard hi')
     wire.close()
     expect(one.heads[0]).toMatch(/^GET http:\/\/far\.invalid\/ws HTTP\/1\.1\r\n/)
+  })
+})
+
+describe('a reload', () => {
+  it('keeps what is known of a peer that is named again, and forgets who is not', async () => {
+    const one = await parent('one')
+    const gone = await nobody()
+    const proxy = await stage(line(one, 'one', 'round-robin') + line(gone, 'gone', 'round-robin connect-fail-limit=1') + never)
+    await until(() => proxy.said.some(text => text.includes('Detected DEAD Parent: gone')), 'its death')
+    await proxy.ask(get(9))
+    const list = async (): Promise<string> => (await proxy.ask(get(proxy.port('web'), '/squid-internal-mgr/server_list'))).body
+    const facts = (text: string) => [...text.matchAll(/^(?:Parent|Sibling|Status|FETCHES) +: (.*)$/gm)].map(found => found[1])
+    expect(facts(await list())).toEqual(['one', 'Up', '1', 'gone', 'Down', '0'])
+    proxy.reload(`http_port 127.0.0.1:0 name=web\nhttp_access allow all\n${line(one, 'one', 'weight=2')}${line(gone, 'gone', 'connect-fail-limit=1')}${never}`)
+    expect(facts(await list())).toEqual(['one', 'Up', '1', 'gone', 'Down', '0'])
+    await proxy.ask(get(9))
+    proxy.reload(`http_port 127.0.0.1:0 name=web\nhttp_access allow all\n${line(one, 'another')}${never}`)
+    expect(facts(await list())).toEqual(['another', 'Up', '0'])
+    await proxy.ask(get(9))
+    await proxy.results(6)
+    expect(ways(proxy).filter(way => way !== 'HIER_NONE')).toEqual(['ROUNDROBIN_PARENT one', 'FIRSTUP_PARENT one', 'FIRSTUP_PARENT another'])
+  })
+})
+
+describe('access lists', () => {
+  it('know the peer where the conf chooses an address towards it, and where it judges the answer', async () => {
+    const one = await parent('one')
+    const two = await parent('two')
+    const conf = `acl one peername one
+acl t peername_regex ^t
+acl x urlpath_regex ^/x
+cache_peer_access one deny x
+tcp_outgoing_address 127.0.0.5 one
+http_reply_access deny t
+`
+    const proxy = await stage(line(one, 'one') + line(two, 'two') + conf + never)
+    expect((await proxy.ask(get(9))).status).toBe(200)
+    expect((await proxy.ask(get(9, '/x'))).status).toBe(403)
+    await proxy.results(2)
+    expect(proxy.records.map(r => `${r.peer} ${r.serverLocal?.address}`)).toEqual(['one 127.0.0.5', 'two 127.0.0.1'])
   })
 })
 

@@ -1,6 +1,7 @@
 import type { Peer } from '../../peer/peer.ts'
 import type { OriginRequest } from '../../chainer/chainer.ts'
 import { authorityText, type Fields, hostText, lowerName, requestHeadText } from '../../http/index.ts'
+import { ruledPairs } from './field-rules.ts'
 import type { Transaction } from './transaction.ts'
 
 // What a request to a cache_peer says otherwise than one to an origin: its target, who we are there, and of a sibling no
@@ -83,11 +84,20 @@ const loginFor = (t: Transaction, peer: Peer): string | null => {
   if (login === '') return null
   const said = t.fields.get('proxy-authorization')
   if (passesLogin(peer)) {
-    if (!originServer) return said ?? null
+    if (!originServer) return said === undefined ? null : allowed(t, said)
     return login === 'PROXYPASS' && said !== undefined && /^basic /i.test(said) ? said : null
   }
   if (!login.startsWith('*')) return basic(decodedLogin(login))
   return basic(`${t.outcome.user || t.outcome.helperUser || '-'}${login.slice(1)}`)
+}
+
+/** request_header_access has a word in what is the client's. */
+const allowed = (t: Transaction, said: string): string | null => {
+  const rules = t.policy.requestFields
+  if (rules === null) return said
+  const kept = ruledPairs(rules, ['Proxy-Authorization', said], t.facts, t.outcome)
+  const at = kept.findIndex((name, i) => i % 2 === 0 && lowerName(name) === 'proxy-authorization')
+  return at < 0 ? null : (kept[at + 1] ?? null)
 }
 
 const basic = (text: string): string => `Basic ${Buffer.from(text, 'latin1').toString('base64')}`

@@ -63,6 +63,7 @@ const questionOf = (t: Transaction, freshOnly: boolean): PeerQuestion => {
 export const routesOf = (t: Transaction, way: ServerWay): RouteAnswer | Promise<RouteAnswer> => {
   const { session } = t.client
   const { router } = session.service
+  t.outcome.peer = way.peer?.name ?? '' // tcp_outgoing_* may go by it
   const found =
     way.peer === null || router.routeToPeer === undefined
       ? router.route(session, routeHint(t))
@@ -85,7 +86,6 @@ const noted = (t: Transaction, { peer }: ServerWay, answer: RouteAnswer): RouteA
   if (!answer.ok) return answer
   const [first] = answer.routes
   t.peer = peer
-  t.outcome.peer = peer?.name ?? ''
   t.outcome.hierarchy = first.hierarchy
   t.outcome.server = first.target
   return answer
