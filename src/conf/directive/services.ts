@@ -440,8 +440,9 @@ GLASSQUID_SESSION, _SERVICE, _CLIENT, _DESTINATION and _SERVER in its environmen
 
 With adaptation_access the content of HTTP messages goes through a program, each message through one of its own: it reads
 the content on 0 until its end and writes what is to go on, and be stored, on 1. Nothing of the message has gone on before
-its first byte: a refusal until then is answered with 403. GLASSQUID_MESSAGE (request or response), _METHOD, _URI and _HEAD
-tell what it looks at.`,
+its first byte: a refusal until then is answered with 403. Content is shown as it travels: compressed it is not unpacked, and
+of a range the program sees the range (request_header_access Accept-Encoding and Range say what clients may ask for).
+GLASSQUID_MESSAGE (request or response), _METHOD, _URI and _HEAD tell what it looks at.`,
     {
       reload: 'new connections',
       example: 'stack scanner program="/usr/local/bin/scan --quick" direction=to_client\nacl pages rep_mime_type ^text/html\nadaptation_access scanner allow pages',
