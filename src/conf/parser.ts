@@ -215,9 +215,11 @@ class Parsing {
 
   /** A protocol that is not there yet is one thing, however many lines are about it. */
   #tellFamilies(names: readonly DirectiveName[]): void {
-    for (const [family, { doc, opens }] of Object.entries(families)) {
+    for (const [family, { doc, opens, aside }] of Object.entries(families)) {
       const members = names.filter(name => directives[name].family === family)
       const first = this.#later.get(members[0] ?? 'http_port')
+      const all: readonly string[] = aside
+      if (members.every(name => all.includes(name))) continue
       if (first === undefined || (opens !== null && !members.some(name => name === opens))) continue
       this.#findings.warning(first, `${doc}; read, but without effect: ${members.join(', ')}`)
     }

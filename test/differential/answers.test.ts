@@ -295,6 +295,30 @@ http_access allow all`,
     ],
   },
   {
+    name: 'names without a dot',
+    conf: 'append_domain .test\nacl good dstdomain good.test\nhttp_access allow good\nhttp_access deny all',
+    cases: [
+      { target: 'http://good:{port}/1' },
+      { target: 'http://GOOD:{port}/2' },
+      { target: 'http://good.test:{port}/3' },
+      { target: 'http://other:{port}/4' },
+    ],
+  },
+  {
+    name: 'names with odd letters',
+    conf: 'check_hostnames on\nallow_underscore off\nhttp_access deny all',
+    cases: [
+      { target: 'http://a_b.test/' },
+      { target: 'http://a-b.test/' },
+      { target: 'http://127.0.0.1/' },
+    ],
+  },
+  {
+    name: 'names with underscores',
+    conf: 'check_hostnames on\nhttp_access deny all',
+    cases: [{ target: 'http://a_b.test/' }, { target: 'http://a~b.test/' }],
+  },
+  {
     name: 'what may be used of the store',
     conf: `acl pictures rep_mime_type ^image/
 acl other req_header X-Other .

@@ -41,16 +41,17 @@ export type Status = 'works' | 'accepted' | 'later'
 
 /**
  * What is still to come, as whole protocols: of each, its directives are named in one warning. `opens`: the directive
- * without which the others mean nothing in Squid either; null = each means something for itself.
+ * without which the others mean nothing in Squid either; null = each means something for itself. Those `aside` mean
+ * nothing alone: confs of distributions have them, whatever they are for.
  */
 export const families = {
-  FTP: { doc: 'ftp:// URLs and ftp_port are not there yet', opens: null },
-  HTCP: { doc: 'HTCP is not there yet', opens: 'htcp_port' },
-  SNMP: { doc: 'SNMP is not there yet', opens: 'snmp_port' },
-  WCCP: { doc: 'WCCP is not there yet', opens: 'wccp2_router' },
-  digests: { doc: 'cache digests are not there yet', opens: null },
-  netdb: { doc: 'distances to origins (netdb) are not there yet', opens: null },
-} as const satisfies Record<string, { readonly doc: string; readonly opens: string | null }>
+  FTP: { doc: 'ftp:// URLs and ftp_port are not there yet', opens: null, aside: ['icon_directory', 'mime_table'] },
+  HTCP: { doc: 'HTCP is not there yet', opens: 'htcp_port', aside: [] },
+  SNMP: { doc: 'SNMP is not there yet', opens: 'snmp_port', aside: [] },
+  WCCP: { doc: 'WCCP is not there yet', opens: 'wccp2_router', aside: [] },
+  digests: { doc: 'cache digests are not there yet', opens: null, aside: [] },
+  netdb: { doc: 'distances to origins (netdb) are not there yet', opens: null, aside: ['netdb_filename'] },
+} as const satisfies Record<string, { readonly doc: string; readonly opens: string | null; readonly aside: readonly string[] }>
 
 export type Family = keyof typeof families
 
