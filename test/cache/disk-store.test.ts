@@ -86,7 +86,7 @@ describe('a restart', () => {
 
   test('takes the limits of today: what is too much goes, in steps', async () => {
     const folder = newFolder()
-    const before = newDisk({ folder, limits: { bytesMax: bytes(40_000_000) } })
+    const before = newDisk({ folder, limits: { bytesMax: bytes(200_000_000) } })
     for (let i = 0; i < 200; i++) write(before, fresh(i), filled(10_000, i))
     await closeDisk(before)
     const clock = new FakeClock()

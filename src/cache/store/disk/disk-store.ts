@@ -107,7 +107,8 @@ const shrinkPauseMs = 20
 /** Of the write-ahead log. */
 const logBytesUsual = 4 * 1024 * 1024
 const logBytesMax = 128 * 1024 * 1024
-const logBytesLeast = 512 * 1024
+/** A folder of less than sixteen times that may take more than it was given, by as much. */
+const logBytesLeast = 1024 * 1024
 const logShareMax = 1 / 16
 /** Given up when the disk is full, so that the ledger can be changed at all. */
 const reserveBytes = 1024 * 1024
