@@ -20,6 +20,7 @@ export const httpPortOf = (port: PortConfig, receiveBytes: number, bump: PortBum
           vport: port.vport,
           scheme: port.protocol,
           allowDirect: port.allowDirect,
+          actsAsOrigin: port.actAsOrigin,
           ignoreControl: port.ignoreCacheControl,
         },
 })
@@ -47,5 +48,5 @@ export const servicePort = (mode: PortMode, pinned: boolean, receiveBytes: numbe
   accel:
     mode !== 'accel'
       ? null
-      : { defaultSite: null, vhost: true, vport: null, scheme: 'http', allowDirect: true, ignoreControl: false },
+      : { defaultSite: null, vhost: true, vport: null, scheme: 'http', allowDirect: true, actsAsOrigin: false, ignoreControl: false },
 })

@@ -48,8 +48,6 @@ export interface PortConfig {
   readonly introduced: boolean
   /** Null: an http_port in clear text. */
   readonly tls: PortTls | null
-  /** Options whose feature is not built yet (keepalive ...), kept as written. */
-  readonly unfinished: readonly PortOption[]
   readonly text: string
   readonly at: Location
 }
@@ -96,12 +94,6 @@ export interface TcpKeepalive {
   readonly idle: Seconds
   readonly interval: Seconds
   readonly timeout: Seconds
-}
-
-export interface PortOption {
-  readonly name: string
-  readonly value: string | null
-  readonly at: Location
 }
 
 /** Where a listener or a receiver is bound. */

@@ -1,7 +1,6 @@
 import { assert } from '../base/index.ts'
 import { AclTable } from './acl-table.ts'
 import type { Config, Diagnostic, Location } from './config.ts'
-import { portsOf } from './ports-of.ts'
 import { families, type Retired } from './directive/directive.ts'
 import {
   type AnyDirective,
@@ -197,14 +196,12 @@ class Parsing {
     const wanted = [...this.#later.keys()].filter(name => !isDefault(name, config) && !asksForNothing(name, config))
     this.#tellFamilies(wanted)
     const names = wanted.filter(name => directives[name].family === null)
-    const options = portsOf(config).flatMap(p => p.unfinished)
-    const first = names[0] === undefined ? options[0]?.at : this.#later.get(names[0])
+    const first = names[0] === undefined ? undefined : this.#later.get(names[0])
     if (first !== undefined) {
-      const all = [...names, ...new Set(options.map(o => `http_port ${o.name}`))]
-      const open = all.filter(name => restricts(name))
+      const open = names.filter(name => restricts(name))
       const danger =
         open.length === 0 ? '' : `; what ${open.join(', ')} would forbid or limit is NOT forbidden or limited`
-      this.#findings.warning(first, `read, but without effect yet: ${all.join(', ')}${danger}`)
+      this.#findings.warning(first, `read, but without effect yet: ${names.join(', ')}${danger}`)
     }
     const dead = [...this.#warned]
     const firstDead = dead[0]

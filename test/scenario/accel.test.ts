@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, test } from 'vitest'
-import { type Site, site, stageOf } from './scene.ts'
+import { dateAt, type Site, site, stageOf } from './scene.ts'
 
 // http_port accel: in front of sites of one's own. Which site a request is for, which origin is asked with which Host,
 // what it is stored under, and that nobody reaches any other site through it.
@@ -54,6 +54,22 @@ describe('the site of a request', () => {
     },
   )
 
+  it('acts as the origin with act-as-origin: what is stored leaves with the present as its Date', async () => {
+    let told: readonly string[] = []
+    const server = await site(() => ({ fields: told, content: 'x' }))
+    const proxy = await accel(`act-as-origin defaultsite=one.test:${server.port} allow-direct`)
+    const usual = await accel(`defaultsite=one.test:${server.port} allow-direct`)
+    const [made, until, now, moved] = [-10, 50, 0, 60].map(seconds => dateAt(proxy.clock, seconds))
+    told = [`Date: ${made}`, `Expires: ${until}`]
+    for (const one of [proxy, usual]) await one.ask(get(`one.test:${server.port}`))
+    const hit = await proxy.ask(get(`one.test:${server.port}`))
+    const plain = await usual.ask(get(`one.test:${server.port}`))
+    const seen = ['date', 'expires', 'x-origin-date', 'x-origin-expires', 'age', 'x-cache-age']
+    expect(seen.map(name => hit.fields.get(name))).toEqual([now, moved, made, until, undefined, '10'])
+    expect(seen.map(name => plain.fields.get(name))).toEqual([made, until, undefined, undefined, '10', undefined])
+    expect((await proxy.results(2))[1]).toBe('TCP_MEM_HIT/200')
+  })
+
   it('has the port that vport says, and the origin hears of that one', async () => {
     const server = await echo()
     const proxy = await accel(`vport=${server.port} allow-direct`)
@@ -97,7 +113,7 @@ describe('an accelerator', () => {
 
   it('that is told of https does not speak it in clear text', async () => {
     const proxy = await accel('defaultsite=one.test protocol=HTTPS allow-direct')
-    expect((await proxy.ask(get('one.test'))).status).toBe(501)
+    expect((await proxy.ask(get('one.test'))).status).toBe(503) // no TLS there
     expect(proxy.records[0]?.uri).toBe('https://one.test/')
   })
 

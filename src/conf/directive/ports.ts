@@ -1,5 +1,5 @@
 import { canonicalAddress, seconds } from '../../base/index.ts'
-import type { PortConfig, PortMode, PortOption, TcpKeepalive } from '../config.ts'
+import type { PortConfig, PortMode, TcpKeepalive } from '../config.ts'
 import type { Line, Word } from '../line.ts'
 import { nearest } from '../nearest.ts'
 import { portNumber, readOnOff } from '../values.ts'
@@ -26,7 +26,6 @@ interface Building {
   disablePmtuDiscovery: 'off' | 'transparent' | 'always'
   workerQueues: boolean
   introduced: boolean
-  readonly unfinished: PortOption[]
   readonly tls: BuildingTls
   /** Options that only accel ports have, for the complaint. */
   readonly accelOptions: { readonly name: string; readonly word: Word }[]
@@ -58,10 +57,6 @@ const onOffValue = (line: Line, word: Word, value: string | null): boolean => {
   const read = readOnOff(value)
   if (!read.ok) refuse(line, word, read.message, read.hint)
   return read.ok && read.value
-}
-
-const unfinished: ReadOption = (port, value, line, word) => {
-  port.unfinished.push({ name: word.text.replace(/=.*$/, ''), value, at: line.at(word) })
 }
 
 const ignored: ReadOption = (_port, _value, line, word) =>
@@ -107,9 +102,8 @@ const portOptions: Readonly<Record<string, ReadOption>> = {
     if (lower === 'http' || lower === 'https') port.protocol = lower
     else refuse(line, word, `protocol is HTTP or HTTPS, got '${value ?? ''}'`)
   }),
-  'act-as-origin': accelOnly((port, value, line, word) => {
+  'act-as-origin': accelOnly(port => {
     port.actAsOrigin = true
-    unfinished(port, value, line, word)
   }),
   'ignore-cc': accelOnly(port => {
     port.ignoreCacheControl = true
@@ -189,7 +183,6 @@ const portOf = (line: Line, secure: boolean): PortConfig | undefined => {
     disablePmtuDiscovery: 'off',
     workerQueues: false,
     introduced: false,
-    unfinished: [],
     tls: usualTls(),
     accelOptions: [],
   }
@@ -290,7 +283,9 @@ TPROXY rule; the latter also goes to origins with the client's own address (see 
 prints the kernel rules for the ports of this file.
 
 "accel" stands in front of sites of your own: vhost (the default; no-vhost), defaultsite=NAME, vport[=N],
-protocol=HTTP|HTTPS, act-as-origin, ignore-cc, allow-direct.
+protocol=HTTP|HTTPS, act-as-origin, ignore-cc, allow-direct. act-as-origin: what is stored leaves as if it had been made
+now, with the present as its Date and Expires moved along; the old ones and its age are in X-Origin-Date, X-Origin-Expires and
+X-Cache-Age.
 
 name=NAME is the port's name for myportname and the log.
 
@@ -310,7 +305,7 @@ seconds, every interval seconds, and gives them up timeout seconds later; 0 is t
 disable-pmtu-discovery=off|transparent|always: packets to clients may be cut on their way; transparent: of interception
 ports.
 
-worker-queues is what workers have anyway. act-as-origin is read and has no effect yet.`,
+worker-queues is what workers have anyway.`,
     {
       aliases: ['ascii_port'],
       reload: 'new connections',

@@ -2,6 +2,7 @@ import { conditionOf, type ContentSource, notModifiedHead, type StoredResponse }
 import type { ResultCode } from '../../base/index.ts'
 import { rangeAnswer, rangeApplies, rangesWanted, unsatisfiable } from './range-answer.ts'
 import { ReadStored } from './read-stored.ts'
+import { actsAsOrigin, headOfOrigin } from './act-as-origin.ts'
 import { judgeResponse } from './judge-response.ts'
 import { markResponse } from './packets.ts'
 import { asRuled } from './response.ts'
@@ -72,6 +73,7 @@ const send = (
   body: readonly Buffer[],
   bodyBytes: number,
 ): Next => {
+  if (t.client.port.accel !== null && actsAsOrigin(t)) head = headOfOrigin(head, t.outcome.startedAt)
   let tail = tailOf(t, stored, status, head, bodyBytes)
   if (t.policy.responseFields !== null) {
     tail = asRuled(t, head + tail)
@@ -108,6 +110,7 @@ const read = async (
     return t.over ? 'done' : 'finish'
   }
   if (reader === null) return gone(t)
+  if (actsAsOrigin(t)) head = headOfOrigin(head, t.outcome.startedAt)
   const end = await new Promise<Next | 'unread'>(resolve => {
     new ReadStored(t, stored, status, head, reader, bytes, resolve).begin()
   })

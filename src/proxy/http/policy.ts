@@ -204,6 +204,8 @@ export interface HttpPort {
     readonly scheme: 'http' | 'https'
     /** Requests may go to whatever address the site's name has; otherwise only to peers. */
     readonly allowDirect: boolean
+    /** What is stored leaves as if it had been made now. */
+    readonly actsAsOrigin: boolean
     /** Cache-Control and Pragma of requests are ignored. */
     readonly ignoreControl: boolean
   } | null

@@ -1,5 +1,6 @@
 import type { FieldView } from '../../base/index.ts'
 import { fieldsOfHead, type StoredResponse } from '../../cache/index.ts'
+import { actsAsOrigin } from './act-as-origin.ts'
 import { connectionLine } from './response.ts'
 import type { Transaction } from './transaction.ts'
 
@@ -35,7 +36,7 @@ export const tailOf = (t: Transaction, stored: StoredResponse, status: number, h
   const now = t.outcome.startedAt
   const o = t.outcome
   const tail =
-    `${t.linesForOne}Age: ${stored.ageField(now)}\r\n${t.policy.responseViaLine}${t.cacheStatusLine(stored, now)}${connectionLine(t)}\r\n`
+    `${t.linesForOne}${actsAsOrigin(t) ? 'X-Cache-Age' : 'Age'}: ${stored.ageField(now)}\r\n${t.policy.responseViaLine}${t.cacheStatusLine(stored, now)}${connectionLine(t)}\r\n`
   t.headSent = true
   o.status = status
   o.contentType = stored.contentType
