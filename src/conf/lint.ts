@@ -10,6 +10,7 @@ import { portsOf } from './ports-of.ts'
 export const lint = (config: Config, acls: AclTable, findings: Findings, start: Location): void => {
   ports(portsOf(config), config, findings, start)
   access(config, findings, start)
+  bumping(config, findings)
   const dice = new Set(config.acl.filter(a => a.type === 'random').map(a => a.name.toLowerCase()))
   for (const name of ['http_access', 'http_reply_access', 'miss_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], dice, findings)
   for (const name of ['request_header_access', 'reply_header_access'] as const) fieldRules(name, config[name], findings)
@@ -76,6 +77,18 @@ const eachWorker = (config: Config, findings: Findings, start: Location): void =
   ]
   if (counted.length === 0) return
   findings.note(start, `with workers ${workers} each counts for itself: ${counted.join(', ')}`, `all together may be up to ${workers} times as much; divide, or use one process`)
+}
+
+/** Rules without a port, and a port without rules. */
+const bumping = (config: Config, findings: Findings): void => {
+  const port = portsOf(config).find(({ tls }) => tls?.bump === true)
+  const line = config.ssl_bump[0]
+  if (port === undefined && line !== undefined) {
+    findings.warning(line.at, 'ssl_bump means nothing: no port has ssl-bump', 'write: http_port 3128 ssl-bump tls-cert=CA.pem, or https_port 3129 intercept ssl-bump tls-cert=CA.pem')
+  }
+  if (port !== undefined && line === undefined) {
+    findings.note(port.at, 'no ssl_bump line: every TLS connection is passed on unread', 'write: ssl_bump peek all, ssl_bump splice all')
+  }
 }
 
 /** Squid's manual says that a field no line matches stays; its code, and this one, do the opposite of the last line. */

@@ -327,3 +327,35 @@ describe('a list that always answers the same', () => {
     expect(constantOf([], 'deny')).toBe(false)
   })
 })
+
+describe('a name that is still to come', () => {
+  const groups = [
+    acl('names', 'dstdomain', '.x.org'), acl('patterns', 'dstdom_regex', 'x'), acl('uris', 'url_regex', 'x\\.org'), acl('servers', 'ssl::server_name', '.x.org'),
+    acl('address', 'dstdomain', '203.0.113.9'), acl('here', 'src', '192.0.2.0/24'), acl('there', 'src', '198.51.100.0/24'),
+    acl('any', 'any-of', 'there names'), acl('anyhow', 'any-of', 'names here'), acl('both', 'all-of', 'names here'), acl('neither', 'all-of', 'names there'), acl('all', 'src', 'all'),
+  ]
+  const table = compileAcls(groups).acls
+  const pending = factsOf({ method: 'CONNECT', host: '203.0.113.9', uri: '203.0.113.9:443', namePending: true })
+  const answer = (...lines: readonly string[]): string => {
+    const { allowed, unnamed, line } = now(compileAccessList(lines.map((text, i) => rule(text, i + 1)), table, 'deny').check(pending))
+    return unnamed ? `waits at ${line?.line ?? 0}` : allowed ? 'allowed' : 'denied'
+  }
+
+  test.each([
+    [['allow names'], 'waits at 1'], [['allow patterns'], 'waits at 1'], [['allow uris'], 'waits at 1'], [['allow servers'], 'waits at 1'],
+    [['deny !names', 'allow all'], 'waits at 1'],
+    [['allow address'], 'allowed'], [['deny address', 'allow names'], 'denied'],
+    [['deny there', 'allow names'], 'waits at 2'], [['deny here', 'allow names'], 'denied'],
+    [['deny names there', 'allow all'], 'allowed'], [['deny names here', 'allow all'], 'waits at 1'], [['deny there names', 'allow all'], 'allowed'],
+    [['allow any'], 'waits at 1'], [['allow anyhow'], 'allowed'], [['allow both'], 'waits at 1'], [['deny neither', 'allow all'], 'allowed'],
+  ])('%j: %s', (lines, expected) => expect(answer(...lines)).toBe(expected))
+
+  test('is no match for lists that cannot wait', () => {
+    expect(compileAccessList([rule('allow names', 1)], table, 'deny').checkFast(pending).allowed).toBe(false)
+  })
+
+  test('counts as soon as it is there', () => {
+    const named = factsOf({ method: 'CONNECT', host: 'a.x.org', uri: 'a.x.org:443', serverName: 'a.x.org' })
+    for (const name of ['names', 'patterns', 'uris', 'servers']) expect(now(compileAccessList([rule(`allow ${name}`)], table, 'deny').check(named)).allowed, name).toBe(true)
+  })
+})
