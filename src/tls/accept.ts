@@ -11,14 +11,16 @@ export interface Shown {
   /** Null: the same whatever name the client says. */
   readonly contextFor: ((name: string) => SecureContext) | null
   readonly clients: ClientCertificates | null
+  /** The secrets of its session, lines of an NSS key log; absent: nobody wants them. */
+  readonly keyLog?: ((line: string) => void) | undefined
 }
 
 /** As `handshake`. HTTP/1.1 is the only protocol that is spoken inside. */
-export const acceptTls = (connection: Connection, { usual, contextFor, clients }: Shown, timeoutMs: number, done: HandshakeDone): Attempt =>
+export const acceptTls = (connection: Connection, { usual, contextFor, clients, keyLog }: Shown, timeoutMs: number, done: HandshakeDone): Attempt =>
   handshake(
     connection,
-    stream =>
-      new TLSSocket(stream, {
+    stream => {
+      const socket = new TLSSocket(stream, {
         isServer: true,
         secureContext: usual,
         ALPNProtocols: ['http/1.1'],
@@ -26,7 +28,10 @@ export const acceptTls = (connection: Connection, { usual, contextFor, clients }
         // OpenSSL refuses who has none; what is wrong with one is looked at when the handshake is done
         rejectUnauthorized: clients?.needed === true,
         ...(contextFor === null ? {} : { SNICallback: (name, found) => found(null, contextFor(name)) }),
-      }),
+      })
+      if (keyLog !== undefined) socket.on('keylog', (line: Buffer) => keyLog(line.toString('latin1')))
+      return socket
+    },
     timeoutMs,
     clients === null ? done : trusted(clients.needed, done),
   )

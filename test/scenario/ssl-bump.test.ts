@@ -3,7 +3,7 @@
 
 import { execFile } from 'node:child_process'
 import { X509Certificate } from 'node:crypto'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import https from 'node:https'
 import net from 'node:net'
 import { once } from 'node:events'
@@ -264,6 +264,17 @@ describe('bump', () => {
     const proxy = await bumping(`${trusting}ssl_bump bump all`, 'http_access allow all', 'generate-host-certificates=off')
     const seen = await shownBy(proxy, `www.site.test:${site.port}`, 'www.site.test')
     expect(seen.subject).toBe('CN=Bumping CA')
+  })
+
+  it('tls_key_log has the secrets of both ends', async () => {
+    const site = await secureSite()
+    const file = join(mine.folder, 'keys.log')
+    const proxy = await bumping(`${trusting}ssl_bump bump all\nacl me src 127.0.0.1\ntls_key_log stdio:${file} if me`)
+    await curl(proxy, mine.ca.cert, `https://www.site.test:${site.port}/`)
+    await proxy.results(2)
+    const sessions = () => new Set((existsSync(file) ? readFileSync(file, 'latin1') : '').match(/^CLIENT_TRAFFIC_SECRET_0 [0-9a-f]{64}/gm))
+    proxy.clock.advance(2000) // lines are gathered
+    await until(() => sessions().size === 2, 'two sessions')
   })
 
   it('http_access decides about each request inside, with its path', async () => {

@@ -24,7 +24,8 @@ export const tlsTarget = (t: Transaction): TlsTarget | undefined => {
   return { client: serverTls.client, name: serverTls.domain ?? target.host, judge: judgeFor(t), keyLog: keyLogFor(t, serverTls) }
 }
 
-const keyLogFor = (t: Transaction, { keyLog }: OutgoingTlsPolicy): TlsTarget['keyLog'] =>
+/** tls_key_log, for either side. */
+export const keyLogFor = (t: Transaction, { keyLog }: OutgoingTlsPolicy): TlsTarget['keyLog'] =>
   keyLog?.holds(t.facts) === true ? line => t.client.deps.keyLog?.(line) : undefined
 
 /** For routes of this request that have TLS of their own (a cache_peer), too. */

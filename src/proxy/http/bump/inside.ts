@@ -3,6 +3,7 @@ import { acceptTls, type Shown } from '../../../tls/index.ts'
 import { CountTls } from '../../tls/counters.ts'
 import { tellAgreed } from '../client-tls.ts'
 import type { HttpPort } from '../policy.ts'
+import { keyLogFor } from '../server-tls.ts'
 import type { Transaction } from '../transaction.ts'
 import type { Inside, PortBump } from './port-bump.ts'
 
@@ -13,7 +14,9 @@ export const acceptClient = (t: Transaction, port: PortBump, shown: Shown, insid
   new Promise(resolve => {
     const { session, connection } = t.client
     const { request } = t.policy.timeouts
-    const attempt = acceptTls(connection, shown, request, (failure, secure) => {
+    const { serverTls } = t.policy
+    const keyLog = serverTls === null ? undefined : keyLogFor(t, serverTls)
+    const attempt = acceptTls(connection, { ...shown, keyLog }, request, (failure, secure) => {
       session.speaker = null
       if (secure === null) {
         CountTls.failed++

@@ -4,7 +4,7 @@ import type { Chained } from '../../../chainer/chainer.ts'
 import { domainMismatch, type LeafWish, type ServerSight, type Shown } from '../../../tls/index.ts'
 import { signingFor } from '../../tls/signing.ts'
 import { routeHint } from '../forward-request.ts'
-import { judgeFor } from '../server-tls.ts'
+import { judgeFor, keyLogFor } from '../server-tls.ts'
 import { peersFor, waysFor } from '../server-ways.ts'
 import type { Transaction } from '../transaction.ts'
 import { connectServer } from '../tunnel.ts'
@@ -38,6 +38,7 @@ export const seeServer = async (t: Transaction, name: string): Promise<ServerSee
   const target = {
     client: serverTls.client,
     name: serverTls.domain ?? name,
+    keyLog: keyLogFor(t, serverTls),
     judge: (seen: ServerSight) => {
       sight = seen
       const fault = judge(seen)
