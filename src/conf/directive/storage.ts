@@ -67,9 +67,9 @@ Several lines are several directories, on disks of their own or with bounds of t
 store_dir_select_algorithm. One that fails, or cannot be opened, does not disturb the others. A reload changes sizes, opens
 what is new and closes what is not named any more; what lies there stays, and is found again when it is named again.
 
-Several glassquid processes on one machine may name the same directory; its size is for all of them together. Once one has
-answered an unsafe request, a purge, or has stored a newer response, no other answers a later request with what was there
-before, neither from its memory nor from the disk.`,
+Several glassquid processes that see each other (one machine, one PID namespace: containers need a directory each) may name
+the same one; its size is for all of them together. Once one has answered an unsafe request, a purge, or has stored a newer
+response, no other answers a later request with what was there before, neither from its memory nor from the disk.`,
     { example: 'cache_dir ufs /var/cache/glassquid 10000' },
   ),
   store_dir_select_algorithm: works(
