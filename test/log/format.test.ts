@@ -312,12 +312,19 @@ describe('JSON', () => {
     )
   })
 
+  test('has the peer, and that not all peers had answered', () => {
+    const moment = { wallMs: wall, sequence: 0, icap: null }
+    const outcome = outcomeOf({ hierarchy: 'FIRST_PARENT_MISS', peer: 'p1', icpTimedOut: true })
+    expect(compileFormat('%Sh/%<A', false).line(outcome, moment)).toBe('TIMEOUT_FIRST_PARENT_MISS/p1\n')
+    expect(squidLine(true)(outcome, moment)).toContain(' TIMEOUT_FIRST_PARENT_MISS/127.0.0.1 ')
+  })
+
   test('has what the record has', () => {
-    const text = jsonLine(true)(outcomeOf({ accessLine: 'x.conf:3', reuseReason: 'fresh', storeReason: 'no-store', error: 'denied', errorDetail: 'because' }), { wallMs: wall, sequence: 0, icap: null })
+    const text = jsonLine(true)(outcomeOf({ accessLine: 'x.conf:3', reuseReason: 'fresh', storeReason: 'no-store', error: 'denied', errorDetail: 'because', peer: 'p1' }), { wallMs: wall, sequence: 0, icap: null })
     expect(JSON.parse(text)).toMatchObject({
       time: '2026-11-20T06:37:02.790Z', duration_ms: 1, client: '127.0.0.1', method: 'GET', uri: 'http://127.0.0.1:18080/plain', result: 'TCP_MISS',
       status: 200, server: '127.0.0.1', server_bytes: 5, dns_ms: null, rule: 'x.conf:3', reuse: 'fresh', store: 'no-store', error: 'denied',
-      error_page: 'ERR_ACCESS_DENIED', error_detail: 'because', user_agent: 'UA/1.0', referer: null,
+      error_page: 'ERR_ACCESS_DENIED', error_detail: 'because', user_agent: 'UA/1.0', referer: null, peer: 'p1',
     })
   })
 })

@@ -45,6 +45,26 @@ const open = 'http_port 127.0.0.1:0 name=web\n'
 
 const challenges = ({ fields }: WireResponse): readonly string[] => fields.pairs.filter((_, i) => i % 2 === 1 && fields.pairs[i - 1] === 'Proxy-Authenticate')
 
+describe('a parent', () => {
+  it('is chosen by who the client is (userhash), and told so (login=*:password)', async () => {
+    const parents = [await site(() => ({})), await site(() => ({})), await site(() => ({}))]
+    const peers = parents.map(({ port }, i) => `cache_peer 127.0.0.1 parent ${port} 0 no-query name=p${i} userhash login=*:pw\n`).join('')
+    const proxy = await stageOf(`${open}${ncsa()}${users}${peers}never_direct allow all\n`)
+    for (const path of ['/1', '/2', '/3']) {
+      for (const [user, password] of [['ann', 'sesame'], ['bob', 'open: it']] as const) await inTime(proxy, proxy.ask(get(9, basic(user, password), path)))
+    }
+    await proxy.results(6)
+    for (const user of ['ann', 'bob']) {
+      const records = proxy.records.filter(r => r.user === user)
+      expect(records.map(r => r.hierarchy)).toEqual(Array(3).fill('USERHASH_PARENT'))
+      expect(new Set(records.map(r => r.peer)).size).toBe(1)
+    }
+    const told = parents.flatMap(one => one.requests.map((_, i) => one.field(i, 'proxy-authorization')))
+    const as = (user: string): string => `Basic ${Buffer.from(`${user}:pw`).toString('base64')}`
+    expect(told.sort()).toEqual([...Array(3).fill(as('ann')), ...Array(3).fill(as('bob'))].sort())
+  })
+})
+
 /** Time passes until there is an answer. */
 const inTime = async <T>(proxy: Stage, answer: Promise<T>): Promise<T> => {
   let over = false

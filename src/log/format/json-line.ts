@@ -19,7 +19,7 @@ export const jsonLine = (stripQuery: boolean): ((outcome: Outcome, moment: LineM
   `,"type":${text(mediaType(o.contentType))},"bytes_in":${o.requestHeadBytes + o.requestContentBytes},"bytes_out":${o.responseBytes},"server_bytes":${measured(o.serverContentBytes)}` +
   `,"server_ms":${measured(o.serverTotalMs)},"dns_ms":${measured(o.dnsMs)}` +
   `,"rule":${text(o.accessLine)},"reuse":${text(o.reuseReason)},"store":${text(o.storeReason)}` +
-  `,"error":${text(o.error ?? '')},"error_page":${text(o.error === null ? '' : errorTable[o.error].page)},"error_detail":${text(o.errorDetail)}}\n`
+  `,"error":${text(o.error ?? '')},"error_page":${text(o.error === null ? '' : errorTable[o.error].page)},"error_detail":${text(o.errorDetail)},"peer":${text(o.peer)}}\n`
 
 const text = (value: string): string => (value === '' ? 'null' : `"${jsonSafe(value)}"`)
 
