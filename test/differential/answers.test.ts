@@ -175,7 +175,7 @@ const groups: readonly Group[] = [
       { target: 'http://127.0.0.1:1/' },
       { target: 'http://127.0.0.1:2000/' },
       { target: 'gopher://good.test/' },
-      { target: 'https://good.test/', ours: { status: 501, result: '', response: page('ERR_UNSUP_REQ') }, because: 'https is carried in tunnels only so far' },
+      { target: 'https://good.test/' },
       { target: '', raw: 'GET / HTTP/1.1\r\nHost: good.test\r\nConnection: close\r\n\r\n' },
       { target: '', raw: 'GET / HTTP/1.1\r\n\r\n' },
       { target: '', raw: 'GET\r\n\r\n' },

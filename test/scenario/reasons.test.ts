@@ -57,6 +57,7 @@ const elsewhere: Readonly<Partial<Record<StoreReason | keyof typeof storeRefusal
   'incomplete': 'test/contract/store.ts',
   'invalidated': 'test/scenario/purge.test.ts',
   'abandoned': 'test/contract/store.ts',
+  'proxy-only': 'test/scenario/peers.test.ts',
 }
 
 const named = Object.entries(cases)
