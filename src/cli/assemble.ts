@@ -18,6 +18,7 @@ import { AccessLogs, countsIn, type Recorder } from './access-logs.ts'
 import { Alarms } from './alarms.ts'
 import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
+import { SecureConnection } from '../tls/index.ts'
 import { issuerSource } from './issuer-source.ts'
 import { beginOutgoingTls } from './tls-outgoing.ts'
 import { Listening, type ListeningPort } from './listening.ts'
@@ -96,6 +97,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     onWarning: text => log.warning('descriptors', text),
   })
   const notices = httpNotices(log)
+  SecureConnection.readerFailed = error => notices.bug('a connection with TLS', error)
   let resolver = newResolver(config, clock, log)
   let reverse = reverseNamesOf(config, clock)
   const neighbours = createNeighbours(clock)

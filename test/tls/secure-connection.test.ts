@@ -223,6 +223,27 @@ describe.each(engines)('over the %s engine', engine => {
     expect(connection.closed).toBe(false)
   })
 
+  test('a reader that throws loses its connection, and the bug is told', async () => {
+    const comm = commOf(engine)
+    const { port, next } = await nodeServer()
+    const { connection } = await securedTo(comm, port)
+    const bugs: unknown[] = []
+    const before = SecureConnection.readerFailed
+    SecureConnection.readerFailed = error => void bugs.push(error)
+    closing.push(() => (SecureConnection.readerFailed = before))
+    const thrown = new Error('a bug')
+    const saw = new Recorder({
+      onData() {
+        throw thrown
+      },
+    })
+    connection.setReader(saw)
+    const peer = await next()
+    peer.write('x')
+    await saw.closed()
+    expect([saw.closedBecause, bugs]).toEqual(['handler-failed', [thrown]])
+  })
+
   test('deadlines are those of the connection below', async () => {
     const clock = new FakeClock()
     const comm = commOf(engine, clock)
