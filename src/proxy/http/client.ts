@@ -225,7 +225,8 @@ export class HttpClient implements ConnectionReader, Speaker {
       if (content !== null && !content.complete) {
         content.fail(new ProxyError('client-aborted', 'the client closed within its content', { side: 'client' }))
         this.#transaction.abort('client-aborted')
-      } else if (!this.policy.halfClosedClients) this.#transaction.abort('client-aborted')
+        // of another protocol all may have been said: its server is to hear that
+      } else if (!this.policy.halfClosedClients && this.#transaction.bumping === null) this.#transaction.abort('client-aborted')
       return
     }
     if (this.#phase === 'head') this.#refuseBroken('bad-request', 'the connection ended within a request head')
