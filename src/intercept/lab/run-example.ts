@@ -1,13 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { ms } from '../../base/index.ts'
 import { type AccessRecord, parseAccessRecord } from './access-record.ts'
 import type { Example, ExamplePlay, Machine, SessionLine } from './example.ts'
 import type { Heard } from './example-server.ts'
 import { home, labProgram } from './home.ts'
-import { type Network, openNetwork, whyNoNetwork } from './network.ts'
+import { inNetwork, print, serving } from './in-network.ts'
+import type { Network } from './network.ts'
 import type { Running } from './running.ts'
-import { Stop, Stopped } from './stop.ts'
 
 // `glassquid lab EXAMPLE`: a conf of conf/examples on the lab's gateway, with servers and clients on both sides of it.
 //
@@ -17,16 +16,8 @@ import { Stop, Stopped } from './stop.ts'
 // once, and nothing else may.
 
 /** Answers the exit code: 0 when everything was as it should be. */
-export const runExample = async (example: Example, { check }: { readonly check: boolean }): Promise<number> => {
-  const why = whyNoNetwork()
-  if (why !== null) {
-    print(why)
-    return 1
-  }
-  const stopped = new Stop()
-  let network: Network | null = null
-  try {
-    network = await openNetwork()
+export const runExample = (example: Example, { check }: { readonly check: boolean }): Promise<number> =>
+  inNetwork(async (network, stopped) => {
     const scene = await stopped.or(open(network, example))
     const complaints = await stopped.or(playAll(scene, example))
     if (!check && complaints.length === 0) await stopped.or(stay(scene, example))
@@ -34,16 +25,8 @@ export const runExample = async (example: Example, { check }: { readonly check: 
     complaints.push(...judgeLog(scene.records, example.plays), ...judgeSessions(scene.sessions, example.plays))
     for (const complaint of complaints) print(`    ✗ ${complaint}`)
     print('', complaints.length === 0 ? `${example.plays.length} rows, all as they should be at client, proxy and server.` : `${complaints.length} things are wrong.`)
-    return complaints.length === 0 ? 0 : 1
-  } catch (error) {
-    if (error instanceof Stopped) return error.code
-    print(error instanceof Error ? error.message : String(error))
-    return 1
-  } finally {
-    await network?.close()
-    stopped.forget()
-  }
-}
+    return complaints.length === 0
+  })
 
 interface Scene {
   readonly network: Network
@@ -52,10 +35,6 @@ interface Scene {
   readonly records: AccessRecord[]
   readonly sessions: SessionLine[]
   readonly heard: Heard[]
-}
-
-const print = (...lines: readonly string[]): void => {
-  for (const line of lines) process.stdout.write(`${line}\n`)
 }
 
 const conf = '/run/glassquid/lab.conf'
@@ -105,8 +84,7 @@ const open = async (network: Network, example: Example): Promise<Scene> => {
     if (record !== null) records.push(record)
     else if (line.startsWith('{"id"')) sessions.push(JSON.parse(line) as SessionLine) // our own daemon's line
   })
-  await proxy.heard(/^.*\bready\b.*$/m, ms(20_000))
-  print(`proxy  ${/^.*\bready\b.*$/m.exec(proxy.said)?.[0] ?? ''}`, '')
+  await serving(proxy)
   return { network, proxy, servers, records, sessions, heard }
 }
 

@@ -1,14 +1,14 @@
 import { join } from 'node:path'
-import { ms } from '../../base/index.ts'
 import type { AccessRecord } from './access-record.ts'
 import { home, labProgram } from './home.ts'
+import { inNetwork, print, serving } from './in-network.ts'
 import { judge } from './judge.ts'
 import { Journal } from './journal.ts'
-import { type Network, openNetwork, whyNoNetwork } from './network.ts'
+import type { Network } from './network.ts'
 import type { Sight } from './origin-program.ts'
 import type { Running } from './running.ts'
 import { listenPorts, natPort, type Play, plays, tproxyPorts } from './script.ts'
-import { Stop, Stopped } from './stop.ts'
+import type { Stop } from './stop.ts'
 import { tableHead, tableLine } from './table.ts'
 
 // `glassquid lab`: the whole thing at work, on one machine, without root.
@@ -18,31 +18,14 @@ import { tableHead, tableLine } from './table.ts'
 // The rules come from `glassquid rules`, the proxy is `glassquid -f conf/lab.conf`: the commands everybody uses.
 
 /** Answers the exit code: 0 when every row was as it should be. */
-export const runLab = async ({ check }: { readonly check: boolean }): Promise<number> => {
-  const why = whyNoNetwork()
-  if (why !== null) {
-    print(why)
-    return 1
-  }
-  const stopped = new Stop()
-  let network: Network | null = null
-  try {
-    network = await openNetwork()
+export const runLab = ({ check }: { readonly check: boolean }): Promise<number> =>
+  inNetwork(async (network, stopped) => {
     const lab = { ...(await stopped.or(start(network))), stopped }
     const wrong = await play(lab)
     print('', wrong === 0 ? `${plays.length} rows, all as they should be at client, proxy and origin.` : `${wrong} of ${plays.length} rows are wrong.`)
-    if (check) return wrong === 0 ? 0 : 1
-    await stay(lab)
-    return wrong === 0 ? 0 : 1
-  } catch (error) {
-    if (error instanceof Stopped) return error.code
-    print(error instanceof Error ? error.message : String(error))
-    return 1
-  } finally {
-    await network?.close()
-    stopped.forget()
-  }
-}
+    if (!check) await stay(lab)
+    return wrong === 0
+  })
 
 interface Stage {
   readonly network: Network
@@ -52,10 +35,6 @@ interface Stage {
 
 interface Lab extends Stage {
   readonly stopped: Stop
-}
-
-const print = (...lines: readonly string[]): void => {
-  for (const line of lines) process.stdout.write(`${line}\n`)
 }
 
 // --- setting up ---
@@ -73,8 +52,7 @@ const start = async (network: Network): Promise<Stage> => {
   const origin = network.origin.spawn(process.execPath, [labProgram('origin-program'), String(tproxyPorts.open), String(natPort)])
   const proxy = network.gateway.spawn(glassquid, ['-f', conf])
   const journal = new Journal(proxy, origin)
-  await Promise.all([origin.heard('origin ready'), proxy.heard(/^.*\bready\b.*$/m, ms(20_000))])
-  print(`proxy  ${/^.*\bready\b.*$/m.exec(proxy.said)?.[0] ?? ''}`, '')
+  await Promise.all([origin.heard('origin ready'), serving(proxy)])
   return { network, proxy, journal }
 }
 
