@@ -137,7 +137,7 @@ export const retired: Readonly<Record<string, Retired>> = {
   announce_period: warned('the cache registry is gone: remove it'),
   announce_port: warned('the cache registry is gone: remove it'),
   request_entities: warned('content of GET and HEAD is always passed: remove it'),
-  dns_v4_first: warned('both families are tried at once, the one that answers is used: remove it'),
+  dns_v4_first: warned('IPv4 addresses are always tried first: remove it'),
   ie_refresh: warned('Internet Explorer 5 is gone: remove it'),
   hierarchy_stoplist: warned('use always_direct'),
   balance_on_multiple_ip: warned('addresses of a name are always used in turn: remove it'),
