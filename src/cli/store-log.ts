@@ -89,6 +89,7 @@ const served: readonly ResultCode[] = [
 
 const unstoredLine = (o: Outcome): StoreLine => {
   const length = o.responseFields?.get('content-length')
+  const declared = length === undefined || !/^\d{1,15}$/.test(length) ? -1 : Number(length)
   return {
     action: 'RELEASE', dir: -1, number: 0,
     method: o.method,
@@ -96,8 +97,9 @@ const unstoredLine = (o: Outcome): StoreLine => {
     status: o.status,
     ...timesOf(o.responseFields, o.startedAt),
     contentType: o.contentType,
-    length: length === undefined || !/^\d{1,15}$/.test(length) ? -1 : Number(length),
-    bytes: o.serverContentBytes >= 0 ? o.serverContentBytes : Math.max(0, o.responseBytes - o.responseHeadBytes),
+    length: declared,
+    // a page of our own is as long as it says
+    bytes: o.serverStatus > 0 ? Math.max(0, o.serverContentBytes) : Math.max(0, declared),
     unstored: true,
   }
 }

@@ -49,6 +49,8 @@ describe('cache_store_log', () => {
     const all = await lines(proxy)
     const unstored = all.filter(line => line.startsWith('RELEASE -1 FFFFFFFF '))
     expect(unstored.map(line => line.replace(/.* (\S+) \S+(\/.*)$/, '$1 $2'))).toEqual(['GET /no', 'GET /no', 'GET /denied', 'POST /yes'])
+    // content, and how much of it there was; a page of our own is as long as it says
+    for (const line of unstored) expect(line).toMatch(/ (\d+)\/\1 /)
     expect(new Set(unstored.map(line => line.split(' ')[3])).size).toBe(4)
     expect(all.filter(line => line.startsWith('SWAPOUT 00'))).toHaveLength(1)
     // the unsafe request has ended what was stored
