@@ -19,6 +19,10 @@ export const compilePeers = (config: Config, acls: AclTable, problems: Diagnosti
     const what = kind === 'sibling' ? ', and a sibling is used for nothing else' : ''
     problems.push({ severity: 'warning', at, message: `cache_peer ${name} is not asked by ICP, since icp_port is 0${what}`, hint: kind === 'sibling' ? 'set icp_port, 3130 for instance' : 'set icp_port, or write no-query' })
   }
+  const only = config.never_direct.find(({ action }) => action === 'allow')
+  if (lines.length === 0 && only !== undefined) {
+    problems.push({ severity: 'warning', at: only.at, message: 'never_direct, and there is no cache_peer: what it allows is answered with 503', hint: 'cache_peer HOST parent 3128 0 no-query' })
+  }
   if (lines.length === 0 && config.never_direct.length === 0) return null
   const times = { connect: config.peer_connect_timeout, dead: config.dead_peer_timeout }
   const named = (line: CachePeerLine, subject: string): boolean => subject.toLowerCase() === line.name.toLowerCase()
