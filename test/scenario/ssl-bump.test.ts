@@ -441,6 +441,38 @@ describe('a hello that is none', () => {
   })
 })
 
+describe('a name in the hello', () => {
+  const rules = 'acl known ssl::server_name .site.test\nssl_bump splice known\nssl_bump terminate all'
+  const shakes = async (proxy: Stage, to: string, servername: string): Promise<boolean> => {
+    const wire = await proxy.client()
+    await wire.send(`CONNECT ${to} HTTP/1.1\r\nHost: x\r\n\r\n`).response('CONNECT')
+    const client = tls.connect({ socket: wire.socket, servername, rejectUnauthorized: false })
+    const shaken = await new Promise<boolean>(resolve => client.once('secureConnect', () => resolve(true)).once('error', () => resolve(false)).once('close', () => resolve(false)))
+    client.destroy()
+    return shaken
+  }
+
+  it('counts if it leads to where the CONNECT goes', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(`acl step1 at_step SslBump1\nssl_bump peek step1\n${rules}`)
+    expect(await shakes(proxy, `127.0.0.1:${site.port}`, 'www.site.test')).toBe(true)
+    expect(await shakes(proxy, `other.test:${site.port}`, 'www.site.test')).toBe(true)
+    await proxy.results(2)
+    expect(proxy.records.map(({ clientTls }) => clientTls?.bumpMode)).toEqual(['splice', 'splice'])
+  })
+
+  it('is nobody else\'s pass', async () => {
+    const site = await secureSite()
+    const proxy = await bumping(rules)
+    expect(await shakes(proxy, `127.0.0.2:${site.port}`, 'www.site.test')).toBe(false)
+    await proxy.results(1)
+    expect(await shakes(proxy, `127.0.0.2:${site.port}`, 'nowhere.test')).toBe(false)
+    await proxy.results(2)
+    expect(proxy.records.map(({ error, clientTls }) => [error, clientTls?.sni])).toEqual([['terminated', 'www.site.test'], ['terminated', 'nowhere.test']])
+    expect(site.connections()).toBe(0)
+  })
+})
+
 describe('peek at step 3', () => {
   const rules = 'acl step3 at_step SslBump3\nacl shown ssl::server_name --server-provided .site.test\nssl_bump terminate step3 shown\nssl_bump peek all\nssl_bump splice all'
 
