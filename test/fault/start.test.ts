@@ -68,7 +68,7 @@ describe.skipIf(cannot !== null)(`it does not start ${cannot ?? ''}`, () => {
     await expectRefused(inUse, /^FATAL: .*glassquid\.conf\(\d+\): cannot listen on \[::\]:3129: the address is in use by another program/)
     await expectRefused(
       await start(`${squidLikeConf}http_port 0.0.0.0:3128\n`),
-      /^FATAL: 0\.0\.0\.0:3128 and \[::\]:3128 \(.*glassquid\.conf\(\d+\) and .*glassquid\.conf\(\d+\)\) are the same port/,
+      /^FATAL: .*glassquid\.conf\(\d+\): 0\.0\.0\.0:3128 and \[::\]:3128 \(.*glassquid\.conf\(\d+\) and .*glassquid\.conf\(\d+\)\) are the same port/,
     )
     const twice = await start(`${squidLikeConf}http_port 3130\n`)
     expect([twice.code, twice.stderr]).toEqual([1, expect.stringMatching(/port 3130 is already listened to by line \d+/)])
