@@ -17,8 +17,8 @@ import type { ServerSide, Transaction } from './transaction.ts'
 /** Most want no more than this; one that takes it all at once is given more at a time. */
 const pieceBytesMin = 128 * 1024
 const pieceBytesMax = 256 * 1024
-/** What the kernel is given at a time. */
-const fileBytesMax = 512 * 1024
+/** What the kernel is given at a time: as much as it can take, since each time wakes the other end. */
+const fileBytesMax = 4 * 1024 * 1024
 
 export class ReadStored implements ServerSide {
   readonly #t: Transaction
