@@ -8,10 +8,10 @@ import { join } from 'node:path'
 
 /**
  * Run after the quick folders, in this order, two files at a time: they start processes, and wait for them more than they
- * work. Those of `alone` fill the machine by themselves.
+ * work. Those of `alone` fill the machine by themselves, or wait ten seconds for it at most.
  */
 const slow = ['contract', 'native', 'intercept', 'scenario', 'differential', 'fault', 'conformance', 'lab', 'load']
-const alone = ['load']
+const alone = ['load', 'scenario', 'differential', 'native', 'intercept']
 /** No tests of ours in there: the kit, and what `npm run bench` and `npm run replay` run. */
 const other = ['support', 'bench', 'replay', 'golden']
 
