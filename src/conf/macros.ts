@@ -10,12 +10,12 @@ import type { ConfWorld } from './world.ts'
 // Anything else that looks like one was meant for a template engine and is an error: read literally, an allow-list with
 // an unfilled placeholder would silently match nothing. A lone `$NAME` stays as it is (`$` is an anchor in a regex).
 
-// ${word...}, {{word}} or __WORD__ as a whole word; a regex such as `a${1,2}` or JSON such as `{"a":{"b":1}}` is neither
-const mark = /\$\{([A-Za-z_][^{}\s]*)\}|\{\{\s*[\w.$-][^{}]*\}\}|(?<=^|[\s:=/"'])__[A-Z][A-Z0-9_]*__(?=$|[\s:/"'])/g
+// ${word...}, {{word}}, or __WORD__ and @WORD@ as whole words; a regex such as `a${1,2}` or JSON such as `{"a":{"b":1}}` is neither
+const mark = /\$\{([A-Za-z_][^{}\s]*)\}|\{\{\s*[\w.$-][^{}]*\}\}|(?<=^|[\s:=/"'])(?:__[A-Z][A-Z0-9_]*__|@[A-Z][A-Z0-9_]*@)(?=$|[\s:/"'])/g
 
 /** The line with its macros replaced; `broken` if one could not be (and was reported). */
 export const expandMacros = (line: LogicalLine, world: ConfWorld, findings: Findings): LogicalLine => {
-  if (!line.text.includes('{') && !line.text.includes('__')) return line
+  if (!/[{@]|__/.test(line.text)) return line
   const replacements: Replacement[] = []
   let refused = false
   for (const found of line.text.matchAll(mark)) {
