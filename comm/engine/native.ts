@@ -139,8 +139,19 @@ export class NativeEngine implements Engine, DatagramCarrier {
     const { clock, counters } = this.host
     counters.batches++
     clock.hold()
-    this.#turnAt = clock.mono()
+    try {
+      this.#turnAt = clock.mono()
+      this.#allowAccepts()
+      this.#hearRecords(count)
+    } finally {
+      clock.release() // whatever happens: a clock that stood still for good would end every deadline
+    }
+    this.#afterwards()
     this.#allowAccepts()
+  }
+
+  #hearRecords(count: number): void {
+    const { clock } = this.host
     for (let i = 0; i < count; ) {
       // one try for many records: it is entered again only after something was thrown
       try {
@@ -153,9 +164,6 @@ export class NativeEngine implements Engine, DatagramCarrier {
         this.#recordFailed(i++, error)
       }
     }
-    clock.release()
-    this.#afterwards()
-    this.#allowAccepts()
   }
 
   #onRecord(i: number): void {
