@@ -6,12 +6,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/**
- * Run after the quick folders, in this order, two files at a time: they start processes, and wait for them more than they
- * work. Those of `alone` fill the machine by themselves, or wait ten seconds for it at most.
- */
+/** Run after the quick folders, in this order, one file at a time: they start processes and fill the machine. */
 const slow = ['contract', 'native', 'intercept', 'scenario', 'differential', 'fault', 'conformance', 'lab', 'load']
-const alone = ['load', 'scenario', 'differential', 'native', 'intercept']
 /** No tests of ours in there: the kit, and what `npm run bench` and `npm run replay` run. */
 const other = ['support', 'bench', 'replay', 'golden']
 
@@ -40,8 +36,8 @@ const main = async (asked: readonly string[]): Promise<number> => {
   const steady = fast ? [] : slow.filter(name => wanted.includes(name))
 
   const total: Count = { passed: 0, failed: 0, skipped: 0 }
-  if (quick.length > 0) add(total, await runGroup(quick, null))
-  for (const name of steady) add(total, await runGroup([name], alone.includes(name) ? 1 : 2))
+  if (quick.length > 0) add(total, await runGroup(quick, true))
+  for (const name of steady) add(total, await runGroup([name], false))
   console.log(`${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`)
   return total.failed > 0 || total.passed === 0 ? 1 : 0
 }
@@ -55,18 +51,15 @@ const add = (total: Count, some: Count): void => {
   total.skipped += some.skipped
 }
 
-/**
- * One vitest; `files`: so many at a time, null = as many as there are cores. A run that breaks without a single failing test
- * (a file that does not load, a stray rejection) counts as one failure.
- */
-const runGroup = async (folders: readonly string[], files: number | null): Promise<Count> => {
+/** One vitest. A run that breaks without a single failing test (a file that does not load, a stray rejection) counts as one failure. */
+const runGroup = async (folders: readonly string[], parallel: boolean): Promise<Count> => {
   const scratch = mkdtempSync(join(tmpdir(), 'glassquid-test-'))
   const report = join(scratch, 'report.json')
   try {
     const code = await vitest([
       ...folders.map(name => `test/${name}/`),
       ...['--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
-      ...(files === null ? [] : [`--maxWorkers=${files}`]),
+      ...(parallel ? [] : ['--no-file-parallelism']),
     ])
     const count = read(report)
     if (code !== 0 && count.failed === 0) count.failed = 1
