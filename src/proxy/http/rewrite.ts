@@ -1,7 +1,8 @@
 import type { AccessFacts, AccessList } from '../../acl/index.ts'
 import type { Outcome } from '../../base/index.ts'
 import { type HelperAnswer, parseReply } from '../../helper/index.ts'
-import { hostText, httpDate, parseAbsolute, parseAuthority, reasonPhrase, type TargetUri, uriText } from '../../http/index.ts'
+import { httpDate, parseAbsolute, parseAuthority, reasonPhrase, type TargetUri } from '../../http/index.ts'
+import { goElsewhere, targetText } from './elsewhere.ts'
 import { product } from './page-template.ts'
 import { sendWhole } from './response.ts'
 import type { Next } from './steps.ts'
@@ -94,22 +95,10 @@ const putInPlace = (t: Transaction, text: string, rewriter: Rewriter): void => {
     t.client.deps.notices.badRewriting(t.outcome.uri, text)
     return
   }
-  const uri = target.scheme === 'tunnel' ? `${hostText(target.host)}:${target.port}` : uriText(target.scheme, target.host, target.port, target.path)
-  if (uri === t.outcome.uri) return
-  t.outcome.askedUri = t.outcome.uri
-  t.outcome.uri = uri
-  t.target = target
-  t.rewritten = rewriter.hostFollows ? 'whole' : 'all but Host'
-  // where it goes is the program's word now, not the client's; but a Host that nobody has verified must not reach a key
+  if (targetText(target) === t.outcome.uri) return
+  // a Host that nobody has verified must not reach a key
   if (t.unverified && !rewriter.hostFollows) t.identified = false
-  t.unverified = false
-  const { facts } = t
-  facts.scheme = target.scheme === 'tunnel' ? '' : target.scheme
-  facts.uri = uri
-  facts.host = hostText(target.host)
-  facts.port = t.targetPort
-  facts.urlPath = target.path
-  facts.pinned = false
+  goElsewhere(t, target, rewriter.hostFollows ? 'whole' : 'all but Host')
 }
 
 /** A path alone is one of the same site. */

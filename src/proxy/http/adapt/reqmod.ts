@@ -1,5 +1,6 @@
 import { type ErrorCode, ProxyError } from '../../../base/index.ts'
-import { endToEndFields, Fields, hostText, httpDate, type RequestHead, type ResponseHead, type TargetUri, uriText } from '../../../http/index.ts'
+import { endToEndFields, Fields, httpDate, type RequestHead, type ResponseHead, type TargetUri } from '../../../http/index.ts'
+import { goElsewhere, targetText } from '../elsewhere.ts'
 import { breakOff, connectionLine, contentFraming, endContent, headText, sendHead, writeContent } from '../response.ts'
 import type { Next } from '../steps.ts'
 import type { ServerSide, Transaction } from '../transaction.ts'
@@ -293,29 +294,12 @@ const takeRequest = (t: Transaction, request: RequestHead): boolean => {
   const target = targetOf(t, request)
   if (target === null || (request.method === 'CONNECT') !== (before.method === 'CONNECT')) return false
   const { keepAlive, framing, form, expectContinue, upgrade, versionMinor } = before
-  const uri = target.scheme === 'tunnel' ? `${hostText(target.host)}:${target.port}` : uriText(target.scheme, target.host, target.port, target.path)
   t.replaceRequest({ ...request, fields: Fields.from(request.fields.pairs), keepAlive, framing, form, expectContinue, upgrade, versionMinor })
   const { facts } = t
   facts.method = request.method
   facts.fields = t.fields
-  if (uri !== t.outcome.uri) goElsewhere(t, target, uri)
+  if (targetText(target) !== t.outcome.uri) goElsewhere(t, target, 'whole')
   return true
-}
-
-/** It is the service's word now, not the client's, where it goes. */
-const goElsewhere = (t: Transaction, target: TargetUri, uri: string): void => {
-  t.outcome.askedUri = t.outcome.uri
-  t.outcome.uri = uri
-  t.target = target
-  t.rewritten = 'whole'
-  t.unverified = false
-  const { facts } = t
-  facts.scheme = target.scheme === 'tunnel' ? '' : target.scheme
-  facts.uri = uri
-  facts.host = hostText(target.host)
-  facts.port = t.targetPort
-  facts.urlPath = target.path
-  facts.pinned = false
 }
 
 const targetOf = (t: Transaction, request: RequestHead): TargetUri | null => {
