@@ -184,6 +184,9 @@ const start = async (network: Network, directory: string, subject: Subject): Pro
   throw new Error(`${subject.name} is not ready:\n${running.said}`)
 }
 
+/** Before memory is looked at: V8 gives back what opening so many sessions took only when nothing has happened for some seconds. */
+const atRest = ms(20_000)
+
 const main = async (): Promise<void> => {
   const directory = mkdtempSync(join(tmpdir(), 'glassquid-relays-'))
   const network = await openNetwork()
@@ -223,10 +226,10 @@ const main = async (): Promise<void> => {
       const fresh = await start(network, directory, subject)
       running.set(subject, fresh)
       await (await idleHolder(network.client, origin, 1000)).stop()
-      await sleep(systemClock, ms(2000))
+      await sleep(systemClock, atRest)
       const before = residentBytes(fresh.pid)
       const holder = await idleHolder(network.client, origin, Number(values.idle))
-      await sleep(systemClock, ms(3000))
+      await sleep(systemClock, atRest)
       console.log(`  ${subject.name.padEnd(10)} ${((residentBytes(fresh.pid) - before) / 1024 / Number(values.idle)).toFixed(2)} KB, ${(residentBytes(fresh.pid) / 1048576).toFixed(0)} MB in all`)
       await holder.stop()
     }
