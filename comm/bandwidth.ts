@@ -146,9 +146,10 @@ export class Bandwidths {
     const seconds = (now - this.#filledAt) / 1000
     this.#filledAt = now
     for (const { index, bytesPerSecond, burst } of this.#open) this.#fill(2 * index, bytesPerSecond * seconds, burst)
-    for (const resume of [...this.#resume]) resume()
+    // first, whatever those who resume do: without it nothing would be filled any more
     this.#timer = null
     if (this.#open.length > 0) this.#arm()
+    for (const resume of [...this.#resume]) resume()
   }
 
   #fill(at: number, more: number, burst: number): void {

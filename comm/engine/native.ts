@@ -344,13 +344,16 @@ export class NativeEngine implements Engine, DatagramCarrier {
   settleNow(): void {
     if (this.#closed) return this.#afterwards()
     this.#scheduled = true // no microtask for what is done right here
-    // two rounds as a rule; a hundred is a callback that writes in a circle, and the loop must go on
-    for (let round = 0; round < 100; round++) {
-      this.#onFlushed(this.output.waiting ? this.native.flush() : 0)
-      if (!this.output.waiting && this.#control[control.wantsFlushed] === 0) break
+    try {
+      // two rounds as a rule; a hundred is a callback that writes in a circle, and the loop must go on
+      for (let round = 0; round < 100; round++) {
+        this.#onFlushed(this.output.waiting ? this.native.flush() : 0)
+        if (!this.output.waiting && this.#control[control.wantsFlushed] === 0) break
+      }
+      this.native.closeDoomed()
+    } finally {
+      this.#scheduled = false // whatever happens: else nothing would be sent any more outside of a turn
     }
-    this.native.closeDoomed()
-    this.#scheduled = false
     if (this.output.waiting) setImmediate(() => this.settleNow())
   }
 

@@ -22,7 +22,7 @@ export interface Watched {
 
 const never = 0 as MonoMs
 
-/** Deadlines are met up to two ticks late and never early. */
+/** Deadlines are met up to two ticks late and never early; where telling others takes long, that much later. */
 export class Deadlines {
   readonly #clock: Clock
   readonly #tick: DurationMs
@@ -116,6 +116,9 @@ export class Deadlines {
     this.#timer = this.#clock.after(this.#tick, () => this.#advance(), { unref: true })
   }
 
+  // The timer that has fired stays in its place until everybody has been told: it tells `set` that the wheel turns. Were
+  // it gone, somebody who sets a deadline when he is told of one would start the wheel at the present moment; a tick that
+  // has passed meanwhile would never be looked at, and who waits in it be told a whole round (two minutes) late.
   #advance(): void {
     const now = this.#clock.mono()
     const until = this.#turnOf(now)
@@ -125,9 +128,20 @@ export class Deadlines {
       this.#empty(turn, late)
     }
     this.#turn = Math.max(until, this.#turn)
-    this.#timer = null
-    for (const item of late) this.#look(item, now)
-    if (this.#count > 0 && this.#timer === null) this.#arm()
+    let told = 0
+    try {
+      while (told < late.length) this.#look(late[told++] as Watched, now) // within
+    } finally {
+      for (const item of late.slice(told)) this.#lookAgain(item)
+      this.#timer?.cancel() // stopped and set again while others were told: there is a new one
+      this.#timer = null
+      if (this.#count > 0) this.#arm()
+    }
+  }
+
+  /** Something was thrown before its turn came: the next tick is its. */
+  #lookAgain(item: Watched): void {
+    if (item.deadlineAt !== never && item.deadlineTurn === 0) this.#put(item, this.#turn + 1)
   }
 
   #look(item: Watched, now: MonoMs): void {

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { Deadlines, type MonoMs, ms, type Watched } from '../../src/base/index.ts'
+import { Deadlines, type MonoMs, monoMs, ms, type Watched } from '../../src/base/index.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
 // The one timer of all connections: never early, at most two ticks late, and nothing that is over stays in it.
@@ -108,6 +108,54 @@ describe('a deadline', () => {
     expect(items.map(item => item.passed.length)).toEqual([1, 1, 1, 1, 0])
   })
 
+  it('is met in time though telling another took long, and that one has set a new one', () => {
+    const { clock, deadlines } = make()
+    const [first, second, third] = [new Item(clock), new Item(clock), new Item(clock)]
+    deadlines.set(first, ms(1000))
+    deadlines.set(second, ms(1250))
+    deadlines.set(third, ms(1500))
+    first.then = () => {
+      clock.stall(600) // the moments of the others go by
+      deadlines.set(first, ms(60_000))
+    }
+    clock.advance(2_500)
+    expect([first, second, third].map(item => item.passed.length)).toEqual([1, 1, 1])
+  })
+
+  it.each(['first', 'second', 'third'])('is met though the owner of the %s one throws', which => {
+    const { clock, deadlines } = make()
+    const items = { first: new Item(clock), second: new Item(clock), third: new Item(clock) }
+    const all = Object.values(items)
+    const ill = all[['first', 'second', 'third'].indexOf(which)]
+    const later = new Item(clock)
+    for (const item of all) deadlines.set(item, ms(1000))
+    deadlines.set(later, ms(3000))
+    if (ill !== undefined) {
+      ill.then = () => {
+        throw new Error('a bug of its owner')
+      }
+    }
+    expect(() => clock.advance(1_501)).toThrow('a bug of its owner')
+    clock.advance(500)
+    expect(all.map(item => item.passed.length)).toEqual([1, 1, 1])
+    clock.advance(2_000)
+    expect([later.passed.length, deadlines.watched, clock.pending]).toEqual([1, 0, 0])
+  })
+
+  it('keeps one timer, whatever is stopped and set while deadlines are being told', () => {
+    const { clock, deadlines } = make()
+    const [first, second] = [new Item(clock), new Item(clock)]
+    deadlines.set(first, ms(1000))
+    first.then = () => {
+      deadlines.stop()
+      deadlines.set(second, ms(1000))
+    }
+    clock.advance(1_501)
+    expect([first.passed.length, clock.pending]).toEqual([1, 1])
+    clock.advance(1_501)
+    expect([second.passed.length, deadlines.watched, clock.pending]).toEqual([1, 0, 0])
+  })
+
   it('keeps no link to what has left', () => {
     const { clock, deadlines } = make()
     const items = Array.from({ length: 5 }, () => new Item(clock))
@@ -151,6 +199,73 @@ it('any history of setting, clearing and waiting agrees with a list that is sort
         else if (kind !== 'wait') due[at] = null
         settle()
       }
+    }),
+    { numRuns: 300 },
+  )
+})
+
+/** As the system's clock does: it stands still while a turn of the engine holds it. */
+class HeldClock extends FakeClock {
+  #held: MonoMs | null = null
+
+  override hold(): void {
+    this.#held = monoMs(this.passed)
+  }
+
+  override release(): void {
+    this.#held = null
+  }
+
+  override mono = (): MonoMs => this.#held ?? monoMs(this.passed)
+}
+
+it('turns that hold the clock, and owners who compute and set others when told: each is told once, as late as the machine was busy', () => {
+  const busy = fc.nat(700)
+  const delay = fc.integer({ min: 1, max: 5_000 })
+  const plan = fc.record({
+    turns: fc.array(fc.record({ at: fc.nat(7), delay, busy, rest: fc.nat(2_000) }), { minLength: 1, maxLength: 20 }),
+    told: fc.array(fc.record({ at: fc.nat(7), delay, busy }), { maxLength: 40 }),
+  })
+  fc.assert(
+    fc.property(plan, ({ turns, told }) => {
+      const clock = new HeldClock()
+      const deadlines = new Deadlines(clock, { tick: ms(250), slots: 16 })
+      const items = Array.from({ length: 8 }, () => new Item(clock))
+      const due = new Map<Item, number>()
+      let busyMs = 0
+      const compute = (by: number) => {
+        clock.stall(by)
+        busyMs += by
+      }
+      const set = (at: number, delay: number) => {
+        const item = items[at] as Item // of eight
+        deadlines.set(item, ms(delay))
+        due.set(item, clock.mono() + delay)
+      }
+      let next = 0
+      for (const item of items) {
+        item.then = () => {
+          const wanted = due.get(item) ?? Number.POSITIVE_INFINITY
+          expect(clock.mono()).toBeGreaterThanOrEqual(wanted)
+          expect(clock.mono() - wanted).toBeLessThanOrEqual(500 + busyMs)
+          due.delete(item)
+          const does = told[next++]
+          if (does === undefined) return
+          compute(does.busy)
+          set(does.at, does.delay)
+        }
+      }
+      for (const turn of turns) {
+        clock.hold()
+        compute(turn.busy)
+        set(turn.at, turn.delay)
+        compute(turn.busy)
+        clock.release()
+        clock.advance(turn.rest)
+      }
+      // each that is told may set one more; a wheel that missed somebody would take a round longer, and be seen above
+      clock.advance(5_500 * (told.length + 1) + busyMs)
+      expect([due.size, deadlines.watched, clock.pending]).toEqual([0, 0, 0])
     }),
     { numRuns: 300 },
   )

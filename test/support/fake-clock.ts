@@ -1,4 +1,4 @@
-import { type Clock, type DurationMs, monoMs, type Timer, wallMs } from '../../src/base/index.ts'
+import { type Clock, type DurationMs, type MonoMs, monoMs, type Timer, wallMs } from '../../src/base/index.ts'
 
 // A clock that stands still until a test moves it.
 
@@ -17,8 +17,13 @@ export class FakeClock implements Clock {
     return this.#pending.size
   }
 
+  /** What `mono` says, unless somebody holds it. */
+  get passed(): number {
+    return this.#mono
+  }
+
   wall = () => wallMs(this.#wallAhead + this.#mono)
-  mono = () => monoMs(this.#mono)
+  mono = (): MonoMs => monoMs(this.#mono)
 
   /** Somebody sets the wall clock: no timer notices. */
   setWall(wall: number): void {
@@ -39,6 +44,11 @@ export class FakeClock implements Clock {
     this.#wallAhead += by
   }
 
+  /** Somebody computes, or the machine does something else: time passes, and no timer is called meanwhile. */
+  stall(by: number): void {
+    this.#mono += by
+  }
+
   /** Time passes; what falls due on the way is called at its moment, in order. */
   advance(by: number): void {
     const until = this.#mono + by
@@ -47,7 +57,7 @@ export class FakeClock implements Clock {
       this.#mono = Math.max(this.#mono, next.dueAt)
       next.call()
     }
-    this.#mono = until
+    this.#mono = Math.max(this.#mono, until)
   }
 
   #next(until: number): Pending | undefined {
