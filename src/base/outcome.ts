@@ -60,6 +60,8 @@ export type HierarchyCode = keyof typeof hierarchyCodes
 export type Reason = string
 
 export interface Outcome {
+  /** Counts the records of this process. */
+  readonly number: number
   startedAt: WallMs
   startedMono: MonoMs
   /** Filled by finish. */
@@ -85,6 +87,10 @@ export interface Outcome {
   introduced: Introduction | null
   /** Null: the client spoke in clear text, as far as we know. */
   clientTls: ClientTls | null
+  /** `aa:bb:cc:dd:ee:ff`; '' = not known, or not asked for. */
+  clientHardware: string
+  /** What packets carry because the conf says so; null = nothing. */
+  packets: PacketMarks | null
 
   // request
   method: string
@@ -96,6 +102,8 @@ export interface Outcome {
   versionMinor: number
   /** The request's fields as received, for log codes; null while unknown. */
   requestFields: FieldView | null
+  /** Those an ICAP service has put in their place; null = none did. */
+  adaptedFields: FieldView | null
   requestHeadBytes: number
   requestContentBytes: number
 
@@ -150,6 +158,7 @@ export interface Outcome {
 
   // response
   status: number
+  /** As the client got them; of what it was not sent as the server said them. */
   responseFields: FieldView | null
   contentType: string
   /** Bytes written to the client: head and content. */
@@ -167,8 +176,11 @@ export interface OutcomeOrigin {
   readonly taken: Outcome['taken']
 }
 
+let numbers = 0
+
 /** A record of which nothing more is known yet: nobody asked a server, nothing was answered. */
 export const newOutcome = (origin: OutcomeOrigin): Outcome => ({
+  number: ++numbers,
   startedAt: origin.startedAt,
   startedMono: origin.startedMono,
   endedMono: 0 as MonoMs,
@@ -180,11 +192,14 @@ export const newOutcome = (origin: OutcomeOrigin): Outcome => ({
   sessionId: '',
   introduced: null,
   clientTls: null,
+  clientHardware: '',
+  packets: null,
   method: 'NONE',
   uri: 'error:invalid-request',
   askedUri: '',
   versionMinor: 0,
   requestFields: null,
+  adaptedFields: null,
   requestHeadBytes: 0,
   requestContentBytes: 0,
   user: '',
@@ -220,6 +235,14 @@ export const newOutcome = (origin: OutcomeOrigin): Outcome => ({
   responseBytes: 0,
   responseHeadBytes: 0,
 })
+
+/** Types of service and netfilter marks, towards both ends; 0 = none was set. */
+export interface PacketMarks {
+  clientTos: number
+  clientMark: number
+  serverTos: number
+  serverMark: number
+}
 
 /** What a balancer has said of whose connection it passes on (PROXY protocol). */
 export interface Introduction {

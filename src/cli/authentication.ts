@@ -86,7 +86,7 @@ export const challengesOf = (users: Users | null, config: Config, acls: AclTable
 }
 
 const extrasOf = (line: AuthScheme, problems: Diagnostic[]): ((facts: AccessFacts) => string) => {
-  const format = compileText(line.keyExtras, 'url')
+  const format = compileText(line.keyExtras, 'url', true)
   for (const problem of format.problems) problems.push({ severity: problem.severity, at: line.at, message: `key_extras: ${problem.message}`, hint: '' })
   return facts => (facts.outcome === null ? '' : format.text(facts.outcome))
 }

@@ -135,7 +135,7 @@ const piecesOf = (line: ExternalAclType, problems: Diagnostic[]): readonly Piece
 
 const formatted = (code: string, line: ExternalAclType, problems: Diagnostic[]): Piece => {
   if (!code.startsWith('%')) return code
-  const format = compileText(code, 'url')
+  const format = compileText(code, 'url', true)
   for (const { severity, message } of format.problems) problems.push({ severity, at: line.at, message: `external_acl_type: ${message}`, hint: '' })
   return facts => (facts.outcome === null ? '-' : format.text(facts.outcome))
 }

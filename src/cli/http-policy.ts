@@ -142,6 +142,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     peers: compilePeers(config, acls, problems),
     forwarding: { triesMax: config.forward_max_tries, timeout: config.forward_timeout },
     packets: packetsOf(config, acls),
+    tellsHardware: config.eui_lookup && [...config.logformat.map(({ text }) => text), ...config.external_acl_type.flatMap(({ format }) => format)].some(text => /eui/i.test(text)),
     serverTls: outgoingTlsOf(config, acls, programs, problems),
     hostVerifyStrict: config.host_verify_strict,
     clientDstPassthru: config.client_dst_passthru,

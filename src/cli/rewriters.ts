@@ -69,7 +69,7 @@ const accessOf = (lines: readonly AccessLine[], list: CompileList): AccessList |
 
 /** `URL extras`; a URI has no blanks. */
 const questioner = (ask: Ask, directive: string, extras: string, problems: Diagnostic[]): ((outcome: Outcome) => ReturnType<Ask>) => {
-  const format = compileText(extras, 'url')
+  const format = compileText(extras, 'url', true)
   for (const { severity, message } of format.problems) {
     problems.push({ severity, at: { file: directive, line: 0, column: 0, from: null }, message: `${directive}: ${message}`, hint: '' })
   }

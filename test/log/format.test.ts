@@ -4,7 +4,7 @@ import { endpoint, errorTable, type ErrorCode, hierarchyCodes, type HierarchyCod
 import { checkLogFormats, resultText } from '../../src/log/index.ts'
 import { builtInFormats } from '../../src/log/format/built-in.ts'
 import { codes, formerCodes } from '../../src/log/format/codes.ts'
-import { compileFormat } from '../../src/log/format/compile-format.ts'
+import { compileFormat, compileText } from '../../src/log/format/compile-format.ts'
 import { squidLine } from '../../src/log/format/squid-line.ts'
 import { jsonLine } from '../../src/log/format/json-line.ts'
 import { fields, formatOf, outcomeOf } from './kit.ts'
@@ -119,9 +119,9 @@ describe('widths, arguments, literals', () => {
     ['%6rm|%-6rm|%.2rm|%8.2rm|%-8.2rmX', '   GET|GET   |GE|      GE|GE      X'],
     ['%06tr|%6tr|%-6tr|', '000001|     1|1     |'],
     ['%15>a|%-15>aX', '      127.0.0.1|127.0.0.1      X'],
-    ['%10{X-T}>h|%-12.5{Host}>hE', '         -|127.0       E'],
+    ['%10{X-T}>h|%-12.5{Host}>hE', '-|127.0       E'],
     ['%03>Hs %5<Hs', '200   200'],
-    ['%05dt', '    -'],
+    ['%05dt|%-8dtE|%6et|%9{x}note', '-|-E|-|-'],
     ['100%%|%10%x', '100%|         %x'],
     ['%byte{65}%byte{10}B', 'A\nB'],
     ['%>h{Host}|%{Host}>h', '127.0.0.1:18080|127.0.0.1:18080'],
@@ -287,6 +287,12 @@ describe('passwords are in no log', () => {
     expect(line("%'{Proxy-Authorization}>h", of)).toBe('***')
     expect(line("%'{X-Other}>h", of)).toBe('see http://b.example/, http://c.example/d@e')
     expect(line('%ru', { uri: 'http://a.example/~me@home' })).toBe('http://a.example/~me@home')
+  })
+
+  test('a program that decides by them is told', () => {
+    const of = outcomeOf({ requestFields: fields('Authorization', 'Bearer t0ken') })
+    expect(compileText('%{Authorization}>h', 'url', true).text(of)).toBe('Bearer%20t0ken')
+    expect(compileText('%{Authorization}>h', 'url').text(of)).toBe('Bearer%20***')
   })
 
   test("the manager's password, as squidclient sends it", () => {

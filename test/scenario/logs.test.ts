@@ -67,6 +67,54 @@ describe('a log that cannot be written', () => {
   })
 })
 
+describe('what a line tells', () => {
+  const logged = async (conf: string, format: string, ask: (proxy: Awaited<ReturnType<typeof stageOf>>) => Promise<void>): Promise<string[]> => {
+    const log = join(folder, 'told')
+    const proxy = await stageOf(`http_port 127.0.0.1:0 name=web\n${conf}logformat told ${format}\naccess_log stdio:${log} logformat=told\nhttp_access allow all\n`)
+    await ask(proxy)
+    await proxy.stop()
+    return readFileSync(log, 'latin1').trim().split('\n')
+  }
+
+  it.each([
+    ['BREW /pot\r\n\r\n', 'BREW /pot 13'],
+    ['GET http://a.test/ HTTP/7.7\r\n\r\n', 'GET http://a.test/ 31'],
+    ['GET http://me:pa55@a.test/x?token=1 HTTP/1.1\r\nHost: a.test\r\n\r\n', 'GET ***@a.test/x? 62'],
+    ['GET /nowhere?token=1 HTTP/1.1\r\nHost: a.test\r\n\r\n', 'GET /nowhere? 47'],
+    ['GET http://a.test/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 'GET http://a.test/ 49'],
+    ['\x16\x03\x01\x02\0\x01\0\x01\xfc\r\n\r\n', 'NONE error:invalid-request 13'],
+    ['(no method) /\r\n\r\n', 'NONE error:invalid-request 17'],
+  ])('of a request that is refused unread, who wanted what: %j', async (bytes, expected) => {
+    const [line] = await logged('', '%rm %ru %>st', async proxy => {
+      await proxy.ask(bytes)
+      await proxy.results(1)
+    })
+    expect(line).toBe(expected)
+  })
+
+  it('what packets carry, as the conf has it', async () => {
+    const web = await site(() => ({ fields: ['Cache-Control: max-age=60'], content: 'x' }))
+    const lines = await logged(
+      'acl green urlpath_regex ^/green\nclientside_tos 0x20 green\ntcp_outgoing_tos 0x40 green\n', '%>qos %<qos %>nfmark %<nfmark',
+      async proxy => {
+        for (const path of ['/green', '/green', '/red']) await proxy.ask(get(web.port, path))
+        await proxy.results(3)
+      },
+    )
+    expect(lines).toEqual(['0x20 0x40 0x0 0x0', '0x20 - 0x0 -', '0x0 0x0 0x0 0x0'])
+  })
+
+  it('the response as the client got it: from the server, from memory, of our own', async () => {
+    const web = await site(() => ({ fields: ['Cache-Control: max-age=60', 'X-Gone: yes', 'Keep-Alive: timeout=5'], content: 'x' }))
+    const lines = await logged('visible_hostname proxy.test\nreply_header_access X-Gone deny all\nreply_header_add X-Said "by us"\n', '%{Age}<h|%{X-Gone}<h|%{X-Said}<h|%{Keep-Alive}<h|%{Connection}<h|%{X-Squid-Error}<h', async proxy => {
+      const dead = await deadPort()
+      for (const text of [get(web.port, '/'), get(web.port, '/'), get(dead)]) await proxy.ask(text)
+      await proxy.results(3)
+    })
+    expect(lines).toEqual(['-|-|by%20us|-|-|-', '0|-|by%20us|-|-|-', '-|-|by%20us|-|-|ERR_CONNECT_FAIL%20111'])
+  })
+})
+
 describe('passwords', () => {
   it('are in no log, by whatever field or address they came', async () => {
     const secret = 'pa55word'

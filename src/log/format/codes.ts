@@ -22,6 +22,8 @@ export interface CodeUse {
   /** Between { and }; '' = none. */
   readonly argument: string
   readonly stripQuery: boolean
+  /** It is for a program that decides, not for a log. */
+  readonly tellsSecrets: boolean
   /** `.N` of the widths; 0 = none. */
   readonly precision: number
 }
@@ -32,6 +34,8 @@ export interface Code {
   readonly number?: true
   /** Comes from a peer: encoded by default. Other codes are encoded only where the format says so. */
   readonly peer?: true
+  /** What is missing takes the width of the code, too; of all others its `-` stands alone, as Squid has it. */
+  readonly wideDash?: true
   readonly value: (use: CodeUse) => Value
 }
 
@@ -57,6 +61,14 @@ export const clientAddress = (o: Outcome): string => (o.initiator === 'validatio
 const listeningEnd = (o: Outcome): Endpoint | null => o.introduced?.local ?? (o.taken === 'direct' ? o.clientLocal : null)
 const introducedFields = ({ introduced }: Outcome): FieldView | null => (introduced === null ? null : Fields.from(introduced.pairs))
 const contentBytes = (o: Outcome): number => Math.max(0, o.responseBytes - o.responseHeadBytes)
+
+/** A server that said 304, or nothing at all, had no content: what was sent is ours. Of a range the whole is meant. */
+const wholeBytes = (o: Outcome): number => {
+  if (o.serverContentBytes > 0 || (o.serverContentBytes === 0 && o.serverStatus !== 304 && o.error === null)) return o.serverContentBytes
+  const whole = o.status === 206 ? /\/(\d{1,15})$/.exec(o.responseFields?.get('content-range') ?? '')?.[1] : undefined
+  return whole === undefined ? contentBytes(o) : Number(whole)
+}
+const hexadecimal = (n = 0): string => `0x${n.toString(16)}`
 export const elapsedMs = (o: Outcome): number => Math.max(0, Math.floor(o.endedMono - o.startedMono))
 
 export const codes: Readonly<Record<string, Code>> = {
@@ -64,13 +76,13 @@ export const codes: Readonly<Record<string, Code>> = {
   '>a': plain("the client's address; - where the cache itself asked", clientAddress),
   '>A': plain("the client's name; its address, since names are not looked up for logs", clientAddress),
   '>p': number("the client's port", o => o.client.port),
-  '>eui': silent("the client's Ethernet address"),
+  '>eui': plain("the client's Ethernet address, where eui_lookup is on and it is a neighbour", o => o.clientHardware),
   '>la': plain('the address the client connected to; intercepted: where it was going', o => o.clientLocal.address),
   '>lp': number('the port the client connected to', o => o.clientLocal.port),
   'la': plain('our listening address; not told for intercepted connections', o => listeningEnd(o)?.address ?? ''),
   'lp': number('our listening port; not told for intercepted connections', o => listeningEnd(o)?.port ?? -1),
-  '>qos': silent('TOS of the client connection'),
-  '>nfmark': silent('netfilter mark of the client connection'),
+  '>qos': plain('TOS of packets to the client', o => hexadecimal(o.packets?.clientTos)),
+  '>nfmark': plain('netfilter mark of packets to the client', o => hexadecimal(o.packets?.clientMark)),
   'transport::>connection_id': plain('number of the client connection: its session', o => /:(\d+)/.exec(o.sessionId)?.[1] ?? ''),
 
   // server
@@ -79,8 +91,8 @@ export const codes: Readonly<Record<string, Code>> = {
   '<p': number("the last server's port", o => o.server?.port ?? -1),
   '<la': plain("our address towards the server; forged: the client's", o => o.serverLocal?.address ?? ''),
   '<lp': number('our port towards the server', o => o.serverLocal?.port ?? -1),
-  '<qos': silent('TOS of the server connection'),
-  '<nfmark': silent('netfilter mark of the server connection'),
+  '<qos': plain('TOS of packets to the server', o => (o.server === null ? '' : hexadecimal(o.packets?.serverTos))),
+  '<nfmark': plain('netfilter mark of packets to the server', o => (o.server === null ? '' : hexadecimal(o.packets?.serverMark))),
 
   // time
   'ts': number('seconds since 1970', (_, m) => Math.floor(m.wallMs / 1000)),
@@ -100,7 +112,7 @@ export const codes: Readonly<Record<string, Code>> = {
   '<rm': plain('method as sent', o => o.method),
   'ru': { doc: 'URI, without its query when strip_query_terms is on', value: ({ stripQuery }) => o => loggedUri(asked(o), stripQuery) },
   '>ru': peer('URI as received', o => loggedUri(asked(o), false)),
-  '<ru': peer('URI as sent', o => (o.server === null ? '' : loggedUri(o.uri, false))),
+  '<ru': peer('URI as sent to a server; of what is answered without one as it would have been', o => loggedUri(o.uri, false)),
   '>rs': plain('scheme', o => uriParts(asked(o)).scheme),
   '<rs': plain('scheme as sent', o => uriParts(o.uri).scheme),
   '>rd': plain('host', o => uriParts(asked(o)).host),
@@ -112,15 +124,15 @@ export const codes: Readonly<Record<string, Code>> = {
   'rv': plain('protocol version', o => `1.${o.versionMinor}`),
   '>rv': plain('protocol version', o => `1.${o.versionMinor}`),
   '<rv': plain('protocol version as sent', o => (o.server === null ? '' : '1.1')),
-  '>h': { doc: 'request field, or all', peer: true, value: u => fieldValue(u.argument, o => o.requestFields, () => '') },
-  '>ha': { doc: 'request field after adaptation', peer: true, value: u => fieldValue(u.argument, o => o.requestFields, () => '') },
+  '>h': { doc: 'request field, or all', peer: true, value: u => fieldValue(u.argument, o => o.requestFields, () => '', u.tellsSecrets) },
+  '>ha': { doc: 'request field after adaptation by ICAP, or all', peer: true, value: u => fieldValue(u.argument, o => o.adaptedFields ?? o.requestFields, () => '', u.tellsSecrets) },
   'sn': number('number of the line in its log', (_, m) => m.sequence),
 
   // reply
   '>Hs': number('status sent to the client', o => o.status),
   '<Hs': number('status of the server', o => o.serverStatus || -1),
-  'mt': plain('media type', o => mediaType(o.contentType)),
-  '<h': { doc: 'response field, or all', peer: true, value: u => fieldValue(u.argument, o => o.responseFields, statusLine) },
+  'mt': { doc: 'media type', wideDash: true, value: () => o => mediaType(o.contentType) },
+  '<h': { doc: 'response field as the client got it, or all', peer: true, value: u => fieldValue(u.argument, o => o.responseFields, statusLine) },
 
   // sizes
   'st': number('bytes of request and response', o => o.requestHeadBytes + o.requestContentBytes + o.responseBytes),
@@ -129,8 +141,8 @@ export const codes: Readonly<Record<string, Code>> = {
   '>sh': number("bytes of the request's head", o => o.requestHeadBytes),
   '<sh': number("bytes of the response's head", o => o.responseHeadBytes),
   '<sH': number('bytes of content sent', contentBytes),
-  '<sS': number('bytes of content the server or the cache had', o => (o.serverContentBytes < 0 ? contentBytes(o) : o.serverContentBytes)),
-  '<bs': number('bytes of content from the server', o => o.serverContentBytes),
+  '<sS': number('bytes of content the server or the cache had; of an error page its own', wholeBytes),
+  '<bs': number('bytes of content from the server', o => (o.serverStatus === 0 && o.serverContentBytes === 0 && o.error !== null ? -1 : o.serverContentBytes)),
 
   // result
   'Ss': plain('result code', resultText),
@@ -139,8 +151,8 @@ export const codes: Readonly<Record<string, Code>> = {
   'err_detail': peer('what went wrong', o => o.errorDetail),
   'request_attempts': number('connections tried', o => o.attempts),
   'note': { doc: 'annotations: of that name, or all', peer: true, value: u => noteValue(u.argument) },
-  'master_xaction': silent('number of the transaction'),
-  'credentials': silent('credentials of the client'),
+  'master_xaction': number('number of the transaction', o => o.number),
+  'credentials': silent('credentials of the client: never told to a log'),
 
   // ours
   'glass::taken': plain('how the connection came: tproxy, nat or direct', o => o.taken),
@@ -244,15 +256,16 @@ let partsOf = ''
 let parts: UriParts = split('')
 
 /** `Name`, `Name:item`, `Name:;item`; '' = the whole head. */
-const fieldValue = (argument: string, fieldsOf: (o: Outcome) => FieldView | null, firstLine: (o: Outcome) => string): Value => {
+const fieldValue = (argument: string, fieldsOf: (o: Outcome) => FieldView | null, firstLine: (o: Outcome) => string, tellsSecrets = false): Value => {
+  const toldOf = tellsSecrets ? (_: string, value: string): string => value : withoutSecrets
   if (argument === '') return o => wholeHead(fieldsOf(o), firstLine(o))
   const colon = argument.indexOf(':', 1) // those of the PROXY protocol begin with one
   const name = (colon < 0 ? argument : argument.slice(0, colon)).toLowerCase()
-  if (colon < 0) return o => withoutSecrets(name, fieldsOf(o)?.joined(name) ?? '')
+  if (colon < 0) return o => toldOf(name, fieldsOf(o)?.joined(name) ?? '')
   const rest = argument.slice(colon + 1)
   const separator = /^[,;:]/.test(rest) ? rest.charAt(0) : ','
   const item = separator === rest.charAt(0) ? rest.slice(1) : rest
-  return o => itemOf(withoutSecrets(name, fieldsOf(o)?.joined(name) ?? ''), separator, `${item}=`)
+  return o => itemOf(toldOf(name, fieldsOf(o)?.joined(name) ?? ''), separator, `${item}=`)
 }
 
 const itemOf = (list: string, separator: string, start: string): string => {
@@ -306,7 +319,7 @@ const stepsOf = ({ adaptations }: Outcome): number[][] => {
 const sumOf = (times: readonly number[]): number => times.reduce((sum, time) => sum + time, 0)
 const wholeMs = (time: number): string => String(Math.floor(time))
 
-/** A separator inside a quoted string does not separate. */
+/** A comma always separates, as in Squid: lines of one name are joined by it. Nothing does inside a quoted string. */
 const splitList = (list: string, separator: string): string[] => {
   const items: string[] = []
   let from = 0
@@ -314,7 +327,7 @@ const splitList = (list: string, separator: string): string[] => {
   for (let i = 0; i <= list.length; i++) {
     const c = list.charAt(i)
     if (c === '"' && list.charAt(i - 1) !== '\\') quoted = !quoted
-    if (i < list.length && (c !== separator || quoted)) continue
+    if (i < list.length && ((c !== separator && c !== ',') || quoted)) continue
     items.push(list.slice(from, i).trim())
     from = i + 1
   }

@@ -20,18 +20,22 @@ export interface CompiledFormat {
 }
 
 /** `around`: the encoding of codes that name none. */
-export const compileFormat = (text: string, stripQuery: boolean, around: Encoding = 'default'): CompiledFormat => {
-  const parser = new FormatParser(latin1Of(text), stripQuery, around)
+export const compileFormat = (text: string, stripQuery: boolean, around: Encoding = 'default', tellsSecrets = false): CompiledFormat => {
+  const parser = new FormatParser(latin1Of(text), stripQuery, around, tellsSecrets)
   parser.parse()
   return { line: joined([...parser.parts, '\n']), problems: parser.problems }
 }
 
-/** The same for a text that is no line of a log: a field of a message, the question of a helper. Nothing in it ends a line. */
+/**
+ * The same for a text that is no line of a log: a field of a message, the question of a helper. Nothing in it ends a line.
+ * `tellsSecrets`: a helper that decides by a password or a token has to see it.
+ */
 export const compileText = (
   text: string,
   around: Encoding = 'default',
+  tellsSecrets = false,
 ): { readonly text: (outcome: Outcome) => string; readonly problems: readonly FormatProblem[] } => {
-  const { line, problems } = compileFormat(text, false, around)
+  const { line, problems } = compileFormat(text, false, around, tellsSecrets)
   return {
     text: outcome => line(outcome, { wallMs: outcome.startedAt, sequence: 0, icap: null }).slice(0, -1).replace(/[\0-\x08\x0a-\x1f\x7f]/g, ' '),
     problems,
@@ -65,11 +69,13 @@ class FormatParser {
   readonly problems: FormatProblem[] = []
   readonly #text: string
   readonly #stripQuery: boolean
+  readonly #tellsSecrets: boolean
   #at = 0
   /** What the quotes and brackets of the format's own text say about the codes inside. */
   #around: Encoding
 
-  constructor(text: string, stripQuery: boolean, around: Encoding) {
+  constructor(text: string, stripQuery: boolean, around: Encoding, tellsSecrets: boolean) {
+    this.#tellsSecrets = tellsSecrets
     this.#around = around
     this.#text = text
     this.#stripQuery = stripQuery
@@ -115,7 +121,7 @@ class FormatParser {
     const after = before === undefined ? /^\{([^}]*)\}/.exec(this.#text.slice(this.#at)) : null
     this.#at += after?.[0].length ?? 0
     const code = this.#codeNamed(name, begin)
-    const value = code.value({ argument: before ?? after?.[1] ?? '', stripQuery: this.#stripQuery, precision: Number(max ?? 0) })
+    const value = code.value({ argument: before ?? after?.[1] ?? '', stripQuery: this.#stripQuery, tellsSecrets: this.#tellsSecrets, precision: Number(max ?? 0) })
     const encoding = mark === undefined ? this.#around : (encodings[mark] ?? 'default')
     this.parts.push(shaped(value, code, encoding, { left: left !== undefined, zero: zero !== undefined, width: Number(width ?? 0), max: Number(max ?? 0) }))
   }
@@ -159,14 +165,16 @@ interface Shape {
 
 const shaped = (value: Value, code: Code, encoding: Encoding, shape: Shape): Value => {
   const safe = encoded(value, code, encoding)
+  const dashAlone = code.wideDash !== true
   const { left, zero, width, max } = shape
   if (width === 0 && (max === 0 || code.number)) return safe
   const fill = zero && code.number ? '0' : ' '
   return (outcome, moment) => {
     const text = safe(outcome, moment)
+    if (text === '-' && dashAlone) return text
     const cut = max > 0 && !code.number ? text.slice(0, max) : text
     if (left) return cut.padEnd(width)
-    return cut.padStart(width, text === '-' ? ' ' : fill)
+    return cut.padStart(width, fill)
   }
 }
 

@@ -19,7 +19,9 @@ export const jsonLine = (stripQuery: boolean): ((outcome: Outcome, moment: LineM
   `,"type":${text(mediaType(o.contentType))},"bytes_in":${o.requestHeadBytes + o.requestContentBytes},"bytes_out":${o.responseBytes},"server_bytes":${measured(o.serverContentBytes)}` +
   `,"server_ms":${measured(o.serverTotalMs)},"dns_ms":${measured(o.dnsMs)}` +
   `,"rule":${text(o.accessLine)},"reuse":${text(o.reuseReason)},"store":${text(o.storeReason)}` +
-  `,"error":${text(o.error ?? '')},"error_page":${text(o.error === null ? '' : errorTable[o.error].page)},"error_detail":${text(o.errorDetail)},"peer":${text(o.peer)}}\n`
+  `,"error":${text(o.error ?? '')},"error_page":${text(o.error === null ? '' : errorTable[o.error].page)},"error_detail":${text(o.errorDetail)},"peer":${text(o.peer)}` +
+  `,"user":${text(o.user || o.helperUser)},"tag":${text(o.tag)},"asked_uri":${text(o.askedUri === '' ? '' : loggedUri(o.askedUri, stripQuery))},"collapsed":${o.collapsed}` +
+  `,"bump":${text(o.clientTls?.bumpMode ?? '')},"sni":${text(o.clientTls?.sni ?? '')},"tls":${text(o.clientTls?.version ?? '')},"server_tls":${text(o.serverTls?.version ?? '')}}\n`
 
 const text = (value: string): string => (value === '' ? 'null' : `"${jsonSafe(value)}"`)
 

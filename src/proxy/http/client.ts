@@ -7,6 +7,7 @@ import { clientTls } from './client-tls.ts'
 import type { ClientTie } from './connection-auth.ts'
 import { standInFor } from './bump/stand-in.ts'
 import { isOther } from './bump/unknown-protocol.ts'
+import { tellBroken } from './broken-head.ts'
 import { CountHttp } from './counters.ts'
 import { MeteredConnection } from './delay/metered.ts'
 import { poolFor, type Taken } from './delay/pools.ts'
@@ -50,6 +51,8 @@ export class HttpClient implements ConnectionReader, Speaker {
   /** The Host text whose address was verified last on this connection, and until when. */
   verifiedHost = ''
   verifiedUntil = 0
+  /** Its Ethernet address; '' = not known, or nobody wants it. */
+  hardware = ''
   /** To a server connection on which it has proved who it is; null = none. */
   tie: ClientTie | null = null
   /** What its socket has been set to; null = nothing. */
@@ -80,10 +83,19 @@ export class HttpClient implements ConnectionReader, Speaker {
     this.bornAt = deps.clock.mono()
     this.tls = port.inside === null ? clientTls(session.client) : port.inside.tls
     session.speaker = this
+    if (this.policy.tellsHardware) this.#learnHardware()
     if (port.tuning !== null) session.client.tune?.(port.tuning)
     this.connection.setReader(this)
     this.connection.setTimeout(this.policy.timeouts.requestStart)
     CountHttp.connections++
+  }
+
+  #learnHardware(): void {
+    const found = this.deps.accessClients?.hardwareOf(this.session.client.peer.address) ?? ''
+    if (typeof found === 'string') this.hardware = found
+    else void found.then(hardware => {
+      this.hardware = hardware
+    }, () => {}) // not known, then
   }
 
   get policy(): HttpPolicy {
@@ -293,7 +305,7 @@ export class HttpClient implements ConnectionReader, Speaker {
           this.connect(standInFor(this.session.destination, this.policy))
           return
         }
-        this.#refuseBroken(answer.error, answer.why)
+        this.#refuseBroken(answer.error, answer.why, bytes.subarray(at, end))
         break
       }
       at = this.#begin(new Transaction(this, answer.head), bytes, answer.end, end)
@@ -422,9 +434,10 @@ export class HttpClient implements ConnectionReader, Speaker {
   }
 
   /** A request that could not be read is answered and ends the connection. */
-  #refuseBroken(error: ErrorCode, why: string): void {
+  #refuseBroken(error: ErrorCode, why: string, bytes: Buffer | null = this.#held?.subarray(0, this.#heldBytes) ?? null): void {
     if (this.policy.tellsRefusedHeads) this.deps.notices.refusedHead(this.connection.peer, this.session.portName, why)
     const transaction = new Transaction(this, null)
+    if (bytes !== null) tellBroken(transaction.outcome, bytes)
     transaction.failure = new ProxyError(error, why, { side: 'client' })
     this.#transaction = transaction
     this.#phase = 'busy'

@@ -20,7 +20,7 @@ import { admitArrival, type Arrival, askingFor, confirmedBy, keepBroken, keepCom
 import { judgeResponse } from './judge-response.ts'
 import { JudgedLater } from './judged-later.ts'
 import { missDenied } from './miss-access.ts'
-import { markResponse } from './packets.ts'
+import { markResponse, tellServerMarks } from './packets.ts'
 import { fetchesWhole, rangeOffsetLimit } from './range-offset.ts'
 import {
   breakOff, connectionLine, contentFraming, endContent, headText, sendHead, undecodable, writeContent,
@@ -358,6 +358,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     o.server = server
     o.serverLocal = local
     o.forged = route.forged
+    tellServerMarks(o, route)
     this.#connected = route.target
     o.hierarchy = reused && route.tie !== undefined ? 'PINNED' : route.hierarchy
   }
@@ -674,7 +675,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
   #timed(): void {
     const t = this.#t
     const took = elapsed(this.#startedMono, t.client.deps.clock.mono())
-    t.outcome.serverResponseMs = took
+    if (t.outcome.serverStatus > 0) t.outcome.serverResponseMs = took
     t.outcome.serverTotalMs = Math.max(0, t.outcome.serverTotalMs) + took
   }
 

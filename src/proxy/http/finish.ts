@@ -1,6 +1,7 @@
 import type { Next } from './steps.ts'
 import type { Transaction } from './transaction.ts'
 import { annotate } from './annotate.ts'
+import { tellClientMarks } from './packets.ts'
 import { sayWhy } from './why.ts'
 
 /** The record, and the connection goes on to the next request or ends. */
@@ -19,6 +20,7 @@ export const finish = (t: Transaction): Next => {
     }
   }
   if (t.policy.clientPersistent === false) t.keepAlive = false
+  if (client.packets !== null) tellClientMarks(o, client.packets)
   sayWhy(o)
   if (t.policy.notes !== null) annotate(t, t.policy.notes)
   client.deps.record(o)

@@ -1,4 +1,4 @@
-import type { HierarchyCode } from '../../base/index.ts'
+import type { HierarchyCode, Outcome, PacketMarks } from '../../base/index.ts'
 import type { HttpClient } from './client.ts'
 import type { Guarded } from './policy.ts'
 import type { Transaction } from './transaction.ts'
@@ -69,6 +69,23 @@ const flowOf = <T>({ localHit, siblingHit, parentHit, miss }: Flows<T>, from: st
   if (from.includes('SIBLING_HIT')) return siblingHit ?? miss
   return from.includes('PARENT_HIT') ? (parentHit ?? miss) : miss
 }
+
+/** For the record: what the client's packets carry at its end. */
+export const tellClientMarks = (o: Outcome, { tos, mark, connection }: PacketState): void => {
+  const marks = marksOf(o)
+  marks.clientTos = tos
+  marks.clientMark = (mark ?? connection)?.value ?? 0
+}
+
+/** For the record: what the server's carry. */
+export const tellServerMarks = (o: Outcome, { tos, mark }: { readonly tos: number | undefined; readonly mark: number | undefined }): void => {
+  if (tos === undefined && mark === undefined) return
+  const marks = marksOf(o)
+  marks.serverTos = tos ?? 0
+  marks.serverMark = mark ?? 0
+}
+
+const marksOf = (o: Outcome): PacketMarks => (o.packets ??= { clientTos: 0, clientMark: 0, serverTos: 0, serverMark: 0 })
 
 const stateOf = (client: HttpClient): PacketState => (client.packets ??= { tos: 0, mark: null, connection: null })
 

@@ -109,6 +109,8 @@ export interface HttpPolicy {
   readonly forwarding: { readonly triesMax: number; readonly timeout: DurationMs }
   /** Of packets to clients; null = they carry nothing. */
   readonly packets: PacketRules | null
+  /** Somebody wants to be told the Ethernet addresses of clients: a log, a helper. */
+  readonly tellsHardware: boolean
   /** Null: nothing is fetched by TLS. */
   readonly serverTls: OutgoingTlsPolicy | null
   readonly hostVerifyStrict: boolean

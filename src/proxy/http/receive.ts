@@ -32,7 +32,10 @@ export const receive = (t: Transaction): Next => {
   }
   const named =
     t.client.port.accel?.vhost === false ? originForm(t) : (oldStylePage(t) ?? head.absolute ?? originForm(t) ?? ownPage(t))
-  if (named === null) return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
+  if (named === null) {
+    t.outcome.uri = head.target // for who reads the log: nobody knows of which site
+    return t.refuse('bad-target', t.client.port.mode === 'forward' ? wholeAddressWanted : siteWanted)
+  }
   const target = hostRules === null ? named : ruledTarget(t, hostRules, named)
   if (target === null) return 'refuse'
   t.target = target

@@ -1,6 +1,7 @@
 import { chunkHead, Fields, fieldLines, lastChunk, statusLine } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import { ruledHead } from './field-rules.ts'
+import { SentHead } from './sent-head.ts'
 import type { Transaction } from './transaction.ts'
 
 // How a response leaves: its head, then content framed as the client can read it.
@@ -33,6 +34,7 @@ export const sendWhole = (
   const head = asRuled(t, `${headText(status, reason, pairs)}${t.policy.responseViaLine}${connectionLine(t)}\r\n`)
   const body = t.parsed !== null && t.head.method === 'HEAD' ? null : content
   t.headSent = true
+  t.outcome.responseFields = new SentHead('', head)
   t.outcome.responseHeadBytes = head.length
   t.outcome.responseBytes = head.length + (body?.length ?? 0)
   t.client.write(head, body)
@@ -43,6 +45,7 @@ export const sendWhole = (
 export const sendHead = (t: Transaction, whole: string): void => {
   const head = asRuled(t, whole)
   t.headSent = true
+  t.outcome.responseFields = new SentHead('', head)
   t.outcome.responseHeadBytes = head.length
   t.outcome.responseBytes = head.length
   t.client.write(head)
@@ -56,7 +59,9 @@ export const asRuled = (t: Transaction, head: string): string => {
   const facts = t.facts
   facts.responseStatus = t.outcome.status
   facts.responseFields = t.outcome.responseFields
-  return ruledHead(rules, head, facts, t.outcome)
+  const ruled = ruledHead(rules, head, facts, t.outcome)
+  t.outcome.responseFields = new SentHead('', ruled) // the record has what the client was told
+  return ruled
 }
 
 /** RFC 9112 6.3, from the sender's side. */

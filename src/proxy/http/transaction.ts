@@ -174,6 +174,7 @@ export class Transaction {
   /** An ICAP service has put another request in its place. The record keeps the client's fields. */
   replaceRequest(head: RequestHead): void {
     this.parsed = head
+    this.outcome.adaptedFields = head.fields
   }
 
   limit(delay: DurationMs): void {
@@ -353,6 +354,7 @@ const outcomeOf = (client: HttpClient, parsed: RequestHead | null): Outcome => {
     taken: session.taken,
   })
   outcome.clientTls = client.tls
+  outcome.clientHardware = client.hardware
   outcome.introduced = session.client.introduced ?? null
   if (parsed === null) return outcome
   outcome.method = parsed.method

@@ -2,7 +2,7 @@ import { CountHttp } from './counters.ts'
 import { slowedTunnel } from './delay/slowed.ts'
 import { routeHint } from './forward-request.ts'
 import { missDenied } from './miss-access.ts'
-import { markResponse } from './packets.ts'
+import { markResponse, tellServerMarks } from './packets.ts'
 import { breakOff, sendHead } from './response.ts'
 import { isTunnelled } from './peer-request.ts'
 import { noWay, peersFor, routesOf, type ServerWay, waysFor } from './server-ways.ts'
@@ -67,9 +67,11 @@ export const connectServer = async (t: Transaction, routes: readonly [Route, ...
   const { session } = t.client
   const cancel = new AbortController()
   t.cancel = cancel
+  const since = t.client.deps.clock.mono()
   try {
     const chained = await session.service.chainer.connect(session, routes, cancel.signal)
     t.cancel = null
+    tellTime(t, since)
     if (t.over) {
       chained.connection.close('aborted')
       return null
@@ -77,11 +79,13 @@ export const connectServer = async (t: Transaction, routes: readonly [Route, ...
     t.outcome.server = chained.route.target
     t.outcome.serverLocal = chained.connection.local
     t.outcome.forged = chained.route.forged
+    tellServerMarks(t.outcome, chained.route)
     t.outcome.hierarchy = chained.route.hierarchy
     t.outcome.attempts += chained.attempts
     return chained
   } catch (error) {
     t.cancel = null
+    tellTime(t, since)
     if (t.over) return null
     t.failure = error instanceof ProxyError ? error : new ProxyError('connect-failed', 'no connection', { cause: error })
     t.outcome.hierarchy = routes[0].hierarchy
@@ -101,12 +105,14 @@ export const relay = (t: Transaction, server: Connection, early: Buffer | null):
   if (clientBytes !== null) server.write(clientBytes)
   if (early !== null) client.write(early)
   const slow = t.policy.delay === null ? null : slowedTunnel(t)
+  const since = t.client.deps.clock.mono()
   return new Promise(resolve => {
     t.client.deps.relay(client, server, {
       idleTimeoutMs: t.policy.timeouts.read,
       limits: slow?.limits ?? [],
       onRelayed: stats => {
         slow?.giveBack()
+        tellTime(t, since)
         t.outcome.requestContentBytes = stats.bytesToB + (clientBytes?.length ?? 0)
         t.outcome.responseBytes += stats.bytesToA + (early?.length ?? 0)
         t.outcome.errorDetail = stats.why
@@ -114,6 +120,12 @@ export const relay = (t: Transaction, server: Connection, early: Buffer | null):
       },
     })
   })
+}
+
+/** Adds to %<tt. */
+const tellTime = (t: Transaction, since: MonoMs): void => {
+  const o = t.outcome
+  o.serverTotalMs = Math.max(0, o.serverTotalMs) + elapsed(since, t.client.deps.clock.mono())
 }
 
 /** The server connection ended before the tunnel stood. */

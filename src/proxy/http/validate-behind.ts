@@ -12,6 +12,7 @@ import { adapting } from './adapt/respmod.ts'
 import { CountHttp } from './counters.ts'
 import { originPairs, passedFields, routeHint } from './forward-request.ts'
 import { admitArrival, askingFor, confirmedBy, openFor, supersede } from './keep.ts'
+import { tellServerMarks } from './packets.ts'
 import { undecodable } from './response.ts'
 import { noWay, peersFor, type ServerWay, WaysFetch, waysFor } from './server-ways.ts'
 import type { Transaction } from './transaction.ts'
@@ -217,6 +218,7 @@ class ValidatingBehind implements OriginHandler {
     o.server = server
     o.serverLocal = local
     o.forged = route.forged
+    tellServerMarks(o, route)
     o.hierarchy = route.hierarchy
   }
 
