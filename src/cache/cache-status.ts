@@ -1,7 +1,7 @@
 import { msToSeconds, type WallMs } from '../base/index.ts'
-import type { CacheStatus } from '../http/index.ts'
+import type { CacheStatus, ForwardReason } from '../http/index.ts'
 import type { ReuseReason } from './reuse.ts'
-import { reuseReasons, timeToLive } from './reuse.ts'
+import { timeToLive } from './reuse.ts'
 import type { StoredResponse } from './stored-response.ts'
 
 // RFC 9211: the reasons of the rules, as the parameters other people's tools read. `detail` carries our own word, so
@@ -9,14 +9,16 @@ import type { StoredResponse } from './stored-response.ts'
 
 /** Answered from the cache without going forward. */
 export const hitStatus = (stored: StoredResponse, reason: ReuseReason, now: WallMs): CacheStatus => {
-  const ttl = msToSeconds(timeToLive(stored, now))
+  const ttl = ttlOf(stored, now)
   return reason === 'fresh' ? { hit: true, ttl } : { hit: true, ttl, detail: reason }
 }
 
 export interface Forwarded {
-  readonly reason: ReuseReason
-  /** Status of the answer; 0 = none came. */
+  readonly fwd: ForwardReason
+  /** Status of the server's answer; 0 = none came. */
   readonly serverStatus: number
+  /** Status of ours. */
+  readonly status: number
   /** The answer was stored, or has updated what was. */
   readonly stored: boolean
   /** It was the fetch of another request. */
@@ -25,14 +27,19 @@ export interface Forwarded {
   readonly detail: string
 }
 
-/** Went forward to a server, for that reason. */
-export const forwardStatus = (forwarded: Forwarded): CacheStatus => ({
-  fwd: reuseReasons[forwarded.reason].fwd ?? 'miss',
-  ...(forwarded.serverStatus > 0 ? { fwdStatus: forwarded.serverStatus } : {}),
-  stored: forwarded.stored,
-  collapsed: forwarded.collapsed,
-  ...(forwarded.detail === '' ? {} : { detail: forwarded.detail }),
+/** Went forward to a server, for that reason. Without fwd-status the server's status is the one of the response (2.3). */
+export const forwardStatus = ({ fwd, serverStatus, status, stored, collapsed, detail }: Forwarded): CacheStatus => ({
+  fwd,
+  ...(serverStatus > 0 && serverStatus !== status ? { fwdStatus: serverStatus } : {}),
+  stored,
+  collapsed,
+  ...(detail === '' || detail === fwd ? {} : { detail }),
 })
 
-/** Answered by ourselves without going forward and without a stored response: only-if-cached. */
-export const refusedStatus = (reason: ReuseReason): CacheStatus => ({ detail: reason })
+/** The same, where the stored response is what the client gets. */
+export const validatedStatus = (stored: StoredResponse, forwarded: Forwarded, now: WallMs): CacheStatus => ({
+  ...forwardStatus(forwarded),
+  ttl: ttlOf(stored, now),
+})
+
+const ttlOf = (stored: StoredResponse, now: WallMs): number => msToSeconds(timeToLive(stored, now))

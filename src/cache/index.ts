@@ -31,7 +31,7 @@ export * from './invalidation.ts'
 export * from './key.ts'
 export { mergeParts } from './merge-parts.ts'
 export {
-  asPart, brokenOff, continues, fieldsTogether, type PartRange, PartialResponse, partStatus, rangeOfPart, sameRepresentation,
+  asPart, brokenOff, continues, fieldsTogether, isSettled, type PartRange, PartialResponse, partStatus, rangeOfPart, sameRepresentation,
   strongValidatorOf, takesPlaceOf, wholeOf,
 } from './parts.ts'
 export * from './policy.ts'

@@ -48,10 +48,13 @@ export const lengthOfWhole = (stored: StoredResponse): number =>
 /** RFC 9110 8.8.2.2: within a minute of its date a Last-Modified may be that of two contents. */
 const settledMs = 60_000
 
+/** Whether a Last-Modified tells two contents apart. */
+export const isSettled = (lastModified: number, date: number): boolean => date - lastModified >= settledMs
+
 /** What If-Range may say of it (RFC 9110 13.1.5); null = nothing that tells two contents apart for sure. */
 export const strongValidatorOf = (stored: StoredResponse): string | null => {
   if (stored.etag !== null) return isStrongEtag(stored.etag) ? stored.etag : null
-  if (stored.lastModified < 0 || stored.date - stored.lastModified < settledMs) return null
+  if (stored.lastModified < 0 || !isSettled(stored.lastModified, stored.date)) return null
   return stored.fields().get('last-modified') ?? null
 }
 

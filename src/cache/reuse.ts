@@ -111,6 +111,8 @@ const whenAsked = (stored: StoredResponse, request: RequestFacts, policy: CacheP
     return answers['client-max-stale']
   }
   const answer = byFreshness(stored, policy, then)
+  // RFC 9111 5.2.1.1: who says max-age and not max-stale wants nothing stale
+  if (answer.kind === 'stale' && control.maxAge !== null && !(control.maxAge === 0 && options.ignoreReload)) return answers.stale
   if (answer.kind === 'fresh' || minFresh === 0) return answer
   return minFreshIsWhy(stored, now, then) ? answers['client-min-fresh'] : answers.stale
 }

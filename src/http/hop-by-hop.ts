@@ -70,6 +70,16 @@ export const endToEndFields = (fields: Fields): Fields => {
 
 const none: ReadonlySet<string> = new Set()
 
+/** Whether Connection may name fields of this message that an origin is then not to see. */
+export const listsFields = (fields: Fields): boolean => {
+  for (let i = fields.indexOf('connection'); i >= 0; i = fields.indexOf('connection', i + 1)) {
+    const value = fields.valueAt(i)
+    if (value === 'keep-alive' || value === 'Keep-Alive' || value === 'close') continue
+    if (connectionOptions(fields).some(option => option !== 'close' && !never.has(option) && !cannotBeListed.has(option))) return true
+  }
+  return false
+}
+
 /** Max-Forwards (RFC 9110 7.6.2), which counts for TRACE and OPTIONS only; null if absent or no number. */
 export const maxForwards = (fields: Fields): number | null => {
   const value = fields.get('max-forwards')

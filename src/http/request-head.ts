@@ -6,6 +6,7 @@ import { chunkedContent, codingFault, contentLength, type Framing, lengthContent
 import { badRequest, fault, type HeadAnswer, type HeadLimits, more } from './head.ts'
 import { findHead, looksWhole } from './head-scan.ts'
 import { latin1 } from './latin1.ts'
+import { listsFields } from './hop-by-hop.ts'
 import { fieldLists } from './lists.ts'
 import { fieldsRead, readFields } from './read-fields.ts'
 import { type HostPort, parseAbsolute, parseAuthority, parseHostField, type TargetUri } from './target-uri.ts'
@@ -30,6 +31,8 @@ export interface RequestHead {
   readonly framing: Framing
   /** The client wants to go on using the connection. */
   readonly keepAlive: boolean
+  /** Connection may name fields of this request, which then go no further (RFC 9110 7.6.1). */
+  readonly listsFields: boolean
   /** It waits for 100 (Continue) before it sends its content. */
   readonly expectContinue: boolean
   /** The value of Upgrade, if Connection lists it and the version has it (RFC 9110 7.8). */
@@ -216,6 +219,7 @@ const judge = (
     headBytes: end - start,
     framing,
     keepAlive: (roles & (role.connection | role.proxyConnection)) === 0 ? minor === 1 : persists(fields, minor),
+    listsFields: (roles & role.connection) !== 0 && listsFields(fields),
     expectContinue,
     upgrade: upgrades ? (fields.joined('upgrade') ?? null) : null,
     host,

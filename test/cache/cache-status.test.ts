@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { forwardStatus, hitStatus, refusedStatus, reuseReasons } from '../../src/cache/index.ts'
+import { forwardStatus, hitStatus, reuseReasons, validatedStatus } from '../../src/cache/index.ts'
 import { cacheStatusText, forwardReasons } from '../../src/http/index.ts'
 import { at, storedOf } from './kit.ts'
 
@@ -14,12 +14,14 @@ test('a hit tells what is left of its freshness', () => {
 })
 
 test('what went forward tells why, and what became of it', () => {
-  const facts = { reason: 'stale', serverStatus: 304, stored: true, collapsed: false, detail: '' } as const
-  expect(text(forwardStatus(facts))).toBe('q.example; fwd=stale; fwd-status=304; stored')
-  expect(text(forwardStatus({ ...facts, reason: 'uri-miss', serverStatus: 0, stored: false, collapsed: true, detail: 'private' }))).toBe(
+  const stored = storedOf({ response: ['Cache-Control: max-age=10', 'ETag: "a"'] })
+  const facts = { fwd: 'stale', serverStatus: 304, status: 200, stored: true, collapsed: false, detail: '' } as const
+  expect(text(validatedStatus(stored, facts, at(4)))).toBe('q.example; fwd=stale; fwd-status=304; ttl=6; stored')
+  expect(text(forwardStatus({ ...facts, fwd: 'uri-miss', serverStatus: 0, stored: false, collapsed: true, detail: 'private' }))).toBe(
     'q.example; fwd=uri-miss; collapsed; detail=private',
   )
-  expect(text(refusedStatus('only-if-cached'))).toBe('q.example; detail=only-if-cached')
+  // the server's status is said where it is not the one of the response
+  expect(text(forwardStatus({ ...facts, fwd: 'miss', serverStatus: 200 }))).toBe('q.example; fwd=miss; stored')
 })
 
 test('each reason that goes forward has a word of the registry, and the others have none', () => {

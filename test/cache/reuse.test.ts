@@ -87,6 +87,21 @@ const rows: readonly Row[] = [
   ['max-age that is no number is 0', { request: ['Cache-Control: max-age=x'] }, 0, 'client-max-age'],
   ['max-age over, and stale: stale is the reason', { request: ['Cache-Control: max-age=5'] }, 10_000, 'stale'],
   [
+    'who says max-age wants nothing stale, however young it is',
+    { response: ['Cache-Control: max-age=10, stale-while-revalidate=50'], request: ['Cache-Control: max-age=50'] },
+    10_000, 'stale',
+  ],
+  [
+    'unless max-stale is beside it',
+    { response: ['Cache-Control: max-age=10, stale-while-revalidate=50'], request: ['Cache-Control: max-age=50, max-stale=20'] },
+    20_000, 'client-max-stale',
+  ],
+  [
+    'max-age=0 that ignore-reload makes nothing of is as if it were not there',
+    { response: ['Cache-Control: max-age=10, stale-while-revalidate=50'], request: ['Cache-Control: max-age=0'], policy: ruled(0, 20, 99, { ignoreReload: true }) },
+    10_000, 'while-revalidate',
+  ],
+  [
     'max-age beats stale-while-revalidate',
     { response: ['Cache-Control: max-age=10, stale-while-revalidate=50'], request: ['Cache-Control: max-age=5'] },
     11_000, 'stale',

@@ -38,7 +38,7 @@ describe('a stale response within its window', () => {
     await proxy.ask(get(server.port))
     proxy.clock.advance(15_000)
     const stale = await proxy.ask(get(server.port))
-    expect([stale.body, stale.fields.get('age'), stale.fields.get('cache-status')]).toEqual(['1', '15', 'proxy.test; hit; ttl=-5'])
+    expect([stale.body, stale.fields.get('age'), stale.fields.get('cache-status')]).toEqual(['1', '15', 'proxy.test; hit; ttl=-5; detail=while-revalidate'])
     expect(proxy.records[1]).toMatchObject({ result: 'TCP_MEM_HIT', reuseReason: 'while-revalidate', server: null })
     await until(() => server.requests.length === 2, 'the question at the origin')
     expect(proxy.machine.validationsBehind).toBe(1)
@@ -254,6 +254,25 @@ describe('the question behind the clients', () => {
     answer.open()
     await until(() => proxy.machine.validationsBehind === 0, 'the answer')
     expect((await wire.send(get(server.port)).response()).body).toBe('2')
+  })
+
+  test.each(['only-if-cached', 'no-store', 'max-stale=60, no-store'])('says nothing of what its client said to caches: %s', async control => {
+    const proxy = await stage()
+    const server = await site((_, nth) => ({ fields: [within], content: `${nth}` }))
+    await proxy.ask(get(server.port))
+    proxy.clock.advance(15_000)
+    const line = `Cache-Control: ${control}`
+    expect((await proxy.ask(get(server.port, '/', line, 'Pragma: no-cache'))).body).toBe('0')
+    if (control.startsWith('max-stale')) {
+      // it has asked for what is stale, so nobody is asked: not so the next one
+      expect(server.requests).toHaveLength(1)
+      await proxy.ask(get(server.port, '/', 'Cache-Control: no-store'))
+    }
+    await asked(proxy, server, 2)
+    expect(['cache-control', 'pragma'].map(name => server.field(1, name))).toEqual([undefined, undefined])
+    // the answer is for all: no-store kept nothing from being stored
+    expect((await proxy.ask(get(server.port))).body).toBe('1')
+    expect(server.requests).toHaveLength(2)
   })
 
   it('is of the whole, in the words of the request that the response varies by', async () => {

@@ -1,6 +1,6 @@
 import type { AccessFacts, Decision } from '../../acl/index.ts'
 import { isLoopback, type WallMs } from '../../base/index.ts'
-import { type Fields, hostText, type TargetUri, viaNames } from '../../http/index.ts'
+import { endToEndFields, type Fields, hostText, isHopByHop, type TargetUri, viaNames } from '../../http/index.ts'
 import { adaptRequest } from './adapt/reqmod.ts'
 import { endsHere } from './max-forwards.ts'
 import { isTied } from './connection-auth.ts'
@@ -202,11 +202,26 @@ const wayOf = (t: Transaction): Next => {
   if (head.upgrade !== null && head.framing.kind === 'none' && offerUpgrade(t, head.upgrade)) return 'tunnel'
   if ((head.method === 'GET' || head.method === 'HEAD') && head.framing.kind === 'none') {
     t.mayCache = allowedNow(t)
-    return t.mayCache ? 'lookup' : 'fetch'
+    if (!t.mayCache) return 'fetch'
+    if (head.listsFields) asOriginSees(t)
+    return 'lookup'
   }
   // RFC 9110 9.3.3: what it brings may be what a later GET would
   if (head.method === 'POST') t.mayCache = allowedNow(t)
+  if (head.listsFields && t.mayCache) asOriginSees(t)
   return 'fetch'
+}
+
+/**
+ * What Vary names is compared as the origin sees it. A client that lists a field in Connection would otherwise have the
+ * answer to a request without that field stored for those who send it.
+ */
+const asOriginSees = (t: Transaction): void => {
+  const listed = t.fields
+  const fields = endToEndFields(listed)
+  // the rest of what is about this connection stays: others read it
+  for (let i = 0; i < listed.size; i++) if (isHopByHop(listed.lowerAt(i))) fields.append(listed.nameAt(i), listed.valueAt(i))
+  t.replaceRequest({ ...t.head, fields })
 }
 
 const mayBeSecured = (t: Transaction): boolean => t.target?.scheme === 'https' && t.policy.serverTls !== null

@@ -9,8 +9,8 @@ import type { Transaction } from './transaction.ts'
 // Clients that get less than the response their fetch brings: the range they asked for of a whole that is fetched
 // (range_offset_limit), or a 304, since they have it.
 
-/** Sends the head of the client's range and sets t.cut. False: it gets the whole, as it comes. */
-export const cutWhole = (t: Transaction, status: number, fields: Fields, now: WallMs): boolean => {
+/** Sends the head of the client's range and sets t.cut. False: it gets the whole, as it comes. `stored`: the whole is. */
+export const cutWhole = (t: Transaction, status: number, fields: Fields, now: WallMs, stored: boolean): boolean => {
   const length = Number(fields.get('content-length') ?? -1)
   // several ranges at once: the order they are asked in is not that of the bytes as they come
   if (status !== 200 || length < 0 || t.outcome.versionMinor === 0 || !rangeApplies(t, rangedBy(fields, now))) return false
@@ -18,7 +18,7 @@ export const cutWhole = (t: Transaction, status: number, fields: Fields, now: Wa
   if (wanted === 'whole') return false
   if (wanted === 'unsatisfiable') {
     const pairs = ['Content-Range', contentRangeText(null, length), 'Content-Length', '0', 'Date', httpDate(now)]
-    send(t, 416, statusLine(416) + fieldLines(pairs), fields, true)
+    send(t, 416, statusLine(416) + fieldLines(pairs), fields, true, stored)
     t.cut = nothing()
     return true
   }
@@ -31,7 +31,7 @@ export const cutWhole = (t: Transaction, status: number, fields: Fields, now: Wa
   sent.set('Content-Range', contentRangeText(range, length))
   t.framing = 'length'
   t.cut = new ContentCut(range)
-  send(t, 206, headText(206, 'Partial Content', sent.pairs), fields, false)
+  send(t, 206, headText(206, 'Partial Content', sent.pairs), fields, false, stored)
   return true
 }
 
@@ -43,24 +43,25 @@ const rangedBy = (fields: Fields, now: WallMs): Ranged => {
   return {
     etag: etag !== undefined && isEtag(etag) ? etag : null,
     lastModified: (modified === undefined ? null : parseHttpDate(modified, now)) ?? -1,
+    date: parseHttpDate(fields.get('date') ?? '', now) ?? now,
   }
 }
 
-const send = (t: Transaction, status: number, head: string, fields: Fields, alone: boolean): void => {
+const send = (t: Transaction, status: number, head: string, fields: Fields, alone: boolean, stored: boolean): void => {
   if (alone) t.framing = 'none'
   t.outcome.status = status
   t.outcome.responseFields = fields
   t.outcome.contentType = fields.get('content-type') ?? ''
-  sendHead(t, `${head}${t.policy.responseViaLine}${t.forwardStatusLine(!alone)}${connectionLine(t)}\r\n`)
+  sendHead(t, `${head}${t.policy.responseViaLine}${t.forwardStatusLine(stored)}${connectionLine(t)}\r\n`)
   t.limit(t.policy.timeouts.write)
 }
 
 /** The client has what has just come already. */
-export const sendNotModified = (t: Transaction, response: StoredResponse): void => {
+export const sendNotModified = (t: Transaction, response: StoredResponse, stored: boolean): void => {
   t.framing = 'none'
   t.outcome.status = 304
   t.outcome.responseFields = response.fields()
   const age = `Age: ${response.ageField(t.client.deps.clock.wall())}\r\n`
-  sendHead(t, `${notModifiedHead(response)}${age}${t.policy.responseViaLine}${t.forwardStatusLine(true)}${connectionLine(t)}\r\n`)
+  sendHead(t, `${notModifiedHead(response)}${age}${t.policy.responseViaLine}${t.forwardStatusLine(stored)}${connectionLine(t)}\r\n`)
   t.limit(t.policy.timeouts.write)
 }

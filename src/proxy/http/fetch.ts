@@ -508,7 +508,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     if ((this.#validation === null && !this.#keepsConditions) || response === null || this.#t.asks?.conditional !== true) return false
     if (conditionOf(response, this.#t.fields).kind !== 'not-modified') return false
     this.#t.outcome.result = this.#resultCode()
-    sendNotModified(this.#t, response)
+    sendNotModified(this.#t, response, this.#writer !== null)
     return true
   }
 
@@ -517,7 +517,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     const o = t.outcome
     if (t.policy.packets !== null) markResponse(t, t.policy.packets, o.hierarchy)
     if (status >= 400 && !t.policy.persistentAfterError) t.keepAlive = false
-    if (t.asWhole && cutWhole(t, status, fields, now)) {
+    if (t.asWhole && cutWhole(t, status, fields, now, this.#writer !== null)) {
       if (o.result === 'NONE_NONE') o.result = this.#resultCode()
       return
     }

@@ -106,11 +106,11 @@ class Following implements FollowReader, ServerSide {
     const fields = response.fields()
     o.responseFields = fields
     if (t.asks?.conditional === true && conditionOf(response, t.fields).kind === 'not-modified') {
-      sendNotModified(t, response)
+      sendNotModified(t, response, false)
       this.#served()
       return
     }
-    if (t.asWhole && cutWhole(t, response.status, fields, t.client.deps.clock.wall())) {
+    if (t.asWhole && cutWhole(t, response.status, fields, t.client.deps.clock.wall(), false)) {
       if (t.cut?.over === true) this.#served()
       return
     }

@@ -1,4 +1,4 @@
-import { cut, type Segment, SplicedContent, type StoredResponse } from '../../cache/index.ts'
+import { cut, isSettled, type Segment, SplicedContent, type StoredResponse } from '../../cache/index.ts'
 import {
   type ByteRange, contentRangeText, fieldLines, type Fields, parseHttpDate, parseRange, satisfiable, statusLine,
   strongMatch,
@@ -16,15 +16,16 @@ import type { Transaction } from './transaction.ts'
 export interface Ranged {
   readonly etag: string | null
   readonly lastModified: number
+  readonly date: number
 }
 
-/** RFC 9110 13.1.5: a part is wanted only if it is a part of what the client has. */
+/** RFC 9110 13.1.5: a part is wanted only if it is a part of what the client has; a date that may be that of two contents says nothing. */
 export const rangeApplies = (t: Transaction, stored: Ranged): boolean => {
   const condition = t.fields.get('if-range')
   if (condition === undefined) return true
   if (condition.startsWith('"')) return stored.etag !== null && strongMatch(stored.etag, condition)
   const date = parseHttpDate(condition, t.outcome.startedAt)
-  return date !== null && stored.lastModified === date
+  return date !== null && stored.lastModified === date && isSettled(date, stored.date)
 }
 
 /** 'whole': the Range is ignored. */

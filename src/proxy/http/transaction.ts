@@ -10,8 +10,11 @@ import {
   ProxyError,
   type WallMs,
 } from '../../base/index.ts'
-import { type CacheKey, type CachePolicy, type PartialResponse, type RequestFacts, type Reuse, type StoredResponse, timeToLive, type Variants } from '../../cache/index.ts'
-import { cacheStatusText, defaultPort, type Fields, type RequestHead, type TargetUri } from '../../http/index.ts'
+import {
+  type CacheKey, type CachePolicy, type Forwarded, forwardStatus, hitStatus, mayStayStored, type PartialResponse, type RequestFacts,
+  type Reuse, type StoredResponse, timeToLive, validatedStatus, type Variants,
+} from '../../cache/index.ts'
+import { cacheStatusText, defaultPort, type Fields, type ForwardReason, type RequestHead, type TargetUri } from '../../http/index.ts'
 import type { Peer } from '../../peer/peer.ts'
 import type { BumpedTunnel } from './bump/bumped-tunnel.ts'
 import type { HttpClient } from './client.ts'
@@ -214,26 +217,38 @@ export class Transaction {
 
   /** RFC 9211, for a response from the store. */
   cacheStatusLine(stored: StoredResponse, now: WallMs): string {
-    const ttl = Math.floor(timeToLive(stored, now) / 1000)
+    const { reuse } = this
     // the usual case costs one concatenation
-    if (this.reuse?.kind !== 'validate') return `${this.policy.hitStatusStart}${ttl}\r\n`
-    return `${xCacheLines(this.policy, 'HIT', 'HIT')}Cache-Status: ${cacheStatusText(this.policy.cacheName, {
-      fwd: this.reuse?.fwd ?? 'stale',
-      ...(this.outcome.serverStatus === 0 ? {} : { fwdStatus: this.outcome.serverStatus }),
-      ttl,
-      stored: true,
-    })}\r\n`
+    if (reuse !== null && reuse.reason === 'fresh') {
+      return `${this.policy.hitStatusStart}${Math.floor(timeToLive(stored, now) / 1000)}\r\n`
+    }
+    const isHit = reuse !== null && (reuse.kind === 'fresh' || reuse.kind === 'stale')
+    const status = isHit ? hitStatus(stored, reuse.reason, now) : validatedStatus(stored, this.#validated(stored), now)
+    return `${xCacheLines(this.policy, 'HIT', 'HIT')}Cache-Status: ${cacheStatusText(this.policy.cacheName, status)}\r\n`
+  }
+
+  /** The stored response after the origin was asked, and said that it holds, or nothing of use. */
+  #validated(stored: StoredResponse): Forwarded {
+    const { serverStatus, collapsed, result, reuseReason } = this.outcome
+    const confirmed = result === 'TCP_REFRESH_UNMODIFIED'
+    return {
+      fwd: this.#fwd, serverStatus, status: 0, collapsed,
+      stored: confirmed && mayStayStored(stored, this.cachePolicy),
+      detail: confirmed ? '' : reuseReason,
+    }
   }
 
   /** RFC 9211, for a response from the origin. */
   forwardStatusLine(stored: boolean): string {
-    const reads = this.head.method === 'GET' || this.head.method === 'HEAD'
-    const fwd = this.reuse?.fwd ?? (!reads ? 'method' : this.mayCache ? 'miss' : 'bypass')
+    const { serverStatus, status, collapsed, storeReason } = this.outcome
+    const forwarded = { fwd: this.#fwd, serverStatus, status, stored, collapsed, detail: stored ? '' : storeReason }
     const looked = this.stored !== null ? 'HIT' : this.key === null ? 'NONE' : 'MISS'
-    return `${xCacheLines(this.policy, 'MISS', looked)}Cache-Status: ${cacheStatusText(this.policy.cacheName, {
-      fwd,
-      stored,
-    })}\r\n`
+    return `${xCacheLines(this.policy, 'MISS', looked)}Cache-Status: ${cacheStatusText(this.policy.cacheName, forwardStatus(forwarded))}\r\n`
+  }
+
+  get #fwd(): ForwardReason {
+    const reads = this.head.method === 'GET' || this.head.method === 'HEAD'
+    return this.reuse?.fwd ?? (!reads ? 'method' : this.mayCache ? 'miss' : 'bypass')
   }
 
   /** The same request once more, for nobody: what is done behind its client's back. It never gets to a step. */

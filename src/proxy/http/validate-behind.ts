@@ -82,7 +82,21 @@ export const validateBehind = (t: Transaction, stored: StoredResponse): void => 
   // a HEAD would bring no content to put in its place
   if (t.key === null || t.head.method !== 'GET' || !t.client.deps.validationsBehind.begin(t.key)) return
   CountHttp.validationsBehind++
-  new ValidatingBehind(t.behind(), t.key, stored).start()
+  const asking = t.behind()
+  withoutWishes(asking)
+  new ValidatingBehind(asking, t.key, stored).start()
+}
+
+/**
+ * What the client said to caches was about the stale response it has got: another cache on the way would take
+ * only-if-cached and max-stale at their word, and we no-store.
+ */
+const withoutWishes = (t: Transaction): void => {
+  if (!t.fields.has('cache-control') && !t.fields.has('pragma')) return
+  const fields = t.fields.copy()
+  fields.delete('cache-control')
+  fields.delete('pragma')
+  t.replaceRequest({ ...t.head, fields })
 }
 
 class ValidatingBehind implements OriginHandler {
