@@ -210,6 +210,14 @@ export class Growing implements Watched {
     this.#steer()
   }
 
+  /** What has come is not to be stored after all; those who follow have it. */
+  doubt(): void {
+    if (this.#writer === null) return
+    this.#writer.abandon()
+    this.#writer = null
+    this.#whole = false
+  }
+
   /** The content is complete. Answers what was stored, null if nothing. */
   end(): StoredResponse | null {
     if (this.#state !== 'flowing' || this.#ended) return null

@@ -68,6 +68,11 @@ export interface OriginHandler {
    * within the call, and whoever keeps it copies it.
    */
   onData(chunk: Buffer): boolean
+  /**
+   * Right before onEnd: nobody has said that this is the whole, it is only taken for it. Not to be stored. Absent: all the
+   * same to it.
+   */
+  onDoubt?(): void
   onEnd(trailers: readonly string[]): void
   onError(error: ProxyError): void
 }

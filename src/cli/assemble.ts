@@ -420,6 +420,7 @@ const originShare = 1 / 3
 const originLimits = (config: Config, comm: Comm): Partial<OriginLimits> => ({
   connectionsMax: Math.max(16, Math.min(usualOriginLimits.connectionsMax, Math.floor(comm.budget.fdMax * originShare))),
   readTimeout: config.read_timeout,
+  brokenPersistence: config.detect_broken_pconn ? ms(10_000) : ms(0), // Squid's ten seconds
   writeTimeout: config.write_timeout,
   idleTimeout: config.server_idle_pconn_timeout,
   responseHeadBytesMax: config.reply_header_max_size,

@@ -29,7 +29,7 @@ export const storeRefusals = {
   'busy': 'responses being written take all the room they may: half the store',
   'disk-failed': 'the disk said no: full, broken, or no descriptor left. Storing pauses for a while',
   'disk-slow': 'the disk took too long to write it',
-  'incomplete': 'less or more content came than Content-Length says',
+  'incomplete': 'less or more content came than Content-Length says, or nobody said that this was all (detect_broken_pconn)',
   'invalidated': 'its key was invalidated, or the store cleared, while it was being written',
   'abandoned': 'whoever wrote it gave it up',
 } as const

@@ -1,8 +1,8 @@
 import type net from 'node:net'
 import { Client, type Dispatcher } from 'undici'
 import type { Connection } from '../../../comm/index.ts'
-import type { DurationMs } from '../../base/index.ts'
-import type { ResponseHead } from '../../http/index.ts'
+import { type DurationMs, ms } from '../../base/index.ts'
+import { type Fields, persists, type ResponseHead } from '../../http/index.ts'
 import type { ServerSight } from '../../tls/index.ts'
 import type { Exchange } from './exchange.ts'
 import type { Origin } from './origin.ts'
@@ -27,6 +27,11 @@ export interface ConnectionPool {
 export interface ConnectionLimits {
   /** read_timeout: silence of the origin while we wait for it. */
   readonly readTimeout: DurationMs
+  /**
+   * detect_broken_pconn: silence after which a response is taken for whole whose end nothing but the end of the
+   * connection can show, though its head says that the connection is kept. 0 = off.
+   */
+  readonly brokenPersistence: DurationMs
   /** write_timeout: the origin takes nothing of what we send. */
   readonly writeTimeout: DurationMs
   /** server_idle_pconn_timeout. */
@@ -55,6 +60,8 @@ export class OriginConnection implements SocketKeeper {
   readonly #client: Client
   #given = false
   #blocked = false
+  /** The answer it carries has no end that could come: see brokenPersistence. */
+  #endless = false
 
   constructor(origin: Origin, connection: Connection, sight: ServerSight | null, pool: ConnectionPool) {
     const { limits } = pool
@@ -109,7 +116,7 @@ export class OriginConnection implements SocketKeeper {
 
   /** The origin's turn again. */
   await(): void {
-    if (!this.isGone) this.connection.setTimeout(this.#pool.limits.readTimeout)
+    if (!this.isGone) this.connection.setTimeout(this.#silenceMax)
   }
 
   pauseReading(): void {
@@ -162,6 +169,7 @@ export class OriginConnection implements SocketKeeper {
 
   timedOut(): void {
     if (this.exchange === null) return this.close()
+    if (this.#endless && !this.#blocked) return this.#takeForWhole(this.exchange)
     this.timedOutWhile = this.#blocked ? 'writing' : 'reading'
     this.drop('a deadline passed')
   }
@@ -186,12 +194,27 @@ export class OriginConnection implements SocketKeeper {
     else this.await()
   }
 
+  /** The head has been read, and says nothing of where its content ends. */
+  headWithoutEnd(fields: Fields): void {
+    this.#endless = this.#pool.limits.brokenPersistence > 0 && persists(fields, this.socket.answerMinor)
+  }
+
+  get #silenceMax(): DurationMs {
+    const { readTimeout, brokenPersistence } = this.#pool.limits
+    return this.#endless ? ms(Math.min(readTimeout, brokenPersistence)) : readTimeout
+  }
+
+  #takeForWhole(exchange: Exchange): void {
+    exchange.doubted()
+    this.socket.takeEnd()
+  }
+
   #goOn(exchange: Exchange): void {
     if (!exchange.headSeen && this.socket.answerBytes > this.#pool.limits.responseHeadBytesMax) {
       exchange.headTooLarge()
       return
     }
-    if (!exchange.paused) this.connection.setTimeout(this.#pool.limits.readTimeout)
+    if (!exchange.paused) this.connection.setTimeout(this.#silenceMax)
   }
 
   #giveSocket(callback: (...args: [null, net.Socket] | [Error, null]) => void): void {

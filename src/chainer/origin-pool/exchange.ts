@@ -232,6 +232,12 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     this.#connection?.pauseReading()
   }
 
+  /** What has come is taken for all there is. */
+  doubted(): void {
+    this.#pool.counters.endsAssumed++
+    if (!this.#over) this.#handler.onDoubt?.()
+  }
+
   headTooLarge(): void {
     this.#tooLarge = true
     this.#connection?.drop('its head has no end')
@@ -296,7 +302,9 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
       return
     }
     this.headSeen = true
-    this.#handler.onHead(status, reasonText(reason ?? ''), Fields.from(pairs))
+    const fields = Fields.from(pairs)
+    if (untilClose(this.#request.method, status, fields)) this.#connection?.headWithoutEnd(fields)
+    this.#handler.onHead(status, reasonText(reason ?? ''), fields)
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
@@ -408,3 +416,7 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     if (this.deadlineTurn !== 0) this.#pool.deadlines.forget(this)
   }
 }
+
+/** RFC 9112 6.3, the last case. */
+const untilClose = (method: string, status: number, fields: Fields): boolean =>
+  method !== 'HEAD' && status !== 204 && status !== 304 && !fields.has('content-length') && !fields.has('transfer-encoding')

@@ -46,6 +46,7 @@ export const usualOriginLimits: OriginLimits = {
   connectionsPerKeyMax: 256,
   waitingMax: 8192,
   readTimeout: ms(15 * 60_000),
+  brokenPersistence: ms(0),
   writeTimeout: ms(15 * 60_000),
   idleTimeout: ms(60_000),
   continueTimeout: ms(1000),
@@ -75,6 +76,9 @@ const table = {
     whenItGrows: 'origins close earlier than server_idle_pconn_timeout',
   },
   waited: { doc: 'requests that waited for a connection', whenItGrows: 'an origin is slow, or the limits are small' },
+  endsAssumed: {
+    doc: 'responses taken for whole because their origin keeps connections that only their end can end (detect_broken_pconn)',
+  },
   overloads: {
     doc: 'requests refused because too many were waiting, or waited too long',
     whenItGrows: 'raise the limits of origin connections, or look for the slow origin',

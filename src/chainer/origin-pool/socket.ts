@@ -75,6 +75,8 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
   endTold = false
   /** Bytes of the present answer, interim ones included. */
   answerBytes = 0
+  /** Of its HTTP version, as its first bytes say. */
+  answerMinor = 1
 
   readonly #keeper: SocketKeeper
   readonly #interim: InterimFilter
@@ -151,6 +153,13 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     this.#ended = true
     const held = this.#interim.release()
     if (held !== null) this.#append(held)
+    this.#turn()
+  }
+
+  /** As if the origin had ended here. */
+  takeEnd(): void {
+    if (this.destroyed || this.#ended) return
+    this.#ended = true
     this.#turn()
   }
 
@@ -294,6 +303,7 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
   /** Answers where the head ends; -1 = it is undici's. */
   #readHead(slab: Buffer, start: number, end: number): number {
     this.#answer = 'undici'
+    if (end - start > minorAt) this.answerMinor = slab[start + minorAt] === 0x30 ? 0 : 1
     // 1xx, or not even so many bytes
     if (end - start < statusAt + 3 || slab[start + statusAt] === 0x31) return -1
     const answer = parseResponseHead(slab, start, end, this.#limits, this.#method)
@@ -406,6 +416,7 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
 const byPeer: ReadonlySet<CloseReason> = new Set(['peer-closed', 'peer-reset', 'read-error', 'write-error'])
 
 /** `HTTP/1.1 ` comes before the status. */
+const minorAt = 7
 const statusAt = 9
 /** More fields are undici's business. */
 const fieldsMax = 1000

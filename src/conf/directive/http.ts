@@ -160,7 +160,13 @@ logformat; without quotes it is taken as it stands. Where a code has no value it
 may be closing just then. Others open one of their own.`,
     { default: 'deny all' },
   ),
-  detect_broken_pconn: later(onOff(), 'Closes origin connections after an empty response.', { default: 'off' }),
+  detect_broken_pconn: works(
+    onOff(),
+    `Some servers answer without a length, so that only the end of the connection is the end of the response, and then keep the
+connection. With "on" such a response is taken for whole after ten seconds of silence (or read_timeout, if that is less): its
+client has it then, and it is not stored, since nobody has said that this was all. (Squid 5 breaks it off.)`,
+    { default: 'off' },
+  ),
   forward_max_tries: works(count({ min: 1 }), 'How many servers are tried for one request, within forward_timeout.', { default: '25' }),
   connect_retries: works(count({ max: 10 }), 'How often one address is tried again, 50 milliseconds later, within connect_timeout.', {
     default: '0',

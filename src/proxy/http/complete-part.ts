@@ -157,6 +157,11 @@ export class CompletingFetch implements OriginFetch, OriginHandler, PiecesOwner 
     return false
   }
 
+  onDoubt(): void {
+    if (this.#stage === 'through') this.#handler.onDoubt?.()
+    else if (this.#stage !== 'over') this.#fail('the part that was missing has no end')
+  }
+
   onEnd(trailers: readonly string[]): void {
     this.#attemptsBefore = this.attempts
     this.#fetch = null

@@ -585,6 +585,14 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
     if (t.cut?.over === true) this.#served()
   }
 
+  onDoubt(): void {
+    if (this.#writer === null) return
+    this.#t.outcome.storeReason = 'incomplete'
+    if (this.#shared && this.#growing !== null) this.#growing.doubt()
+    else this.#writer.abandon()
+    this.#writer = null
+  }
+
   onEnd(trailers: readonly string[]): void {
     const t = this.#t
     if (this.#unjudged !== null && !this.#over && !this.#shared) {

@@ -172,6 +172,10 @@ export class WaysFetch implements OriginFetch, OriginHandler {
     return this.#headSeen ? this.#handler.onData(chunk) : true
   }
 
+  onDoubt(): void {
+    if (this.#headSeen) this.#handler.onDoubt?.()
+  }
+
   onEnd(trailers: readonly string[]): void {
     if (this.#headSeen) this.#handler.onEnd(trailers)
   }

@@ -279,6 +279,11 @@ class ValidatingBehind implements OriginHandler {
     return true
   }
 
+  onDoubt(): void {
+    this.#writer?.abandon()
+    this.#writer = null
+  }
+
   onEnd(): void {
     this.#writer?.complete()
     if (this.#again && this.#send !== null) {

@@ -67,6 +67,8 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
   /** What has come before anybody could be shown it. */
   #trailers: readonly string[] | null = null
   #adapted = false
+  /** Nobody has said that what came was all of it. */
+  #doubted = false
   #over = false
 
   constructor(t: Transaction, handler: OriginHandler, plan: Plan, step: number) {
@@ -134,9 +136,13 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     return this.#shown === null ? this.handler.onData(chunk) : this.#shown.push(chunk)
   }
 
+  onDoubt(): void {
+    this.#doubted = true
+  }
+
   onEnd(trailers: readonly string[]): void {
     this.#trailers = trailers
-    if (this.#shown === null) this.handler.onEnd(trailers)
+    if (this.#shown === null) this.#tellEnd(trailers)
     else this.#shown.end()
   }
 
@@ -161,7 +167,7 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     // no more than is ever kept, whatever the handler says
     for (const piece of kept) if (!this.#over) goOn = this.handler.onData(piece)
     if (this.#over) return
-    if (this.#trailers !== null) this.handler.onEnd(this.#trailers)
+    if (this.#trailers !== null) this.#tellEnd(this.#trailers)
     else if (goOn) this.source?.resume()
   }
 
@@ -187,7 +193,12 @@ class Adapting implements OriginHandler, OriginFetch, IcapUser {
     this.#over = true
     // what the origin still has to say nobody wants
     if (this.#trailers === null) this.source?.abort()
-    this.handler.onEnd([])
+    this.#tellEnd([])
+  }
+
+  #tellEnd(trailers: readonly string[]): void {
+    if (this.#doubted) this.handler.onDoubt?.()
+    this.handler.onEnd(trailers)
   }
 
   onFailure(why: string, kept: readonly Buffer[] | null, code: ErrorCode = 'icap-failed'): void {

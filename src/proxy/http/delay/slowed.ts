@@ -103,6 +103,10 @@ class Slowed implements OriginHandler, OriginFetch {
     return false
   }
 
+  onDoubt(): void {
+    if (!this.#over) this.#handler.onDoubt?.()
+  }
+
   onEnd(trailers: readonly string[]): void {
     this.#finish(() => this.#handler.onEnd(trailers))
   }
