@@ -100,7 +100,7 @@ const schemeOf = (line: AuthScheme, config: Config, programs: Programs, problems
       return digestOf(line, config, programs, problems)
     case 'ntlm':
     case 'negotiate': {
-      const talk = programs.addTalking({ name: `auth_param ${name}`, command, children: { ...children, concurrency: 0 } })
+      const talk = programs.addTalking({ name: `auth_param ${name}`, command, children: { ...children, concurrency: 0 }, at: line.at })
       return new ConnectionScheme({ name, talk, clock: () => programs.clock })
     }
   }
@@ -124,7 +124,7 @@ const passwordsOf = (line: AuthScheme, programs: Programs): PasswordSource => {
   if (file !== null && FilePasswords.understands(file.path)) {
     return new FilePasswords(file.path, programs.hasher, text => programs.complain(`auth_param basic: ${text}`))
   }
-  return new HelperPasswords(programs.add({ name: 'auth_param basic', command: line.command, children: line.children }), line.utf8)
+  return new HelperPasswords(programs.add({ name: 'auth_param basic', command: line.command, children: line.children, at: line.at }), line.utf8)
 }
 
 const digestOf = (line: AuthScheme, config: Config, programs: Programs, problems: Diagnostic[]): Scheme => {
@@ -132,7 +132,7 @@ const digestOf = (line: AuthScheme, config: Config, programs: Programs, problems
   const secrets =
     file !== null && DigestFile.readable(file.path)
       ? new DigestFile(file.path, file.secrets, text => programs.complain(`auth_param digest: ${text}`))
-      : new HelperSecrets(programs.add({ name: 'auth_param digest', command: line.command, children: line.children }))
+      : new HelperSecrets(programs.add({ name: 'auth_param digest', command: line.command, children: line.children, at: line.at }))
   if (line.realm === '') problems.push({ severity: 'fatal', at: line.at, message: 'auth_param digest needs a realm', hint: 'auth_param digest realm TEXT' })
   return new DigestScheme({
     realm: line.realm,

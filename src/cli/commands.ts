@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { groupNumber, readGroupNames } from '../../comm/index.ts'
 import { prepareFolder } from '../cache/index.ts'
-import { type Config, portsOf, type TakingConfig } from '../conf/index.ts'
+import { type Config, diagnosticText, portsOf, type TakingConfig } from '../conf/index.ts'
 import {
   doRules,
   type ListeningPort,
@@ -18,16 +18,20 @@ import {
 import { type Control, controlSignals } from './arguments.ts'
 import type { Common } from './command/command.ts'
 import type { RulesWish } from './command/rules.ts'
-import { type LoadedConf, loadConf, tellOnStderr } from './load-conf.ts'
+import { type LoadedConf, loadConf, readConf, tellOnStderr } from './load-conf.ts'
 import { findRunning } from './pid-file.ts'
+import { portsWithoutAddress } from './port-hosts.ts'
 import { becomeUser } from './privileges.ts'
 import { decisionsOf } from './kernel-decisions.ts'
 
 // The commands that end by themselves. Each answers its exit code.
 
 /** `-k parse`: remarks on standard error, as Squid has them; 0 or 1. */
-export const checkConf = (common: Common): number => {
-  const loaded = loadConf(common, tellOnStderr)
+export const checkConf = async (common: Common): Promise<number> => {
+  const loaded = loadConf({ ...common, places: true }, tellOnStderr)
+  const unheard = loaded === null ? [] : await portsWithoutAddress(loaded.config)
+  for (const one of unheard) tellOnStderr(diagnosticText(one))
+  if (unheard.length > 0) return 1
   if (loaded !== null) process.stderr.write(`${common.confFile}: ${loaded.config.files.length} file(s) read, nothing refused\n`)
   return loaded === null ? 1 : 0
 }
@@ -54,12 +58,15 @@ export const createFolders = (common: Common): number => {
 
 /** A signal to the proxy that runs with this conf. What it is asked to read again is read here first. */
 export const controlRunning = (control: Control, common: Common): number => {
-  const loaded = loadConf(common, control === 'reconfigure' ? tellOnStderr : onlyRefusals)
-  if (loaded === null) {
-    if (control === 'reconfigure') process.stderr.write('the running proxy was not told: it keeps its conf\n')
+  const reads = control === 'reconfigure'
+  const { loaded, draft } = readConf({ ...common, places: reads }, reads ? tellOnStderr : onlyRefusals)
+  if (reads && loaded === null) {
+    process.stderr.write('the running proxy was not told: it keeps its conf\n')
     return 1
   }
-  const running = findRunning(loaded.config.pid_filename)
+  if (draft === null) return 1
+  // also whoever has just spoilt the conf wants to stop it: what was refused may still say where the pid file is
+  const running = findRunning(draft.pid_filename)
   if (!running.ok) {
     process.stderr.write(`FATAL: ${running.reason}\n`)
     return 1

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { errnoOf } from '../base/index.ts'
-import type { Config, Diagnostic, Location } from '../conf/index.ts'
+import { type Config, type Diagnostic, placeOf } from '../conf/index.ts'
 import { ErrorPages, type PagesByLanguage } from '../proxy/index.ts'
 
 // Error pages from their files: conf/errors/LANGUAGE/ERR_..., or the conf's error_directory.
@@ -13,24 +13,30 @@ const pageBytesMax = 256 * 1024
 const shipped = fileURLToPath(new URL('../../conf/errors', import.meta.url))
 const shippedStyle = join(shipped, 'errorpage.css')
 
-const nowhere: Location = { file: '(conf)', line: 0, column: 0, from: null }
+type Given = 'error_directory' | 'err_page_stylesheet' | 'error_default_language'
 
 export const errorPagesOf = (config: Config, problems: Diagnostic[]): ErrorPages => {
-  const warn = (message: string) => void problems.push({ severity: 'warning', at: nowhere, message, hint: '' })
-  const pages = (folder: string, directive: string): ReadonlyMap<string, string> => {
+  const warn = (directive: Given, message: string) =>
+    void problems.push({ severity: 'warning', at: placeOf(config, directive), message, hint: '' })
+  const pages = (folder: string, directive: Given): ReadonlyMap<string, string> => {
     try {
       return pagesIn(folder)
     } catch (error) {
-      warn(`${directive} ${folder} cannot be read (${errnoOf(error)}): pages are the built-in ones`)
+      warn(directive, `${directive} ${folder} cannot be read (${errnoOf(error)}): pages are the built-in ones`)
       return new Map()
     }
   }
   const own = config.error_directory === null ? null : pages(config.error_directory, 'error_directory')
+  const languages = ourPages()
+  const { error_default_language: usual } = config
+  if (own === null && usual !== '' && config.given.has('error_default_language') && !languages.has(usual.toLowerCase())) {
+    warn('error_default_language', `there are no error pages in '${usual}': there are ${[...languages.keys()].join(', ')}`)
+  }
   return new ErrorPages({
     own,
-    languages: ourPages(),
+    languages,
     defaultLanguage: config.error_default_language,
-    texts: { stylesheet: styleOf(config.err_page_stylesheet, warn), html: config.err_html_text, mailData: config.email_err_data },
+    texts: { stylesheet: styleOf(config.err_page_stylesheet, message => warn('err_page_stylesheet', message)), html: config.err_html_text, mailData: config.email_err_data },
   })
 }
 

@@ -16,7 +16,7 @@ export interface ExternalAcls {
 export const externalAclsOf = (config: Config, programs: Programs, problems: Diagnostic[]): ExternalAcls => {
   const types = new Map<string, ExternalType>()
   for (const line of config.external_acl_type) {
-    const ask = programs.add({ name: `external_acl_type ${line.name}`, command: line.command, children: line.children })
+    const ask = programs.add({ name: `external_acl_type ${line.name}`, command: line.command, children: line.children, at: line.at })
     types.set(line.name.toLowerCase(), new ExternalType(line, ask, programs, problems))
   }
   return { types, needUser: new Set([...types].filter(([, type]) => type.needsUser).map(([name]) => name)) }

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs'
 import {
-  type Config, type ConfWorld, type Diagnostic, diagnosticText, exitCodeOf, forgetLists, type ParsedConf, parseConf, systemWorld,
+  type Config, type ConfWorld, type Diagnostic, diagnosticText, exitCodeOf, forgetLists, inReadingOrder, type ParsedConf, parseConf, systemWorld,
 } from '../conf/index.ts'
 import { checkLogFormats } from '../log/index.ts'
 import { collectGarbage } from './collect-garbage.ts'
 import type { Common } from './command/command.ts'
 import { type CompiledPolicy, compilePolicy } from './http-policy.ts'
 import { clashingLines } from './listening.ts'
+import { placesMissing } from './places.ts'
 
 /** Where what was found in a conf goes: standard error, or the log of a running proxy. */
 export type Tell = (text: string) => void
@@ -19,7 +20,10 @@ export interface LoadedConf {
   readonly policy: CompiledPolicy
 }
 
-type ConfFile = Pick<Common, 'confFile' | 'confGiven'>
+type ConfFile = Pick<Common, 'confFile' | 'confGiven'> & {
+  /** Also ask for the programs and folders it names: it is to be run. */
+  readonly places?: boolean
+}
 
 /** The conf a command needs, read and compiled, with all remarks told; null when it was refused. */
 export const loadConf = (file: ConfFile, tell: Tell, world: ConfWorld = systemWorld()): LoadedConf | null => readConf(file, tell, world).loaded
@@ -31,29 +35,29 @@ export interface ReadConf {
 }
 
 /** The same, with what there is to be shown of a refused one. */
-export const readConf = ({ confFile, confGiven }: ConfFile, tell: Tell, world: ConfWorld = systemWorld()): ReadConf => {
+export const readConf = ({ confFile, confGiven, places = false }: ConfFile, tell: Tell, world: ConfWorld = systemWorld()): ReadConf => {
   if (!confGiven && !existsSync(confFile)) {
     tell(`FATAL: there is no ${confFile}. Say which conf: glassquid -f FILE (to see it work first: npm start)`)
     return { loaded: null, draft: null }
   }
   const parsed = parseConf({ file: confFile }, world)
-  const loaded = compiled(parsed, tell)
+  const loaded = compiled(parsed, tell, places)
   if (loaded !== null && forgetLists(loaded.config.acl)) collectGarbage()
   return { loaded, draft: parsed.draft }
 }
 
 /** What a conf means, or null. */
-export const compiled = (parsed: ParsedConf, tell: Tell): LoadedConf | null => {
-  const { loaded, found } = examined(parsed)
+export const compiled = (parsed: ParsedConf, tell: Tell, places = false): LoadedConf | null => {
+  const { loaded, found } = examined(parsed, places)
   for (const diagnostic of found) tell(diagnosticText(diagnostic))
   return loaded
 }
 
 /** Values are compiled even where the conf is refused already: all faults in one pass. */
-export const examined = (parsed: ParsedConf): { readonly loaded: LoadedConf | null; readonly found: readonly Diagnostic[] } => {
+export const examined = (parsed: ParsedConf, places = false): { readonly loaded: LoadedConf | null; readonly found: readonly Diagnostic[] } => {
   const policy = compilePolicy(parsed.draft)
   const told = distinct([...parsed.diagnostics, ...policy.problems, ...checkLogFormats(parsed.draft.logformat)])
-  const found = [...told, ...clashingLines(parsed.draft).filter(clash => !isToldOf(told, clash))]
+  const found = inReadingOrder([...told, ...clashingLines(parsed.draft).filter(clash => !isToldOf(told, clash)), ...(places ? placesMissing(parsed.draft, policy.programs.lines) : [])])
   return { loaded: parsed.config !== null && exitCodeOf(found) === 0 ? { config: parsed.config, policy } : null, found }
 }
 

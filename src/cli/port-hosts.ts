@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { errnoOf } from '../base/index.ts'
-import { type Config, type PortConfig, portsOf } from '../conf/index.ts'
+import { type Config, type Diagnostic, type PortConfig, portsOf } from '../conf/index.ts'
 import { ListenFailed } from './listening.ts'
 
 /**
@@ -12,6 +12,20 @@ export const withPortAddresses = async (config: Config): Promise<Config> => {
   const ports = await Promise.all(config.http_port.map(addressed))
   const securePorts = await Promise.all(config.https_port.map(addressed))
   return { ...config, http_port: ports.flat(), https_port: securePorts.flat() }
+}
+
+/** For who only reads a conf. */
+export const portsWithoutAddress = async (config: Config): Promise<readonly Diagnostic[]> => {
+  const found: Diagnostic[] = []
+  for (const port of portsOf(config)) {
+    try {
+      await addressed(port)
+    } catch (error) {
+      if (!(error instanceof ListenFailed)) throw error
+      found.push({ severity: 'fatal', at: port.at, message: error.message, hint: '' })
+    }
+  }
+  return found
 }
 
 const addressed = async (port: PortConfig): Promise<PortConfig[]> => {

@@ -1,5 +1,5 @@
 import { type Clock, type DurationMs, ms, systemClock } from '../base/index.ts'
-import type { HelperChildrenConfig } from '../conf/index.ts'
+import type { HelperChildrenConfig, Location } from '../conf/index.ts'
 import { PasswordHasher } from '../auth/index.ts'
 import { type HelperAnswer, type HelperDeps, HelperPool, type Talk } from '../helper/index.ts'
 
@@ -13,6 +13,8 @@ export interface ProgramLine {
   /** For messages. */
   readonly name: string
   readonly command: readonly string[]
+  /** Where the conf says so. */
+  readonly at: Location
   readonly children: HelperChildrenConfig
   readonly timeout?: DurationMs
   readonly answersEnd?: string
@@ -29,6 +31,11 @@ export class Programs {
   clock: Clock = systemClock
   /** Beside programs: files that cannot be read. Told once somebody listens. */
   complain: (text: string) => void = () => {}
+
+  /** What the conf would have run; what is answered here without a program is not among it. */
+  get lines(): readonly ProgramLine[] {
+    return this.#lines.map(({ line }) => line)
+  }
 
   /** To be asked once `start` has been called. */
   add(line: ProgramLine): Ask {

@@ -1,6 +1,6 @@
 import { type AccessFacts, type AccessList, type AclTable, compileCondition, compileReplacing } from '../acl/index.ts'
 import type { Outcome } from '../base/index.ts'
-import type { AccessLine, Config, Diagnostic } from '../conf/index.ts'
+import { type AccessLine, type Config, type Diagnostic, placeOf } from '../conf/index.ts'
 import { compileText } from '../log/index.ts'
 import type { Identifier, Rewriter } from '../proxy/index.ts'
 import type { Ask, Programs } from './programs.ts'
@@ -12,10 +12,10 @@ type CompileList = (lines: readonly AccessLine[], otherwise: 'allow' | 'deny') =
 export const rewriterOf = (config: Config, programs: Programs, acls: AclTable, list: CompileList, problems: Diagnostic[]): Rewriter | null => {
   if (config.url_rewrite_program.length === 0) return internalRewriter(config, acls, list, problems)
   const { timeout, onTimeout, response } = config.url_rewrite_timeout
-  const ask = programs.add({ name: 'url_rewrite_program', command: config.url_rewrite_program, children: config.url_rewrite_children, timeout })
+  const ask = programs.add({ name: 'url_rewrite_program', command: config.url_rewrite_program, children: config.url_rewrite_children, timeout, at: placeOf(config, 'url_rewrite_program') })
   return {
     access: accessOf(config.url_rewrite_access, list),
-    ask: questioner(ask, 'url_rewrite_extras', config.url_rewrite_extras, problems),
+    ask: questioner(ask, 'url_rewrite_extras', config, problems),
     hostFollows: config.url_rewrite_host_header,
     silence:
       config.url_rewrite_bypass ? { kind: 'bypass' } : onTimeout === 'use_configured_response' ? { kind: 'answer', text: response } : { kind: onTimeout },
@@ -57,10 +57,10 @@ const logformatOf = (target: string): string => target.replace(/%(#?)r([hHP])/g,
 
 export const identifierOf = (config: Config, programs: Programs, list: CompileList, problems: Diagnostic[]): Identifier | null => {
   if (config.store_id_program.length === 0) return null
-  const ask = programs.add({ name: 'store_id_program', command: config.store_id_program, children: config.store_id_children })
+  const ask = programs.add({ name: 'store_id_program', command: config.store_id_program, children: config.store_id_children, at: placeOf(config, 'store_id_program') })
   return {
     access: accessOf(config.store_id_access, list),
-    ask: questioner(ask, 'store_id_extras', config.store_id_extras, problems),
+    ask: questioner(ask, 'store_id_extras', config, problems),
     bypass: config.store_id_bypass,
   }
 }
@@ -68,10 +68,11 @@ export const identifierOf = (config: Config, programs: Programs, list: CompileLi
 const accessOf = (lines: readonly AccessLine[], list: CompileList): AccessList | null => (lines.length === 0 ? null : list(lines, 'allow'))
 
 /** `URL extras`; a URI has no blanks. */
-const questioner = (ask: Ask, directive: string, extras: string, problems: Diagnostic[]): ((outcome: Outcome) => ReturnType<Ask>) => {
+const questioner = (ask: Ask, directive: 'url_rewrite_extras' | 'store_id_extras', config: Config, problems: Diagnostic[]): ((outcome: Outcome) => ReturnType<Ask>) => {
+  const extras = config[directive]
   const format = compileText(extras, 'url', true)
   for (const { severity, message } of format.problems) {
-    problems.push({ severity, at: { file: directive, line: 0, column: 0, from: null }, message: `${directive}: ${message}`, hint: '' })
+    problems.push({ severity, at: placeOf(config, directive), message: `${directive}: ${message}`, hint: '' })
   }
   return outcome => ask(extras === '' ? outcome.uri : `${outcome.uri} ${format.text(outcome)}`)
 }

@@ -24,7 +24,7 @@ import { version } from './version.ts'
 
 /** Answers the exit code: 0 after a stop that was asked for, 1 when it could not start. */
 export const serve = async (common: Common): Promise<number> => {
-  const loaded = loadConf(common, tellOnStderr)
+  const loaded = loadConf({ ...common, places: true }, tellOnStderr)
   if (loaded === null) return 1
   const { config } = loaded
   const systemd = takeServiceManager(process.env, systemClock)
@@ -115,7 +115,7 @@ const run = async (
       const done = reloads.then(async () => {
         systemd.reloading()
         log.write('conf', 1, `Reconfiguring from ${common.confFile}`)
-        const { loaded: next, draft } = readConf(common, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
+        const { loaded: next, draft } = readConf({ ...common, places: true }, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
         const refused = next === null ? 'the new conf was refused' : await adopt(machine, next, log)
         if (next === null || refused !== null) {
           logDifference(log, 'Refused', config, draft)

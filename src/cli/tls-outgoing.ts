@@ -3,7 +3,7 @@ import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { type AclTable, compileAccessList, compileCondition } from '../acl/index.ts'
 import { bytes, type DurationMs, ms, systemClock } from '../base/index.ts'
-import type { AclUse, Config, Diagnostic, Location, OutgoingTls } from '../conf/index.ts'
+import { type AclUse, type Config, type Diagnostic, type Location, type OutgoingTls, placeOf } from '../conf/index.ts'
 import type { CertificateSigning, OutgoingTlsPolicy } from '../proxy/index.ts'
 import { Issuers, type IssuerSource, SessionCache, type SignAlgorithm, TlsClient, type TlsClientOptions, Validator } from '../tls/index.ts'
 import type { Programs } from './programs.ts'
@@ -49,7 +49,7 @@ export const tlsClient = (options: OutgoingTls, config: Config, sessions: Sessio
 const validatorOf = (config: Config, programs: Programs): Validator | null => {
   const { sslcrtvalidator_program: program, sslcrtvalidator_children: children } = config
   if (program === null) return null
-  const ask = programs.add({ name: 'sslcrtvalidator_program', command: program.command, children, answersEnd: '\x01' })
+  const ask = programs.add({ name: 'sslcrtvalidator_program', command: program.command, children, at: placeOf(config, 'sslcrtvalidator_program'), answersEnd: '\x01' })
   return new Validator({
     ask: async question => {
       const answer = await ask(question)

@@ -606,8 +606,8 @@ export interface KeptLine {
 export type Config = {
   readonly [N in DirectiveName]: (typeof directives)[N]['kind']['initial']
 } & {
-  /** Names of the directives that stood in the file: a default path that fails is no error, a written one is. */
-  readonly given: ReadonlySet<DirectiveName>
+  /** The directives that stood in the file, and the last line of each: a default path that fails is no error, a written one is. */
+  readonly given: ReadonlyMap<DirectiveName, Location>
   /** Every file read, included ones and lists of ACL values, for watching. */
   readonly files: readonly string[]
 }

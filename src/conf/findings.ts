@@ -1,4 +1,5 @@
-import type { Diagnostic, Location, Severity } from './config.ts'
+import type { Config, Diagnostic, Location, Severity } from './config.ts'
+import type { DirectiveName } from './directive/index.ts'
 
 // Everything that was found while reading, in one pass. A conf with an error gives no Config; the words printed keep
 // what scripts look for: FATAL, ERROR, WARNING, and file(line).
@@ -40,6 +41,27 @@ export class Findings {
     }
   }
 }
+
+/** As whoever reads the files from top to bottom comes upon them, whatever found them. */
+export const inReadingOrder = (found: readonly Diagnostic[]): readonly Diagnostic[] => found.toSorted((a, b) => comparePlaces(trail(a.at), trail(b.at)))
+
+/** From the first file down to the place. */
+const trail = (at: Location): readonly Location[] => (at.from === null ? [at] : [...trail(at.from), at])
+
+const comparePlaces = (a: readonly Location[], b: readonly Location[]): number => {
+  for (const [i, one] of a.entries()) {
+    const other = b[i]
+    if (other === undefined) return 1
+    if (one.file !== other.file) return one.file < other.file ? -1 : 1 // of one glob, which is sorted
+    if (one.line !== other.line) return one.line - other.line
+  }
+  return a.length - b.length
+}
+
+/** Where a directive was given last. */
+export const placeOf = (config: Config, name: DirectiveName): Location => config.given.get(name) ?? builtIn
+
+const builtIn: Location = { file: '(built in)', line: 0, column: 0, from: null }
 
 const words = { fatal: 'FATAL', error: 'ERROR', warning: 'WARNING', note: 'NOTE' } as const
 

@@ -2,6 +2,7 @@ import type { AclTable } from './acl-table.ts'
 import type { AccessLine, Config, Location, PortConfig } from './config.ts'
 import type { NamedAccessLine } from './directive/access.ts'
 import type { Findings } from './findings.ts'
+import { Narrower } from './narrower.ts'
 import { portsOf } from './ports-of.ts'
 
 // What can be told about a conf without running it: rules that can never match, doors left open, things defined for
@@ -9,10 +10,11 @@ import { portsOf } from './ports-of.ts'
 
 export const lint = (config: Config, acls: AclTable, findings: Findings, start: Location): void => {
   ports(portsOf(config), config, findings, start)
-  access(config, findings, start)
+  const narrower = new Narrower(config.acl)
+  access(config, narrower, findings, start)
   bumping(config, findings)
   const dice = new Set(config.acl.filter(a => a.type === 'random').map(a => a.name.toLowerCase()))
-  for (const name of ['http_access', 'http_reply_access', 'miss_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], dice, findings)
+  for (const name of ['http_access', 'http_reply_access', 'miss_access', 'cache', 'spoof_client_ip'] as const) unreachable(name, config[name], { dice, narrower }, findings)
   for (const name of ['request_header_access', 'reply_header_access'] as const) fieldRules(name, config[name], findings)
   patterns(config, findings)
   folders(config, findings)
@@ -104,7 +106,7 @@ const fieldRules = (name: string, list: readonly NamedAccessLine[], findings: Fi
   }
 }
 
-const access = (config: Config, findings: Findings, start: Location): void => {
+const access = (config: Config, narrower: Narrower, findings: Findings, start: Location): void => {
   if (!speaksHttp(config)) return
   if (config.http_access.every(l => l.at.line === 0)) {
     findings.warning(
@@ -116,7 +118,7 @@ const access = (config: Config, findings: Findings, start: Location): void => {
   }
   const last = config.http_access.at(-1)
   if (last === undefined) return
-  const open = config.http_access.find(isForAll)
+  const open = config.http_access.find(line => isForAll(line, narrower))
   if (open === undefined) {
     const implied = last.action === 'deny' ? 'allow' : 'deny'
     const message = `no http_access line is for everybody: what matches none is ${implied === 'allow' ? 'ALLOWED' : 'denied'}, the opposite of the last line's action`
@@ -136,18 +138,24 @@ const access = (config: Config, findings: Findings, start: Location): void => {
 const speaksHttp = (config: Config): boolean =>
   portsOf(config).length > 0 || config.given.has('http_access') || !config.given.has('service') || config.service.some(s => s.proxy === 'http')
 
-const isForAll = (line: AccessLine): boolean => line.acls.every(a => a.name === 'all' && !a.negated)
+const isForAll = (line: AccessLine, narrower: Narrower): boolean => line.acls.every(a => !a.negated && narrower.isForAll(a.name.toLowerCase()))
 
 const reachableFromOutside = (config: Config): boolean =>
   portsOf(config).some(p => !(p.address?.startsWith('127.') || p.address === '::1' || p.hostName === 'localhost'))
 
+interface Known {
+  /** ACLs that may answer otherwise when they are asked again. */
+  readonly dice: ReadonlySet<string>
+  readonly narrower: Narrower
+}
+
 /** Lines behind one for everybody, lines an earlier line leaves nothing for, and lines that contradict themselves. */
-const unreachable = (name: string, lines: readonly AccessLine[], dice: ReadonlySet<string>, findings: Findings): void => {
-  const wider = new WiderLines()
+const unreachable = (name: string, lines: readonly AccessLine[], { dice, narrower }: Known, findings: Findings): void => {
+  const wider = new WiderLines(narrower)
   let end: AccessLine | null = null
   for (const line of lines) {
-    const terms = [...new Set(line.acls.filter(a => a.name !== 'all' || a.negated).map(a => `${a.negated ? '!' : ''}${a.name.toLowerCase()}`))]
-    const contradiction = terms.find(term => terms.includes(`!${term}`) || term === '!all')
+    const terms = termsOf(line, narrower)
+    const contradiction = contradictionIn(terms, narrower)
     const earlier = wider.find(terms)
     if (end !== null) {
       findings.warning(
@@ -155,22 +163,52 @@ const unreachable = (name: string, lines: readonly AccessLine[], dice: ReadonlyS
         `this ${name} line can never match: line ${end.at.line} is for everybody`,
         'move it up or remove it',
       )
-    } else if (contradiction !== undefined) {
-      const what = contradiction === '!all' ? 'nothing is !all' : `nothing is both ${contradiction} and !${contradiction}`
-      findings.warning(line.at, `this ${name} line can never match: ${what}`, 'ACLs of one line must all match; write two lines for either')
+    } else if (contradiction !== null) {
+      findings.warning(line.at, `this ${name} line can never match: ${contradiction}`, 'ACLs of one line must all match; write two lines for either')
     } else if (earlier !== null) {
       const what = earlier.line.action === line.action ? 'says the same' : 'says the opposite'
-      const same = earlier.terms.length === terms.length
+      const same = earlier.terms.length === terms.length && earlier.terms.every(term => terms.includes(term))
       findings.warning(
         line.at,
-        `this ${name} line can never match: line ${earlier.line.at.line} ${what} for ${same ? 'the same ACLs' : `all of ${earlier.terms.join(' ')}`}`,
+        `this ${name} line can never match: line ${earlier.line.at.line} ${what} for ${same ? 'the same ACLs' : `all of ${earlier.terms.join(' ')}`}${becauseOf(terms, earlier.terms, narrower)}`,
         same ? 'remove one of them' : 'move it up or remove it',
       )
     }
     // a die that is thrown again may fall otherwise
-    if (contradiction === undefined && !line.acls.some(a => dice.has(a.name.toLowerCase()))) wider.add(line, terms)
-    if (end === null && isForAll(line)) end = line
+    if (contradiction === null && !line.acls.some(a => dice.has(a.name.toLowerCase()))) wider.add(line, terms)
+    if (end === null && isForAll(line, narrower)) end = line
   }
+}
+
+/** `a`, `!a`, in lower case and once; whatever everybody matches says nothing. */
+const termsOf = (line: AccessLine, narrower: Narrower): readonly string[] => {
+  const saying = line.acls.filter(a => a.negated || !narrower.isForAll(a.name.toLowerCase()))
+  return [...new Set(saying.map(a => `${a.negated ? '!' : ''}${a.name.toLowerCase()}`))]
+}
+
+/** Who matches the first matches the second. */
+const implies = (term: string, other: string, narrower: Narrower): boolean => {
+  if (term.startsWith('!') !== other.startsWith('!')) return false
+  return term.startsWith('!') ? narrower.isWithin(other.slice(1), term.slice(1)) : narrower.isWithin(term, other)
+}
+
+const contradictionIn = (terms: readonly string[], narrower: Narrower): string | null => {
+  for (const term of terms) {
+    if (!term.startsWith('!')) continue
+    const denied = term.slice(1)
+    if (narrower.isForAll(denied)) return `nothing is ${term}`
+    const within = terms.find(one => !one.startsWith('!') && narrower.isWithin(one, denied))
+    if (within !== undefined) return `nothing is both ${within} and ${term}${within === denied ? '' : `: ${within} lies within ${denied}`}`
+  }
+  return null
+}
+
+const becauseOf = (terms: readonly string[], wider: readonly string[], narrower: Narrower): string => {
+  const reasons = wider.flatMap(wide => {
+    const term = terms.includes(wide) ? undefined : terms.find(one => implies(one, wide, narrower))
+    return term === undefined ? [] : [`${term} lies within ${wide}`]
+  })
+  return reasons.length === 0 ? '' : `, and ${reasons.join(', ')}`
 }
 
 interface TermedLine {
@@ -178,10 +216,15 @@ interface TermedLine {
   readonly terms: readonly string[]
 }
 
-/** Lines whose ACLs are all among those of a later one: what the later one asks for they have taken already. */
+/** Lines whose ACLs all match whenever those of a later one do: what the later one asks for they have taken already. */
 class WiderLines {
+  readonly #narrower: Narrower
   /** By one of their ACLs, so that a long list is not compared line by line. */
   readonly #byFirst = new Map<string, TermedLine[]>()
+
+  constructor(narrower: Narrower) {
+    this.#narrower = narrower
+  }
 
   add(line: AccessLine, terms: readonly string[]): void {
     const [first] = terms
@@ -192,11 +235,16 @@ class WiderLines {
   }
 
   find(terms: readonly string[]): TermedLine | null {
-    for (const term of terms) {
-      const found = this.#byFirst.get(term)?.find(earlier => earlier.terms.every(one => terms.includes(one)))
+    for (const [first, lines] of this.#byFirst) {
+      if (!this.#impliedBy(terms, first)) continue
+      const found = lines.find(earlier => earlier.terms.every(one => this.#impliedBy(terms, one)))
       if (found !== undefined) return found
     }
     return null
+  }
+
+  #impliedBy(terms: readonly string[], wanted: string): boolean {
+    return terms.includes(wanted) || terms.some(term => implies(term, wanted, this.#narrower))
   }
 }
 

@@ -55,6 +55,7 @@ class Parsing {
   readonly #scope: Scope
   readonly #values = new Map<DirectiveName, unknown>()
   readonly #firstAt = new Map<DirectiveName, Location>()
+  readonly #lastAt = new Map<DirectiveName, Location>()
   /** Lines that have no effect yet, by directive. */
   readonly #later = new Map<DirectiveName, Location>()
   readonly #warned = new Map<string, { readonly at: Location; readonly advice: string }>()
@@ -131,6 +132,7 @@ class Parsing {
       line.note(`${name} is given again; what ${placeOf(first, line.at())} says is replaced`)
     }
     if (first === undefined) this.#firstAt.set(name, line.at())
+    this.#lastAt.set(name, line.at())
     if (directive.status === 'later' && !this.#later.has(name)) this.#later.set(name, line.at())
     const refusals = this.#findings.refusals
     const value = directive.kind.read(line, this.#values.get(name) ?? directive.kind.initial)
@@ -225,7 +227,7 @@ class Parsing {
   #config(): Config {
     const values: Record<string, unknown> = {}
     for (const name of Object.keys(directives)) values[name] = this.#valueOf(name as DirectiveName) // a key of the table
-    values['given'] = new Set(this.#firstAt.keys())
+    values['given'] = this.#lastAt
     values['files'] = [...this.#files]
     return values as Config // one value per name, made by that name's kind
   }

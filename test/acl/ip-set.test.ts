@@ -39,14 +39,16 @@ describe('values', () => {
     ['10.0.0.0/255.0.0.0', "note: Netmasks are deprecated. Please use CIDR masks instead: '10.0.0.0/255.0.0.0' [write /8]"],
     ['10.0.0.1/8', "warning: aclIpParseIpData: Netmask masks away part of the specified IP in '10.0.0.1/8' ['10.0.0.1/8' covers 10.0.0.0 to 10.255.255.255]"],
     ['2001:db8::1/32', "warning: aclIpParseIpData: Netmask masks away part of the specified IP in '2001:db8::1/32' [the part beyond /32 is ignored]"],
-    ['10.1/16', "fatal: aclIpParseIpData: '10.1/16' is not an address: IPv4 needs four octets [did you mean 10.1.0.0/16?]"],
-    ['10.0.0.0/33', "fatal: aclIpParseIpData: unknown netmask in '10.0.0.0/33' [10.0.0.0]"],
-    ['10.0.0.0/255.0.255.0', "fatal: aclIpParseIpData: unknown netmask in '10.0.0.0/255.0.255.0' [10.0.0.0]"],
+    ['10.1/16', "fatal: aclIpParseIpData: '10.1/16' is not an address: IPv4 needs four octets of 0 to 255 [did you mean 10.1.0.0/16?]"],
+    ['10.0.0.0/33', "fatal: aclIpParseIpData: unknown netmask in '10.0.0.0/33' [a mask is 0 to 32, or such as 255.255.0.0]"],
+    ['10.0.0.0/255.0.255.0', "fatal: aclIpParseIpData: unknown netmask in '10.0.0.0/255.0.255.0' [a mask is 0 to 32, or such as 255.255.0.0]"],
     ['10.0.0.9-10.0.0.1', "fatal: aclIpParseIpData: the range '10.0.0.9-10.0.0.1' ends before it begins"],
     ['10.0.0.1-x', "fatal: aclIpParseIpData: unknown second address in '10.0.0.1-x'"],
     ['2001:db8:::1', "fatal: aclIpParseIpData: unknown address in '2001:db8:::1'"],
     ['what?', "fatal: aclIpParseIpData: unknown address in 'what?'"],
-    ['10.0.0.1/', "fatal: aclIpParseIpData: unknown netmask in '10.0.0.1/' [10.0.0.1]"],
+    ['10.0.0.1/', "fatal: aclIpParseIpData: unknown netmask in '10.0.0.1/' [write 10.0.0.1, or a mask behind the slash]"],
+    ['10.0.0.300', "fatal: aclIpParseIpData: '10.0.0.300' is not an address: IPv4 needs four octets of 0 to 255"],
+    ['2001:db8::/129', "fatal: aclIpParseIpData: unknown netmask in '2001:db8::/129' [a mask is 0 to 128]"],
   ])('%s: %s', (value, expected) => {
     expect(remarks(acl('a', 'src', value))).toEqual([expected])
   })

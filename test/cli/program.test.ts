@@ -114,6 +114,8 @@ describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
       await expect.poll(cacheLog, { timeout: 10_000 }).toContain('the new conf was refused')
       expect(await listening(gateway, 3129)).toBe(true)
 
+      // who has spoilt the conf can still tell the proxy everything else
+      expect(await control('check')).toMatchObject({ code: 0, stderr: expect.stringContaining('no_such_directive') })
       writeFileSync(path, text())
       expect(await control('rotate')).toMatchObject({ code: 0 })
       await expect.poll(() => existsSync(join(folder, 'cache.log.0')), { timeout: 10_000 }).toBe(true)

@@ -188,7 +188,7 @@ describe('values', () => {
 
   test('what was given is told from what holds by itself, and every file is named', () => {
     const c = configOf('include a\nhttp_port 1', { a: 'include b\nvia off\nacl l src "list"', b: 'max_filedesc 10', list: '' })
-    expect([...c.given].sort()).toEqual(['acl', 'http_port', 'max_filedescriptors', 'via'])
+    expect([...c.given.keys()].sort()).toEqual(['acl', 'http_port', 'max_filedescriptors', 'via'])
     expect(c.files).toEqual(['x.conf', 'a', 'b', 'list'])
   })
 

@@ -27,7 +27,7 @@ export class IpValue {
     const dash = addresses.indexOf('-')
     const first = dash < 0 ? addresses : addresses.slice(0, dash)
     const last = dash < 0 ? first : addresses.slice(dash + 1)
-    if (slash >= 0 && mask === '') return this.#refuse('bad-mask', addresses)
+    if (slash >= 0 && mask === '') return this.#refuse('bad-mask', `write ${addresses}, or a mask behind the slash`)
     const v4 = parseIPv4(first)
     if (v4 >= 0) return this.#v4(text, v4, parseIPv4(last), mask)
     if (first.includes(':')) return this.#v6(text, first, last, mask)
@@ -51,7 +51,7 @@ export class IpValue {
   #v4(text: string, first: number, last: number, maskText: string): void {
     if (last < 0) return this.#refuse('bad-range', '')
     const mask = maskText === '' ? 0xffffffff : this.#maskV4(maskText)
-    if (mask < 0) return this.#refuse('bad-mask', formatIPv4(first))
+    if (mask < 0) return this.#refuse('bad-mask', 'a mask is 0 to 32, or such as 255.255.0.0')
     const rest = 0xffffffff - mask
     this.start = (first & mask) >>> 0
     this.end = (last & mask) >>> 0
@@ -82,7 +82,7 @@ export class IpValue {
     if (from === null) return this.#refuse('bad-address', '')
     if (to === null) return this.#refuse('bad-range', '')
     const bits = maskText === '' ? 128 : maskBitsV6(maskText)
-    if (bits < 0) return this.#refuse('bad-mask', first)
+    if (bits < 0) return this.#refuse('bad-mask', 'a mask is 0 to 128')
     if (from[5] === 0xffff && from[0] === 0) {
       const canonical = canonicalAddress(first)
       if (canonical !== null && !canonical.includes(':')) return this.#mapped(text, canonical, canonicalAddress(last), bits)
@@ -136,7 +136,7 @@ export const remarkTexts = {
   'old-all': v => `'${v}' needs to be replaced by the term 'all'.`,
   'dotted-mask': v => `Netmasks are deprecated. Please use CIDR masks instead: '${v}'`,
   'host-bits': v => `aclIpParseIpData: Netmask masks away part of the specified IP in '${v}'`,
-  'octets': v => `aclIpParseIpData: '${v}' is not an address: IPv4 needs four octets`,
+  'octets': v => `aclIpParseIpData: '${v}' is not an address: IPv4 needs four octets of 0 to 255`,
   'bad-address': v => `aclIpParseIpData: unknown address in '${v}'`,
   'bad-range': v => `aclIpParseIpData: unknown second address in '${v}'`,
   'bad-mask': v => `aclIpParseIpData: unknown netmask in '${v}'`,
@@ -172,7 +172,8 @@ const maskBitsV6 = (text: string): number => {
 const fourOctets = (text: string): string => {
   const [address = '', mask] = text.split('/')
   const octets = address.split('.').filter(octet => octet !== '')
-  if (octets.length > 4) return ''
+  // four of them: then one is no number up to 255
+  if (octets.length >= 4) return ''
   const bits = mask ?? String(octets.length * 8)
   while (octets.length < 4) octets.push('0')
   return `did you mean ${octets.join('.')}/${bits}?`

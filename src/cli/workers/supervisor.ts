@@ -232,7 +232,7 @@ class Supervisor {
   /** `config` null: it is refused. */
   #read(tell: (text: string) => void): { readonly files: ConfFiles; readonly config: Config | null; readonly draft: Config | null } {
     const { world, files } = noting(systemWorld())
-    const { loaded, draft } = readConf(this.#parts.common, tell, world)
+    const { loaded, draft } = readConf({ ...this.#parts.common, places: true }, tell, world)
     return { files, config: loaded?.config ?? null, draft }
   }
 
