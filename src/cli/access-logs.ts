@@ -15,6 +15,7 @@ export class AccessLogs {
   readonly #fatal: (message: string) => void
   /** Made here: a log that cannot be written to its end lives on, and must not keep the conf it was made by. */
   readonly #trouble = (message: string): void => this.#log.error('log', message)
+  readonly #relief = (message: string): void => this.#log.write('log', 1, message)
   #open: AccessLog
   #icap: AccessLog | null
 
@@ -63,6 +64,7 @@ export class AccessLogs {
     return createAccessLog(lines, config.logformat, {
       clock: this.#clock,
       trouble: this.#trouble,
+      relief: this.#relief,
       conditionOf: line => {
         if (line.acls.length === 0) return null
         const condition = policy.conditionOf(line.acls, line.at)

@@ -8,7 +8,7 @@ import { Availability, Beside, type BesideLimits, type CheckOutcome, createOrigi
 import { type Config, portsOf } from '../conf/index.ts'
 import { expectsAnswers } from '../dispatch/index.ts'
 import type { HelperDeps } from '../helper/index.ts'
-import { clientMask, type DebugLog, maskedOutcome } from '../log/index.ts'
+import { clientMask, type DebugLog, maskedOutcome, traceRecord } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
 import { type HttpDeps, NamePatience, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
 import { Icap } from '../icap/index.ts'
@@ -164,6 +164,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       refusals.count(outcome)
       accessLogs.record(outcome)
       if (storeLogs.on) storeLogs.record(outcome)
+      if (log.verbose) traceRecord(log, mask === null ? outcome : maskedOutcome(outcome, mask), inForce.strip_query_terms)
     },
     ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => inForce.cachemgr_passwd }, request) },
     notices,

@@ -28,7 +28,7 @@ export class KeyLogs {
     this.#open =
       path === null
         ? null
-        : createKeyLog(path, { clock: this.#clock, keep: config.logfile_rotate, trouble: message => this.#log.error('log', message) })
+        : createKeyLog(path, { clock: this.#clock, keep: config.logfile_rotate, trouble: message => this.#log.error('log', message), relief: message => this.#log.write('log', 1, message) })
   }
 
   rotate(): void {

@@ -1,4 +1,4 @@
-import type { Clock } from '../base/index.ts'
+import { type Clock, endpointText } from '../base/index.ts'
 import type { Config } from '../conf/index.ts'
 import { clientMask, createSessionLog, type DebugLog, type SessionLog } from '../log/index.ts'
 import type { SessionRecord } from '../service/index.ts'
@@ -19,11 +19,17 @@ export class SessionLogs {
 
   readonly ended = (record: SessionRecord): void => {
     this.#open?.write(this.#told(record))
+    if (this.#log.verbose) this.#trace(this.#told(record))
   }
 
   readonly refused = (record: SessionRecord, detail: string): void => {
     this.#log.limited(`limit ${record.service} ${record.client.address}`, 'service', 1, `WARNING: ${record.client.address} is turned away: ${detail}`)
     this.#open?.write(this.#told(record))
+  }
+
+  #trace({ id, service, taken, protocol, client, destination, server, bytesRead, bytesWritten, duration, why }: SessionRecord): void {
+    const towards = server === null ? '' : `, server ${endpointText(server)}`
+    this.#log.write('service', 3, `${id}: ${protocol} session of ${service} ended: ${endpointText(client)} by ${taken} to ${endpointText(destination)}${towards}, ${bytesRead} bytes in, ${bytesWritten} out, ${Math.floor(duration)} ms, ${why}`)
   }
 
   /** client_netmask; a server was shown the client's address where ours towards it is that. */
@@ -44,7 +50,7 @@ export class SessionLogs {
     this.#open =
       path === null
         ? null
-        : createSessionLog(path, { clock: this.#clock, keep: config.logfile_rotate, trouble: message => this.#log.error('log', message) })
+        : createSessionLog(path, { clock: this.#clock, keep: config.logfile_rotate, trouble: message => this.#log.error('log', message), relief: message => this.#log.write('log', 1, message) })
   }
 
   rotate(): void {

@@ -32,7 +32,7 @@ export class StoreLogs {
             clock: this.#clock,
             keep: config.logfile_rotate,
             stripQueryTerms: config.strip_query_terms,
-            trouble: message => this.#log.error('log', message),
+            trouble: message => this.#log.error('log', message), relief: message => this.#log.write('log', 1, message),
           })
   }
 

@@ -39,6 +39,8 @@ export interface AccessLogOptions {
   readonly clock: Clock
   /** For cache.log; called rarely. */
   readonly trouble: (message: string) => void
+  /** That it is over; absent = as trouble. */
+  readonly relief?: (message: string) => void
   readonly conditionOf: (line: AccessLogLine) => LineCondition | null
   /** logfile_rotate, for lines that do not say their own. */
   readonly keep: number
@@ -176,8 +178,8 @@ const sinkFor = (line: AccessLogLine, sinks: Map<string, LineSink>, options: Acc
 }
 
 const openSink = (line: AccessLogLine, options: AccessLogOptions): LineSink => {
-  const { clock, trouble } = options
-  const sinkOptions = { clock, trouble, fatal: line.onError === 'die' ? (options.fatal ?? null) : null }
+  const { clock, trouble, relief = trouble } = options
+  const sinkOptions = { clock, trouble, relief, fatal: line.onError === 'die' ? (options.fatal ?? null) : null }
   switch (line.module) {
     case 'none':
     case 'stdio':

@@ -10,6 +10,8 @@ import { LogFile } from './log-file.ts'
 //   2026/11/20 06:36:26 kid1| WARNING: message
 
 export interface DebugLog {
+  /** Some section wants more than the usual: it is worth the while to say what is done all the time. */
+  readonly verbose: boolean
   /** Ask before building a message that costs something. */
   wants(section: DebugSection, level: number): boolean
   write(section: DebugSection, level: number, message: string): void
@@ -62,6 +64,7 @@ interface Repeated {
 }
 
 class OpenDebugLog implements DebugLog {
+  verbose = false
   readonly #options: DebugLogOptions
   readonly #time = compileStrftime('%Y/%m/%d %H:%M:%S', 'local')
   readonly #repeated = new Map<string, Repeated>()
@@ -72,6 +75,7 @@ class OpenDebugLog implements DebugLog {
   constructor(options: DebugLogOptions) {
     this.#options = options
     this.#levels = levelsOf(options.levels)
+    this.verbose = isVerbose(this.#levels)
     this.#path = options.path
     this.#file = this.#open(options)
   }
@@ -117,6 +121,7 @@ class OpenDebugLog implements DebugLog {
 
   configure(conf: DebugLogConf): void {
     this.#levels = levelsOf(conf.levels)
+    this.verbose = isVerbose(this.#levels)
     const old = this.#file
     if (conf.path === this.#path) return
     this.#path = conf.path
@@ -171,6 +176,8 @@ class OpenDebugLog implements DebugLog {
     })
   }
 }
+
+const isVerbose = (levels: Record<DebugSection, number>): boolean => Object.values(levels).some(level => level > 1)
 
 /** Continued lines are indented, so that a message cannot pretend to be another; control characters are shown. */
 const printable = (message: string): string => {

@@ -6,10 +6,11 @@
 // called by      proxy, service (by interface); cli makes, rotates and closes them
 // calls          base, http
 
+export { traceRecord } from './record-trace.ts'
 export { type AccessLog, type AccessLogOptions, checkLogFormats, createAccessLog, type LineCondition } from './access-log.ts'
 export { countLog } from './counters.ts'
 export { createDebugLog, type DebugLog, type DebugLogConf, type DebugLogOptions } from './debug-log.ts'
-export { type DebugSection, debugSections } from './debug-sections.ts'
+export { type DebugSection, debugSections, type SectionLevels } from './debug-sections.ts'
 export { type LogFileSystem, systemLogFiles } from './file-system.ts'
 export { compileText, type FormatProblem } from './format/compile-format.ts'
 export { resultText } from './result-text.ts'

@@ -16,6 +16,7 @@ export interface KeyLogOptions {
   readonly clock: Clock
   /** Called rarely. */
   readonly trouble: (message: string) => void
+  readonly relief?: (message: string) => void
   /** logfile_rotate. */
   readonly keep: number
 }

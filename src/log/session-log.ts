@@ -18,6 +18,7 @@ export interface SessionLogOptions {
   readonly clock: Clock
   /** Called rarely. */
   readonly trouble: (message: string) => void
+  readonly relief?: (message: string) => void
   /** logfile_rotate. */
   readonly keep: number
 }

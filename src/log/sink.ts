@@ -17,8 +17,10 @@ export interface LineSink {
 
 export interface SinkOptions {
   readonly clock: Clock
-  /** Told of failures and their end, at most once a minute. Must not write to this sink. */
+  /** Told of failures, at most once a minute. Must not write to this sink. */
   readonly trouble: (message: string) => void
+  /** Told of their end; absent = as trouble. */
+  readonly relief?: (message: string) => void
   /** on-error=die: called once, when a line was lost. Null = lines may be lost. */
   readonly fatal: ((message: string) => void) | null
 }
@@ -96,7 +98,8 @@ export class FailureNotes {
   works(): void {
     if (!this.#failing) return
     this.#failing = false
-    if (this.#told) this.#options.trouble(`log ${this.#place} can be written again`)
+    const { trouble, relief = trouble } = this.#options
+    if (this.#told) relief(`log ${this.#place} can be written again`)
     this.#told = false
   }
 }

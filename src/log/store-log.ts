@@ -45,6 +45,7 @@ export interface StoreLogOptions {
   readonly clock: Clock
   /** Called rarely. */
   readonly trouble: (message: string) => void
+  readonly relief?: (message: string) => void
   /** logfile_rotate. */
   readonly keep: number
   readonly stripQueryTerms: boolean

@@ -36,6 +36,7 @@ const confOf = (...lines: readonly string[]): Config => {
 
 const said: string[] = []
 const log: DebugLog = {
+  verbose: false,
   wants: () => true,
   write: (_section, _level, message) => void said.push(message),
   error: (_section, message) => void said.push(`ERROR: ${message}`),

@@ -64,6 +64,7 @@ const loadText = (conf: string) => {
 const keeping = (said: string[]): DebugLog => {
   const keep = (message: string) => void said.push(message)
   return {
+    verbose: false,
     wants: (_section, level) => level <= 1,
     write: (_section, level, message) => {
       if (level <= 1) keep(message)

@@ -298,7 +298,11 @@ log.`,
   ),
   debug_options: works(
     debugOptions,
-    'How much cache_log tells, by section. 0 is only what is serious, 1 the usual.',
+    `How much cache_log tells, by section. 0 is only what is serious, 1 the usual. More than that is told of each transaction when it
+is over: 33,2 what was asked and what came of it; 11,2 both heads, secrets masked; 28,3 the http_access line that decided; 22,3 and
+20,3 why a stored response was used or not, and stored or not; 17,3 and 102,3 how the server was chosen and reached; 78,3 what names
+took; 83,3 TLS at both ends; 93,3 ICAP; 89,3 where an intercepted client was going; 26,3 tunnels; 101,3 sessions. "-k debug" turns
+everything on, and off again; "glassquid explain" tells of one request without a log.`,
     {
       default: 'ALL,1',
       example: 'debug_options ALL,1 33,2',
