@@ -25,6 +25,8 @@ acl docs urlpath_regex ^/docs
 acl secret urlpath_regex ^/secret
 acl uncached urlpath_regex ^/uncached
 cache deny uncached
+acl unsent urlpath_regex ^/unsent
+send_hit deny unsent
 refresh_pattern ^http://[^/]*/docs 10 50% 100
 refresh_pattern . 0 20% 4320
 `
@@ -43,13 +45,28 @@ describe('what is said beforehand is what happens', () => {
     ['a HEAD of what a GET has stored', { path: '/fresh', method: 'HEAD', before: [''] }],
     ['a refresh_pattern', { path: '/docs/1', before: [''], advance: 500 }],
     ['only-if-cached', { path: '/none', fields: ['Cache-Control: only-if-cached'] }],
+    ['only-if-cached of what is stale', { path: '/fresh', before: [''], advance: 100, fields: ['Cache-Control: only-if-cached'] }],
+    ['a range within a part', { path: '/part', before: ['Range: bytes=2-5'], fields: ['Range: bytes=3-4'] }],
+    ['a range beyond a part', { path: '/part', before: ['Range: bytes=2-5'], fields: ['Range: bytes=3-6'] }],
+    ['a range of something else than the part', { path: '/part', before: ['Range: bytes=2-5'], fields: ['Range: bytes=3-4', 'If-Range: "2"'] }],
+    ['a range within a part that is stale', { path: '/part', before: ['Range: bytes=2-5'], fields: ['Range: bytes=3-4'], advance: 100 }],
+    ['the whole, of which a part is stored', { path: '/part', before: ['Range: bytes=2-5'] }],
+    ['a part that is not all of it, and only-if-cached', { path: '/part', before: ['Range: bytes=2-5'], fields: ['Range: bytes=3-6', 'Cache-Control: only-if-cached'] }],
+    ['what send_hit denies', { path: '/unsent', before: [''] }],
+    ['what send_hit denies, and only-if-cached', { path: '/unsent', before: [''], fields: ['Cache-Control: only-if-cached'] }],
     ['If-Match', { path: '/fresh', before: [''], fields: ['If-Match: "1"'] }],
     ['no-cache in the response', { path: '/nocache', before: [''] }],
   ]
   it.each(cases)('%s', async (_what, { path, method = 'GET', fields = [], before = [], advance = 0 }) => {
     const proxy = await stage(conf)
     const web = await site(r => {
-      const say = { '/fresh': ['max-age=60'], '/swr': ['max-age=60, stale-while-revalidate=30'], '/nocache': ['no-cache'], '/vary': ['max-age=60'] }[r.url ?? '']
+      const say = { '/fresh': ['max-age=60'], '/swr': ['max-age=60, stale-while-revalidate=30'], '/nocache': ['no-cache'], '/vary': ['max-age=60'], '/part': ['max-age=60'], '/unsent': ['max-age=60'] }[r.url ?? '']
+      const [, first, last] = /^bytes=(\d)-(\d)$/.exec(r.headers.range ?? '') ?? []
+      if (r.url === '/part' && r.headers['if-none-match'] === '"1"') return { status: 304, fields: ['ETag: "1"'] }
+      if (r.url === '/part' && first !== undefined && r.headers['if-range'] !== '"2"') {
+        const content = '0123456789'.slice(Number(first), Number(last) + 1)
+        return { status: 206, fields: ['Cache-Control: max-age=60', 'ETag: "1"', `Content-Range: bytes ${first}-${last}/10`], content }
+      }
       return { fields: [...(say ?? []).map(text => `Cache-Control: ${text}`), 'ETag: "1"', ...(r.url === '/vary' ? ['Vary: Foo'] : [])], content: 'x' }
     })
     for (const lines of before) await proxy.ask(get(web.port, path, ...(lines === '' ? [] : [lines])))
@@ -64,7 +81,7 @@ describe('what is said beforehand is what happens', () => {
     expect(first.reuse?.reason).toBe(record?.reuseReason)
     expect(first.httpAccess.decision.text).toBe(record?.accessLine)
     expect(first.verdict.split(':')[0]).toBe(
-      { fresh: 'hit', stale: 'hit', validate: 'validated', no: 'miss' }[first.reuse?.kind ?? ''],
+      record?.status === 504 ? 'refused' : { fresh: 'hit', stale: 'hit', validate: 'validated', no: 'miss' }[first.reuse?.kind ?? ''],
     )
     if (record !== undefined && record.storeReason !== '' && first.reuse?.kind === 'no') expect(first.storing.kind).toBe('store')
   })

@@ -13,7 +13,7 @@ import type { Transaction } from './transaction.ts'
 export const cutWhole = (t: Transaction, status: number, fields: Fields, now: WallMs, stored: boolean): boolean => {
   const length = Number(fields.get('content-length') ?? -1)
   // several ranges at once: the order they are asked in is not that of the bytes as they come
-  if (status !== 200 || length < 0 || t.outcome.versionMinor === 0 || !rangeApplies(t, rangedBy(fields, now))) return false
+  if (status !== 200 || length < 0 || t.outcome.versionMinor === 0 || !rangeApplies(t.fields, rangedBy(fields, now), t.outcome.startedAt)) return false
   const wanted = rangesWanted(t, length)
   if (wanted === 'whole') return false
   if (wanted === 'unsatisfiable') {

@@ -29,7 +29,7 @@ export const deliver = (t: Transaction): Next | Promise<Next> => {
       return send(t, stored, 304, notModifiedHead(stored), none, 0)
     }
     t.outcome.result = hitCode(t, hit)
-    if (t.asks.range && stored.status === 200 && t.head.method === 'GET' && rangeApplies(t, stored)) {
+    if (t.asks.range && stored.status === 200 && t.head.method === 'GET' && rangeApplies(t.fields, stored, t.outcome.startedAt)) {
       const answered = inRanges(t, stored)
       if (answered !== null) return answered
     }

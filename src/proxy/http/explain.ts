@@ -2,12 +2,14 @@ import { AccessFacts, type AccessNames, type Explanation } from '../../acl/index
 import { type Endpoint, type WallMs } from '../../base/index.ts'
 import {
   admit, cacheKey, type CacheKey, chooseVariant, type Collapse, type ExplainedStored, explainStored, missed, PartialResponse,
-  type RequestFacts, type Reuse, reuseAnswer, type Store, type StoreReason, storeReasons, reuseReasons, type Variants,
+  type RequestFacts, reuse, type Reuse, reuseAnswer, type ReuseKind, type ReuseReason, type Store, type StoreReason, storeReasons, reuseReasons, type Variants,
 } from '../../cache/index.ts'
 import { defaultPort, Fields, httpDate, type TargetUri, uriText } from '../../http/index.ts'
 import { tellFacts } from './admit.ts'
 import { askedOfCache } from './lookup.ts'
+import { reuseOfParts, wantedOf } from './lookup-parts.ts'
 import type { HttpPolicy, HttpPort } from './policy.ts'
+import { denies } from './send-hit.ts'
 import { storeIdOf } from './store-id.ts'
 
 // What would become of a request, and why: the lists and rules that a request meets are asked in its order, with their
@@ -94,15 +96,14 @@ export const explain = async (parts: ExplainParts, question: Question): Promise<
   const looks = reads && httpAccess.decision.allowed && cacheAccess.decision.allowed
   const asks = askedOfCache(port, fields)
   const found = running === null ? null : await lookedUp(running.store, key, cacheKey('HEAD', stored), method, fields)
-  const chosen = found === null ? null : chooseVariant(found, fields)
-  const answer = !looks || running === null || chosen !== null ? null : unanswered(found, asks, method, fields)
-  const variants = (found ?? []).map(one => ({ ...explainStored(one, asks, policy.cache, now), chosen: one === chosen }))
-  const reuse =
-    answer !== null
-      ? { kind: answer.kind, reason: answer.reason, doc: reuseReasons[answer.reason].doc }
-      : looks && chosen !== null
-        ? explainStored(chosen, asks, policy.cache, now).reuse
-        : null
+  const use = usedOf(found, { method, fields, asks, policy, now })
+  const judged = use.used[0] ?? found?.find(one => one.status === 206)
+  const { sendHit } = policy.access
+  const hitDenied = judged !== undefined && sendHit !== null && denies(sendHit, facts, judged.status, judged.fields())
+  const answer = hitDenied ? reuseAnswer('send-hit-deny') : use.answer
+  const ends = asks?.control.onlyIfCached === true && answer.kind === 'no'
+  const variants = (found ?? []).map(one => ({ ...explainStored(one, asks, policy.cache, now), chosen: use.used.includes(one) }))
+  const told = !looks || running === null ? null : explainedReuse(ends ? reuseAnswer('only-if-cached') : answer)
   return {
     at: new Date(now).toISOString(),
     running: running !== null,
@@ -113,8 +114,8 @@ export const explain = async (parts: ExplainParts, question: Question): Promise<
     key,
     keyRule: id === '' ? '' : (policy.storeIds.find(({ value, when }) => when.holds(facts) && value.idOf(uri) === id)?.value.text ?? ''),
     refreshPattern: policy.cache.refresh.ruleFor(stored).text,
-    reuse,
-    verdict: verdictOf(httpAccess, cacheAccess, reads, running !== null, reuse?.kind ?? null),
+    reuse: told,
+    verdict: verdictOf(httpAccess, cacheAccess, reads, running !== null, told?.kind ?? null, told?.reason ?? null),
     where: running === null ? [] : running.whereIs(key),
     variants,
     beingFetched: running !== null && running.collapse.keys().includes(key),
@@ -139,16 +140,34 @@ const lookedUp = async (store: Store, key: CacheKey, headKey: CacheKey, method: 
   return (await store.peek(headKey)) ?? found
 }
 
-/** Nothing whole fits. What parts are good for depends on the range that is wanted. */
-const unanswered = (found: Variants | null, asks: RequestFacts | null, method: string, fields: Fields): Reuse =>
-  found !== null && method === 'GET' && PartialResponse.of(found, fields) !== null ? reuseAnswer('part') : missed(found !== null, asks)
+interface Asked {
+  readonly method: string
+  readonly fields: Fields
+  readonly asks: RequestFacts | null
+  readonly policy: HttpPolicy
+  readonly now: WallMs
+}
+
+/** As `lookup` decides: what would answer, if anything, and whether it may. Of parts the newest has the fields of all. */
+const usedOf = (found: Variants | null, { method, fields, asks, policy, now }: Asked): { readonly answer: Reuse; readonly used: Variants } => {
+  const chosen = found === null ? null : chooseVariant(found, fields)
+  if (chosen !== null) return { answer: reuse(chosen, asks, policy.cache, now), used: [chosen] }
+  const partial = found === null || method !== 'GET' ? null : PartialResponse.of(found, fields)
+  if (partial === null) return { answer: missed(found !== null, asks), used: [] }
+  const answer = reuseOfParts(partial, wantedOf(asks, fields, partial, now), asks, policy.cache, now)
+  const others = partial.parts.map(part => part.stored).filter(one => one !== partial.newest)
+  return { answer, used: answer.reason === 'part' ? [] : [partial.newest, ...others] }
+}
+
+const explainedReuse = ({ kind, reason }: Reuse) => ({ kind, reason, doc: reuseReasons[reason].doc })
 
 const verdictOf = (
   http: Explanation,
   cache: Explanation,
   reads: boolean,
   runs: boolean,
-  kind: string | null,
+  kind: ReuseKind | null,
+  reason: ReuseReason | null,
 ): string => {
   if (!http.decision.allowed) return 'refused: http_access denies it'
   if (!reads) return 'forwarded: what is stored answers GET and HEAD only'
@@ -161,7 +180,7 @@ const verdictOf = (
     case 'validate':
       return 'validated: the origin is asked whether what is stored still holds'
     default:
-      return 'miss: the origin is asked'
+      return reason === 'only-if-cached' ? 'refused: 504, for nothing stored will do and the request says only-if-cached' : 'miss: the origin is asked'
   }
 }
 

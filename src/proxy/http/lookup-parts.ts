@@ -1,7 +1,8 @@
+import type { WallMs } from '../../base/index.ts'
 import {
-  type PartialResponse, type Reuse, reuse, reuseAnswer, strongValidatorOf, type Variants,
+  type CachePolicy, type PartialResponse, type RequestFacts, type Reuse, reuse, reuseAnswer, strongValidatorOf, type Variants,
 } from '../../cache/index.ts'
-import { type ByteRange, parseRange, satisfiable } from '../../http/index.ts'
+import { type ByteRange, type Fields, parseRange, satisfiable } from '../../http/index.ts'
 import { CountHttp } from './counters.ts'
 import { rangeApplies } from './range-answer.ts'
 import { fetchesWhole } from './range-offset.ts'
@@ -15,15 +16,25 @@ import type { Transaction } from './transaction.ts'
 //   anything else ──► fetch, as if nothing were stored
 
 export const judgeParts = (t: Transaction, variants: Variants, partial: PartialResponse): Next => {
-  const { whole } = partial
-  const answer = reuse(whole, t.asks, t.policy.cache, t.outcome.startedAt)
+  const wanted = wantedOf(t.asks, t.fields, partial, t.outcome.startedAt)
+  const answer = reuseOfParts(partial, wanted, t.asks, t.policy.cache, t.outcome.startedAt)
   t.variants = variants
-  if (answer.kind === 'no') return forward(t, answer)
-  const wanted = wantedOf(t, partial)
-  if (wanted === null) return forward(t, reuseAnswer('part'))
-  if (wanted.every(range => partial.missing(range) === null)) return use(t, partial, answer)
-  complete(t, partial, wanted)
-  return forward(t, reuseAnswer('part'))
+  if (answer.kind !== 'no') return use(t, partial, answer)
+  if (answer.reason === 'part' && wanted !== null) complete(t, partial, wanted)
+  return forward(t, answer)
+}
+
+/** Whether what is stored of it may be the answer; `part`: something else is wanted, or more of it. */
+export const reuseOfParts = (
+  partial: PartialResponse,
+  wanted: readonly ByteRange[] | null,
+  asks: RequestFacts | null,
+  policy: CachePolicy,
+  now: WallMs,
+): Reuse => {
+  const answer = reuse(partial.whole, asks, policy, now)
+  if (answer.kind === 'no') return answer
+  return wanted?.every(range => partial.missing(range) === null) === true ? answer : reuseAnswer('part')
 }
 
 /** What is here is of use if one piece makes it all that is wanted, and the origin can tell that it is the same. */
@@ -58,12 +69,17 @@ const forward = (t: Transaction, answer: Reuse): Next => {
 }
 
 /** Null: it is for the origin to answer, RFC 9111 3.3 allows parts to be used for nothing but their bytes. */
-const wantedOf = (t: Transaction, { whole, length }: PartialResponse): readonly ByteRange[] | null => {
+export const wantedOf = (
+  asks: RequestFacts | null,
+  fields: Fields,
+  { whole, length }: PartialResponse,
+  now: WallMs,
+): readonly ByteRange[] | null => {
   const all = [{ first: 0, last: length - 1 }]
-  if (t.asks?.range !== true) return t.asks?.conditional === true ? null : all
-  if (!rangeApplies(t, whole)) return null
-  const specs = parseRange(t.fields.joined('range') ?? '')
-  if (specs === null) return t.asks.conditional ? null : all
+  if (asks?.range !== true) return asks?.conditional === true ? null : all
+  if (!rangeApplies(fields, whole, now)) return null
+  const specs = parseRange(fields.joined('range') ?? '')
+  if (specs === null) return asks.conditional ? null : all
   const ranges = satisfiable(specs, length)
   return ranges.length === 0 ? null : ranges
 }

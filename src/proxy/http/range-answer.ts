@@ -1,3 +1,4 @@
+import type { WallMs } from '../../base/index.ts'
 import { cut, isSettled, type Segment, SplicedContent, type StoredResponse } from '../../cache/index.ts'
 import {
   type ByteRange, contentRangeText, fieldLines, type Fields, parseHttpDate, parseRange, satisfiable, statusLine,
@@ -20,11 +21,11 @@ export interface Ranged {
 }
 
 /** RFC 9110 13.1.5: a part is wanted only if it is a part of what the client has; a date that may be that of two contents says nothing. */
-export const rangeApplies = (t: Transaction, stored: Ranged): boolean => {
-  const condition = t.fields.get('if-range')
+export const rangeApplies = (asked: Fields, stored: Ranged, now: WallMs): boolean => {
+  const condition = asked.get('if-range')
   if (condition === undefined) return true
   if (condition.startsWith('"')) return stored.etag !== null && strongMatch(stored.etag, condition)
-  const date = parseHttpDate(condition, t.outcome.startedAt)
+  const date = parseHttpDate(condition, now)
   return date !== null && stored.lastModified === date && isSettled(date, stored.date)
 }
 

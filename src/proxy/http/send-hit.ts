@@ -1,4 +1,4 @@
-import type { AccessList } from '../../acl/index.ts'
+import type { AccessFacts, AccessList } from '../../acl/index.ts'
 import type { FieldView } from '../../base/index.ts'
 import type { StoredResponse, Variants } from '../../cache/index.ts'
 import type { Transaction } from './transaction.ts'
@@ -13,8 +13,10 @@ export const hitDenied = (t: Transaction, list: AccessList, stored: StoredRespon
 }
 
 /** The response the facts knew before is theirs again: another may be judged by http_reply_access. */
-export const responseDenied = (t: Transaction, list: AccessList, status: number, fields: FieldView): boolean => {
-  const { facts } = t
+export const responseDenied = (t: Transaction, list: AccessList, status: number, fields: FieldView): boolean =>
+  denies(list, t.facts, status, fields)
+
+export const denies = (list: AccessList, facts: AccessFacts, status: number, fields: FieldView): boolean => {
   const { responseStatus, responseFields } = facts
   facts.responseStatus = status
   facts.responseFields = fields
