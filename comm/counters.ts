@@ -28,6 +28,7 @@ const table = {
   bytesRead: { doc: 'bytes read by connections, relays not counted' },
   bytesWritten: { doc: 'bytes given to connections to write, relays not counted' },
   bytesFromFiles: { doc: 'bytes the kernel took straight from files of the disk cache; part of bytesWritten' },
+  bytesLent: { doc: 'bytes of cached content whose memory the kernel sent from without copying it; part of bytesWritten' },
   batches: { doc: 'turns in which the native engine had something to deliver' },
   partialWrites: { doc: 'writes the kernel did not take whole; the rest waited in our memory' },
   datagramsReceived: { doc: 'UDP datagrams of clients' },

@@ -12,13 +12,16 @@
 namespace glassquid {
 
 // Raised together with `revision` in index.ts whenever what the two sides agree on changes.
-constexpr int32_t kRevision = 9;
+constexpr int32_t kRevision = 10;
 
 struct Instance {
   std::vector<std::unique_ptr<Engine>> engines;
   int handles = 0;  // uv handles open or closing
   napi_async_cleanup_hook_handle hook = nullptr;
   bool leaving = false;
+  Lent* lent = open_lent();
+
+  ~Instance() { leave_lent(lent); }
 
   void free_when_quiet() {
     if (!leaving || handles > 0) return;
@@ -89,6 +92,7 @@ void Engine::dispose() {
   close_doomed();
   for (int fd : free_pipes) ::close(fd);
   free_pipes.clear();
+  close_lending_pipe();
   if (polling) {
     uv_poll_stop(&poll);
     uv_close(reinterpret_cast<uv_handle_t*>(&poll), on_closed);
@@ -131,6 +135,7 @@ napi_value create_engine(napi_env env, napi_callback_info info) {
   Engine* engine = owned.get();
   engine->instance = instance;
   engine->env = env;
+  engine->lent = instance->lent;
   engine->slab = slab;
   engine->output = output;
   engine->records = reinterpret_cast<int32_t*>(records.at);
@@ -188,6 +193,7 @@ napi_value init(napi_env env, napi_value exports) {
   export_netlink(env, exports);
   export_local(env, exports);
   export_memory(env, exports);
+  export_lend(env, exports, instance->lent);
   export_privileges(env, exports);
   export_notify(env, exports);
   return exports;

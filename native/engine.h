@@ -7,6 +7,7 @@
 //                 relays    ──► relay.cc: splice, JavaScript is not asked
 //               one call of onBatch(records) for all of it
 //               output.cc: one sendmsg per connection, then the descriptors doomed in this turn are closed
+//               lend.cc: of large content in memory made for it the pages, not a copy
 //
 // Who owns what: memory for slab, records, output, commands, results and control belongs to JavaScript and is held by
 // references until the engine closes. Descriptors in a slot belong to the engine until released. Everything else hangs
@@ -15,6 +16,7 @@
 #include <node_api.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <uv.h>
 
 #include <cerrno>
@@ -29,6 +31,7 @@ namespace glassquid {
 struct Instance;
 struct Relay;
 struct Datagrams;
+struct Lent;
 
 enum class Kind : uint8_t { none, listener, stream, connecting, plain, relayed, receiver, peer };
 
@@ -126,6 +129,7 @@ constexpr int commands = 1;
 constexpr int references = 2;
 constexpr int wants_flushed = 3; // call onFlushed after the flush even if every byte went
 constexpr int acceptable = 4;    // how many connections may still be accepted
+constexpr int lent = 5;          // bytes sockets took without a copy since JavaScript has set it to 0
 constexpr int size = 8;
 }  // namespace control
 
@@ -178,6 +182,10 @@ struct Engine {
   napi_ref bucket_memory = nullptr;
   std::vector<int> free_pipes;  // read end, write end, read end ...
 
+  Lent* lent = nullptr;            // the instance's
+  int lending_pipe[2] = {-1, -1};  // empty between any two calls
+  bool can_lend = true;
+
   // -- life (addon.cc)
   bool start(int* failed_errno);
   // Closes descriptors, stops watching. The struct itself lives until the environment goes: functions still hold it.
@@ -209,7 +217,17 @@ struct Engine {
   void add_record(int32_t kind, int32_t fd, int32_t a, int32_t b);
   void deliver();
 
+  // -- output (lend.cc)
+  // Whether the pages of these bytes may be given away.
+  bool lends(const iovec& part) const;
+  // Bytes taken, minus errno, or kNotLent: they have to be copied.
+  ssize_t send_lent(int fd, const iovec& part, bool more);
+  bool open_lending_pipe();
+  void close_lending_pipe();
+
   // -- output (output.cc)
+  // Bytes taken, 0 where there is no room, or minus errno.
+  ssize_t send_parts(int fd, iovec* parts, size_t count);
   // Sends what `commands` lists; answers how many results there are.
   int32_t send_commands();
   // send_commands, onFlushed and close_doomed until nothing is left.
@@ -238,8 +256,13 @@ struct Engine {
 constexpr size_t kReadMax = 64 * 1024;
 constexpr uint8_t kDoublingsMax = 2;
 constexpr int kEventsMax = 256;
+// Less is copied: a pipe and pages cost two calls and more than the copy does.
+constexpr size_t kLentMin = 32 * 1024;
+constexpr ssize_t kNotLent = -4096;
 
 void set_reset_on_close(int fd);
+Lent* open_lent();
+void leave_lent(Lent* lent);
 
 // Each file exports its functions on the object JavaScript gets for an engine.
 void export_turn(napi_env env, napi_value object, Engine* engine);
@@ -253,6 +276,7 @@ void export_kernel(napi_env env, napi_value object);
 void export_netlink(napi_env env, napi_value object);
 void export_local(napi_env env, napi_value object);
 void export_memory(napi_env env, napi_value object);
+void export_lend(napi_env env, napi_value object, Lent* lent);
 void export_privileges(napi_env env, napi_value object);
 void export_notify(napi_env env, napi_value object);
 

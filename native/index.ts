@@ -44,6 +44,8 @@ export interface Addon {
   localSend(fd: number, bytes: Uint8Array): number
   localClose(fd: number): number
   mapShared(fd: number, length: number): ArrayBuffer | number
+  /** Memory whose pages sockets are given, to be written once; see lend.cc. */
+  lend(length: number): ArrayBuffer | number
   /** `ids`: uid and gid. */
   findUser(name: string, ids: Uint32Array): number
   findGroup(name: string, ids: Uint32Array): number
@@ -150,7 +152,7 @@ export const record = {
 
 export const command = { slab: 1, reference: 2, shutdown: 3, datagram: 4, datagramIn: 5, datagramTo: 6 } as const
 /** Indexes of the control block. */
-export const control = { inTurn: 0, commands: 1, references: 2, wantsFlushed: 3, acceptable: 4, size: 8 } as const
+export const control = { inTurn: 0, commands: 1, references: 2, wantsFlushed: 3, acceptable: 4, lent: 5, size: 8 } as const
 export const readable = 1
 export const writable = 2
 export const askOriginal = 1
@@ -195,7 +197,7 @@ export const failedStep = (answer: number): { readonly syscall: string; readonly
 // ---- loading
 
 /** Raised together with kRevision in addon.cc whenever what the two sides agree on changes. */
-const revision = 9
+const revision = 10
 
 export type Native =
   | { readonly present: true; readonly file: string; readonly addon: Addon }
@@ -273,6 +275,19 @@ export const mapShared = (addon: Addon, fd: number, length: number): ArrayBuffer
   checkDescriptor(fd)
   if (!Number.isInteger(length) || length <= 0 || length > 0x7fff_ffff) throw new RangeError(`not a length: ${length}`)
   return addon.mapShared(fd, length)
+}
+
+/** Less is copied into sockets whatever it lies in: kLentMin in engine.h. */
+export const lentBytesMin = 32 * 1024
+
+/**
+ * Memory for content that many will be sent: sockets take its pages, not a copy. Each byte may be written once, before it
+ * is sent for the first time; whoever changes it later changes what is on its way. Null: there is none of this kind now.
+ */
+export const lend = (addon: Addon, length: number): Buffer | null => {
+  if (!Number.isInteger(length) || length <= 0 || length > 0x7fff_ffff) throw new RangeError(`not a length: ${length}`)
+  const memory = addon.lend(length)
+  return typeof memory === 'number' ? null : Buffer.from(memory)
 }
 
 /** The integer value of a socket option. Throws what the kernel said. */

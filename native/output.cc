@@ -15,15 +15,17 @@ namespace glassquid {
 namespace {
 
 constexpr int kPartsMax = 64;
+// No socket takes more at a time (net.ipv4.tcp_wmem), and each part has to be asked for.
+constexpr size_t kRestMax = 4 * 1024 * 1024;
 
-ssize_t send_parts(int fd, iovec* parts, size_t count) {
+ssize_t send_copied(int fd, iovec* parts, size_t count, bool more) {
   msghdr message{};
   message.msg_iov = parts;
   message.msg_iovlen = count;
+  const int flags = MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0);
   for (;;) {
     // send(2) has less to fetch from user space, and one part is the usual case
-    ssize_t sent = count == 1 ? send(fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL | MSG_DONTWAIT)
-                              : sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent = count == 1 ? send(fd, parts[0].iov_base, parts[0].iov_len, flags) : sendmsg(fd, &message, flags);
     if (sent >= 0) return sent;
     if (errno == EAGAIN) return 0;
     if (errno != EINTR) return -errno;
@@ -40,6 +42,33 @@ bool view_of(napi_env env, napi_value array, uint32_t index, iovec* part) {
 }
 
 }  // namespace
+
+// Parts that are copied leave together, as far as the next that is lent.
+ssize_t Engine::send_parts(int fd, iovec* parts, size_t count) {
+  ssize_t sent = 0;
+  for (size_t i = 0; i < count;) {
+    size_t next = i;
+    size_t wanted = 0;
+    ssize_t got = kNotLent;
+    if (lends(parts[i])) {
+      wanted = parts[i].iov_len;
+      next = i + 1;
+      got = send_lent(fd, parts[i], next < count);
+    }
+    if (got == kNotLent) {
+      wanted = 0;
+      next = i;
+      do wanted += parts[next++].iov_len;
+      while (next < count && !lends(parts[next]));
+      got = send_copied(fd, parts + i, next - i, next < count);
+    }
+    if (got < 0) return sent > 0 ? sent : got;
+    sent += got;
+    if (static_cast<size_t>(got) < wanted) break;
+    i = next;
+  }
+  return sent;
+}
 
 int32_t Engine::send_commands() {
   int32_t count = control[control::commands];
@@ -160,8 +189,8 @@ napi_value close_doomed_now(napi_env env, napi_callback_info info) {
   return call.answer(0);
 }
 
-// send(fd, views, count, skip): what waited; `skip` bytes of the first view are gone already. Bytes taken or minus
-// errno. Asks for writability when something is left.
+// send(fd, views, count, skip): what waited; `skip` bytes of the first view are gone already. Bytes taken, not always of
+// all views, or minus errno. Asks for writability when something is left.
 napi_value send_rest(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Engine* engine = static_cast<Engine*>(call.data);
@@ -172,7 +201,7 @@ napi_value send_rest(napi_env env, napi_callback_info info) {
   if (target == nullptr) return call.answer(-EBADF);
   iovec parts[kPartsMax];
   size_t used = 0, total = 0;
-  for (; used < kPartsMax && static_cast<int32_t>(used) < count; used++) {
+  for (; used < kPartsMax && total < kRestMax && static_cast<int32_t>(used) < count; used++) {
     if (!view_of(env, call.at[1], static_cast<uint32_t>(used), &parts[used])) return call.refuse();
     if (used == 0) {
       if (skip < 0 || static_cast<size_t>(skip) > parts[0].iov_len) return call.refuse();
@@ -181,9 +210,9 @@ napi_value send_rest(napi_env env, napi_callback_info info) {
     }
     total += parts[used].iov_len;
   }
-  ssize_t sent = send_parts(fd, parts, used);
+  ssize_t sent = engine->send_parts(fd, parts, used);
   if (sent >= 0) {
-    target->waiting = sent < static_cast<ssize_t>(total);
+    target->waiting = sent < static_cast<ssize_t>(total) || static_cast<int32_t>(used) < count;
     if (target->waiting) engine->set_interest(fd, target->interest | kWritable);
     else engine->drained.push_back(fd);
   }

@@ -138,6 +138,8 @@ export class NativeEngine implements Engine, DatagramCarrier {
   #onBatch(count: number): void {
     const { clock, counters } = this.host
     counters.batches++
+    const lent = this.#control[control.lent] as number // within
+    if (lent !== 0) this.#countLent(lent)
     clock.hold()
     try {
       this.#turnAt = clock.mono()
@@ -148,6 +150,11 @@ export class NativeEngine implements Engine, DatagramCarrier {
     }
     this.#afterwards()
     this.#allowAccepts()
+  }
+
+  #countLent(bytes: number): void {
+    this.host.counters.bytesLent += bytes
+    this.#control[control.lent] = 0
   }
 
   #hearRecords(count: number): void {

@@ -1,7 +1,7 @@
-import { native } from '../../native/index.ts'
+import { lend, lentBytesMin, native } from '../../native/index.ts'
 import { bytes, type Clock } from '../base/index.ts'
 import {
-  type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type SharedChanges, SharedMemory, type Store, type StoreLimits, TieredStore, type TierRules,
+  type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, ownMemory, type SharedChanges, SharedMemory, type Store, type StoreLimits, TieredStore, type TierRules,
 } from '../cache/index.ts'
 import type { CacheDir, Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
@@ -47,7 +47,7 @@ class OpenStores implements Stores {
     this.#clock = clock
     this.#log = log
     this.#storeLogs = storeLogs
-    this.memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy)
+    this.memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy, contentMemory)
     this.#shared = changes === null ? null : new SharedMemory(this.memory, changes)
     if (this.#shared !== null) this.#shared.outdated = key => this.outdated(key)
     try {
@@ -132,6 +132,10 @@ class OpenStores implements Stores {
     return diskOf(dir, config, this.#clock, this.#log)
   }
 }
+
+/** What is large is sent without being copied. A `cache_mem` of very many blocks may have more than the kernel maps. */
+const contentMemory = (size: number): Buffer =>
+  (native.present && size >= lentBytesMin ? lend(native.addon, size) : null) ?? ownMemory(size)
 
 const readCached = native.present ? native.addon.readCached : null
 

@@ -1,5 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { COMM_NONBLOCKING, type Comm, type Connection, type ConnectionReader, createComm } from '../../comm/index.ts'
+import { lend, native } from '../../native/index.ts'
 import { endpoint, systemClock } from '../../src/base/index.ts'
 
 // Run in a worker by workers.test.ts: brings connections into the state that `mode` names, and says so.
@@ -64,6 +65,16 @@ switch (mode) {
     for (let i = 0; i < 20; i++) {
       const client = await pair(comm, server => server.deferRead())
       client.write(Buffer.alloc(8 * 1024 * 1024))
+    }
+    ready()
+    break
+  }
+  case 'lending': {
+    const comm = make()
+    for (let i = 0; i < 20; i++) {
+      const client = await pair(comm, server => server.deferRead())
+      const memory = native.present ? lend(native.addon, 8 * 1024 * 1024) : null
+      if (memory !== null) client.write(memory)
     }
     ready()
     break

@@ -24,7 +24,7 @@ const start = async (mode: string): Promise<Worker> => {
 
 const exited = (worker: Worker): Promise<number> => new Promise(done => worker.once('exit', done))
 
-const modes = ['idle', 'busy-callback', 'writing', 'relaying', 'connecting', 'closed-engine', 'many-engines'] as const
+const modes = ['idle', 'busy-callback', 'writing', 'lending', 'relaying', 'connecting', 'closed-engine', 'many-engines'] as const
 
 describe.skipIf(noAddon !== null)(`workers ${noAddon ?? ''}`, () => {
   it.each(modes)('terminated while %s leave nothing behind', async mode => {

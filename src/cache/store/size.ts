@@ -11,6 +11,9 @@ export const responseOverhead = 700
 export const bufferOverhead = 300
 /** A string beside its characters. */
 const stringOverhead = 24
+/** From here on a buffer has whole pages to itself. */
+const pagedBytesMin = 32 * 1024
+const pageBytes = 4096
 /** Its slot in the array. */
 const tagOverhead = 8
 /** Per selecting field: two array slots and, where normalising changed it, a second string. */
@@ -18,9 +21,11 @@ const selectingOverhead = 40
 
 export const bytesOf = (stored: StoredResponse): number => {
   let bytes = bytesWithoutContent(stored)
-  for (const buffer of stored.body) bytes += bufferOverhead + buffer.length
+  for (const buffer of stored.body) bytes += bufferOverhead + taken(buffer.length)
   return bytes
 }
+
+const taken = (bytes: number): number => (bytes < pagedBytesMin ? bytes : Math.ceil(bytes / pageBytes) * pageBytes)
 
 /** Head, facts and key: what a writer takes before the first byte of content. */
 export const bytesWithoutContent = (stored: StoredResponse): number => {

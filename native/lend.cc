@@ -1,0 +1,135 @@
+// Memory that is lent to sockets: what the kernel is given of it are its pages, not a copy of what they hold.
+//
+//   lent pages ──vmsplice──► [pipe] ──splice──► socket ──► ... until the peer has acknowledged them
+//
+// When the kernel is done with a page nobody is told. So these bytes are written once and never again, and the memory
+// goes by munmap only: pages that are still on their way stay the kernel's, and no one else's, until they have left.
+// That is why it is not malloc's, whose next owner would write into what is being sent.
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <map>
+
+#include "engine.h"
+
+namespace glassquid {
+
+struct Lent {
+  int users = 1;  // the instance, and each block: whichever goes last
+  std::map<uintptr_t, size_t> blocks;
+
+  bool holds(const void* at, size_t length) const {
+    uintptr_t from = reinterpret_cast<uintptr_t>(at);
+    auto next = blocks.upper_bound(from);
+    if (next == blocks.begin()) return false;
+    auto block = std::prev(next);
+    return from - block->first <= block->second && length <= block->second - (from - block->first);
+  }
+};
+
+Lent* open_lent() { return new Lent(); }
+
+void leave_lent(Lent* lent) {
+  if (--lent->users == 0) delete lent;
+}
+
+namespace {
+
+// One splice, through a pipe of 64 pages: what the socket does not take of it has been looked up for nothing.
+constexpr size_t kPieceMax = 256 * 1024;
+
+struct Block {
+  Lent* lent;
+  void* at;
+  size_t length;
+
+  void free() {
+    munmap(at, length);
+    lent->blocks.erase(reinterpret_cast<uintptr_t>(at));
+    leave_lent(lent);
+    delete this;
+  }
+};
+
+// On the thread of the environment, and once (Node-API).
+void collected(napi_env, void*, void* hint) { static_cast<Block*>(hint)->free(); }
+
+// lend(length): an ArrayBuffer of zeros, or minus errno (of which ENOMEM may mean vm.max_map_count).
+napi_value lend(napi_env env, napi_callback_info info) {
+  Call call(env, info);
+  int length = call.integer(0);
+  if (call.wrong || length <= 0) return call.refuse();
+  size_t size = static_cast<size_t>(length);
+  // populated at once: a page fault each costs twice as much, and all of it will be written
+  void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (at == MAP_FAILED) return call.answer(-errno);
+  Lent* lent = static_cast<Lent*>(call.data);
+  lent->blocks.emplace(reinterpret_cast<uintptr_t>(at), size);
+  lent->users++;
+  Block* block = new Block{lent, at, size};
+  napi_value buffer = nullptr;
+  if (napi_create_external_arraybuffer(env, at, size, collected, block, &buffer) != napi_ok) {
+    block->free();
+    return call.answer(-ENOMEM);
+  }
+  return buffer;
+}
+
+}  // namespace
+
+bool Engine::lends(const iovec& part) const {
+  return part.iov_len >= kLentMin && can_lend && lent->holds(part.iov_base, part.iov_len);
+}
+
+bool Engine::open_lending_pipe() {
+  if (lending_pipe[0] >= 0) return true;
+  if (pipe2(lending_pipe, O_NONBLOCK | O_CLOEXEC) != 0) return false;
+  // what users with very many pipes are refused (fs.pipe-user-pages-soft): more calls then
+  fcntl(lending_pipe[1], F_SETPIPE_SZ, static_cast<int>(kPieceMax));
+  return true;
+}
+
+void Engine::close_lending_pipe() {
+  for (int& end : lending_pipe) {
+    if (end >= 0) ::close(end);
+    end = -1;
+  }
+}
+
+ssize_t Engine::send_lent(int fd, const iovec& part, bool more) {
+  size_t sent = 0;
+  while (sent < part.iov_len) {
+    const size_t left = part.iov_len - sent;
+    iovec piece = {static_cast<uint8_t*>(part.iov_base) + sent, left < kPieceMax ? left : kPieceMax};
+    ssize_t in = open_lending_pipe() ? vmsplice(lending_pipe[1], &piece, 1, SPLICE_F_NONBLOCK) : -1;
+    if (in <= 0) {
+      // no descriptor, no memory, a filter of system calls: it is copied
+      if (in < 0 && (errno == EPERM || errno == ENOSYS || errno == EACCES)) can_lend = false;
+      return sent > 0 ? static_cast<ssize_t>(sent) : kNotLent;
+    }
+    const bool goes_on = more || static_cast<size_t>(in) < left;
+    ssize_t out = splice(lending_pipe[0], nullptr, fd, nullptr, static_cast<size_t>(in),
+                         SPLICE_F_NONBLOCK | (goes_on ? SPLICE_F_MORE : 0));
+    const int error = errno;
+    // what is left in it belongs to this socket alone
+    if (out != in) close_lending_pipe();
+    if (out > 0) {
+      sent += static_cast<size_t>(out);
+      const int64_t all = static_cast<int64_t>(control[control::lent]) + out;
+      control[control::lent] = all < INT32_MAX ? static_cast<int32_t>(all) : INT32_MAX;
+    }
+    if (out == in) continue;
+    if (sent > 0 || out == 0 || error == EAGAIN || error == EINTR) return static_cast<ssize_t>(sent);
+    // EINVAL: a socket that takes no pages (some are bound to a device that would have to see the bytes)
+    return error == EINVAL || error == EOPNOTSUPP ? kNotLent : -error;
+  }
+  return static_cast<ssize_t>(sent);
+}
+
+void export_lend(napi_env env, napi_value object, Lent* lent) { put(env, object, "lend", lend, lent); }
+
+}  // namespace glassquid

@@ -1,0 +1,72 @@
+import { describe, expect, test } from 'vitest'
+import { native } from '../../native/index.ts'
+import { collectGarbage } from '../../src/cli/collect-garbage.ts'
+import { bytesOrigin, get, site, stage, until } from './scene.ts'
+
+// Hits of large content in memory: the kernel sends from the memory itself, so that what memory has let go of since must
+// still arrive, and nothing else in its place.
+
+const forever = 'Cache-Control: max-age=100000'
+
+/** So many bytes that differ from those of any other number, and from place to place. */
+const contentOf = (number: number, bytes: number): string => {
+  let text = ''
+  for (let at = 0; text.length < bytes; at++) text += `${number}:${at};`
+  return text.slice(0, bytes)
+}
+
+describe.skipIf(!native.present)('large content in memory', () => {
+  test('is sent without being copied: whole, in ranges, several times on one connection', async () => {
+    const proxy = await stage('cache_mem 16 MB\nmaximum_object_size_in_memory 4 MB\n')
+    const large = contentOf(1, 2_500_000)
+    const server = await site(() => ({ fields: [forever], content: large }))
+    await proxy.ask(get(server.port))
+    const { counters } = proxy.machine.comm
+    const before = counters.bytesLent
+    const wire = await proxy.client()
+    wire.send(get(server.port) + get(server.port, '/', 'Range: bytes=1000001-1999999') + get(server.port))
+    for (const body of [large, large.slice(1_000_001, 2_000_000), large]) expect((await wire.response()).body).toBe(body)
+    await proxy.ask(get(server.port, '/', 'Range: bytes=0-4')) // another turn, which counts
+    expect(counters.bytesLent - before).toBeGreaterThan(4_000_000)
+    expect(await proxy.results(5)).toEqual(['TCP_MISS/200', 'TCP_MEM_HIT/200', 'TCP_MEM_HIT/206', 'TCP_MEM_HIT/200', 'TCP_MEM_HIT/206'])
+  })
+
+  test('of unknown length is, too', async () => {
+    const proxy = await stage('cache_mem 16 MB\nmaximum_object_size_in_memory 4 MB\n')
+    const large = contentOf(2, 300_000)
+    const chunk = `${large.length.toString(16)}\r\n${large}\r\n0\r\n\r\n`
+    const server = await bytesOrigin(`HTTP/1.1 200 OK\r\n${forever}\r\nTransfer-Encoding: chunked\r\n\r\n${chunk}`)
+    await proxy.ask(get(server.port))
+    expect((await proxy.ask(get(server.port))).body).toBe(large)
+    await proxy.ask(get(server.port))
+    expect(proxy.machine.comm.counters.bytesLent).toBeGreaterThan(250_000)
+  })
+
+  test('arrives whole when memory has let go of it and others have taken its place', async () => {
+    const bytes = 900_000
+    const proxy = await stage('cache_mem 4 MB\nmaximum_object_size_in_memory 1 MB\n')
+    const server = await site(asked => ({ fields: [forever], content: contentOf(Number(asked.url?.slice(1)), bytes) }))
+    const slow = []
+    for (let i = 0; i < 6; i++) {
+      await proxy.ask(get(server.port, `/${i}`))
+      const wire = await proxy.client()
+      wire.socket.pause()
+      const before = proxy.machine.comm.counters.bytesWritten
+      wire.send(get(server.port, `/${i}`))
+      await until(() => proxy.machine.comm.counters.bytesWritten > before, 'the hit to begin')
+      slow.push(wire)
+    }
+    for (let i = 10; i < 30; i++) {
+      expect((await proxy.ask(get(server.port, `/${i}`))).body).toBe(contentOf(i, bytes))
+      if (i % 5 === 0) {
+        collectGarbage()
+        await new Promise(setImmediate)
+      }
+    }
+    for (const [i, wire] of slow.entries()) {
+      wire.socket.resume()
+      expect((await wire.response()).body).toBe(contentOf(i, bytes))
+    }
+    expect(proxy.machine.comm.counters.bytesLent).toBeGreaterThan(0)
+  })
+})
