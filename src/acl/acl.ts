@@ -28,6 +28,8 @@ export interface AclSource {
   readonly users: AclUsers | null
   /** The external_acl_type of that name. */
   external(name: string): ExternalAcl | undefined
+  /** Services by the name of each, and of each set and chain they are in. */
+  readonly adaptations: ReadonlyMap<string, readonly string[]>
   /** Numbers in [0, 1), for `random`. */
   readonly random: () => number
   /** A host name among addresses: `set` is called when it is resolved, perhaps again later. */

@@ -24,6 +24,8 @@ export interface AclOptions {
   readonly users?: AclUsers | null
   /** For `external`, by name in lower case. */
   readonly externals?: ReadonlyMap<string, ExternalAcl>
+  /** For adaptation_service; none unless given. */
+  readonly adaptations?: ReadonlyMap<string, readonly string[]>
   /** Numbers in [0, 1), for `random`. */
   readonly random?: () => number
 }
@@ -92,6 +94,7 @@ const compileAcl = (definition: AclDefinition, table: AclTable, options: AclOpti
     zones: options.zones ?? noZones(),
     users: options.users ?? null,
     external: name => options.externals?.get(name.toLowerCase()),
+    adaptations: options.adaptations ?? new Map<string, readonly string[]>(),
     random: options.random ?? Math.random,
     hostName: (host, at, set) => {
       table.pendingHosts.push({ name: host, at, set })

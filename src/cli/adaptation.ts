@@ -76,6 +76,13 @@ const groupsOf = (config: Config, problems: Diagnostic[]): ReadonlyMap<string, G
   return groups
 }
 
+/** Who is in each set and chain; a service is by itself. */
+export const adaptationNames = (config: Config): ReadonlyMap<string, readonly string[]> =>
+  new Map([
+    ...[...config.adaptation_service_set, ...config.adaptation_service_chain].map(({ name, services }) => [name, services] as const),
+    ...icapServicesOf(config).map(({ name }) => [name, [name]] as const),
+  ])
+
 /** Programs that see content: a stack line says which way. */
 const addPrograms = (config: Config, groups: Map<string, Group>, problems: Diagnostic[]): void => {
   for (const { name, program: command, direction, timeout, at } of config.stack) {

@@ -11,7 +11,7 @@ import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } f
 import { compileRules, type RuleSet } from '../dispatch/index.ts'
 import { type BlanksInTarget, cacheStatusText, type HeadLimits, viaText } from '../http/index.ts'
 import { BumpRules, type CertificateSigning, type Guarded, type HttpPolicy, type StoreIdRule, xCacheLines } from '../proxy/index.ts'
-import { compileAdaptation } from './adaptation.ts'
+import { adaptationNames, compileAdaptation } from './adaptation.ts'
 import { compileDelayPools } from './delay-pools.ts'
 import { denyInfoOf } from './deny-info.ts'
 import { errorPagesOf } from './error-pages.ts'
@@ -63,7 +63,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
   const programs = new Programs()
   const users = usersOf(config, programs, problems)
   const externals = externalAclsOf(config, programs, problems)
-  const { acls } = compileAcls(config.acl, { zones: zones.table, users, externals: externals.types })
+  const { acls } = compileAcls(config.acl, { zones: zones.table, users, externals: externals.types, adaptations: adaptationNames(config) })
   const nat = compileNat(config.nat_policy)
   const rules = compileRules(config.rule, {
     zones: zones.table,

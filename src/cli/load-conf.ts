@@ -56,10 +56,14 @@ export const compiled = (parsed: ParsedConf, tell: Tell, places = false): Loaded
 /** Values are compiled even where the conf is refused already: all faults in one pass. */
 export const examined = (parsed: ParsedConf, places = false): { readonly loaded: LoadedConf | null; readonly found: readonly Diagnostic[] } => {
   const policy = compilePolicy(parsed.draft)
-  const told = distinct([...parsed.diagnostics, ...policy.problems, ...checkLogFormats(parsed.draft.logformat)])
+  const told = distinct([...parsed.diagnostics, ...policy.problems.filter(one => !isOfSpoiled(one, parsed.spoiledAcls)), ...checkLogFormats(parsed.draft.logformat)])
   const found = inReadingOrder([...told, ...clashingLines(parsed.draft).filter(clash => !isToldOf(told, clash)), ...(places ? placesMissing(parsed.draft, policy.programs.lines) : [])])
   return { loaded: parsed.config !== null && exitCodeOf(found) === 0 ? { config: parsed.config, policy } : null, found }
 }
+
+/** An ACL whose own line was refused is not missed again by each line that uses it. */
+const isOfSpoiled = ({ message }: Diagnostic, spoiled: ReadonlySet<string>): boolean =>
+  spoiled.has((/ACL not found: (\S+)$/.exec(message)?.[1] ?? '').toLowerCase())
 
 /** Of two ports with one number the linter has spoken already. */
 const isToldOf = (told: readonly Diagnostic[], { at }: Diagnostic): boolean =>

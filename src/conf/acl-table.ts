@@ -90,6 +90,11 @@ export class AclTable {
     this.#spoiled.add(name.toLowerCase())
   }
 
+  /** In lower case. */
+  get spoiled(): ReadonlySet<string> {
+    return this.#spoiled
+  }
+
   /** After the last line. */
   reportUnknown(findings: Findings, formats: ReadonlyMap<string, LogFormat>): void {
     for (const { name, at } of this.#early) {
@@ -210,7 +215,10 @@ export class AclTable {
       else if (word.isFile) readList(line, definition, word, caseInsensitive, type.flags.includes('-i'))
       else addValue(line, definition, { text: word.text, at: line.at(word), caseInsensitive })
     }
-    if (argument !== undefined) return line.fatal(`ACL type '${definition.type}' needs ${argument} first`)
+    if (argument !== undefined) {
+      if (definition.argument === null) this.#drop(definition) // whoever compiles it would say the same again
+      return line.fatal(`ACL type '${definition.type}' needs ${argument} first`)
+    }
     if (
       definition.values.length === before
       && !definition.builtIn
@@ -226,6 +234,12 @@ export class AclTable {
     if (word.isFile) return line.fatal('ACL names do not come from a file', word, 'write them in the line')
     const { name, negated } = this.use(word, line)
     addValue(line, definition, { text: negated ? `!${name}` : name, at: line.at(word), caseInsensitive: false })
+  }
+
+  #drop(definition: Definition): void {
+    this.spoil(definition.name)
+    this.#byName.delete(definition.name.toLowerCase())
+    this.#list.splice(this.#list.indexOf(definition), 1)
   }
 
   #add(definition: Definition): Definition {

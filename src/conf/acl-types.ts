@@ -94,7 +94,7 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'peername_regex': { values: 'regex', flags: regex, doc: 'the cache_peer chosen' },
   'hier_code': { values: 'words', flags: [], doc: 'how the server was chosen' },
   'squid_error': { values: 'words', flags: [], doc: 'the error page about to be sent' },
-  'adaptation_service': { values: 'words', flags: [], doc: 'an ICAP service took part' },
+  'adaptation_service': { values: 'words', flags: [], doc: 'an ICAP service of this name, or of the set or chain, has been shown the transaction so far' },
   'snmp_community': { values: 'words', flags: [], doc: 'the community of an SNMP request' },
   'client_connection_mark': {
     values: 'words',

@@ -26,6 +26,8 @@ export interface ParsedConf {
   readonly diagnostics: readonly Diagnostic[]
   /** What became of each line, included files and list files of ACLs apart: in the order of the lines. */
   readonly fates: readonly LineFate[]
+  /** Names, in lower case, of ACLs whose line was refused: to miss them is no news. */
+  readonly spoiledAcls: ReadonlySet<string>
 }
 
 /** One line of a conf, by its directive. */
@@ -88,6 +90,7 @@ class Parsing {
       config: this.#findings.refusals > 0 ? null : config,
       draft: config,
       diagnostics: this.#findings.list,
+      spoiledAcls: this.#scope.acls.spoiled,
       fates: this.#fates,
     }
   }

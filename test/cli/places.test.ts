@@ -74,6 +74,22 @@ it('a port at a name that nobody knows', async () => {
   expect(unheard.map(({ at, message }) => `${at.line} ${message}`)).toEqual([expect.stringMatching(/^2 http_port nobody\.invalid:3129: 'nobody\.invalid' does not resolve/)])
 })
 
+it('an ACL whose own line is refused is not missed by each line that uses it', () => {
+  const uses = 'http_access allow h\nssl_bump splice h\nacl g any-of h\nhttp_reply_access deny g\ndeny_info ERR_TOO_BIG h\naccess_log none h\n'
+  expect(found(`acl h dst {{home}}\n${uses}`)).toEqual([
+    'error 3 `{{home}}` looks like an unfilled template placeholder',
+    expect.stringContaining('warning 4 this http_access line can never match'),
+    expect.stringContaining('warning 5 ssl_bump means nothing'),
+  ])
+})
+
+it.each([
+  ['acl a rep_header\nhttp_access deny a', ["fatal 3 ACL type 'rep_header' needs a field name first"]],
+  ['acl a user_cert\nhttp_access deny a', ["fatal 3 ACL type 'user_cert' needs an attribute first"]],
+  ['acl a adaptation_service nobody', ["warning 3 there is no icap_service, set or chain 'nobody'"]],
+  ['acl a dstdomain foo..com .', ["warning 3 'foo..com' is no domain name and matches nothing", "warning 3 '.' is no domain name"]],
+])('said once: %s', (text, wanted) => expect(found(text).filter(line => !line.includes('can never match'))).toEqual(wanted))
+
 it('findings come in the order of the files', () => {
   const inner = file('inner.conf', 'acl re url_regex (\nvia maybe\n')
   const text = `acl late time 22:00-06:00\nhttp_access allow nobody\ninclude ${inner}\nhttp_acess deny all\nurl_rewrite_program ${gone}\nacl name dstdomain http://x/\nhttp_access allow late re name\n`

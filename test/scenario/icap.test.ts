@@ -216,6 +216,17 @@ describe('RESPMOD', () => {
 })
 
 describe('REQMOD', () => {
+  it('adaptation_service is matched once the service, or one of the set, has been shown the request', async () => {
+    const server = await site(() => ({ content: 'plain' }))
+    const icap = await service('REQMOD', [], text => (text.endsWith('\r\n\r\n') ? unchanged : null))
+    const conf = confOf('reqmod', icap.port).replace('allow all', 'deny quiet\nadaptation_access svc allow all')
+    for (const name of ['svc', 'team']) {
+      const proxy = await stage(`acl quiet url_regex quiet\n${conf}adaptation_service_set team svc\nacl shown adaptation_service ${name}\nhttp_reply_access deny shown\n`)
+      expect([(await proxy.ask(get(server.port, '/quiet'))).status, (await proxy.ask(get(server.port, '/'))).status]).toEqual([200, 403])
+    }
+    expect(icap.heard.length).toBe(2)
+  })
+
   it('the service answers: no server is asked', async () => {
     const server = await site(() => ({ content: 'plain' }))
     const icap = await service('REQMOD', [], text =>

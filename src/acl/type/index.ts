@@ -1,4 +1,5 @@
 import type { AclType } from '../acl.ts'
+import { adaptationService } from './adaptation-service.ts'
 import { allOf } from './all-of.ts'
 import { annotateClient, annotateTransaction } from './annotate.ts'
 import { anyOf } from './any-of.ts'
@@ -85,6 +86,7 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'rep_header': repHeader,
   'http_status': httpStatus,
   'hier_code': hierCode,
+  'adaptation_service': adaptationService,
   'squid_error': squidError,
   'transaction_initiator': transactionInitiator,
   'has': has,

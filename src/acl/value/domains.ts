@@ -48,6 +48,7 @@ const readDomain = (text: string): DomainValue => {
     return nothing(`'${text}' is no domain name and matches nothing`, use)
   }
   const name = bare.endsWith('.') ? bare.slice(0, -1) : bare
+  if (name === '' || name.startsWith('.') || name.includes('..')) return nothing(`'${text}' is no domain name and matches nothing`, 'one dot between the words')
   if (/[^\0-\x7f]/.test(name)) return international(text, name, below)
   return { name, below, remark: '', hint: '' }
 }
