@@ -1,6 +1,6 @@
 import type { DurationMs, WallMs } from '../base/index.ts'
 import {
-  type Fields, isStrongEtag, parseAge, parseHttpDate, varyMembers, weakMatch,
+  type Fields, parseAge, parseHttpDate, varyMembers, weakMatch,
 } from '../http/index.ts'
 import { fromFields, keptFields, keptTags, sharedNames } from './admit.ts'
 import { judge } from './freshness.ts'
@@ -55,11 +55,8 @@ export const namedBy304 = (validation: Validation, update: Update): Freshened =>
   return first.lastModified >= 0 && modified !== first.lastModified ? no('other-validator') : yes('named', first)
 }
 
-/** A strong tag must be the same; a weak one may name what has the same opaque part. */
-const sameTag = (stored: StoredResponse, etag: string): boolean => {
-  if (stored.etag === null) return false
-  return isStrongEtag(etag) && isStrongEtag(stored.etag) ? stored.etag === etag : weakMatch(stored.etag, etag)
-}
+/** Of strong tags the same; a weak one may name what has the same opaque part. */
+const sameTag = (stored: StoredResponse, etag: string): boolean => stored.etag !== null && weakMatch(stored.etag, etag)
 
 const yes = (reason: FreshenReason, stored: StoredResponse): Freshened => ({ kind: 'update', reason, stored })
 const no = (reason: FreshenReason): Freshened => ({ kind: 'no', reason })

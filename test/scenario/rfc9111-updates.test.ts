@@ -164,6 +164,16 @@ describe('HEAD', () => {
     expect([result, next.body, next.fields.get('x-one')]).toEqual(['TCP_REFRESH_UNMODIFIED/200', 'four', '1'])
   })
 
+  test.each(['no-store', 'private'])('that says %s is the last of it', async control => {
+    const { next, server } = await afterHead({ fields: [`Cache-Control: ${control}`, length, 'ETag: "a"'] })
+    expect([next.body, server.field(2, 'if-none-match')]).toEqual(['new', undefined])
+  })
+
+  test.each(['Authorization: Basic eDp5', 'Cache-Control: no-cache, no-store'])('asked with %s is for its client alone', async line => {
+    const { next, result } = await afterHead({ fields: ['Cache-Control: max-age=60', length, 'ETag: "a"', 'X-One: 2'] }, [line])
+    expect([result, next.fields.get('x-one')]).toEqual(['TCP_REFRESH_UNMODIFIED/200', '1'])
+  })
+
   it('of another variant changes nothing', async () => {
     const varied = { ...known, fields: [...(known.fields ?? []), 'Vary: X-Kind'] }
     const { next, result } = await afterHead({ fields: [fresh, length, 'ETag: "b"', 'X-One: 2'] }, ['X-Kind: 2'], varied)

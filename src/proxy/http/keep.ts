@@ -1,6 +1,6 @@
 import type { WallMs } from '../../base/index.ts'
 import {
-  type Admission, admit, afterHead, type Asking, brokenOff, freshened, invalidatedUris, keysOf, keepFreshened, mergeParts,
+  type Admission, admit, afterHead, type Asking, brokenOff, freshened, invalidatedUris, keysOf, keepFreshened, mayStayStored, mergeParts,
   namedBy304, type Opened, partStatus, sameRepresentation, type StoredResponse, type StoreReason, supersedesStored, type Update,
   type Validation, type Variants, type Writer,
 } from '../../cache/index.ts'
@@ -32,7 +32,6 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   const { status, fields } = arrival
   if (t.target === null) return null
   invalidate(t, status, fields)
-  if (method === 'HEAD' && status === 200 && !arrival.outdated) updateAfterHead(t, arrival)
   if (!t.mayCache || t.peer?.line.proxyOnly === true) {
     t.outcome.storeReason = t.mayCache ? 'proxy-only' : whyNever(t)
     return null
@@ -48,6 +47,7 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
     keyOf(t, method === 'HEAD' ? 'HEAD' : 'GET'),
     t.cachePolicy,
   )
+  if (method === 'HEAD' && status === 200 && !arrival.outdated && !forOneClient.has(admission.reason)) updateAfterHead(t, arrival)
   if (admission.kind === 'store' && t.policy.access.storeMiss !== null && responseDenied(t, t.policy.access.storeMiss, status, fields)) {
     t.outcome.storeReason = 'store-miss-deny'
     if (!arrival.outdated) supersede(t, status)
@@ -62,6 +62,9 @@ export const admitArrival = (t: Transaction, arrival: Arrival): Admission | null
   if (admission.kind === 'no' && !arrival.outdated) supersede(t, status)
   return admission
 }
+
+/** What says it was for its client alone; nothing of it may be given to others, nor update what is (RFC 9111 3.5, 5.2.1.5). */
+const forOneClient: ReadonlySet<StoreReason> = new Set(['authorization', 'request-no-store'])
 
 /** Why the cache has no part in this transaction. */
 const whyNever = ({ head: { method, framing } }: Transaction): StoreReason => {
@@ -135,7 +138,9 @@ const updateAfterHead = (t: Transaction, update: Update): void => {
   const updateAll = (stored: Variants | null): void => {
     for (const one of stored ?? none) {
       const after = afterHead(one, t.fields, update, t.cachePolicy)
-      if (after !== one) store.replace(one, after)
+      if (after === one) continue
+      if (mayStayStored(after, t.cachePolicy)) store.replace(one, after)
+      else store.remove(one) // HEAD says no-store, or private, of what a GET would bring
     }
   }
   if (variants instanceof Promise) void variants.then(updateAll)
