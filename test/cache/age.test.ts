@@ -25,6 +25,7 @@ test.each([
   { name: 'a Date in the future is no negative age', facts: { date: 3600 }, born: 0 },
   { name: 'less than a second of apparent age is the cut of Date', facts: { came: 0.999, date: 0 }, born: 0.999 },
   { name: 'a whole second is not', facts: { came: 1, date: 0 }, born: 0 },
+  { name: 'nor does it make the Age it came with any less', facts: { sent: 5, came: 0, age: 10 }, born: -10 },
   { name: 'a clock set back during the exchange is no negative delay', facts: { sent: 5, came: 0 }, born: 0 },
 ])('$name', ({ facts, born: expected }) => {
   expect(born(facts) - t0).toBe(expected * 1000)

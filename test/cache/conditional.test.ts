@@ -11,6 +11,7 @@ const both: Case = { response: [hour, tag, modified] }
 const weak: Case = { response: [hour, 'ETag: W/"a"'] }
 const dated: Case = { response: [hour, modified] }
 const bare: Case = { response: [hour] }
+const old: Case = { response: [hour, `Date: ${dateAt(-30)}`] }
 
 test.each<[string, Case, string[], ConditionReason]>([
   ['no condition', both, [], 'none'],
@@ -33,6 +34,8 @@ test.each<[string, Case, string[], ConditionReason]>([
   ['a date in the future', dated, [`If-Modified-Since: ${dateAt(9999)}`], 'not-modified'],
   ['no Last-Modified: Date stands in', bare, [`If-Modified-Since: ${dateAt(0)}`], 'not-modified'],
   ['no Last-Modified, a second before Date', bare, [`If-Modified-Since: ${dateAt(-1)}`], 'modified'],
+  ['no Last-Modified: the Date it came with, not when it came', old, [`If-Modified-Since: ${dateAt(-30)}`], 'not-modified'],
+  ['no Last-Modified, a second before its old Date', old, [`If-Modified-Since: ${dateAt(-31)}`], 'modified'],
   ['no date', dated, ['If-Modified-Since: yesterday'], 'bad-date'],
   ['two dates', dated, [`If-Modified-Since: ${dateAt(0)}`, `If-Modified-Since: ${dateAt(0)}`], 'bad-date'],
   ['a stored 404', { status: 404, response: [hour, tag] }, ['If-None-Match: "a"'], 'not-for-status'],

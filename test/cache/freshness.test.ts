@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
-import { wallMs } from '../../src/base/index.ts'
-import { defaultPolicy, reuse } from '../../src/cache/index.ts'
-import { at, dateAt, storedOf, t0 } from './kit.ts'
+import { seconds, wallMs } from '../../src/base/index.ts'
+import { defaultPolicy, reuse, timeToLive } from '../../src/cache/index.ts'
+import { judge } from '../../src/cache/freshness.ts'
+import { admission, at, dateAt, policyOf, ruled, storedOf, t0 } from './kit.ts'
 
 // Guards the freshness lifetime of RFC 9111 4.2.1 and 4.2.2 without refresh_pattern lines. Sees it as the last
 // millisecond at which a plain request is answered and the first at which it is not.
@@ -57,6 +58,39 @@ test.each<[name: string, response: string[], source: string, fresh: number]>([
   expect(stored.freshUntil).toBe(end)
   if (fresh > 0) expect(reuse(stored, null, defaultPolicy, wallMs(end - 1)).kind).toBe('fresh')
   expect(reuse(stored, null, defaultPolicy, wallMs(end)).kind).toBe('validate')
+})
+
+test('override-expire stretches the freshness of what may be stretched, and what is left of it is told so', () => {
+  const policy = ruled(1000, 20, 2000, { overrideExpire: true })
+  const stretched = storedOf({ response: ['Cache-Control: max-age=10'] }, policy)
+  const kept = storedOf({ response: ['Cache-Control: max-age=10, must-revalidate'] }, policy)
+  expect([stretched.freshUntil, kept.freshUntil]).toEqual([at(1000), at(10)])
+  expect([stretched, kept].map(one => timeToLive(one, at(20)))).toEqual([980_000, -10_000])
+})
+
+test.each([204, 305, 400, 403, 404, 405, 414, 421, 500, 501, 502, 503, 504])('negative_ttl is about %i that says nothing', status => {
+  const policy = ruled(0, 20, 2000, { negativeTtl: seconds(7) })
+  expect(storedOf({ status, response: [] }, policy)).toMatchObject({ source: 'negative-ttl', freshUntil: at(7) })
+  expect(storedOf({ status, response: ['Cache-Control: max-age=99'] }, policy)).toMatchObject({ source: 'max-age', freshUntil: at(99) })
+})
+
+test('what came at a time that is still to come has no age that anybody knows', () => {
+  const stored = storedOf({ came: 100, response: ['Cache-Control: max-age=10'] })
+  judge(stored, defaultPolicy, at(95)) // clocks are corrected by so much
+  expect([stored.source, stored.freshUntil]).toEqual(['max-age', at(110)])
+  judge(stored, defaultPolicy, at(94.999))
+  expect([stored.source, stored.freshUntil]).toEqual(['clock-set-back', at(94.999)])
+})
+
+test('vary_ignore_expire: without the Expires that is its Date there is nothing to be fresh by', () => {
+  const lines = (expires: string) => [`Date: ${dateAt(0)}`, `Expires: ${expires}`, 'Vary: Foo', `Last-Modified: ${dateAt(-1000)}`]
+  const policy = policyOf({ varyIgnoreExpire: true })
+  expect(storedOf({ response: lines(dateAt(0)) }, policy).source).toBe('last-modified')
+  expect(storedOf({ response: lines(dateAt(5)) }, policy).source).toBe('expires')
+  expect(storedOf({ response: lines(dateAt(0)) }).source).toBe('expires')
+  // a status without heuristics has nothing left
+  const refused = { status: 403, response: lines(dateAt(0)) }
+  expect([admission(refused).reason, admission(refused, policy).reason]).toEqual(['validator', 'no-freshness'])
 })
 
 test('the delay of the response is taken off too', () => {

@@ -229,6 +229,32 @@ const rows: readonly Row[] = [
     { response: ['Cache-Control: max-age=10, stale-while-revalidate=9'], policy: ruled(0, 20, 99, { ignoreStaleWhileRevalidate: true }) },
     10_000, 'stale',
   ],
+  // the line's max is for what says nothing: it makes nothing stale that says how long it is fresh
+  [
+    'max_stale counts from the end of max-age, however far the max of the line is behind',
+    { policy: ruled(0, 20, 5, {}, { maxStale: secondsToMs(seconds(20)) }) },
+    30_000, 'stale',
+  ],
+  [
+    'and is over where it is over, however near the max of the line is',
+    { policy: ruled(0, 20, 25, {}, { maxStale: secondsToMs(seconds(20)) }) },
+    30_001, 'too-stale',
+  ],
+  [
+    'what says nothing and is older than the max of its line is stale by what exceeds that',
+    { response: [`Last-Modified: ${dateAt(-100)}`], policy: ruled(0, 20, 25, {}, { maxStale: secondsToMs(seconds(20)) }) },
+    45_000, 'stale',
+  ],
+  [
+    'and too stale after that',
+    { response: [`Last-Modified: ${dateAt(-100)}`], policy: ruled(0, 20, 25, {}, { maxStale: secondsToMs(seconds(20)) }) },
+    45_001, 'too-stale',
+  ],
+  [
+    'offline: nobody is asked behind the client either',
+    { response: ['Cache-Control: max-age=10, stale-while-revalidate=60'], policy: policyOf({ offline: true }) },
+    11_000, 'offline',
+  ],
   [
     'ignore-private: validated at each use',
     { response: ['Cache-Control: private, max-age=10', 'ETag: "a"'], policy: ruled(0, 20, 99, { ignorePrivate: true }) },

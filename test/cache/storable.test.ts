@@ -70,6 +70,8 @@ const cases: readonly (readonly [string, Case, StoreReason])[] = [
   ['private="field" is about the field', { response: ['Cache-Control: private="set-cookie", max-age=9'] }, 'explicit'],
   ['no-cache="field" is about the field', { response: ['Cache-Control: no-cache="set-cookie", max-age=9'] }, 'explicit'],
   ['must-understand with a known status overrules no-store', { response: ['Cache-Control: must-understand, no-store, max-age=9'] }, 'explicit'],
+  ['must-understand with 418, which asks nothing of anybody', { status: 418, response: ['Cache-Control: must-understand, max-age=9'] }, 'must-understand'],
+  ['must-understand with 417', { status: 417, response: ['Cache-Control: must-understand, max-age=9'] }, 'explicit'],
   ['must-understand with an unknown status', { status: 599, response: ['Cache-Control: must-understand, max-age=9'] }, 'must-understand'],
 
   ['Authorization', { request: ['Authorization: x'], response: [hour] }, 'authorization'],
@@ -118,6 +120,11 @@ test('Set-Cookie as the policy says', () => {
   if (strip.kind === 'no' || replay.kind === 'no') throw new Error('not stored')
   expect(strip.response.head).not.toMatch(/set-cookie/i)
   expect(replay.response.head).toContain('Set-Cookie: a=b\r\nSet-Cookie: c=d\r\n')
+})
+
+test('tags that are too many keep a response from being stored only where tags are kept', () => {
+  const c: Case = { response: [hour, `Surrogate-Key: ${[...Array(1001).keys()].join(' ')}`] }
+  expect((['keep', 'strip', 'off'] as const).map(tags => admission(c, policyOf({ tags })).reason)).toEqual(['too-many-tags', 'too-many-tags', 'explicit'])
 })
 
 test('keys: the URI for GET and POST, one of its own for HEAD, and one per address where Host is unverified', () => {

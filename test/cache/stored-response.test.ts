@@ -80,13 +80,13 @@ test('a redirect keeps its Location', () => {
 test('the head of a 304 has what a client needs to update its copy, and nothing of the content', () => {
   const common = [
     'Cache-Control: max-age=9', 'Content-Location: /c', `Expires: ${dateAt(9)}`, 'Vary: Foo', 'Content-Type: text/css',
-    'Content-Encoding: gzip', 'X-Other: 1', `Last-Modified: ${dateAt(-9)}`, 'Set-Cookie: a=b',
+    'Content-Encoding: gzip', 'X-Other: 1', 'Via: 1.1 before', `Last-Modified: ${dateAt(-9)}`, 'Set-Cookie: a=b',
   ]
   const policy = policyOf({ setCookie: 'replay' })
   const tagged = notModifiedHead(storedOf({ response: [...common, 'ETag: "a"'], contentLength: 5 }, policy))
   expect(tagged).toBe(
     `HTTP/1.1 304 Not Modified\r\n${date}Cache-Control: max-age=9\r\nContent-Location: /c\r\nExpires: ${dateAt(9)}\r\n` +
-      'Vary: Foo\r\nSet-Cookie: a=b\r\nETag: "a"\r\n',
+      'Vary: Foo\r\nVia: 1.1 before\r\nSet-Cookie: a=b\r\nETag: "a"\r\n',
   )
   const untagged = notModifiedHead(storedOf({ response: common }))
   expect(untagged).toContain(`Last-Modified: ${dateAt(-9)}\r\n`)

@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import {
-  addConditions, afterHead, defaultPolicy, flag, freshened, isConditional, mayStayStored, namedBy304, reuse,
+  addConditions, afterHead, defaultPolicy, flag, freshened, isConditional, keepFreshened, mayStayStored, MemoryStore, namedBy304, reuse,
   type StoredResponse, type Update, validationOf,
 } from '../../src/cache/index.ts'
 import { completed } from '../../src/cache/admit.ts'
+import { staleWhileRevalidateOf } from '../../src/cache/freshness.ts'
+import { usualLimits, write } from '../contract/store.ts'
 import { at, dateAt, fieldsOf, policyOf, ruled, storedOf } from './kit.ts'
 
 // Guards RFC 9111 4.3: asking the origin, and what a 304 or a HEAD makes of stored responses. Sees it in the fields of
@@ -163,7 +165,51 @@ test('what was outdated is not so after a 304', () => {
   expect(freshened(stored, updateAt(2, 'ETag: "a"'), nobody, defaultPolicy).has(flag.outdated)).toBe(false)
 })
 
+test('what a 304 has brought up to date is judged at once', () => {
+  const stored = storedWith('Cache-Control: max-age=10', 'ETag: "a"')
+  expect(freshened(stored, updateAt(60, 'ETag: "a"'), nobody, defaultPolicy).freshUntil).toBe(at(70))
+})
+
+test('tags stay where a 304 says none, and go with those it says', () => {
+  const stored = storedWith('Cache-Control: max-age=10', 'ETag: "a"', 'Cache-Tag: one, two')
+  expect(freshened(stored, updateAt(5, 'ETag: "a"'), nobody, defaultPolicy).tags).toEqual(['one', 'two'])
+  expect(freshened(stored, updateAt(5, 'ETag: "a"', 'Cache-Tag: three'), nobody, defaultPolicy).tags).toEqual(['three'])
+})
+
+test('what a HEAD has stored keeps its length, and stays what a HEAD has stored', () => {
+  const stored = storedOf({ method: 'HEAD', response: ['Cache-Control: max-age=10', 'ETag: "a"', 'Content-Length: 5'] })
+  const after = freshened(stored, updateAt(5, 'ETag: "a"', 'Content-Length: 9'), nobody, defaultPolicy)
+  expect([after.has(flag.headOnly), after.fields().get('content-length')]).toEqual([true, '5'])
+})
+
+test('must-understand goes on overruling no-store after a 304', () => {
+  const stored = storedWith('Cache-Control: max-age=10, must-understand, no-store', 'ETag: "a"')
+  const after = freshened(stored, updateAt(5, 'ETag: "a"'), nobody, defaultPolicy)
+  expect([stored, after].map(one => mayStayStored(one, defaultPolicy))).toEqual([true, true])
+})
+
+test('a variant that was invalidated while it was validated for another request does not come back', () => {
+  const store = new MemoryStore(usualLimits)
+  const first = write(store, storedOf({ request: ['Foo: 1'], response: ['Cache-Control: max-age=10', 'Vary: Foo', 'ETag: "a"'] }), body, fieldsOf('Foo: 1'))
+  if (first === null) throw new Error('it is not stored')
+  const asked = fieldsOf('Foo: 2')
+  const after = freshened(first, updateAt(5, 'ETag: "a"'), asked, defaultPolicy)
+  store.invalidate(first.key)
+  // something else has been stored meanwhile
+  write(store, storedOf({ request: ['Foo: 3'], response: ['Cache-Control: max-age=10', 'Vary: Foo'] }), body, fieldsOf('Foo: 3'))
+  expect(keepFreshened(store, first, after, asked, defaultPolicy)).toBe(false)
+  expect(store.peek(first.key)?.map(one => one.selecting?.received)).toEqual([['3']])
+})
+
 // --- HEAD ---
+
+test('what is outdated has no freshness left, for whatever purpose', () => {
+  const stored = afterHead(storedWith('Cache-Control: max-age=10, stale-while-revalidate=50', 'ETag: "a"'), nobody, updateAt(3, 'ETag: "b"'), defaultPolicy)
+  expect(stored.lifetime).toBe(3000)
+  reuse(stored, null, defaultPolicy, at(3)) // judges it
+  expect([stored.hitUntil, staleWhileRevalidateOf(stored)]).toEqual([0, 0])
+})
+
 
 test.each<[string, string[], boolean]>([
   ['the same tag', ['ETag: "a"'], true],
