@@ -1,8 +1,12 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { expect } from 'vitest'
 import { bytes, type Clock, systemClock } from '../../src/base/index.ts'
-import type { DiskLimits, DiskStore } from '../../src/cache/store/disk/disk-store.ts'
+import { type DiskLimits, DiskStore } from '../../src/cache/store/disk/disk-store.ts'
+import { bootMark, indexPath, ownerMark, prepareFolder } from '../../src/cache/store/disk/folder.ts'
+import { Ledger, type Patience } from '../../src/cache/store/disk/ledger.ts'
 import type { RemovalPolicy } from '../../src/cache/store/removal-policy.ts'
 import { openDisk } from '../../src/cache/store/disk/open-disk.ts'
 
@@ -60,4 +64,21 @@ export const closeDisk = async (store: DiskStore): Promise<void> => {
 export const closeDisks = async (): Promise<void> => {
   for (const store of stores) await closeDisk(store)
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true })
+}
+
+/** One whose index somebody else has most of the time: of the changes that can wait, every third finds it free. */
+export const newBusyDisk = (limits: Partial<DiskLimits>): DiskStore => {
+  const folder = newFolder()
+  prepareFolder(folder)
+  let tries = 0
+  class BusyLedger extends Ledger {
+    override write<T>(patience: Patience, work: () => T): T {
+      if (patience === 'leaves' && ++tries % 3 !== 0) throw Object.assign(new Error('database is locked'), { errcode: 5 })
+      return super.write(patience, work)
+    }
+  }
+  const options = { folder, limits: diskLimits(limits), clock: systemClock, notice: (text: string) => void expect.fail(text) }
+  const store = new DiskStore(options, () => new BusyLedger(new DatabaseSync(indexPath(folder)), 'lru'), ownerMark(), bootMark())
+  stores.add(store)
+  return store
 }

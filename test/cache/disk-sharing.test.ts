@@ -26,9 +26,9 @@ const indexOf = <T>(folder: string, ask: (db: DatabaseSync) => T): T => {
   }
 }
 
-/** Rows of files that are not in use, and files. */
+/** Rows of files that are not in use (nothing was promised those that are still to be made), and files. */
 const leftIn = (folder: string): { readonly rows: number; readonly files: number } => ({
-  rows: indexOf(folder, db => db.prepare('SELECT id FROM file WHERE state != 1').all().length),
+  rows: indexOf(folder, db => db.prepare('SELECT id FROM file WHERE state = 2 OR (state = 0 AND bytes > 0)').all().length),
   files: readdirSync(join(folder, 'content'), { recursive: true, encoding: 'utf8' }).filter(name =>
     statSync(join(folder, 'content', name), { throwIfNoEntry: false })?.isFile(),
   ).length,

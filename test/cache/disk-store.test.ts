@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterEach, describe, expect, test } from 'vitest'
 import { bytes } from '../../src/base/index.ts'
@@ -106,7 +106,7 @@ describe('a restart', () => {
     await expect.poll(() => filesIn(folder)).toHaveLength(1)
     // the process is not there any more: nobody abandons it
     const db = new DatabaseSync(join(folder, 'index.db'))
-    expect(db.prepare('SELECT count(*) AS n FROM file').get()).toEqual({ n: 1 })
+    expect(db.prepare('SELECT count(*) AS n FROM file WHERE id = ?').get(Number(basename(filesIn(folder)[0] ?? '')))).toEqual({ n: 1 })
     db.exec("UPDATE file SET owner = '1.0'")
     db.close()
     const after = newDisk({ folder })

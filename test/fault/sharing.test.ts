@@ -257,7 +257,9 @@ const takenIn = (folder: string): number => {
 const filesOfNobody = (folder: string): string[] => {
   const db = new DatabaseSync(join(folder, 'index.db'))
   const known = new Set(db.prepare('SELECT file FROM response WHERE file IS NOT NULL').all().map(row => Number(row['file'])))
-  const unfinished = db.prepare('SELECT id FROM file WHERE state != 1').all().length
+  // of those who live, files that nothing was promised are still to be made
+  const left = 'state = 2 OR (state = 0 AND (bytes > 0 OR owner NOT IN (SELECT owner FROM user)))'
+  const unfinished = db.prepare(`SELECT id FROM file WHERE ${left}`).all().length
   const alive = db.prepare('SELECT count(*) AS n FROM user').get()?.['n']
   db.close()
   const files = readdirSync(join(folder, 'content'), { recursive: true, encoding: 'utf8' })

@@ -3,14 +3,49 @@ import { parentPort, workerData } from 'node:worker_threads'
 
 // The thread that moves the ledger's write-ahead log into its file; see checkpoints.ts. What fails here fails there,
 // too, with somebody to tell.
+//
+//   PASSIVE, until little is left ─► RESTART: the rest ─► a change, which begins the log anew
+//
+// Whoever begins the log anew cuts the file and waits until the disk has its head: so it is done here. RESTART keeps
+// everybody from writing, PASSIVE nobody. `reserved` asks the store whose thread this is to leave the ledger alone until the
+// end of that change: it would begin the log itself otherwise, when it is quicker.
 
-const db = new DatabaseSync(String(workerData))
-db.exec('PRAGMA busy_timeout = 1000; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0')
+export interface CheckpointData {
+  readonly path: string
+  /** One number, not 0 while the ledger is to be left alone. */
+  readonly reserved: Int32Array
+}
 
-parentPort?.on('message', (wish: string) => {
+/** What RESTART may find: the more, the longer it keeps others from writing. */
+const framesLeftMax = 64
+const passesMax = 4
+
+const { path, reserved } = workerData as CheckpointData // as checkpoints.ts starts it
+const db = new DatabaseSync(path)
+db.exec('PRAGMA busy_timeout = 1000; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 0')
+const passive = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+const restart = db.prepare('PRAGMA wal_checkpoint(RESTART)')
+const begin = db.prepare('UPDATE total SET next = next')
+
+const checkpoint = (): void => {
+  for (let pass = 1; pass < passesMax && framesLeft() > framesLeftMax; pass++);
+  Atomics.store(reserved, 0, 1)
   try {
-    db.exec('PRAGMA wal_checkpoint(PASSIVE)')
-    if (wish === 'restart') db.exec('PRAGMA wal_checkpoint(RESTART)')
+    restart.get()
+    begin.run()
+  } finally {
+    Atomics.store(reserved, 0, 0)
+  }
+}
+
+const framesLeft = (): number => {
+  const { log, checkpointed } = passive.get() as { log: number; checkpointed: number } // its columns
+  return log - checkpointed
+}
+
+parentPort?.on('message', () => {
+  try {
+    checkpoint()
   } catch {
     // tried again when more has been written
   }

@@ -1,12 +1,11 @@
 import fs from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { type Clock, ms, type Timer } from '../../../base/index.ts'
+import type { CheckpointData } from './checkpoint-program.ts'
 
-// What has been written to the ledger stands in its write-ahead log first. Moving it into the file takes two fsyncs,
-// which no client should wait for: a thread of its own does it, started when there is something to move. The log begins
-// anew only when all of it has been moved and nothing came meanwhile; whoever sees that it is `behind` gives it the rest
-// of a few milliseconds it needs for that. Where several processes write, that never comes by itself: a log that is too
-// long is moved as far as it goes without holding anybody up, and for what is left then writers have to wait.
+// What has been written to the ledger stands in its write-ahead log first. Moving it into the file, and beginning the log
+// anew, takes several fsyncs, which no client should wait for: a thread of its own does it, started when there is
+// something to move. For the last few milliseconds of that nobody can write. What can wait is written when it is `done`.
 
 /** Changes between two looks at the length of the log. */
 const changesPerLook = 32
@@ -16,23 +15,26 @@ const restMs = 5000
 export class Checkpoints {
   readonly #path: string
   readonly #clock: Clock
+  readonly #done: () => void
   readonly #failed: () => void
   /** From so many bytes of log on it is worth it. */
   readonly #bytes: number
   /** Beyond, it is behind. */
   readonly #bytesMax: number
+  readonly #reserved = new Int32Array(new SharedArrayBuffer(4))
   #worker: Worker | null = null
   #working = false
   #changes = 0
   #rest: Timer | null = null
   #logBytes = 0
 
-  /** `failed`: there is no thread, the log has to be moved in some other way. */
-  constructor(path: string, clock: Clock, bytes: number, bytesMax: number, failed: () => void) {
+  /** `done`: the log has been moved. `failed`: there is no thread, it has to be moved in some other way. */
+  constructor(path: string, clock: Clock, bytes: number, bytesMax: number, done: () => void, failed: () => void) {
     this.#path = path
     this.#clock = clock
     this.#bytes = bytes
     this.#bytesMax = bytesMax
+    this.#done = done
     this.#failed = failed
   }
 
@@ -44,6 +46,11 @@ export class Checkpoints {
   /** The disk is slower than what comes. */
   get behind(): boolean {
     return this.#working && this.#logBytes > this.#bytesMax
+  }
+
+  /** Who can wait leaves the ledger alone: the log is about to begin anew. */
+  get reserved(): boolean {
+    return Atomics.load(this.#reserved, 0) !== 0
   }
 
   /** The ledger has been changed. */
@@ -71,19 +78,21 @@ export class Checkpoints {
     if (this.#working) return
     this.#working = true
     this.#worker ??= this.#newWorker()
-    this.#worker.postMessage(this.#logBytes > this.#bytesMax ? 'restart' : 'checkpoint')
+    this.#worker.postMessage('checkpoint')
   }
 
   #newWorker(): Worker {
     // the same extension as this file has: .ts in the sources, .js in a package
     const program = new URL(import.meta.url.replace(/checkpoints(\.\w+)$/, 'checkpoint-program$1'))
-    const worker = new Worker(program, { workerData: this.#path, stderr: true })
+    const worker = new Worker(program, { workerData: { path: this.#path, reserved: this.#reserved } satisfies CheckpointData, stderr: true })
     worker.unref()
     worker.on('message', () => {
       this.#working = false
+      if (this.#worker === worker) this.#done()
     })
     worker.on('error', () => {
       this.#working = false
+      Atomics.store(this.#reserved, 0, 0)
       if (this.#worker !== worker) return
       this.#worker = null
       this.#failed()

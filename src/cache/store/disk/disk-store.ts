@@ -14,11 +14,11 @@ import type { Opened, Store, StoreLimits, StoreRefusal, Variants, Walk } from '.
 import { Checkpoints } from './checkpoints.ts'
 import { ContentFile, contentFolder, contentPath } from './content-file.ts'
 import { DiskWalk } from './disk-walk.ts'
-import { type DiskRoom, DiskWriter } from './disk-writer.ts'
+import { type DiskRoom, DiskWriter, type NewOutput } from './disk-writer.ts'
 import { FileOutput } from './file-output.ts'
 import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath, someContents } from './folder.ts'
 import { type Ailment, ailmentOf, Health } from './health.ts'
-import { type ChangeRow, changeKind, fileState, hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
+import { type ChangeRow, changeKind, fileState, hashOf, type Ledger, type Patience, type Row, type WholeRow } from './ledger.ts'
 import { OpenFiles, type ReadCached } from './open-files.ts'
 import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
 import { askLedger, type Foreign, type OpenSignal, Sharing } from './sharing.ts'
@@ -28,7 +28,11 @@ import { askLedger, type Foreign, type OpenSignal, Sharing } from './sharing.ts'
 // does not: files follow it, never the other way round.
 //
 //   lookup ─► ledger ─► record, content │ ContentFile          a few microseconds; large content is read when delivered
-//   open ─► DiskWriter ─► storeSmall │ FileOutput … storeLarge
+//   open ─► DiskWriter ─► (FileOutput …) ─► store
+//
+// The index is changed in transactions of some dozen microseconds. While somebody else has it, be it our own thread that moves
+// its log (checkpoints.ts) or another process, what can wait waits, in order; look-ups of what is stored so wait, too. Only
+// what must be true before its client is answered, an invalidation above all, waits for the index itself.
 //
 // Removal is in the order of the removal policy, in steps of a fraction of a millisecond: a few with each response stored when there is
 // no room left, and in the background from `high` down to `low` so that there usually is.
@@ -68,6 +72,14 @@ export interface DiskOptions {
   readonly readCached?: ReadCached | null
 }
 
+/** A change that can wait for its turn. */
+interface Waiting {
+  /** Within a transaction; it may be undone. */
+  readonly make: (ledger: Ledger) => void
+  /** Once, outside: it has been made, or the disk would not have it. */
+  readonly ended: (made: boolean) => void
+}
+
 /** How the ledger is opened, the first time and after it was set aside. Throws what keeps it from being one. */
 export type OpenLedger = () => Ledger
 
@@ -86,6 +98,16 @@ const settledMs = 60_000
 const syncsPerUpkeep = 32
 const syncPauseMs = 50
 const usedMax = 4096
+/** Changes that have waited and are made in one transaction, and until the next try where nobody says when it is time. */
+const waitingPerStep = 16
+const waitPauseMs = 5
+/** Beyond, nothing more is taken in; small content is in memory until then. */
+const waitingMax = 1024
+/** Who asks for what waits, waits too: no longer than this. */
+const waitMsMax = 5000
+/** Numbers of files that are known to the index before they are needed. */
+const sparesMin = 32
+const sparesMax = 96
 /** Uses written down in one transaction, and the time between two that do nothing else. */
 const usesPerStep = 32
 const notePauseMs = 5
@@ -137,8 +159,9 @@ export class DiskStore implements Store {
   /** Null: it cannot be used, and a new one could not be made. */
   #ledger: Ledger | null
   #checkpoints: Checkpoints
-  /** Bytes that open writers hold. */
+  /** Bytes that open writers hold, and those of them the index counts already, within a transaction. */
   #writing = 0
+  #entering = 0
   /** What the index takes on disk beyond the sum of its rows. */
   #overhead = 0
   #changes = 0
@@ -149,9 +172,17 @@ export class DiskStore implements Store {
   readonly #sharing: Sharing
   /** Of the index that is open. */
   #inode = 0
-  /** What files of ours that are being written have been promised. */
+  /** What files of ours that are being written have been promised, and what of that the index does not know yet. */
   readonly #reserved = new Map<number, number>()
   #reservedBytes = 0
+  #promised: { readonly file: number; readonly more: number }[] = []
+  /** Files the index knows, that are to be made. */
+  #spares: number[] = []
+  #sparesWanted = 0
+  /** Changes that wait, in their order. */
+  #queue: Waiting[] = []
+  #queueSince = 0
+  #queueing: Timer | null = null
   /** Invalidated, but the disk would not have it: not to be found until it will. */
   readonly #owed = new Set<CacheKey>()
   #owesAll = false
@@ -160,7 +191,7 @@ export class DiskStore implements Store {
   #others: readonly number[] = []
   /** Complete, but their last bytes are on the way. */
   readonly #finishing = new Map<CacheKey, number>()
-  readonly #waiting = new Map<CacheKey, (() => void)[]>()
+  readonly #askers = new Map<CacheKey, (() => void)[]>()
   /** Which response of the ledger an object in memory is. */
   readonly #serials = new WeakMap<StoredResponse, number>()
   /** Uses that are still to be written down; with lru those of what is so old that they matter. */
@@ -192,16 +223,19 @@ export class DiskStore implements Store {
     this.#owner = owner
     this.#boot = boot
     this.#health = new Health(options.clock)
+    const objectBytesMin = (): number => this.#limits.objectBytesMin
     this.#room = {
       clock: options.clock,
       inlineBytesMax,
+      get objectBytesMin() {
+        return objectBytesMin()
+      },
       charge: (writer, more) => this.#charge(writer, more),
       newOutput: (writer, size) => this.#newOutput(writer, size),
-      reserve: (file, more) => this.#reserve(file, more),
+      promise: (file, more) => this.#promised.push({ file, more }),
       contentOf: (writer, file, length) => this.#contentFile(file, length, () => writer.stored),
-      storeSmall: (writer, stored) => this.#storeSmall(writer, stored),
-      storeLarge: (writer, stored, length) => this.#store(writer, stored, writer.file, null, length, writer.completedAt),
       finishing: writer => this.#toFinish(writer),
+      store: writer => this.#store(writer),
       ended: writer => this.#ended(writer),
       remove: file => this.#unlink(file),
       failed: error => this.#fail(error),
@@ -215,6 +249,7 @@ export class DiskStore implements Store {
       },
       cleared: () => {
         for (const writer of this.#writers.all()) writer.invalidate()
+        for (const file of this.#spares.splice(0)) this.#unlink(file) // the index may not know of them any more
         this.foreign.cleared()
       },
     })
@@ -375,9 +410,9 @@ export class DiskStore implements Store {
 
   #afterFinishing(key: CacheKey): Promise<void> {
     return new Promise(resolve => {
-      const waiting = this.#waiting.get(key)
-      if (waiting === undefined) this.#waiting.set(key, [resolve])
-      else waiting.push(resolve)
+      const askers = this.#askers.get(key)
+      if (askers === undefined) this.#askers.set(key, [resolve])
+      else askers.push(resolve)
     })
   }
 
@@ -424,40 +459,42 @@ export class DiskStore implements Store {
     const expected = response.has(flag.headOnly) ? 0 : response.contentLength
     if (expected >= 0 && expected < this.#limits.objectBytesMin) return 'too-small'
     if (expected > this.objectBytesMax) return 'too-large'
-    if (this.#checkpoints.behind) return 'busy'
+    if (this.#checkpoints.behind || this.#queue.length >= waitingMax) return 'busy'
     return this.#writing + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
   }
 
   #charge(writer: DiskWriter, more: number): boolean {
     if (this.#writing + more > this.#limits.bytesMax / 2) return false
-    if (this.#taken + more > this.#limits.bytesMax) this.#change(() => this.#removeOldest(this.#limits.bytesMax - more), 0)
+    if (this.#taken + more > this.#limits.bytesMax) this.#change(() => this.#removeOldest(this.#limits.bytesMax - more), 0, 'leaves')
     if (this.#taken + more > this.#limits.bytesMax || writer.refusal !== null) return false
     this.#writing += more
     this.#sweepIfFull()
     return true
   }
 
-  #newOutput(writer: DiskWriter, size: number): { readonly file: number; readonly output: FileOutput } | null {
-    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall(), size), 0)
-    if (file === 0) return null
+  #newOutput(writer: DiskWriter, size: number): NewOutput | StoreRefusal {
+    this.catchUp() // whoever clears the store takes away what is not in use yet
+    const file = this.#takeSpare()
+    if (file === 0) return this.#health.mayWrite ? 'busy' : 'disk-failed'
     if (writer.refusal !== null) {
       this.#unlink(file)
-      return null
+      return writer.refusal
     }
-    this.#reserved.set(file, size)
-    this.#reservedBytes += size
+    this.#promised.push({ file, more: size })
     return { file, output: new FileOutput(contentPath(this.#folder, file), writer) }
   }
 
-  #reserve(file: number, more: number): void {
-    const before = this.#reserved.get(file)
-    if (before === undefined || !this.#change(ledger => (ledger.reserve(file, more), true), false)) return
-    this.#reserved.set(file, before + more)
-    this.#reservedBytes += more
+  /** 0: there is none, and the disk says no, or somebody else has the index. */
+  #takeSpare(): number {
+    const patience = this.#sparesWanted === 0 ? 'waits' : 'leaves'
+    this.#sparesWanted = sparesMax
+    if (this.#spares.length === 0) this.#change(() => 0, 0, patience)
+    return this.#spares.shift() ?? 0
   }
 
   /** It is in use, or gone: the ledger counts it otherwise. */
   #unreserve(file: number): void {
+    this.#promised = this.#promised.filter(promise => promise.file !== file)
     this.#reservedBytes -= this.#reserved.get(file) ?? 0
     this.#reserved.delete(file)
   }
@@ -478,70 +515,77 @@ export class DiskStore implements Store {
   }
 
   #ended(writer: DiskWriter): void {
-    const key = writer.response.key
     this.#writing -= writer.charged
     this.#writers.delete(writer)
     if (writer.refusal !== null && writer.refusal !== 'abandoned') this.counters.refused++
     if (writer.refusal !== null && failures.includes(writer.refusal)) this.events?.refused(writer.response)
-    if (writer.stored === null) return
+    if (writer.stored !== null) this.#finished(writer.response.key)
+  }
+
+  #finished(key: CacheKey): void {
     const count = (this.#finishing.get(key) ?? 1) - 1
     if (count > 0) this.#finishing.set(key, count)
     else {
       this.#finishing.delete(key)
-      const waiting = this.#waiting.get(key) ?? []
-      this.#waiting.delete(key)
-      for (const resolve of waiting) resolve()
+      const askers = this.#askers.get(key) ?? []
+      this.#askers.delete(key)
+      for (const resolve of askers) resolve()
     }
   }
 
-  #storeSmall(writer: DiskWriter, stored: StoredResponse): StoreRefusal | null {
-    const body = stored.body.length === 1 ? (stored.body[0] ?? nothing) : Buffer.concat(stored.body)
-    if (body.length < this.#limits.objectBytesMin) return 'too-small'
-    this.#supersede(stored, writer.request)
-    if (this.#store(writer, stored, null, body, body.length, Number.MAX_SAFE_INTEGER)) return null
-    return writer.outdated ? 'invalidated' : 'disk-failed'
+  #store(writer: DiskWriter): void {
+    let serial = 0
+    this.#soon({
+      make: ledger => {
+        const { stored, file, bytes } = writer
+        serial = 0
+        if (writer.isOver || stored === null || writer.outdated) return // as the log has just said
+        this.#entering += writer.charged
+        const asked = { request: writer.request, before: writer.completedAt }
+        serial = this.#insert(ledger, stored, file === 0 ? { body: bodyOf(stored) } : { file, length: bytes }, asked)
+      },
+      ended: made => {
+        if (writer.isOver) return // and its file is taken away
+        if (!made || serial === 0 || writer.stored === null) {
+          writer.settle(writer.outdated ? 'invalidated' : 'disk-failed')
+          return
+        }
+        this.#inserted(writer.stored, writer.file, serial)
+        writer.settle(null)
+      },
+    })
   }
 
-  /** `before`: what was stored later than that is newer. */
-  #store(
-    writer: { readonly request: FieldView; readonly outdated: boolean },
-    stored: StoredResponse,
-    file: number | null,
-    body: Buffer | null,
-    length: number,
-    before: number,
-  ): boolean {
+  /** Within a transaction. Answers its serial; 0: there is no room for it. */
+  #insert(ledger: Ledger, stored: StoredResponse, content: Placed, asked: Asked): number {
+    const body = content.body ?? null
+    const length = body?.length ?? content.length ?? 0
+    const file = content.file ?? null
     const hashed = hashOf(stored.key)
-    let number = 0
-    const kept = this.#change(ledger => {
-      if (writer.outdated) return false // as the log has just said
-      const uses = this.#removeFitting(stored, hashed, writer.request, before)
-      const serial = ledger.take()
-      number = serial
-      const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
-      const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
-      // a file has been counted while it was written
-      const room = this.#limits.bytesMax - size + (file === null ? 0 : length)
-      if (this.#taken > room) this.#removeOldest(room)
-      if (this.#taken > room) return false
-      ledger.insert(serial, hashed, file, size, uses + 1, record, body)
-      if (file !== null) ledger.setFile(file, fileState.unsynced, this.#owner, this.#boot, this.#clock.wall())
-      this.#serials.set(stored, serial)
-      this.#sharing.log(ledger, changeKind.changed, stored.key)
-      return true
-    }, false)
-    if (kept) {
-      if (file !== null) this.#unreserve(file)
-      this.#owed.delete(stored.key)
-      this.counters.stored++
-      this.#health.succeed()
-      this.events?.written(stored, number)
-    }
-    return kept
+    const uses = this.#removeFitting(stored, hashed, asked)
+    const serial = ledger.take()
+    const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
+    const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
+    const room = this.#limits.bytesMax - size
+    if (this.#taken > room) this.#removeOldest(room)
+    if (this.#taken > room) return 0
+    ledger.insert(serial, hashed, file, size, uses + 1, record, body)
+    if (file !== null) ledger.setFile(file, fileState.unsynced, this.#owner, this.#boot, this.#clock.wall())
+    this.#serials.set(stored, serial)
+    this.#sharing.log(ledger, changeKind.changed, stored.key)
+    return serial
+  }
+
+  #inserted(stored: StoredResponse, file: number, serial: number): void {
+    if (file !== 0) this.#unreserve(file)
+    this.#owed.delete(stored.key)
+    this.counters.stored++
+    this.#health.succeed()
+    this.events?.written(stored, serial)
   }
 
   /** What the new one takes the place of, and what is too many. Answers the uses of the former. */
-  #removeFitting(by: StoredResponse, hashed: number, request: FieldView, before: number): number {
+  #removeFitting(by: StoredResponse, hashed: number, { request, before }: Asked): number {
     let uses = 0
     const others: { row: Row; date: number }[] = []
     for (const row of this.#ledger?.find(hashed) ?? none) {
@@ -565,7 +609,7 @@ export class DiskStore implements Store {
   /** The content of another response of ours, for this one, too: a second name of the same file. */
   #link(response: StoredResponse, request: FieldView, content: ContentSource): boolean {
     if (!(content instanceof ContentFile)) return false
-    const file = this.#change(ledger => ledger.newFile(this.#owner, this.#boot, this.#clock.wall(), 0), 0)
+    const file = this.#takeSpare()
     if (file === 0) return false
     try {
       const path = contentPath(this.#folder, file)
@@ -576,10 +620,12 @@ export class DiskStore implements Store {
       return false
     }
     this.#supersede(response, request)
-    const asked = { request, outdated: false }
-    const stored = this.#store(asked, response, file, null, response.contentLength, Number.MAX_SAFE_INTEGER)
-    if (!stored) this.#unlink(file)
-    return stored
+    const asked = { request, before: Number.MAX_SAFE_INTEGER }
+    const placed = { file, length: response.contentLength }
+    const serial = this.#change(ledger => this.#insert(ledger, response, placed, asked), 0)
+    if (serial === 0) this.#unlink(file)
+    else this.#inserted(response, file, serial)
+    return serial !== 0
   }
 
   // ---- changes
@@ -591,21 +637,27 @@ export class DiskStore implements Store {
       return true
     }
     const serial = this.#serials.get(old)
-    if (serial === undefined) return false
-    const replaced = this.#change(ledger => {
-      const found = this.#rowOf(old, serial)
-      if (found === null) return false
-      const { row, record } = found
-      const update = encodeRecord(by, record)
-      ledger.update(row, update, row.bytes - rowBytes(row.record, 0) + rowBytes(update, 0))
-      this.#sharing.log(ledger, changeKind.changed, old.key)
-      return true
-    }, false)
-    if (replaced) {
-      this.#serials.set(by, serial)
-      this.counters.replaced++
-    }
-    return replaced
+    if (serial === undefined || this.#queue.length >= waitingMax) return false
+    this.#finishing.set(old.key, (this.#finishing.get(old.key) ?? 0) + 1)
+    let replaced: boolean | null = null
+    this.#soon({
+      make: ledger => {
+        const found = this.#rowOf(old, serial)
+        replaced = found !== null
+        if (found === null) return
+        const { row, record } = found
+        const update = encodeRecord(by, record)
+        ledger.update(row, update, row.bytes - rowBytes(row.record, 0) + rowBytes(update, 0))
+        this.#sharing.log(ledger, changeKind.changed, old.key)
+      },
+      ended: made => {
+        replaced = made && replaced === true
+        if (replaced) this.counters.replaced++
+        this.#finished(old.key)
+      },
+    })
+    if (replaced !== false) this.#serials.set(by, serial)
+    return replaced !== false
   }
 
   remove(stored: StoredResponse): boolean {
@@ -630,7 +682,7 @@ export class DiskStore implements Store {
     this.#supersede(by, request)
     const hashed = hashOf(by.key)
     if (this.#rowsOf(by.key, hashed).length === 0) return
-    this.#change(() => this.#removeFitting(by, hashed, request, Number.MAX_SAFE_INTEGER), 0)
+    this.#change(() => this.#removeFitting(by, hashed, { request, before: Number.MAX_SAFE_INTEGER }), 0)
   }
 
   stopWriting(key: CacheKey): number {
@@ -712,6 +764,8 @@ export class DiskStore implements Store {
     for (const writer of this.#writers.all()) writer.invalidate()
     this.#used.clear()
     this.#unlinked = []
+    this.#spares = []
+    this.#promised = []
     this.#suspects.clear()
     const emptied = this.#change(ledger => {
       ledger.empty()
@@ -748,7 +802,9 @@ export class DiskStore implements Store {
   async close(): Promise<void> {
     this.#closed = true
     for (const writer of this.#writers.all()) writer.abandon()
+    this.#change(() => 0, 0) // what waits
     await this.#within(closeMsMax, this.settled())
+    this.#queueing?.cancel()
     this.#sweep?.cancel()
     this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
@@ -762,7 +818,10 @@ export class DiskStore implements Store {
     this.#opened.close()
     // nobody looks after files of who has left properly
     await this.#within(closeMsMax, this.#allUnlinked())
-    this.#change(ledger => ledger.leave(this.#sharing.user), undefined)
+    this.#change(ledger => {
+      for (const file of this.#spares) ledger.forgetFile(file)
+      ledger.leave(this.#sharing.user)
+    }, undefined)
     await this.#checkpoints.close()
     forgetOwner(this.#owner)
     try {
@@ -771,6 +830,7 @@ export class DiskStore implements Store {
       // it has been of no use for a while, then
     }
     this.#ledger = null
+    this.#giveUpWaiting()
   }
 
   #allUnlinked(): Promise<void> {
@@ -845,28 +905,50 @@ export class DiskStore implements Store {
 
   // ---- one transaction
 
-  /** `otherwise`: the answer where the disk says no. */
-  #change<T>(work: (ledger: Ledger) => T, otherwise: T): T {
+  /**
+   * `otherwise`: the answer where the disk says no, or somebody else has the index and `patience` leaves it to them. What
+   * waits is made first.
+   */
+  #change<T>(work: (ledger: Ledger) => T, otherwise: T, patience: Patience = 'waits'): T {
     const ledger = this.#ledger
-    if (ledger === null) return otherwise
+    if (ledger === null || (patience === 'leaves' && this.#checkpoints.reserved)) return otherwise
     this.#doomed = []
     this.#released = []
+    this.#entering = 0
+    const waiting = this.#queue.slice(0, patience === 'waits' ? this.#queue.length : waitingPerStep)
+    const promised = this.#promised
     const noted = this.#unlinked
     const before = this.#sharing.state
+    let promises = 0
+    let spares: readonly number[] = none
     let answer: T
     try {
-      answer = ledger.write(() => {
+      answer = ledger.write(patience, () => {
         this.#outdateWriters(this.#sharing.begun(ledger))
+        for (const { file, more } of promised) {
+          ledger.reserve(file, more)
+          this.#reserve(file, more)
+        }
+        promises = promised.length
         for (const file of noted) ledger.forgetFile(file)
+        spares = this.#newSpares(ledger)
         if (this.#owesAll || this.#owed.size > 0) this.#payOwed(ledger)
         if (this.#used.size > 0) this.#noteUses(ledger)
+        for (const { make } of waiting) make(ledger)
         return work(ledger)
       })
     } catch (error) {
       this.#sharing.undone(before)
+      this.#entering = 0
+      for (const { file, more } of promised.slice(0, promises)) this.#reserve(file, -more)
+      if (ailmentOf(error) !== 'contended') for (const { ended } of this.#queue.splice(0, waiting.length)) ended(false)
+      else if (patience === 'leaves') return otherwise
       this.#fail(error)
       return otherwise
     }
+    this.#queue.splice(0, waiting.length)
+    this.#promised = []
+    this.#spares.push(...spares)
     try {
       if (this.#owesAll) dropContents(this.#folder)
       this.#owesAll = false
@@ -878,12 +960,57 @@ export class DiskStore implements Store {
       if (++this.#changes % 128 === 0) this.#measure(ledger)
       for (const file of this.#doomed) this.#unlink(file)
       if (this.#released.length > 0) this.#tellReleased()
+      for (const { ended } of waiting) ended(true)
+      this.#entering = 0
       this.#sweepIfFull()
       this.#planUpkeep()
     } catch (error) {
       this.#fail(error)
     }
     return answer
+  }
+
+  /** At once, or when its turn has come. */
+  #soon(change: Waiting): void {
+    this.#queue.push(change)
+    if (this.#queue.length > 1) return
+    this.#queueSince = this.#clock.mono()
+    this.#makeWaiting()
+  }
+
+  /** As much of it as one step takes; somebody who has the index says when they are done, or it is tried again. */
+  #makeWaiting(): void {
+    this.#queueing?.cancel()
+    this.#queueing = null
+    if (this.#ledger === null) this.#giveUpWaiting()
+    if (this.#queue.length === 0) return
+    const before = this.#queue.length
+    this.#change(() => 0, 0, 'leaves')
+    const progress = this.#queue.length < before
+    if (progress) this.#queueSince = this.#clock.mono()
+    else if (this.#clock.mono() - this.#queueSince >= waitMsMax) this.#giveUpWaiting()
+    if (this.#queue.length === 0) return
+    const pause = progress ? 0 : waitPauseMs
+    this.#queueing ??= this.#clock.after(ms(pause), () => this.#makeWaiting(), { unref: true })
+  }
+
+  /** All that waits will not be made. */
+  #giveUpWaiting(): void {
+    for (const { ended } of this.#queue.splice(0)) ended(false)
+  }
+
+  #newSpares(ledger: Ledger): readonly number[] {
+    const files: number[] = []
+    if (this.#closed || this.#spares.length >= Math.min(sparesMin, this.#sparesWanted)) return files
+    while (this.#spares.length + files.length < this.#sparesWanted) {
+      files.push(ledger.newFile(this.#owner, this.#boot, this.#clock.wall(), 0))
+    }
+    return files
+  }
+
+  #reserve(file: number, more: number): void {
+    this.#reserved.set(file, (this.#reserved.get(file) ?? 0) + more)
+    this.#reservedBytes += more
   }
 
   /** What they write is older than what another process has acknowledged. */
@@ -931,7 +1058,7 @@ export class DiskStore implements Store {
     const ledger = this.#ledger
     // what others are writing; what we are is in #writing
     const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - this.#reservedBytes)
-    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#writing + elsewhere
+    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#writing - this.#entering + elsewhere
   }
 
   #measure(ledger: Ledger): void {
@@ -982,8 +1109,8 @@ export class DiskStore implements Store {
     this.#sweep = null
     const { bytesMax, low } = this.#limits
     if (this.#closed || this.#ledger === null) return
-    const removed = this.#change(() => this.#removeOldest(bytesMax * low), 0)
-    if (removed === 0 || this.#taken <= bytesMax * low) return
+    const removed = this.#change(() => this.#removeOldest(bytesMax * low), -1, 'leaves')
+    if (removed === 0 || (removed < 0 && !this.#health.mayWrite) || this.#taken <= bytesMax * low) return
     this.#sweep ??= this.#clock.after(ms(stepPauseMs), () => this.#sweepStep(), { unref: true })
   }
 
@@ -999,7 +1126,7 @@ export class DiskStore implements Store {
     const ledger = this.#ledger
     if (ledger === null || this.#closed) return
     this.catchUp()
-    if (this.#unlinked.length > 0 || this.#used.size > 0 || this.#owed.size > 0 || this.#owesAll) this.#change(() => 0, 0)
+    if (this.#unlinked.length > 0 || this.#used.size > 0 || this.#owed.size > 0 || this.#owesAll) this.#change(() => 0, 0, 'leaves')
     this.#noteRest()
     if (ledger.users > 1 || this.#others.length > 0) {
       // nobody has to ask for anything here: the log is read before it is forgotten, and what others removed is let go
@@ -1020,7 +1147,7 @@ export class DiskStore implements Store {
       ms(notePauseMs),
       () => {
         this.#noting = null
-        this.#change(() => 0, 0)
+        this.#change(() => 0, 0, 'leaves')
         this.#noteRest()
       },
       { unref: true },
@@ -1066,8 +1193,10 @@ export class DiskStore implements Store {
       ledger.shrink(shrinkPages)
       this.#checkpoints.changed()
     } catch (error) {
-      this.#fail(error)
-      return
+      if (ailmentOf(error) !== 'contended') {
+        this.#fail(error)
+        return
+      }
     }
     this.#shrinking = this.#clock.after(
       ms(shrinkPauseMs),
@@ -1102,10 +1231,11 @@ export class DiskStore implements Store {
     }
     if (files.length === 0) return 0
     for (const file of files) await synced(contentPath(this.#folder, file))
-    return this.#change(ledger => {
+    const note = (ledger: Ledger): number => {
       for (const file of files) ledger.forgetFile(file)
       return files.length
-    }, 0)
+    }
+    return this.#change(note, 0, this.#closed ? 'waits' : 'leaves')
   }
 
   // ---- failures
@@ -1150,9 +1280,12 @@ export class DiskStore implements Store {
       // it is going anyway
     }
     try {
+      this.#giveUpWaiting()
       this.#opened.close()
       this.#reserved.clear()
       this.#reservedBytes = 0
+      this.#promised = []
+      this.#spares = []
       this.#unlinked = []
       this.#suspects.clear()
       prepare()
@@ -1218,7 +1351,7 @@ export class DiskStore implements Store {
     const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, this.#limits.bytesMax / 64))
     // a burst may pass; what comes faster than the disk for long is not written
     const most = Math.min(logBytesMax, Math.max(logBytesLeast, this.#limits.bytesMax * logShareMax))
-    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => ledger.checkpointItself())
+    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => this.#makeWaiting(), () => ledger.checkpointItself())
   }
 
   /** Takes up what a former process has left: files nobody will finish, and files it had not quite removed. */
@@ -1242,6 +1375,22 @@ export class DiskStore implements Store {
 }
 
 const none: readonly never[] = []
+
+/** Content that is to be put into the index, or lies in a file. */
+interface Placed {
+  readonly body?: Buffer
+  readonly file?: number
+  readonly length?: number
+}
+
+/** `before`: what was stored later than that is newer. */
+interface Asked {
+  readonly request: FieldView
+  readonly before: number
+}
+
+const bodyOf = (stored: StoredResponse): Buffer => (stored.body.length === 1 ? (stored.body[0] ?? nothing) : Buffer.concat(stored.body))
+
 const nobodyCares: Foreign = { changed: () => {}, invalidated: () => {}, cleared: () => {} }
 const nothing = Buffer.alloc(0)
 

@@ -11,25 +11,34 @@ import type { FileOutput, OutputOwner } from './file-output.ts'
 // Content on its way to the disk. Up to `inlineBytesMax` it is collected, and goes into the index in one transaction; as
 // soon as it is more, into a file, block by block:
 //
-//   append ─► Content ─┬─ complete ─► storeSmall
-//                      └─ more than inlineBytesMax ─► file: append ─► block ─► FileOutput … complete ─► storeLarge
+//   append ─► Content ─┬─ complete ────────────────────────────────────────────────────────────────► store ─► settle
+//                      └─ more than inlineBytesMax ─► file: append ─► block ─► FileOutput … complete ─► store ─► settle
+//
+// `store` settles at once, or as soon as nobody keeps it from the index.
+
+export interface NewOutput {
+  readonly file: number
+  readonly output: FileOutput
+}
 
 /** What a writer needs of its store. */
 export interface DiskRoom {
   readonly clock: Clock
   readonly inlineBytesMax: number
+  /** Smaller content is not stored. */
+  readonly objectBytesMin: number
   /** Takes so many bytes more from the limit; false if there are none to be had, or the writer has just ended. */
   charge(writer: DiskWriter, more: number): boolean
-  /** A new file, known to the ledger. Null: the disk says no, or the writer has just ended. */
-  newOutput(writer: DiskWriter, bytes: number): { readonly file: number; readonly output: FileOutput } | null
+  /** A new file, known to the ledger; or why there is none. */
+  newOutput(writer: DiskWriter, bytes: number): NewOutput | StoreRefusal
   /** Where the content of a complete file is read. */
   contentOf(writer: DiskWriter, file: number, length: number): ContentSource
-  /** The file will be larger than was said. */
-  reserve(file: number, more: number): void
-  storeSmall(writer: DiskWriter, stored: StoredResponse): StoreRefusal | null
-  storeLarge(writer: DiskWriter, stored: StoredResponse, length: number): boolean
-  /** Content is complete, and its last bytes are on their way. */
+  /** The file will be larger than was said. The index is told with its next change. */
+  promise(file: number, more: number): void
+  /** Content is complete, and its last bytes, or the index, are still to be written. */
   finishing(writer: DiskWriter): void
+  /** Puts `stored` into the index, now or as soon as possible, and settles the writer. */
+  store(writer: DiskWriter): void
   /** The writer is over: gives back what it was charged. */
   ended(writer: DiskWriter): void
   /** A file that was begun and is not in use. */
@@ -59,7 +68,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   charged = 0
   refusal: StoreRefusal | null = null
   onRelieved: (() => void) | null = null
-  /** What will be found when the last bytes are written; null before `complete`. */
+  /** What will be found when it has been written; null before `complete`. */
   stored: StoredResponse | null = null
   /** Its place among all that was stored; 0 = it is not complete. Kept by the store. */
   completedAt = 0
@@ -98,6 +107,11 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
 
   get bytes(): number {
     return this.#bytes
+  }
+
+  /** Nothing more happens. */
+  get isOver(): boolean {
+    return this.#over
   }
 
   /** The number of its file; 0 = it has none. */
@@ -188,17 +202,24 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   }
 
   finished(): void {
-    if (this.#over || this.stored === null) return
-    this.#over = true
-    const inUse = this.#room.storeLarge(this, this.stored, this.#bytes)
-    this.#room.ended(this)
-    if (!inUse) this.#room.remove(this.#file)
+    if (!this.#over && this.stored !== null) this.#room.store(this)
   }
 
   failed(error: Error): void {
     if (this.#over) return
     this.#room.failed(error)
     this.#end('disk-failed')
+  }
+
+  // ---- from the store
+
+  /** It stands in the index; or not, and why. */
+  settle(refusal: StoreRefusal | null): void {
+    if (this.#over) return
+    this.#over = true
+    this.refusal = refusal
+    this.#room.ended(this)
+    if (refusal !== null && this.#file !== 0) this.#room.remove(this.#file)
   }
 
   // ----
@@ -218,7 +239,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
     this.#bytes = length
     if (this.#output === null) return Math.max(length, expected) <= this.#room.inlineBytesMax || this.#toFile()
     if (length > this.#reserved) {
-      this.#room.reserve(this.#file, reserveBytes)
+      this.#room.promise(this.#file, reserveBytes)
       this.#reserved += reserveBytes
     }
     return !this.#over
@@ -227,7 +248,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   #toFile(): boolean {
     this.#reserved = Math.max(this.response.contentLength, this.#bytes)
     const made = this.#room.newOutput(this, this.#reserved)
-    if (made === null) return this.#end('disk-failed')
+    if (typeof made === 'string') return this.#end(made)
     this.#output = made.output
     this.#file = made.file
     for (const buffer of this.#content.finish()) made.output.add(buffer)
@@ -263,10 +284,14 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   }
 
   #completeSmall(response: StoredResponse, whole: StoredResponse | null): StoredResponse | null {
-    this.#over = true
+    if (this.#bytes < this.#room.objectBytesMin) {
+      this.#end('too-small')
+      return null
+    }
     const stored = whole ?? completed(response, this.#content.finish(), this.#bytes)
-    this.refusal = this.#room.storeSmall(this, stored)
-    this.#room.ended(this)
+    this.stored = stored
+    this.#room.finishing(this)
+    this.#room.store(this)
     return this.refusal === null ? stored : null
   }
 

@@ -75,6 +75,10 @@ export interface Totals {
   readonly large: number
 }
 
+/** Of a change while somebody else has the ledger. */
+export type Patience = 'waits' | 'leaves'
+
+const patienceMs = 200
 const pageBytes = 4096
 /** What a store that looks less often has missed: it forgets all it has in memory then. */
 export const changesMax = 16_384
@@ -214,6 +218,7 @@ export class Ledger {
     this.#usedPages = rows('PRAGMA page_count')
     this.#freePages = rows('PRAGMA freelist_count')
     this.look()
+    db.exec('PRAGMA busy_timeout = 0')
   }
 
   /** As of the last look or write of this process. */
@@ -258,9 +263,13 @@ export class Ledger {
     ;[this.#next, this.#count, this.#small, this.#large, this.#age, this.#reserved, this.#users, this.#changes] = row
   }
 
-  /** All or nothing. What it throws has been undone. */
-  write<T>(work: () => T): T {
-    this.#begin.run()
+  /**
+   * All or nothing. What it throws has been undone. While somebody else writes it is waited for, up to 200 ms; or not
+   * at all: it throws SQLITE_BUSY then, and nothing has been called.
+   */
+  write<T>(patience: Patience, work: () => T): T {
+    if (patience === 'waits') this.#beginWaiting()
+    else this.#begin.run()
     try {
       this.look()
       const before = this.#totals()
@@ -277,6 +286,15 @@ export class Ledger {
         // the first error says more; who calls closes what is damaged
       }
       throw error
+    }
+  }
+
+  #beginWaiting(): void {
+    this.#db.exec(`PRAGMA busy_timeout = ${patienceMs}`)
+    try {
+      this.#begin.run()
+    } finally {
+      this.#db.exec('PRAGMA busy_timeout = 0')
     }
   }
 
@@ -388,9 +406,9 @@ export class Ledger {
     return Number(this.#newFile.run(fileState.writing, owner, boot, since, bytes).lastInsertRowid)
   }
 
+  /** Of a file that has been forgotten, nothing. */
   reserve(id: number, more: number): void {
-    this.#reserved += more
-    this.#reserve.run(more, id)
+    if (this.#reserve.run(more, id).changes > 0) this.#reserved += more
   }
 
   setFile(id: number, state: number, owner: string, boot: string, since: number): void {
@@ -484,9 +502,8 @@ export class Ledger {
 }
 
 const prepareFile = (db: DatabaseSync): void => {
-  db.exec(`PRAGMA busy_timeout = 200; PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = INCREMENTAL;
+  db.exec(`PRAGMA busy_timeout = ${patienceMs}; PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = INCREMENTAL;
     PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -32768;
-    PRAGMA journal_size_limit = 0;
     PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF`)
   const version = (): unknown => db.prepare('PRAGMA user_version').get()?.['user_version']
   if (version() === 0) {
