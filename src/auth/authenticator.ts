@@ -44,6 +44,11 @@ export class Authenticator {
     })
   }
 
+  /** The names of the schemes that are offered then. */
+  offered(names: readonly string[]): readonly Scheme['name'][] {
+    return this.#named(names).map(({ name }) => name)
+  }
+
   /** A connection on which somebody has proved who he is needs no further word. */
   #heldBy({ handshake }: AuthLink): Proof {
     if (handshake === null || handshake.user === '' || !this.schemes.some(scheme => scheme.name === handshake.name)) return missing

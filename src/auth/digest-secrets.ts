@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { errnoOf } from '../base/index.ts'
 import { type HelperAnswer, parseReply, quoteField } from '../helper/index.ts'
+import { asUtf8 } from './passwords.ts'
 
 // Who knows the secret of a user: H(user:realm:password), never the password.
 
@@ -27,13 +28,15 @@ export const digestHash = (algorithm: DigestAlgorithm, text: string): string =>
 export class HelperSecrets implements DigestSecrets {
   readonly algorithms = ['MD5'] as const
   readonly #ask: (line: string) => Promise<HelperAnswer>
+  readonly #utf8: boolean
 
-  constructor(ask: (line: string) => Promise<HelperAnswer>) {
+  constructor(ask: (line: string) => Promise<HelperAnswer>, utf8: boolean) {
     this.#ask = ask
+    this.#utf8 = utf8
   }
 
   async secretOf(user: string, realm: string, _algorithm: DigestAlgorithm, extras: string): Promise<Secret> {
-    const answer = await this.#ask(`${quoteField(user)}:${quoteField(realm)}${extras === '' ? '' : ` ${extras}`}`)
+    const answer = await this.#ask(`${quoteField(this.#utf8 ? asUtf8(user) : user)}:${quoteField(realm)}${extras === '' ? '' : ` ${extras}`}`)
     if (!answer.ok) return { kind: 'failed', message: `the authentication program is ${answer.reason}` }
     const reply = parseReply(answer.text)
     const ha1 = (reply.values.get('ha1') ?? reply.text).toLowerCase()

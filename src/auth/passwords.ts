@@ -39,7 +39,7 @@ export class HelperPasswords implements PasswordSource {
 }
 
 /** For backends that want UTF-8; what is UTF-8 already is left as it is. */
-const asUtf8 = (text: string): string => {
+export const asUtf8 = (text: string): string => {
   const bytes = Buffer.from(text, 'latin1')
   return isUtf8(bytes) ? text : Buffer.from(text, 'utf8').toString('latin1')
 }

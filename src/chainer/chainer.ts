@@ -55,6 +55,8 @@ export interface OriginRequest {
   readonly idempotent: boolean
   /** server_pconn_for_nonretriable: a kept connection will do, though it could not be sent a second time. */
   readonly keptWillDo?: boolean
+  /** broken_posts: CR LF goes behind content whose length is known. */
+  readonly extraLine?: boolean
 }
 
 export interface OriginHandler {

@@ -115,6 +115,7 @@ export const icapSettings = (config: Config): IcapSettings => ({
   revivalDelay: ms(config.icap_service_revival_delay * 1000),
   optionsTtl: ms(config.icap_default_options_ttl * 1000),
   persistent: config.icap_persistent_connections,
+  keptAgeMax: config.pconn_lifetime,
   connectTimeout: config.icap_connect_timeout,
   ioTimeout: config.icap_io_timeout,
 })

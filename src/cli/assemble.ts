@@ -424,6 +424,7 @@ const originLimits = (config: Config, comm: Comm): Partial<OriginLimits> => ({
   brokenPersistence: config.detect_broken_pconn ? ms(10_000) : ms(0), // Squid's ten seconds
   writeTimeout: config.write_timeout,
   idleTimeout: config.server_idle_pconn_timeout,
+  keptAgeMax: config.pconn_lifetime,
   responseHeadBytesMax: config.reply_header_max_size,
   persistent: config.server_persistent_connections,
 })

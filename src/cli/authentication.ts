@@ -76,11 +76,14 @@ export const challengesOf = (users: Users | null, config: Config, acls: AclTable
   const asking = config.acl.filter(
     acl => aclTypes.has(acl.type) || (acl.type === 'external' && acl.argument !== null && needUser.has(acl.argument.text.toLowerCase())),
   )
+  const namesFor = (facts: AccessFacts): readonly string[] => offers.find(({ when }) => when.holds(facts))?.names ?? ['all']
+  const closing = new Set(config.auth_param.filter(({ scheme, keepAlive }) => !keepAlive && (scheme === 'ntlm' || scheme === 'negotiate')).map(({ scheme }) => scheme))
   return {
     challenges(facts, stale, now) {
       if (facts.proof?.challenge !== undefined) return [facts.proof.challenge]
-      return users.authenticator.challenges(offers.find(({ when }) => when.holds(facts))?.names ?? ['all'], stale, now)
+      return users.authenticator.challenges(namesFor(facts), stale, now)
     },
+    closes: facts => facts.proof?.challenge === undefined && closing.size > 0 && users.authenticator.offered(namesFor(facts)).some(name => closing.has(name)),
     acls: new Set(asking.map(acl => acl.name.toLowerCase())),
   }
 }
@@ -132,7 +135,7 @@ const digestOf = (line: AuthScheme, config: Config, programs: Programs, problems
   const secrets =
     file !== null && DigestFile.readable(file.path)
       ? new DigestFile(file.path, file.secrets, text => programs.complain(`auth_param digest: ${text}`))
-      : new HelperSecrets(programs.add({ name: 'auth_param digest', command: line.command, children: line.children, at: line.at }))
+      : new HelperSecrets(programs.add({ name: 'auth_param digest', command: line.command, children: line.children, at: line.at }), line.utf8)
   if (line.realm === '') problems.push({ severity: 'fatal', at: line.at, message: 'auth_param digest needs a realm', hint: 'auth_param digest realm TEXT' })
   return new DigestScheme({
     realm: line.realm,
@@ -140,6 +143,7 @@ const digestOf = (line: AuthScheme, config: Config, programs: Programs, problems
     nonces: { ageMsMax: line.nonceMaxDuration * 1000, countMax: line.nonceMaxCount, strict: line.nonceStrictness, counted: line.checkNonceCount },
     ttlMs: config.authenticate_ttl * 1000,
     garbageMs: line.nonceGarbageInterval * 1000,
+    getForAll: line.postWorkaround,
     identity: JSON.stringify([line.command, line.realm]),
   })
 }

@@ -4,7 +4,7 @@ import {
   type AclTable, type AccessList, type Condition, compileAccessList, compileAcls, compileCondition, compilePosixRegex,
   compileReplacing, compileZones, type PendingHost, type ZoneHost, type ZoneTable,
 } from '../acl/index.ts'
-import { type Bytes, type DurationMs, secondsToMs } from '../base/index.ts'
+import { type Bytes, type DurationMs, ms, secondsToMs } from '../base/index.ts'
 import { type CachePolicy, RefreshPatterns, type RefreshLine } from '../cache/index.ts'
 import { type CompiledNat, compileNat } from '../chainer/index.ts'
 import type { AccessLine, AclUse, Config, Diagnostic, Location, OutgoingLine } from '../conf/index.ts'
@@ -120,6 +120,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       collapsedForwarding: gate(config.collapsed_forwarding_access),
       sendHit: gate(config.send_hit),
       storeMiss: gate(config.store_miss),
+      brokenPosts: config.broken_posts.length === 0 ? null : list(config.broken_posts, 'deny'),
       keptForUnrepeatable: config.given.has('server_pconn_for_nonretriable') ? list(config.server_pconn_for_nonretriable, 'deny') : null,
     },
     aclsByIndirectClient: config.acl_uses_indirect_client,
@@ -166,7 +167,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
       idle: config.client_idle_pconn_timeout,
       read: config.read_timeout,
       write: config.write_timeout,
-      lifetime: config.client_lifetime,
+      lifetime: ms(Math.min(config.client_lifetime, config.pconn_lifetime)),
     },
     rewriter: rewriterOf(config, programs, acls, list, problems),
     identifier: identifierOf(config, programs, list, problems),

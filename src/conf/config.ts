@@ -576,6 +576,8 @@ export interface AuthScheme {
   readonly children: HelperChildrenConfig
   readonly keyExtras: string
   readonly utf8: boolean
+  /** ntlm and negotiate. */
+  readonly keepAlive: boolean
   // basic
   readonly credentialsTtl: Seconds
   readonly caseSensitive: boolean

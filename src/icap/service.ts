@@ -34,6 +34,8 @@ export interface IcapSettings {
   readonly revivalDelay: DurationMs
   readonly optionsTtl: DurationMs
   readonly persistent: boolean
+  /** pconn_lifetime: an older connection is not kept. */
+  readonly keptAgeMax: DurationMs
   readonly connectTimeout: DurationMs
   readonly ioTimeout: DurationMs
 }
@@ -106,6 +108,7 @@ export class Service {
   options: IcapOptions | null = null
   #asking: Promise<IcapOptions> | null = null
   readonly #idle: Connection[] = []
+  readonly #bornAt = new WeakMap<Connection, MonoMs>()
   #open = 0
   readonly #waiting: (() => void)[] = []
   #failures: MonoMs[] = []
@@ -229,7 +232,9 @@ export class Service {
   async #dial(): Promise<Connection> {
     this.#open++
     try {
-      return await this.icap.dial(this.config.host, this.config.port, this.icap.settings.connectTimeout)
+      const connection = await this.icap.dial(this.config.host, this.config.port, this.icap.settings.connectTimeout)
+      this.#bornAt.set(connection, this.icap.clock.mono())
+      return connection
     } catch (error) {
       this.gone()
       throw error
@@ -239,13 +244,15 @@ export class Service {
   /** It may be used again. */
   release(connection: Connection, keepAlive: boolean): void {
     if (connection.closed) return
-    if (!keepAlive || !this.icap.settings.persistent || this.#closed || this.#idle.length >= idleMax) {
+    const { settings, clock } = this.icap
+    const left = settings.keptAgeMax - elapsed(this.#bornAt.get(connection) ?? clock.mono(), clock.mono())
+    if (!keepAlive || !settings.persistent || left <= 0 || this.#closed || this.#idle.length >= idleMax) {
       connection.close('done')
       return
     }
     this.#idle.push(connection)
     connection.setReader(new Idle(this))
-    connection.setTimeout(idleTimeout)
+    connection.setTimeout(Math.max(1, Math.min(idleTimeout, left)))
     this.#waiting.shift()?.()
   }
 

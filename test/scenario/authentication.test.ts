@@ -4,7 +4,7 @@
 
 import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -242,6 +242,35 @@ describe('digest', () => {
     const old = await nonceOf()
     proxy.clock.advance(ms(31 * 60_000))
     expect(await answer(proof(old, 1))).toEqual([407, true])
+  })
+
+  it('lets in who has hashed another method only with post_workaround, and only as GET', async () => {
+    const origin = await site(() => ({}))
+    const md5 = (text: string): string => createHash('md5').update(text).digest('hex')
+    const statuses: number[] = []
+    for (const word of ['on', 'off']) {
+      const proxy = await stageOf(`${open}auth_param digest post_workaround ${word}\n${digest(`/usr/lib/squid/digest_file_auth ${file('plain')}`)}`)
+      for (const hashed of ['GET', 'PUT', 'POST']) {
+        const nonce = /nonce="([^"]+)"/.exec((await proxy.ask(get(origin.port))).fields.get('proxy-authenticate') ?? '')?.[1] ?? ''
+        const response = md5(`${md5('ann:the realm:sesame')}:${nonce}:00000001:cn:auth:${md5(`${hashed}:/`)}`)
+        const field = `Proxy-Authorization: Digest username="ann", realm="the realm", nonce="${nonce}", uri="/", qop=auth, nc=00000001, cnonce="cn", response="${response}", algorithm=MD5\r\nContent-Length: 0\r\n`
+        statuses.push((await proxy.ask(get(origin.port, field).replace('GET', 'POST'), 'POST')).status)
+      }
+    }
+    expect(statuses).toEqual([200, 407, 200, 407, 407, 200])
+  })
+
+  it('tells a program names in UTF-8 where utf8 is on', async () => {
+    const origin = await site(() => ({}))
+    writeFileSync(file('names.sh'), `while read -r line; do echo "$line" >> ${file('names')}; echo ERR; done\n`)
+    writeFileSync(file('names'), '')
+    for (const word of ['on', 'off']) {
+      const proxy = await stageOf(`${open}auth_param digest utf8 ${word}\n${digest(`/bin/sh ${file('names.sh')}`)}`)
+      const nonce = /nonce="([^"]+)"/.exec((await proxy.ask(get(origin.port))).fields.get('proxy-authenticate') ?? '')?.[1] ?? ''
+      const field = `Proxy-Authorization: Digest username="ren\xe9", realm="the realm", nonce="${nonce}", uri="/", qop=auth, nc=00000001, cnonce="cn", response="${'0'.repeat(32)}", algorithm=MD5\r\n`
+      expect((await proxy.ask(get(origin.port, field))).status).toBe(407)
+    }
+    expect(readFileSync(file('names'), 'latin1')).toBe('"ren\xc3\xa9":"the realm"\n"ren\xe9":"the realm"\n')
   })
 
   it('counts on over a reload: a use from before cannot be repeated', async () => {

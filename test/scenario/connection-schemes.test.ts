@@ -108,6 +108,22 @@ describe('negotiate', () => {
     expect([third, fourth, fifth]).toEqual([second, second, first])
   })
 
+  it('ends the connection with the first question where keep_alive is off, and not in the middle of a talk', async () => {
+    const web = await site(() => ({}))
+    const proxy = await stageOf(negotiate().replace('acl users', 'auth_param negotiate keep_alive off\nacl users'))
+    const first = await proxy.client()
+    expect(await says(first, proxy, web.port, '')).toEqual([407, 'Negotiate'])
+    expect(await first.closed()).toBe('')
+    const ann = await proxy.client()
+    expect(await says(ann, proxy, web.port, hello)).toEqual(more)
+    expect(await says(ann, proxy, web.port, 'QU5O')).toEqual([200, undefined])
+    expect(await says(ann, proxy, web.port, '')).toEqual([200, undefined])
+    const usual = await stageOf(negotiate())
+    const kept = await usual.client()
+    expect(await says(kept, usual, web.port, '')).toEqual([407, 'Negotiate'])
+    expect(await says(kept, usual, web.port, '')).toEqual([407, 'Negotiate'])
+  })
+
   it('takes the child back from who leaves, or is silent, in the middle', async () => {
     const web = await site(() => ({}))
     const proxy = await stageOf(negotiate(1))

@@ -186,6 +186,30 @@ describe('RESPMOD', () => {
     expect((await proxy.ask(get(server.port))).body).toBe('seen')
   })
 
+  it('a connection to it is kept no longer than pconn_lifetime', async () => {
+    const server = await site(() => ({}))
+    const icap = await raw(socket => {
+      let text = ''
+      socket.on('error', () => {}).on('data', chunk => {
+        text += chunk.toString('latin1')
+        if (text.startsWith('OPTIONS')) socket.write(options('RESPMOD'))
+        else if (wholeChunks(text)) socket.write(responseOf('HTTP/1.1 200 OK\r\n\r\n', 'seen'))
+        else return
+        text = ''
+      })
+    })
+    const proxy = await stage(`${confOf('respmod', icap.port)}pconn_lifetime 30 seconds`)
+    const connections: number[] = []
+    for (const _ of [1, 2, 3]) {
+      expect((await proxy.ask(get(server.port))).body).toBe('seen')
+      connections.push(icap.connections)
+      proxy.clock.advance(12_000)
+    }
+    await until(() => icap.connections === 1 && proxy.machine.comm.fdTable().every(({ note }) => note !== 'icap'), 'the end of its connection')
+    expect((await proxy.ask(get(server.port))).body).toBe('seen')
+    expect([...connections, icap.connections]).toEqual([1, 1, 1, 2])
+  })
+
   it('a set uses the next where one fails; a chain uses all', async () => {
     const server = await site(() => ({ content: 'a' }))
     const dead = await raw(socket => void socket.destroy())

@@ -577,6 +577,29 @@ describe('a client that', () => {
     expect(await wire.closed()).toBe('')
   })
 
+  it('is older than pconn_lifetime is closed as soon as nothing is under way, and so are connections to origins', async () => {
+    const proxy = await stage('pconn_lifetime 60 seconds\n')
+    const go = gate()
+    const server = await origin(async (request, response) => {
+      if (request.url === '/slow') await go.opened
+      response.end('x')
+    })
+    const [resting, busy] = [await proxy.client(), await proxy.client()]
+    busy.send(get(server.port, '/slow'))
+    await until(() => server.requests.length === 1, 'the slow request')
+    await resting.send(get(server.port)).response()
+    proxy.clock.advance(62_000)
+    expect(await resting.closed()).toBe('')
+    go.open()
+    expect((await busy.response()).body).toBe('x')
+    expect(await busy.closed()).toBe('')
+    // one was idle, the other is too old to become so
+    await until(() => originConnections(proxy).length === 0, 'the end of old connections')
+    await proxy.ask(get(server.port))
+    expect(server.connections).toBe(3)
+    expect(originConnections(proxy)).toHaveLength(1)
+  })
+
   it('takes a stored response slowly has write_timeout for each step, not the idle time', async () => {
     const proxy = await stage('client_idle_pconn_timeout 10 seconds\nwrite_timeout 60 seconds\ncache_mem 64 MB\nmaximum_object_size_in_memory 32 MB\n')
     const length = 16 << 20

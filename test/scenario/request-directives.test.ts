@@ -56,6 +56,40 @@ describe('force_request_body_continuation', () => {
   })
 })
 
+describe('broken_posts', () => {
+  it('puts two bytes behind content of known length, for whom it names, and for nobody else', async () => {
+    const told: string[] = []
+    const { port } = await raw(socket => {
+      const at = told.push('') - 1
+      socket.on('data', (chunk: Buffer) => {
+        told[at] += chunk.toString('latin1')
+        if (/(?:hello|\r\n0\r\n\r\n|GET[^]*\r\n\r\n)(?:\r\n)?$/.test(told[at] ?? '')) setImmediate(() => socket.end('HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n'))
+      })
+    })
+    const proxy = await stage('acl stuck urlpath_regex ^/stuck\nbroken_posts allow stuck\n')
+    const ended: string[] = []
+    const post = async (path: string, chunked = false): Promise<void> => {
+      const wire = await proxy.client()
+      const content = chunked ? '5\r\nhello\r\n0\r\n\r\n' : 'hello'
+      wire.send(request('POST', port, path, [chunked ? 'Transfer-Encoding: chunked' : 'Content-Length: 5'], content))
+      expect((await wire.response('POST')).status).toBe(200)
+      ended.push((told.at(-1) ?? '').split('\r\n\r\n').slice(1).join('\r\n\r\n'))
+    }
+    await post('/stuck')
+    // in two pieces: it is streamed
+    const slow = await proxy.client()
+    slow.send(request('POST', port, '/stuck/slow', ['Content-Length: 5'], 'he'))
+    await until(() => told.length === 2 && (told[1] ?? '').endsWith('he'), 'the first half')
+    slow.send('llo')
+    expect((await slow.response('POST')).status).toBe(200)
+    ended.push((told[1] ?? '').split('\r\n\r\n')[1] ?? '')
+    await post('/other')
+    expect((await proxy.ask(get(port, '/stuck'))).status).toBe(200)
+    ended.push((told.at(-1) ?? '').split('\r\n\r\n')[1] ?? '')
+    expect(ended).toEqual(['hello\r\n', 'hello\r\n', 'hello', ''])
+  })
+})
+
 describe('http_upgrade_request_protocols', () => {
   /** Changes to whatever it is told, and echoes. */
   const changing = (answer: string) =>

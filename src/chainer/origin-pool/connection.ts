@@ -1,7 +1,7 @@
 import type net from 'node:net'
 import { Client, type Dispatcher } from 'undici'
 import type { Connection } from '../../../comm/index.ts'
-import { type DurationMs, ms } from '../../base/index.ts'
+import { type Clock, type DurationMs, type MonoMs, ms } from '../../base/index.ts'
 import { type Fields, persists, type ResponseHead } from '../../http/index.ts'
 import type { ServerSight } from '../../tls/index.ts'
 import type { Exchange } from './exchange.ts'
@@ -18,6 +18,7 @@ import { OriginGone, OriginSocket, type SocketKeeper } from './socket.ts'
 /** What the connection needs of its pool. */
 export interface ConnectionPool {
   readonly limits: ConnectionLimits
+  readonly clock: Clock
   /** It carries nothing and may be used again. */
   idle(connection: OriginConnection): void
   gone(connection: OriginConnection): void
@@ -36,6 +37,8 @@ export interface ConnectionLimits {
   readonly writeTimeout: DurationMs
   /** server_idle_pconn_timeout. */
   readonly idleTimeout: DurationMs
+  /** pconn_lifetime: an older connection is not kept for another request; Infinity = whatever its age. */
+  readonly keptAgeMax: DurationMs
   /** reply_header_max_size. */
   readonly responseHeadBytesMax: number
   /** server_persistent_connections. */
@@ -58,6 +61,7 @@ export class OriginConnection implements SocketKeeper {
 
   readonly #pool: ConnectionPool
   readonly #client: Client
+  readonly #bornAt: MonoMs
   #given = false
   #blocked = false
   /** The answer it carries has no end that could come: see brokenPersistence. */
@@ -68,6 +72,7 @@ export class OriginConnection implements SocketKeeper {
     this.origin = origin
     this.sight = sight
     this.#pool = pool
+    this.#bornAt = pool.clock.mono()
     this.socket = new OriginSocket(connection, this, limits.responseHeadBytesMax)
     this.#client = new Client(anyOrigin, {
       connect: (_options, callback) => this.#giveSocket(callback),
@@ -93,6 +98,12 @@ export class OriginConnection implements SocketKeeper {
     this.used++
     this.connection.setTimeout(this.#pool.limits.readTimeout)
     this.#client.dispatch(options, exchange)
+  }
+
+  /** How long it may wait for another request; 0 or less: not at all. */
+  get idleMsMax(): number {
+    const { idleTimeout, keptAgeMax } = this.#pool.limits
+    return Math.min(idleTimeout, keptAgeMax - (this.#pool.clock.mono() - this.#bornAt))
   }
 
   get paused(): boolean {
@@ -154,10 +165,7 @@ export class OriginConnection implements SocketKeeper {
       return
     }
     this.exchange = null
-    if (!this.isGone) {
-      this.connection.setTimeout(this.#pool.limits.idleTimeout)
-      this.#pool.idle(this)
-    }
+    if (!this.isGone) this.#pool.idle(this)
     exchange.finish()
   }
 

@@ -289,6 +289,8 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
   }
 
   onRequestSent(): void {
+    // undici writes nothing behind content whose length it was told; an empty one it still has to begin
+    if (this.#request.extraLine === true && this.#head?.framing === 'length' && knownLength(this.#request) > 0) this.#connection?.socket.addLine()
     if (!this.sending) return
     this.sending = false
     this.#connection?.await()
@@ -416,6 +418,8 @@ export class Exchange implements OriginFetch, Watched, ContentUser, Dispatcher.D
     if (this.deadlineTurn !== 0) this.#pool.deadlines.forget(this)
   }
 }
+
+const knownLength = ({ content, contentLength }: OriginRequest): number => (Buffer.isBuffer(content) ? content.length : (contentLength ?? 0))
 
 /** RFC 9112 6.3, the last case. */
 const untilClose = (method: string, status: number, fields: Fields): boolean =>

@@ -49,6 +49,7 @@ export const usualOriginLimits: OriginLimits = {
   brokenPersistence: ms(0),
   writeTimeout: ms(15 * 60_000),
   idleTimeout: ms(60_000),
+  keptAgeMax: ms(Number.POSITIVE_INFINITY),
   continueTimeout: ms(1000),
   responseHeadBytesMax: 65_536,
   persistent: true,
@@ -174,7 +175,6 @@ export class OriginPool implements ConnectionPool {
         origin.preparing--
         if (connection === null) return this.#freed(origin)
         this.counters.prepared++
-        connection.setTimeout(this.limits.idleTimeout)
         this.idle(new OriginConnection(origin, connection, sight, this))
       }
       const { tls } = route
@@ -194,7 +194,6 @@ export class OriginPool implements ConnectionPool {
     this.#origins.set(key, origin)
     origin.connections++
     this.#connections++
-    connection.setTimeout(this.limits.idleTimeout)
     this.idle(new OriginConnection(origin, connection, sight, this))
   }
 
@@ -254,7 +253,8 @@ export class OriginPool implements ConnectionPool {
   // --- for connections ---
 
   idle(connection: OriginConnection): void {
-    if (this.closed || !this.limits.persistent) return connection.close()
+    const idleMs = connection.idleMsMax
+    if (this.closed || !this.limits.persistent || idleMs <= 0) return connection.close()
     const { origin } = connection
     const first = origin.waiting.first
     if (first !== null && first.mayReuse) {
@@ -267,6 +267,7 @@ export class OriginPool implements ConnectionPool {
       if (tie.ended) return connection.close()
       tie.release = () => origin.closeIdle()
     }
+    connection.connection.setTimeout(Math.max(1, idleMs))
     origin.rests(connection)
     this.#idle.add(connection)
     // whoever waits for a fresh one, here or elsewhere, gets this one's place

@@ -156,6 +156,11 @@ export class OriginSocket extends EventEmitter implements ConnectionReader {
     this.#turn()
   }
 
+  /** Behind a request that has been written. */
+  addLine(): void {
+    if (!this.destroyed) this.#put('\r\n')
+  }
+
   /** As if the origin had ended here. */
   takeEnd(): void {
     if (this.destroyed || this.#ended) return

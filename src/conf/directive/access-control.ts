@@ -194,7 +194,12 @@ for http_access and its ACL "manager"; where no line of it names that ACL, only 
 needs no password.`,
     { example: 'cachemgr_passwd secret shutdown reconfigure rotate purge\ncachemgr_passwd disable objects' },
   ),
-  broken_posts: later(accessList('fast'), 'To which servers an extra CRLF is sent after a request body.'),
+  broken_posts: works(
+    accessList('fast'),
+    `Behind the content of which requests two more bytes are sent, CR LF, for servers that wait for them as some browsers of old
+sent them. RFC 9112 2.2 forbids it. Not behind what goes in chunks, whose end is clear.`,
+    { default: 'deny all', example: 'acl stuck dstdomain legacy.example.com\nbroken_posts allow stuck' },
+  ),
   force_request_body_continuation: works(
     accessList('fast'),
     `Which requests with "Expect: 100-continue" get their 100 as soon as http_access has let them in. Otherwise it is sent when

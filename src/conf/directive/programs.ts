@@ -231,6 +231,7 @@ const freshScheme = (scheme: AuthScheme['scheme'], line: Line): AuthScheme => ({
   children: { ...many, max: scheme === 'basic' ? 5 : 20 },
   keyExtras: '',
   utf8: false,
+  keepAlive: true,
   credentialsTtl: seconds(7200),
   caseSensitive: false,
   nonceGarbageInterval: seconds(300),
@@ -285,7 +286,7 @@ const schemeParameter = (line: Line, scheme: AuthScheme): AuthScheme | undefined
     case 'utf8':
       return flag(line, utf8 => ({ ...scheme, utf8 }))
     case 'keep_alive':
-      return flag(line, () => scheme)
+      return flag(line, keepAlive => ({ ...scheme, keepAlive }))
     case 'concurrency': {
       const n = needWord(line, 'a number')
       const concurrency = n && numberOf(line, n, 'concurrency', n.text, 0, concurrencyMax)
@@ -294,7 +295,7 @@ const schemeParameter = (line: Line, scheme: AuthScheme): AuthScheme | undefined
   }
   const read = parameters[word.text]
   if (read !== undefined) return read(line, scheme)
-  const like = nearest(word.text, ['program', 'children', 'realm', 'key_extras', 'utf8', ...Object.keys(parameters)])
+  const like = nearest(word.text, ['program', 'children', 'realm', 'key_extras', 'utf8', 'keep_alive', ...Object.keys(parameters)])
   line.fatal(`auth_param ${scheme.scheme}: unknown parameter '${word.text}'`, word, like === null ? '' : `did you mean ${like}?`)
   return undefined
 }
@@ -337,7 +338,7 @@ const schemeText = (value: AuthScheme): readonly string[] => {
   const word = (on: boolean) => (on ? 'on' : 'off')
   const own =
     scheme === 'ntlm' || scheme === 'negotiate'
-      ? []
+      ? [`keep_alive ${word(value.keepAlive)}`]
       : scheme === 'basic'
       ? [`credentialsttl ${timeText(value.credentialsTtl * 1000)}`, `casesensitive ${word(value.caseSensitive)}`]
       : [
@@ -377,7 +378,9 @@ overloaded never stops the proxy: what cannot be decided is refused, and asked a
 asked "user password" (basic) or "user":"realm" (digest); for ntlm and negotiate (Kerberos) it hears the client's messages
 (YR, KK) and one of its children is that client's until it has decided; what is proved then counts for that connection. Where it is basic_ncsa_auth FILE or digest_file_auth [-c] FILE
 the file is read by the proxy itself, if it knows all its hashes: apr1, bcrypt (up to cost 14), SHA-256 and -512 crypt, MD5, {SHA}. Not possible on intercepting ports: browsers there know of no proxy. What a client has proved is
-remembered for credentialsttl; passwords are only kept as hashes under a key that ends with the process.`,
+remembered for credentialsttl; passwords are only kept as hashes under a key that ends with the process. keep_alive off (ntlm,
+negotiate) ends the connection with the first 407, for clients that do not get along with one that stays; post_workaround on
+(digest) lets in who has hashed GET for a request of another method; utf8 on: programs get UTF-8, though clients say Latin-1.`,
     { example: 'auth_param basic program /usr/lib/squid/basic_ncsa_auth /etc/glassquid/passwd\nauth_param basic realm proxy' },
   ),
   authenticate_cache_garbage_interval: works(age({ min: 1000 }), 'How often forgotten users are cleared away.', { default: '1 hour' }),

@@ -51,8 +51,9 @@ export const timeoutDirectives = {
   ),
   pconn_lifetime: works(
     duration({ zeroIsUnlimited: true }),
-    'How long an origin connection may be used for further requests.',
-    { default: '0 seconds' },
+    `How old a connection may be and still be kept for a further request: of a client, to an origin or cache_peer, to an ICAP
+service. What is under way on it is not disturbed. Of clients' and client_lifetime the shorter counts.`,
+    { default: '0 seconds', reload: 'new connections' },
   ),
   dns_timeout: works(duration({ min: 1 }), 'How long a name may take to resolve.', { default: '30 seconds' }),
   shutdown_lifetime: works(duration(), 'How long running transactions may go on after the proxy was told to stop.', {

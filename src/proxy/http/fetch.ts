@@ -243,6 +243,7 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       content,
       contentLength: length,
       idempotent: isIdempotent(t.head.method),
+      ...(content !== null && t.policy.access.brokenPosts?.checkFast(t.facts).allowed === true ? { extraLine: true } : {}),
       ...(t.policy.access.keptForUnrepeatable?.checkFast(t.facts).allowed === true ? { keptWillDo: true } : {}),
     }
   }

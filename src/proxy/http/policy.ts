@@ -71,6 +71,8 @@ export interface HttpPolicy {
     readonly storeMiss: AccessList | null
     /** Which requests that cannot be sent twice may use a kept connection; null: none. */
     readonly keptForUnrepeatable: AccessList | null
+    /** broken_posts; null: none. */
+    readonly brokenPosts: AccessList | null
   }
   /** Access lists, and logs, go by the client that X-Forwarded-For names. */
   readonly aclsByIndirectClient: boolean
@@ -84,6 +86,8 @@ export interface HttpPolicy {
   readonly users: {
     /** Values of Proxy-Authenticate, for this client. */
     readonly challenges: (facts: AccessFacts, stale: boolean, now: MonoMs) => readonly string[]
+    /** The connection ends with such a first question (auth_param ... keep_alive off). */
+    readonly closes: (facts: AccessFacts) => boolean
     /** The ACLs that want to know, in lower case. */
     readonly acls: ReadonlySet<string>
   } | null

@@ -61,6 +61,7 @@ const challenge = (t: Transaction, page: ErrorPage): void => {
   if (users === null || (page.status !== 407 && page.status !== 401)) return
   const name = page.status === 407 ? 'Proxy-Authenticate' : 'WWW-Authenticate'
   const stale = t.facts.proof?.state === 'stale'
+  if (users.closes(t.facts)) t.keepAlive = false
   for (const text of users.challenges(t.facts, stale, t.client.deps.clock.mono())) page.pairs.push(name, text)
 }
 
