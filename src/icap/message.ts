@@ -1,5 +1,5 @@
 import {
-  BodyReader, chunkedContent, type ContentSink, type Fields, noContent, parseRequestHead, parseResponseHead, type RequestHead,
+  BodyReader, chunkedContent, type ContentSink, type Fields, noContent, parseRequestHead, parseResponseHead, persists, type RequestHead,
   type ResponseHead, usualHeadLimits,
 } from '../http/index.ts'
 
@@ -79,7 +79,7 @@ export class ReplyReader {
     const answer = parseResponseHead(text, 0, text.length, { ...limits, headBytesMax }, 'GET')
     if (answer.kind === 'bad') return this.#fail(`its head: ${answer.why}`)
     if (answer.kind === 'more') return this.#held.length < headBytesMax ? false : this.#fail('its head has no end')
-    const { status, reason, fields, keepAlive } = answer.head
+    const { status, reason, fields } = answer.head
     this.#held = this.#held.subarray(answer.end)
     if (status !== 100) {
       const sections = sectionsOf(fields.get('encapsulated') ?? 'null-body=0')
@@ -87,7 +87,8 @@ export class ReplyReader {
       this.#sections = sections
       this.#phase = 'enclosed'
     }
-    this.#sink.onIcapHead({ status, reason, fields, keepAlive })
+    // an ICAP head has no length of its own, and as a response of HTTP it would end with its connection
+    this.#sink.onIcapHead({ status, reason, fields, keepAlive: persists(fields, 1) })
     return this.failed === ''
   }
 

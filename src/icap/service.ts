@@ -233,6 +233,7 @@ export class Service {
     this.#open++
     try {
       const connection = await this.icap.dial(this.config.host, this.config.port, this.icap.settings.connectTimeout)
+      CountIcap.connections++
       this.#bornAt.set(connection, this.icap.clock.mono())
       return connection
     } catch (error) {
