@@ -19,7 +19,11 @@ export const metricsOf = async (figures: Figures, compat: boolean): Promise<Metr
   state(registry, figures)
   peers(registry, figures)
   durations(registry, figures.times)
-  for (const { room, name, value, doc } of figures.rooms) counter(registry, `glassquid_${room}_${snake(name)}_total`, doc, value)
+  for (const { room, name, value, doc } of figures.rooms) {
+    const metric = `glassquid_${room}_${snake(name)}_total`
+    // what a room counts may be one of the figures above already
+    if (registry.getSingleMetric(metric) === undefined) counter(registry, metric, doc, value)
+  }
   if (compat) squidNames(registry, figures)
   return { type: registry.contentType, text: await registry.metrics() }
 }

@@ -3,7 +3,10 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type AdminPort, openAdminPort } from '../../src/admin/index.ts'
 import { answerFrom } from '../../src/cli/control.ts'
@@ -46,6 +49,23 @@ const busy = async () => {
 }
 
 describe('/metrics', () => {
+  it('answers whatever the conf has opened, each name once and with its kind', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'glassquid-metrics-'))
+    const proxy = await stage(
+      `cache_dir ufs ${folder} 50 16 256\ncache_peer 127.0.0.1 parent 9 0 no-query name=up\nicp_port 0\ndelay_pools 1\ndelay_class 1 1\n` +
+        'delay_parameters 1 1000/1000\ndelay_access 1 deny all\nservice deep plug\nlistener 127.0.0.1:0 service=deep name=deep\n',
+    )
+    const text = await (await (await door(proxy))('/metrics?compat=squid')).text()
+    expect(samplesOf(text).get('glassquid_disk_stored_total')).toBe(0)
+    const kinds = [...text.matchAll(/^# TYPE (\S+) (\S+)$/gm)].map(([, name = '', kind = '']) => [name, kind] as const)
+    const helps = [...text.matchAll(/^# HELP (\S+) \S/gm)].map(([, name = '']) => name)
+    expect(kinds.map(([name]) => name)).toEqual(helps)
+    expect(new Set(helps).size).toBe(helps.length)
+    for (const [name, kind] of kinds) expect(name.endsWith('_total'), `${name} ${kind}`).toBe(kind === 'counter')
+    await proxy.stop()
+    rmSync(folder, { recursive: true, force: true })
+  })
+
   it('has what was counted, as Prometheus reads it', async () => {
     const proxy = await busy()
     const answer = await (await door(proxy))('/metrics')
