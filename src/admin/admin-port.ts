@@ -87,6 +87,8 @@ const answer = async (options: AdminPortOptions, request: IncomingMessage): Prom
     case '/metrics': {
       const figures = await valueOf<Figures>(options, 'figures')
       if (figures === null) return { status: 503, type: plain, text: 'no worker answers\n' }
+      // sums that go back and come again would look like a restart: better no sample than a wrong one
+      if (figures.silent.length > 0) return { status: 503, type: plain, text: `${figures.silent.map(number => `kid${number}`).join(', ')} did not answer; cache.log says why\n` }
       // loaded by the first who asks: most never do
       const { metricsOf } = await import('./metrics.ts')
       return { status: 200, ...(await metricsOf(figures, new URLSearchParams(query).get('compat') === 'squid')) }

@@ -51,6 +51,8 @@ export interface Figures {
   /** Each cache_peer. */
   readonly peers: readonly PeerFigure[]
   readonly rooms: readonly Figure[]
+  /** Workers that have not answered: what they have counted is missing in the sums. */
+  readonly silent: readonly number[]
 }
 
 export interface FiguresSource {
@@ -80,19 +82,21 @@ export const figuresPage = ({ startedAt, history, traffic, rooms, gauges }: Figu
           Object.entries(docs).map(([name, { doc }]) => ({ room, name, doc, value: counters[name] ?? 0 })),
         ),
         ...gauges(),
+        silent: [],
       },
     }
   },
-  together(all) {
+  together(all, silent) {
     const [first, ...others] = all
     assert(first !== undefined, 'no worker, no page')
-    return others.reduce(addFigures, first)
+    return { ...others.reduce(addFigures, first), silent }
   },
   text: figures => `${JSON.stringify(figures, null, 1)}\n`,
 })
 
 /** The disk is one for all, memory is each one's own. */
 const addFigures = (a: Figures, b: Figures): Figures => ({
+  silent: a.silent,
   startedAt: wallMs(Math.min(a.startedAt, b.startedAt)),
   sums: addNumbers(a.sums, b.sums),
   results: addNumbers({ ...b.results, ...zeroes(b.results), ...a.results }, b.results),

@@ -21,9 +21,9 @@ export interface Page<Value> {
   text(value: Value): string
   /**
    * What several workers say together. 'one': whoever is asked answers for all of them, and nobody else is asked.
-   * Absent: what each says, one after the other, as Squid writes it (`by kid1 {`).
+   * `silent`: the workers that have not answered. Absent: what each says, one after the other, as Squid writes it (`by kid1 {`).
    */
-  readonly together?: 'one' | ((values: readonly Value[]) => Value)
+  readonly together?: 'one' | ((values: readonly Value[], silent: readonly number[]) => Value)
 }
 
 /** What one of several workers said. */

@@ -30,7 +30,7 @@ export const allOf = async <Value>(page: Page<Value>, others: OtherWorkers, args
   const { together } = page
   const missing = silent.map(worker => `kid${worker} did not answer\n`).join('')
   if (typeof together === 'function') {
-    const value = together(answered.map(({ value: one }) => one))
+    const value = together(answered.map(({ value: one }) => one), silent)
     return { ok: true, text: () => page.text(value) + missing, json: rendered(page, value).json }
   }
   return {

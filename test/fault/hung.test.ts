@@ -6,6 +6,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { ms } from '../../src/base/index.ts'
 import { type Namespace, noLabWith, type Running, withLab } from '../support/net-lab.ts'
 
 const glassquid = new URL('../../bin/glassquid', import.meta.url).pathname
@@ -32,7 +33,7 @@ access_log none
 cache_log ${folder}/cache.log
 ${conf}`)
   const daemon = gateway.spawn(glassquid, ['-N', '-f', path], { env: { NODE_OPTIONS: `--require ${afflicted}`, AFFLICTIONS: folder, ...env } })
-  await daemon.heard(/^ready: /m)
+  await daemon.heard(/^ready: /m, ms(60_000))
   return daemon
 }
 
@@ -55,7 +56,7 @@ const workersOf = async (gateway: Namespace, daemon: Running): Promise<number[]>
 describe.skipIf(cannot !== null)(`a worker ${cannot ?? ''}`, () => {
   it('that hangs is killed and replaced, also one that is stopped; a debugger may switch that off', { timeout: 120_000 }, () =>
     withLab(async ({ gateway }) => {
-      const daemon = await start(gateway, 'workers 2\nhung_worker_timeout 2 seconds\n')
+      const daemon = await start(gateway, 'workers 2\nhung_worker_timeout 2 seconds\nadmin_port 127.0.0.1:9091\n')
       writeFileSync(join(folder, 'hang-1'), '')
       await expect.poll(cacheLog, soon).toMatch(
         /worker kid1, process (\d+), has not answered for 2 seconds: it hangs and is killed\n.*worker kid1, process \1, died of SIGABRT; it is started again at once; 1 of 2 go on\n[\s\S]*worker kid1 runs again/,
@@ -72,6 +73,18 @@ describe.skipIf(cannot !== null)(`a worker ${cannot ?? ''}`, () => {
       writeFileSync(path, readFileSync(path, 'utf8').replace('hung_worker_timeout 2 seconds', 'hung_worker_timeout 0 seconds'))
       expect((await gateway.run(glassquid, '-k', 'reconfigure', '-f', path)).code).toBe(0)
       await expect.poll(cacheLog, soon).toContain('Reconfigured 2 workers')
+
+      // and while it hangs who watches us is told of the other, and never half a sum
+      const watched = async (path: string): Promise<string> => (await gateway.run('curl', '-sS', '-m', '20', '-w', ' %{http_code}', `http://127.0.0.1:9091/${path}`)).stdout
+      expect(await watched('metrics')).toMatch(/ 200$/)
+      for (const [number, pid] of (await workersOf(gateway, daemon)).entries()) {
+        await gateway.must('kill', '-STOP', String(pid))
+        expect(await watched('readyz')).toBe('ready\n 200')
+        expect(await watched('metrics'), String(number)).toMatch(/^kid[12] did not answer; cache\.log says why\n 503$/)
+        expect((await gateway.run(glassquid, 'manager', 'counters', '-f', path)).stdout).toMatch(/^client_http\.requests = \d+$[\s\S]*^kid[12] did not answer$/m)
+        await gateway.must('kill', '-CONT', String(pid))
+        await expect.poll(() => watched('metrics'), soon).toMatch(/ 200$/)
+      }
       await stop(gateway, daemon)
     }))
 

@@ -144,7 +144,7 @@ describe('several workers', () => {
     const page = pageOf(both) as Page<unknown>
     const together = page.together
     if (typeof together !== 'function') throw new Error('it has none')
-    const sum = page.text(together([await shown(pageOf(one) as Page<unknown>), await shown(pageOf(other) as Page<unknown>)]))
+    const sum = page.text(together([await shown(pageOf(one) as Page<unknown>), await shown(pageOf(other) as Page<unknown>)], []))
     // CPU time is this process's own, whatever was counted
     const bare = (text: string) => text.replace(/^(?:cpu_\w+|page_faults) = .*\n/gm, '')
     expect(bare(sum)).toBe(bare(page.text(await shown(page))))

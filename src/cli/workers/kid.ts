@@ -86,6 +86,11 @@ export class Kid {
     return answer
   }
 
+  /** Its event loop turns: it has said so within `patience`. */
+  async answers(patience: DurationMs): Promise<boolean> {
+    return (await this.#line.ask({ kind: 'alive' }, patience)) !== null
+  }
+
   /** It is asked from now on whether it lives; 0: no more. */
   watch(timeoutMs: number): void {
     if (this.#pulse !== null) {
@@ -95,7 +100,7 @@ export class Kid {
     const kid = this
     const asked = {
       // one that has gone does not hang
-      answers: async (patience: DurationMs) => (await this.#line.ask({ kind: 'alive' }, patience)) !== null || this.#line.gone,
+      answers: async (patience: DurationMs) => (await this.answers(patience)) || this.#line.gone,
       get occupied() {
         return kid.#absorbed > 0
       },

@@ -65,6 +65,8 @@ interface Parts {
 /** Compiling a conf with a million domains takes seconds. */
 const confMsMax = ms(120_000)
 const pageMsMax = ms(5_000)
+/** Who asks for a page is told after so long that a worker hangs: before whoever watches us gives up (admin_port: 5 s). */
+const aliveMsMax = ms(1_500)
 /** A purge walks through all that is stored. */
 const deedMsMax = ms(10 * 60_000)
 const rotateMsMax = ms(10_000)
@@ -307,6 +309,7 @@ class Supervisor {
     const { method, path, form, fields } = request
     const asked = { method, path, form, accept: fields.joined('accept') ?? '' }
     for (const kid of this.#living()) {
+      if (!(await kid.answers(aliveMsMax))) continue
       const reply = (await kid.ask({ kind: 'request', request: asked }, deedMsMax)) as PageReply | null
       if (reply !== null) return { status: reply.status, pairs: reply.pairs, content: Buffer.from(reply.content) }
       if (method !== 'GET' && method !== 'HEAD') break // it may have been done in part
@@ -331,11 +334,14 @@ class Supervisor {
 
   /** Those that are just being started have nothing to say yet. */
   #askOthers(from: Kid, { page, args }: Extract<Wish, { kind: 'others' }>): Promise<readonly WorkerAnswer[]> {
-    const patience = page === 'purge' ? deedMsMax : pageMsMax
+    // what is purged is not served by one that hangs now and goes on later
+    const must = page === 'purge'
+    const answerOf = async (kid: Kid): Promise<unknown> =>
+      must || (await kid.answers(aliveMsMax)) ? kid.ask({ kind: 'page', page, args }, must ? deedMsMax : pageMsMax) : null
     return Promise.all(
       this.#living()
         .filter(kid => kid !== from)
-        .map(async kid => ({ worker: kid.number, answer: (await kid.ask({ kind: 'page', page, args }, patience)) as WorkerAnswer['answer'] })),
+        .map(async kid => ({ worker: kid.number, answer: (await answerOf(kid)) as WorkerAnswer['answer'] })),
     )
   }
 
