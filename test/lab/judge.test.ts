@@ -21,6 +21,7 @@ const got = { status: 200, content: 'hello you' }
 
 const record: AccessRecord = {
   row: 'row-1',
+  clientPort: 0,
   client: '198.51.100.2',
   destination: '203.0.113.10',
   destinationPort: 80,

@@ -4,6 +4,7 @@ export interface AccessRecord {
   /** The row of the lab's table that asked, '' for requests by hand. */
   readonly row: string
   readonly client: string
+  readonly clientPort: number
   readonly destination: string
   readonly destinationPort: number
   readonly taken: string
@@ -35,6 +36,7 @@ export const parseAccessRecord = (line: string): AccessRecord | null => {
   return {
     row: text('row'),
     client: text('client'),
+    clientPort: count('clientPort'),
     destination: text('destination'),
     destinationPort: count('destinationPort'),
     taken: text('taken'),
