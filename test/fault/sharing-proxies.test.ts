@@ -9,8 +9,8 @@ import { createInterface } from 'node:readline'
 import { afterEach, expect, test } from 'vitest'
 
 // Contract: two whole proxies with one cache_dir answer like one. After a POST through either, neither serves what was
-// there before; what one has fetched the other does not fetch; killing one at work harms nobody. The origin numbers what
-// it hands out, and counts who asks.
+// there before; what one has fetched and written the other does not fetch; killing one at work harms nobody. The origin
+// numbers what it hands out, and counts how often it is asked.
 
 const program = new URL('proxy-program.ts', import.meta.url).pathname
 const ends: (() => Promise<void> | void)[] = []
@@ -56,7 +56,8 @@ class Proxy {
   port = 0
 
   constructor(folder: string) {
-    this.child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'] })
+    // so large that the log of its index, a sixteenth, is not behind on a slow machine: nothing would be taken in then
+    this.child = spawn(process.execPath, [program, folder, '256'], { stdio: ['ignore', 'pipe', 'inherit'] })
     ends.push(() => this.kill())
   }
 
@@ -70,13 +71,14 @@ class Proxy {
   }
 
   /** The version that came, as head and content say alike. */
-  ask(method: 'GET' | 'POST', uri: string): Promise<string> {
+  ask(method: 'GET' | 'POST', uri: string, headers: Readonly<Record<string, string>> = {}): Promise<string> {
     return new Promise((resolve, reject) => {
-      const asked = request({ host: '127.0.0.1', port: this.port, method, path: uri, agent: false }, response => {
+      const asked = request({ host: '127.0.0.1', port: this.port, method, path: uri, headers, agent: false }, response => {
         const chunks: Buffer[] = []
         response.on('data', (chunk: Buffer) => chunks.push(chunk))
         response.on('error', reject)
         response.on('end', () => {
+          if (response.statusCode === 504) return resolve('none')
           const version = String(response.headers['x-version'])
           const content = Buffer.concat(chunks)
           const right = method === 'POST' || content.equals(Buffer.alloc(content.length, `${version};`))
@@ -88,6 +90,15 @@ class Proxy {
     })
   }
 
+  /** What it answers without asking anybody, once there is something: what another has fetched is being written. */
+  async stored(uri: string): Promise<string> {
+    for (let i = 0; i < 1000; i++) {
+      const version = await this.ask('GET', uri, { 'Cache-Control': 'only-if-cached' })
+      if (version !== 'none') return version
+    }
+    return 'none'
+  }
+
   async kill(): Promise<void> {
     if (this.child.exitCode !== null || this.child.signalCode !== null) return
     const exited = once(this.child, 'exit')
@@ -96,7 +107,7 @@ class Proxy {
   }
 }
 
-test('two proxies with one cache_dir answer like one, also when one is killed', { timeout: 60_000 }, async () => {
+test('two proxies with one cache_dir answer like one, also when one is killed', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'glassquid-two-'))
   ends.push(() => rmSync(folder, { recursive: true, force: true }))
   const origin = await startOrigin()
@@ -107,8 +118,9 @@ test('two proxies with one cache_dir answer like one, also when one is killed', 
     for (const uri of uris) {
       const version = String(origin.version.get(new URL(uri).pathname) ?? 0)
       expect(await a.ask('GET', uri)).toBe(version)
+      expect(await b.stored(uri)).toBe(version)
       expect(await b.ask('GET', uri)).toBe(version)
-      expect(await b.ask('GET', uri)).toBe(version)
+      expect(await a.ask('GET', uri)).toBe(version)
       await a.ask('POST', uri)
     }
     ;[a, b] = [b, a]
@@ -119,7 +131,7 @@ test('two proxies with one cache_dir answer like one, also when one is killed', 
     await Promise.all(dying)
     a = await new Proxy(folder).ready()
   }
-  // one fetch for both; of what goes into a file perhaps one each, since it is found by the other when the file is written
+  // one fetch for both; what the dying ones fetched may have been stored in time, or not
   expect(origin.asked).toBeGreaterThanOrEqual(90)
-  expect(origin.asked).toBeLessThan(90 + 30 + 15)
+  expect(origin.asked).toBeLessThanOrEqual(90 + 9)
 })
