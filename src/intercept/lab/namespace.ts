@@ -8,7 +8,7 @@ import { Running } from './running.ts'
 //
 // Everything that runs inside is started through `enter`, which is also the command a person types to look around.
 
-/** What a finished command left behind. `code` is null when it was killed, also by our deadline. */
+/** What a finished command left behind. `code` is null when it was killed, also by our deadline; `stderr` ends in how. */
 export interface Ran {
   readonly code: number | null
   readonly stdout: string
@@ -19,7 +19,7 @@ export interface RunOptions {
   readonly input?: string
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
-  /** 30 seconds unless told. The command is killed then and `code` is null. */
+  /** 60 seconds unless told. The command is killed then and `code` is null. */
   readonly deadlineMs?: number
 }
 
@@ -43,7 +43,8 @@ export interface Namespace {
   close(): Promise<void>
 }
 
-const runDeadlineMs = 30_000
+/** Against hanging, not against slowness: a machine that does much else takes many times as long as a quiet one. */
+const runDeadlineMs = 60_000
 const holderDeadlineMs = 10_000
 
 /** Output of one command kept for the caller; more is cut, the command is not stopped. */
@@ -160,11 +161,17 @@ const runToEnd = (child: ChildProcess, options: RunOptions): Promise<Ran> =>
     }
     child.stdout?.on('data', keep(stdout))
     child.stderr?.on('data', keep(stderr))
-    const deadline = systemClock.after(ms(options.deadlineMs ?? runDeadlineMs), () => killGroup(child))
+    const { deadlineMs = runDeadlineMs } = options
+    let late = ''
+    const deadline = systemClock.after(ms(deadlineMs), () => {
+      late = `: it had not ended after ${deadlineMs} ms`
+      killGroup(child)
+    })
     child.once('error', reject)
-    child.once('close', code => {
+    child.once('close', (code, signal) => {
       deadline.cancel()
-      resolve({ code, stdout: Buffer.concat(stdout).toString('latin1'), stderr: Buffer.concat(stderr).toString() })
+      const how = code === null ? `\nended by ${signal}${late}\n` : ''
+      resolve({ code, stdout: Buffer.concat(stdout).toString('latin1'), stderr: Buffer.concat(stderr).toString() + how })
     })
     // a command that ends before it has read everything is not an error of ours
     child.stdin?.on('error', () => {})
