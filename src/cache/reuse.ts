@@ -94,15 +94,17 @@ const whenPlain = (stored: StoredResponse, policy: CachePolicy, now: WallMs): Re
 const whenAsked = (stored: StoredResponse, request: RequestFacts, policy: CachePolicy, now: WallMs): Reuse => {
   const { control } = request
   const options = stored.rule.options
+  const reloads = request.reload && !options.ignoreReload
+  const intoIms = options.reloadIntoIms || policy.reloadIntoIms
+  // before all else: a 304 to our condition would leave the client with what it does not trust (Squid)
+  if (reloads && !intoIms) return answers.reload
   // RFC 9111 5.2.1.3: lifetime >= age + min-fresh. What is fresh at `then` is fresh for that long, to the millisecond
   const minFresh = control.minFresh === null ? 0 : secondsToMs(control.minFresh)
   const then = wallMs(minFresh === 0 ? now : now + minFresh - 1)
   const forced = forcedValidation(stored, then)
   if (forced !== null) return minFreshIsWhy(stored, now, then) ? answers['client-min-fresh'] : forced
   if (request.conditional && (options.refreshIms || policy.refreshAllIms)) return answers['refresh-ims']
-  if (request.reload && !options.ignoreReload) {
-    return options.reloadIntoIms || policy.reloadIntoIms ? answers['reload-into-ims'] : answers.reload
-  }
+  if (reloads) return answers['reload-into-ims']
   if (control.maxAge !== null && olderThanAsked(stored, control.maxAge, now)) {
     return now < stored.freshUntil ? answers['client-max-age'] : answers.stale
   }

@@ -173,11 +173,12 @@ const described = (h: History): 'serve' | 'revalidate' | 'fetch' => {
     staleness = age < min ? -1 : age - min
   }
   const fresh = staleness === -1
+  // a reload is taken for one before anything is checked
+  const reloads = h.ask.noCache && !h.options.ignoreReload
+  if (reloads && !h.options.reloadIntoIms && !h.reloadIntoIms) return 'fetch'
   if (h.noCache || (!fresh && h.mustRevalidate)) return 'revalidate'
   if (h.ask.conditional && (h.options.refreshIms || h.refreshAllIms)) return 'revalidate'
-  if (h.ask.noCache && !h.options.ignoreReload) {
-    return h.options.reloadIntoIms || h.reloadIntoIms ? 'revalidate' : 'fetch'
-  }
+  if (reloads) return 'revalidate'
   // where Squid and RFC 9111 differ we follow the RFC: min-fresh does not age the response for max-age, `immutable`
   // holds while fresh, and max-stale counts from the end of freshness, "no more than" included
   if (h.ask.maxAge !== null && !(h.immutable && freshAt(h)) && !(h.ask.maxAge === 0 && h.options.ignoreReload)) {

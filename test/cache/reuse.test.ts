@@ -125,6 +125,17 @@ const rows: readonly Row[] = [
     7000, 'client-min-fresh',
   ],
   ['max-stale, last moment', { request: ['Cache-Control: max-stale=5'] }, 15_000, 'client-max-stale'],
+  ['a reload brings anew what says no-cache, too', { response: ['Cache-Control: no-cache', 'ETag: "a"'], request: ['Cache-Control: no-cache'] }, 0, 'reload'],
+  [
+    'and what is stale and must be validated',
+    { response: ['Cache-Control: max-age=10, must-revalidate', 'ETag: "a"'], request: ['Pragma: no-cache'] },
+    11_000, 'reload',
+  ],
+  [
+    'reload_into_ims: it is validated',
+    { response: ['Cache-Control: no-cache', 'ETag: "a"'], request: ['Cache-Control: no-cache'], policy: policyOf({ reloadIntoIms: true }) },
+    0, 'no-cache',
+  ],
   ['max-stale, exceeded', { request: ['Cache-Control: max-stale=5'] }, 15_001, 'stale'],
   ['max-stale without a number: any staleness', { request: ['Cache-Control: max-stale'] }, 1e9, 'client-max-stale'],
   ['max-stale while fresh', { request: ['Cache-Control: max-stale'] }, 9999, 'fresh'],

@@ -483,7 +483,31 @@ http_access allow all`,
     conditional: { ours: { result: 'TCP_OFFLINE_HIT' }, because: offlineCode },
     head: { ours: { result: 'TCP_OFFLINE_HIT' }, because: offlineCode },
   }),
+  ...refreshed('offline_mode on', '?h=Cache-Control:max-age=0,must-revalidate&etag="a"', {
+    again: { ours: { result: 'TCP_OFFLINE_HIT' }, because: offlineCode },
+    conditional: { ours: { result: 'TCP_OFFLINE_HIT', response: ['cache-control: max-age=0,must-revalidate', 'connection: close', 'via: 1.1 proxy.test (program)'] }, because: `${offlineCode}; it also writes the field of a 304 anew` },
+    head: { ours: { result: 'TCP_OFFLINE_HIT' }, because: offlineCode },
+  }),
   ...refreshed('reload_into_ims on', `${fresh}&etag="a"`),
+  ...[
+    ['refresh_pattern . 0 20% 4320', 'no-cache'],
+    ['refresh_pattern . 0 20% 4320', 'max-age=0,must-revalidate'],
+    ['refresh_pattern . 0 20% 4320', 'max-age=0'],
+    ['refresh_pattern . 60 50% 1440 override-expire', 'no-cache'],
+    ['refresh_pattern . 60 50% 1440 override-expire', 'max-age=0,must-revalidate'],
+    ['refresh_pattern . 0 20% 4320 ignore-reload', 'no-cache'],
+    ['max_stale 0 seconds', 'max-age=0'],
+    ['reload_into_ims on', 'no-cache'],
+  ].flatMap(([line = '', control = '']) =>
+    refreshed(line, `?h=Cache-Control:${control}&etag="a"`, {
+      conditional: {
+        ours: { status: 304, response: [`cache-control: ${control}`, 'connection: close', 'via: 1.1 proxy.test (program)'], body: '' },
+        because: 'RFC 9111 4.3.2: validated, it is what the client has, by its If-None-Match; Squid sends the whole',
+      },
+    }),
+  ),
+  ...refreshed('refresh_pattern . 60 50% 1440 override-lastmod', '?h=Last-Modified:Sat, 01 Jan 2000 00:00:00 GMT'),
+  ...refreshed('refresh_pattern . 0 20% 4320 store-stale', '?h=Cache-Control:max-age=0'),
 ]
 
 describe.skipIf(noSquid !== null)(`beside Squid ${noSquid ?? ''}`, () => {
