@@ -1,4 +1,4 @@
-import { type Config, confText } from '../conf/index.ts'
+import { type Config, confText, needsRestart } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 
 /** A log is for reading; a new list of ten thousand ACL values is in the file. */
@@ -24,6 +24,22 @@ export const logDifference = (log: Pick<DebugLog, 'write'>, fate: 'Reconfiguring
   if (behind === null) return
   for (const line of confDifference(before, behind)) log.write('conf', 1, `${fate}: ${line}`)
 }
+
+/** Directives a running proxy cannot follow, where they are no longer what it was started with. */
+export const waitingForRestart = (started: Config, now: Config): readonly string[] => {
+  const wanting = [linesOf(started), linesOf(now)].map(lines => [...lines.keys()].filter(line => needsRestart(nameOf(line))))
+  const [old = [], young = []] = wanting
+  const changed = [...old.filter(line => !young.includes(line)), ...young.filter(line => !old.includes(line))]
+  return [...new Set(changed.map(nameOf))]
+}
+
+/** Told at each reload until it is done, so that nobody believes what `Reconfigured` seems to say. */
+export const warnOfRestart = (log: Pick<DebugLog, 'warning'>, started: Config, now: Config): void => {
+  const names = waitingForRestart(started, now)
+  if (names.length > 0) log.warning('conf', `${names.join(', ')}: what has changed here counts after a restart`)
+}
+
+const nameOf = (line: string): string => line.split(' ', 1)[0] ?? ''
 
 const linesOf = (config: Config): Map<string, number> => {
   const counts = new Map<string, number>()

@@ -43,7 +43,7 @@ export const readConf = ({ confFile, confGiven, places = false }: ConfFile, tell
   const parsed = parseConf({ file: confFile }, world)
   const loaded = compiled(parsed, tell, places)
   if (loaded !== null && forgetLists(loaded.config.acl)) collectGarbage()
-  return { loaded, draft: parsed.draft }
+  return { loaded, draft: parsed.draft.files.length === 0 ? null : parsed.draft }
 }
 
 /** What a conf means, or null. */

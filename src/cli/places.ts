@@ -42,8 +42,11 @@ const programFindings = ({ name, command, at }: ProgramLine): Diagnostic[] => {
     return [{ severity: 'fatal', at, message: `${name}: ${program} cannot be run (${why})`, hint }]
   }
   const script = words[0]
-  if (script === undefined || !interpreters.test(program) || !script.startsWith('/') || !isMissing(script)) return []
-  return [{ severity: 'fatal', at, message: `${name}: ${program} is to run ${script}, which is not there`, hint: 'write the path of a program' }]
+  if (script !== undefined && interpreters.test(program) && script.startsWith('/') && isMissing(script)) {
+    return [{ severity: 'fatal', at, message: `${name}: ${program} is to run ${script}, which is not there`, hint: 'write the path of a program' }]
+  }
+  // a file of passwords, a list: what the program makes of it is its own affair
+  return words.filter(word => word.startsWith('/') && isMissing(word)).map(word => ({ severity: 'warning', at, message: `${name}: there is no ${word}`, hint: '' }))
 }
 
 const interpreters = /(?:^|\/)(?:python|perl|ruby|node|php|lua|bash|dash|sh)[\d.]*$/
@@ -74,7 +77,15 @@ const whyNotThis = (path: string): string | null => {
 const folderMissing = (path: string | null): string | null => {
   if (path === null || !path.startsWith('/') || path.startsWith('/dev/')) return null
   const folder = dirname(path)
-  return isMissing(folder) ? folder : null
+  return isFolder(folder) ? null : folder
+}
+
+const isFolder = (path: string): boolean => {
+  try {
+    return statSync(path).isDirectory()
+  } catch (error) {
+    return errnoOf(error) === 'EACCES' // what may not be looked into may well be one
+  }
 }
 
 const isMissing = (path: string | null): boolean => {

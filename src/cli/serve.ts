@@ -6,7 +6,7 @@ import type { Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
 import type { Common } from './command/command.ts'
 import { AdminDoor } from './admin-door.ts'
-import { logDifference } from './conf-diff.ts'
+import { logDifference, warnOfRestart } from './conf-diff.ts'
 import { answerFrom, type ControlAnswerer, openControl, registerDeeds } from './control.ts'
 import { takeHandedIn } from './handed-in.ts'
 import { ListenFailed } from './listening.ts'
@@ -123,6 +123,7 @@ const run = async (
           return false
         }
         logDifference(log, 'Reconfiguring', config, next.config)
+        warnOfRestart(log, loaded.config, next.config)
         config = next.config
         await door.use(config)
         log.write('conf', 1, 'Reconfigured')

@@ -10,7 +10,7 @@ export type { CertAdaptation, OutgoingTls, OutgoingTlsFlag } from './directive/t
 export { forgetLists } from './acl-table.ts'
 export type * from './config.ts'
 export type { CachePeerLine, NeighborTypeLine, PeerKind } from './directive/peers.ts'
-export type { DirectiveName } from './directive/index.ts'
+export { type DirectiveName, needsRestart } from './directive/index.ts'
 export { diagnosticText, exitCodeOf, inReadingOrder, placeOf, placeText } from './findings.ts'
 export { confText, type LineFate, parseConf, type ParsedConf } from './parser.ts'
 export { lastChainerOf } from './name-uses.ts'

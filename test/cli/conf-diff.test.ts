@@ -1,7 +1,7 @@
 // What a reload says it changed: lines as they were understood, never spellings, never secrets beyond the conf's own.
 
 import { describe, expect, it } from 'vitest'
-import { confDifference } from '../../src/cli/conf-diff.ts'
+import { confDifference, waitingForRestart } from '../../src/cli/conf-diff.ts'
 import { parseConf } from '../../src/conf/index.ts'
 
 const world = { readFile: () => '', glob: () => [], env: {} }
@@ -23,6 +23,14 @@ describe('the difference of two confs', () => {
     ],
   ])('%s', (_, before, behind, difference) => {
     expect(confDifference(read(before), read(behind))).toEqual(difference)
+  })
+
+  it.each([
+    ['what a running proxy follows', '', 'via off\nhttp_port 3129\ncache_mem 1 GB\n', []],
+    ['what it cannot follow', 'workers 2\n', 'pid_filename /x/y.pid\nvia off\n', ['workers', 'pid_filename']],
+    ['the same in other words', 'workers 2\numask 027\n', 'umask 027\nworkers 0x2\n', []],
+  ])('waits for a restart: %s', (_, started, now, names) => {
+    expect(waitingForRestart(read(started), read(now)).toSorted()).toEqual(names.toSorted())
   })
 
   it('shows no passwords', () => {

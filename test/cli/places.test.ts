@@ -37,6 +37,8 @@ it.each([
   [`store_id_program /bin/sh ${gone}`, ['fatal 3 store_id_program: /bin/sh is to run /gone, which is not there']],
   [`sslcrtvalidator_program ${gone}`, ['fatal 3 sslcrtvalidator_program: /gone cannot be run (ENOENT)']],
   [`auth_param basic program /no/basic_ncsa_auth ${gone}`, ['fatal 3 auth_param basic: /no/basic_ncsa_auth cannot be run (ENOENT)']],
+  [`external_acl_type e %SRC ${there} -f ${gone}\nacl e external e\nhttp_access deny e`, ['warning 3 external_acl_type e: there is no /gone', 'warning 5 this http_access line can never match: line 2 is for everybody']],
+  [`access_log ${there}/access.log`, ['warning 3 there is no folder /helper: nothing will be written']],
   [`access_log ${gone}/access.log`, ['warning 3 there is no folder /gone: nothing will be written']],
   [`access_log daemon:${gone}/access.log squid`, ['warning 3 there is no folder /gone: nothing will be written']],
   [`cache_log ${gone}/cache.log`, ['warning 3 cache_log: there is no folder /gone: nothing will be written']],

@@ -108,6 +108,10 @@ describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
       expect(await control('reconfigure')).toMatchObject({ code: 0 })
       await expect.poll(() => listening(gateway, 3129), { timeout: 10_000 }).toBe(true)
 
+      writeFileSync(path, `${text()}http_port 3129\nworkers 2\n`)
+      expect(await control('reconfigure')).toMatchObject({ code: 0 })
+      await expect.poll(cacheLog, { timeout: 10_000 }).toContain('WARNING: workers: what has changed here counts after a restart')
+
       writeFileSync(path, `${text()}no_such_directive\n`)
       expect(await control('reconfigure')).toMatchObject({ code: 1, stderr: expect.stringContaining('keeps its conf') })
       daemon.signal('SIGHUP') // whoever sends it by hand is refused by the daemon itself

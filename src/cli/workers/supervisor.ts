@@ -8,7 +8,7 @@ import type { WorkerAnswer } from '../../manager/index.ts'
 import type { Common } from '../command/command.ts'
 import { AdminDoor } from '../admin-door.ts'
 import type { ControlAnswerer } from '../control.ts'
-import { logDifference } from '../conf-diff.ts'
+import { logDifference, warnOfRestart } from '../conf-diff.ts'
 import { type LoadedConf, readConf } from '../load-conf.ts'
 import { configureLog, outliveBugs, toggleDebug } from '../running.ts'
 import type { ServiceManager } from '../service-manager.ts'
@@ -253,7 +253,6 @@ class Supervisor {
     log.write('conf', 1, `Reconfiguring from ${this.#parts.common.confFile}`)
     const { files, config, draft } = this.#read(text => log.write('conf', 1, text.replaceAll('\n', ' |')))
     if (config === null) return this.#keepsConf('the new conf was refused', draft)
-    if (config.workers !== this.#count) log.warning('conf', `workers ${config.workers}: takes a restart; there are ${this.#count}`)
     const kids = this.#living()
     const checked = await Promise.all(kids.map(kid => this.#tell(kid, { kind: 'check', files }, confMsMax)))
     const unfit = checked.findIndex(({ ok }) => !ok)
@@ -270,6 +269,7 @@ class Supervisor {
       return this.#keepsConf(`kid${kid.number}: ${done.said}`, config)
     }
     logDifference(log, 'Reconfiguring', this.#config, config)
+    warnOfRestart(log, this.#parts.config, config)
     this.#files = files
     this.#config = config
     configureLog(log, config)

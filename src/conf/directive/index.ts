@@ -86,3 +86,9 @@ export const knownDirective = (name: string): Known | undefined => byName.get(na
 
 /** Every spelling there is. */
 export const directiveNames = (): Iterable<string> => byName.keys()
+
+/** A running proxy does not follow it. */
+export const needsRestart = (name: string): boolean => {
+  const live = knownDirective(name)?.live ?? null
+  return live !== null && live.reload === 'restart'
+}
