@@ -104,15 +104,21 @@ export class HelperChild {
     this.#pipes.stdin.write(this.#concurrency > 0 ? `${number} ${question.line}\n` : `${question.line}\n`, 'latin1')
   }
 
-  /** It has not answered this in time. One that answers others may go on; one that says nothing hangs. */
+  /** It has not answered this in time. One that answers others may go on; one that says nothing, from its birth or since, hangs. */
   tooLate(question: Question): void {
-    if (this.#concurrency === 0 || this.#lastAnswerAt < question.sentAt) this.#fail('does not answer in time')
+    if (this.#concurrency === 0 || this.#lastAnswerAt <= question.sentAt) this.#fail('does not answer in time')
+    else if (this.#retired && !this.#isAwaited) this.#close()
   }
 
-  /** Finishes what it has, and ends. */
+  /** Finishes what somebody waits for, and ends. */
   retire(): void {
     this.#retired = true
-    if (this.#asked.size === 0) this.#close()
+    if (!this.#isAwaited) this.#close()
+  }
+
+  get #isAwaited(): boolean {
+    for (const question of this.#asked.values()) if (!question.over) return true
+    return false
   }
 
   /** Whoever waits for it is told now. */
@@ -166,7 +172,7 @@ export class HelperChild {
     question.child = null
     // over: nobody waits for it any more
     if (!question.over) this.#pool.answered(question, numbered === null ? line : line.slice(numbered[0].length))
-    if (this.#retired && this.#asked.size === 0) this.#close()
+    if (this.#retired && !this.#isAwaited) this.#close()
     else this.#pool.freed(this)
   }
 

@@ -105,6 +105,42 @@ describe('a helper', () => {
     expect(await next).toEqual({ ok: true, text: 'OK' })
   })
 
+  it('that hangs over the question it was started for is killed, however many it could have had', async () => {
+    const clock = new FakeClock()
+    const pool = poolOf('exec sleep 1000', { max: 1, concurrency: 5 }, clock)
+    const hung = pool.ask('hang')
+    clock.advance(ms(10_001))
+    expect(await hung).toEqual({ ok: false, reason: 'late' })
+    await until(() => pool.children === 0, 'the end of the child')
+  })
+
+  it('that is retired while it hangs, or with one question left out, ends when nobody waits for it any more', async () => {
+    const clock = new FakeClock()
+    const leavesOut = poolOf('while read -r n line; do [ "$line" = skip ] || echo "$n OK"; done', { max: 1, concurrency: 5 }, clock)
+    const hangs = poolOf('exec sleep 1000', { max: 1, concurrency: 5 }, clock)
+    const waiting = [leavesOut.ask('skip'), hangs.ask('x')]
+    clock.advance(ms(1))
+    expect(await leavesOut.ask('a')).toEqual({ ok: true, text: 'OK' })
+    const gone = Promise.all([leavesOut.retire(), hangs.retire()])
+    clock.advance(ms(10_000))
+    expect(await Promise.all(waiting)).toEqual([{ ok: false, reason: 'late' }, { ok: false, reason: 'late' }])
+    await gone
+    expect([leavesOut.children, hangs.children]).toEqual([0, 0])
+  })
+
+  it('that has left a question out ends at once when it is retired later', async () => {
+    const clock = new FakeClock()
+    const pool = poolOf('while read -r n line; do [ "$line" = skip ] || echo "$n OK"; done', { max: 1, concurrency: 5 }, clock)
+    const late = pool.ask('skip')
+    clock.advance(ms(1))
+    await pool.ask('a')
+    clock.advance(ms(10_000))
+    expect(await late).toEqual({ ok: false, reason: 'late' })
+    expect(pool.children).toBe(1)
+    await pool.retire()
+    expect(pool.children).toBe(0)
+  })
+
   it('that dies over a question is asked once more by another child, and then that question has no answer', async () => {
     const clock = new FakeClock()
     const pool = poolOf('read -r line; exit 3', { max: 1 }, clock)

@@ -79,6 +79,13 @@ describe('reply_body_max_size', () => {
     expect((await proxy.ask(get(fits.port))).status).toBe(200)
   })
 
+  it('lets the answer to HEAD pass, which has no content: of a GET it says no more than that it would be refused', async () => {
+    const web = await site(() => ({ fields: cached, content: 'x'.repeat(11) }))
+    const proxy = await stage('reply_body_max_size 10 bytes\n')
+    const head = () => proxy.ask(get(web.port).replace('GET', 'HEAD'), 'HEAD')
+    expect([(await head()).status, (await proxy.ask(get(web.port))).status, (await head()).status]).toEqual([200, 403, 200])
+  })
+
   it('breaks off what turns out to be longer', async () => {
     const web = await origin((_request, response) => response.end(response.write('x'.repeat(6)) ? 'x'.repeat(6) : ''))
     const proxy = await stage('reply_body_max_size 10 bytes\n')

@@ -19,7 +19,8 @@ export const judgeResponse = (t: Transaction, status: number, fields: FieldView,
   facts.responseStatus = status
   facts.responseFields = fields
   const most = t.policy.replySizes.find(line => line.when.holds(facts))?.value ?? Number.POSITIVE_INFINITY
-  if (length > most) {
+  // a HEAD says how long the content would be and has none
+  if (length > most && t.head.method !== 'HEAD') {
     CountHttp.denied++
     t.outcome.result = 'TCP_DENIED_REPLY'
     t.refuse('reply-too-large', `more than ${most} bytes`)
