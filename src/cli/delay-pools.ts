@@ -1,4 +1,4 @@
-import { type AclTable, compileAccessList } from '../acl/index.ts'
+import { type AclTable, compileAccessList, compileCondition } from '../acl/index.ts'
 import type { AccessLine, Config, Diagnostic, Location } from '../conf/index.ts'
 import { type DelayPools, Pool, type PoolLevel, ResponsePool } from '../proxy/index.ts'
 
@@ -18,19 +18,31 @@ const levelsOfClass = {
 
 /** Null: there are none. */
 export const compileDelayPools = (config: Config, acls: AclTable, problems: Diagnostic[]): DelayPools | null => {
+  const numbered = serverPools(config, acls, problems)
+  const given = (lines: Config['delay_access']): Pool[] => {
+    subjectsOutOfRange(lines, config.delay_pools, 'delay_pools', problems)
+    return [...numbered].flatMap(([number, pool]) => {
+      const own = accessOf(lines, number)
+      return own.length === 0 ? [] : [pool.sharedBy(compileAccessList(own, acls, 'deny'))]
+    })
+  }
   const pools = {
-    server: serverPools(config, acls, problems),
+    server: [...numbered.values()],
+    free: config.delay_body_max_size.map(line => ({ bytes: line.value, when: compileCondition(line.acls, acls, line.at) })),
+    requests: given(config.delay_client_request_access),
+    replies: given(config.delay_client_reply_access),
     client: clientPools(config, acls, problems),
     response: responsePools(config, acls, problems),
   }
   return pools.server.length + pools.client.length + pools.response.length === 0 ? null : pools
 }
 
-const serverPools = (config: Config, acls: AclTable, problems: Diagnostic[]): Pool[] => {
+/** By their numbers. */
+const serverPools = (config: Config, acls: AclTable, problems: Diagnostic[]): ReadonlyMap<number, Pool> => {
   const { delay_pools: count, delay_class: classes, delay_parameters: parameters, delay_access: access } = config
   outOfRange([...classes, ...parameters], count, 'delay_pools', problems)
   subjectsOutOfRange(access, count, 'delay_pools', problems)
-  const pools: Pool[] = []
+  const pools = new Map<number, Pool>()
   for (let pool = 1; pool <= Math.min(count, poolsMax); pool++) {
     const lines = accessOf(access, pool)
     const kind = classes.findLast(line => line.pool === pool)
@@ -49,7 +61,7 @@ const serverPools = (config: Config, acls: AclTable, problems: Diagnostic[]): Po
       continue
     }
     const levels = names.flatMap((name, i) => levelOf(name, filledOnceASecond(rates.rates[i] ?? null), config.delay_initial_bucket_level))
-    pools.push(new Pool(compileAccessList(lines, acls, 'deny'), levels))
+    pools.set(pool, new Pool(compileAccessList(lines, acls, 'deny'), levels))
   }
   return pools
 }

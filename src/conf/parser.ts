@@ -196,18 +196,10 @@ class Parsing {
     line.error(message, null, hint)
   }
 
-  /** Directives without effect get one line in all, and none where they say what holds anyway. */
+  /** Directives without effect get one line per family, and none where they say what holds anyway. */
   #summarise(config: Config): void {
     const wanted = [...this.#later.keys()].filter(name => !isDefault(name, config) && !asksForNothing(name, config))
     this.#tellFamilies(wanted)
-    const names = wanted.filter(name => directives[name].family === null)
-    const first = names[0] === undefined ? undefined : this.#later.get(names[0])
-    if (first !== undefined) {
-      const open = names.filter(name => restricts(name))
-      const danger =
-        open.length === 0 ? '' : `; what ${open.join(', ')} would forbid or limit is NOT forbidden or limited`
-      this.#findings.warning(first, `read, but without effect yet: ${names.join(', ')}${danger}`)
-    }
     const dead = [...this.#warned]
     const firstDead = dead[0]
     if (firstDead === undefined) return
@@ -248,10 +240,6 @@ class Parsing {
 /** They hold from their line on, so a conf turns them back and forth. */
 const switches: readonly DirectiveName[] = ['configuration_includes_quoted_values', 'unknown_directives']
 
-const restricts = (name: string): boolean => {
-  const live = knownDirective(name)?.live
-  return live ? live.restricts : false
-}
 
 const placeOf = (at: Location, seenFrom: Location): string =>
   at.file === seenFrom.file ? `line ${at.line}` : `${at.file}:${at.line}`

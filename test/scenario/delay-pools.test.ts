@@ -6,7 +6,7 @@ import { once } from 'node:events'
 import { afterEach, describe, expect, it } from 'vitest'
 import { KeyedBuckets } from '../../src/proxy/http/delay/buckets.ts'
 import { networkOf } from '../../src/proxy/http/delay/pools.ts'
-import { get, origin, raw, type Stage, stage, until } from './scene.ts'
+import { clientConnections, get, origin, raw, request, type Stage, stage, until } from './scene.ts'
 
 const clients: net.Socket[] = []
 
@@ -90,6 +90,80 @@ describe('delay_pools', () => {
     const sum = () => here.reduce((all, { bytes }) => all + bytes, 0)
     await until(() => sum() >= 20_000 && there.bytes >= 16_000, 'two seconds')
     expect([sum(), there.bytes]).toEqual([20_000, 16_000])
+  })
+
+  it('the first bytes of a response are free with delay_body_max_size, for whom it names', async () => {
+    const server = await fullOf(40_000)
+    const small = await fullOf(8_000)
+    const proxy = await stage(`${onePool(1, '5000/5000')}delay_initial_bucket_level 0
+acl big urlpath_regex ^/big
+delay_body_max_size 0 KB big
+delay_body_max_size 10000 bytes allow all`)
+    const [part, none, all] = [await asks(proxy, get(server.port, '/a')), await asks(proxy, get(server.port, '/big')), await asks(proxy, get(small.port, '/s'))]
+    await until(() => part.bytes === 10_000 && none.head() !== '' && all.bytes === 8_000, 'what is free')
+    expect(none.bytes).toBe(0)
+    await passes(proxy, 2)
+    await until(() => part.bytes + none.bytes >= 20_000, 'two seconds')
+    expect(part.bytes + none.bytes).toBe(20_000)
+  })
+
+  it('what clients send is slowed down by delay_client_request_access, however small it is', async () => {
+    let bytes = 0
+    const server = await origin((incoming, response) => {
+      incoming.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+      }).on('end', () => response.end('done'))
+    })
+    const proxy = await stage(`delay_pools 1
+delay_class 1 2
+delay_parameters 1 none 5000/5000
+delay_initial_bucket_level 0
+acl post method POST
+delay_client_request_access 1 allow post`)
+    const upload = (method: string, size: number): string => request(method, server.port, '/', [`Content-Length: ${size}`], 'x'.repeat(size))
+    const [first, second] = [await asks(proxy, upload('POST', 400_000)), await asks(proxy, upload('POST', 100))]
+    await passes(proxy, 3)
+    await until(() => bytes >= 15_000, 'three seconds')
+    expect(bytes).toBe(15_000)
+    await until(() => second.head() !== '', 'the small one, which takes its turn')
+    expect(first.head()).toBe('')
+    // the client is not read ahead of the server without end: half of client_request_buffer_max_size, and what came with it
+    expect(clientConnections(proxy)[0]?.bytesRead).toBeLessThan(400_000)
+    const other = await asks(proxy, upload('PUT', 300_000))
+    await until(() => other.head() !== '', 'one that is not slowed down')
+    first.socket.destroy()
+    const again = await asks(proxy, upload('POST', 5_000))
+    await passes(proxy, 2)
+    await until(() => again.head() !== '', 'another upload of the same client')
+    // who left is noticed when he is read again
+    for (let i = 0; i < 60 && clientConnections(proxy).length > 3; i++) await passes(proxy, 1)
+    expect(clientConnections(proxy)).toHaveLength(3)
+  })
+
+  it('what clients receive is slowed down by delay_client_reply_access, from the cache, too', async () => {
+    const server = await fullOf(40_000, 'Cache-Control: max-age=600')
+    const proxy = await stage(`delay_pools 1
+delay_class 1 2
+delay_parameters 1 none 5000/5000
+delay_initial_bucket_level 0
+acl slow urlpath_regex slow
+delay_client_reply_access 1 allow slow`)
+    const quick = await asks(proxy, get(server.port, '/'))
+    await until(() => quick.bytes === 40_000, 'what no pool has')
+    const first = await asks(proxy, get(server.port, '/slow'))
+    await passes(proxy, 2)
+    await until(() => first.bytes > 9_000, 'two seconds')
+    expect(first.bytes + first.head().indexOf('\r\n\r\n') + 4).toBe(10_000)
+    await passes(proxy, 7)
+    await until(() => first.bytes === 40_000, 'all of it')
+    expect(await proxy.results(2)).toEqual(['TCP_MISS/200', 'TCP_MISS/200'])
+    const hit = await asks(proxy, get(server.port, '/slow'))
+    await passes(proxy, 1)
+    await until(() => hit.bytes > 4_000, 'a second')
+    expect(hit.bytes).toBeLessThan(10_000)
+    await passes(proxy, 8)
+    await until(() => hit.bytes === 40_000, 'all of it')
+    expect((await proxy.results(3))[2]).toBe('TCP_MEM_HIT/200')
   })
 
   it('class 4 limits as class 3 while nobody knows the user', async () => {

@@ -1,9 +1,10 @@
+import type { Bytes } from '../../base/index.ts'
 import type { Line, Word } from '../line.ts'
 import type { Location } from '../config.ts'
 import { wholeNumber } from '../values.ts'
-import { namedAccessList } from './access.ts'
-import { later, works } from './directive.ts'
-import { count, kept, lines, needWord, onOff } from './kinds.ts'
+import { namedAccessList, valueList } from './access.ts'
+import { works } from './directive.ts'
+import { count, lines, needWord, onOff, size } from './kinds.ts'
 
 // Delay pools. Rates are bytes per second, as in Squid: 8000/16000 lets 8000 bytes pass in a second, and 16000 at once
 // after a pause. Which levels a class has is in proxy/http/delay.
@@ -117,6 +118,16 @@ const readResponsePool = (line: Line): ResponsePoolLine | undefined => {
   return { name: name.text, individual: rateOf('individual'), aggregate: rateOf('aggregate'), initial, text: line.read, at: line.at() }
 }
 
+/** Squid 2's way to write it has `allow` between size and ACLs; its `deny` leaves a line out for whom it names. */
+const readFree = (line: Line): Bytes | undefined => {
+  const bytes = size().read(line, size().initial)
+  const word = line.peek()
+  if (word?.text === 'allow') line.next()
+  if (word?.text !== 'deny') return bytes
+  line.fatal(`${line.name}: 'deny' is not understood here`, word, 'write the ACLs this is for, with ! before those it is not for')
+  return undefined
+}
+
 export const delayDirectives = {
   delay_pools: works(
     count(),
@@ -158,16 +169,23 @@ or -1/-1: no limit. A MAX below RATE is the rate (as Squid, which fills once a s
     'Buckets of a client or its network are those of the client follow_x_forwarded_for has found, not of who is connected.',
     { default: 'on' },
   ),
-  delay_body_max_size: later(kept('SIZE [[!]ACL ...]'), 'Lusca: responses up to this size are not slowed down.'),
-  delay_client_request_access: later(
-    namedAccessList('POOL', 'fast'),
-    'Lusca: which pool slows down what clients send.',
-    { restricts: true },
+  delay_body_max_size: works(
+    valueList('SIZE [allow]', 'fast', readFree),
+    `How much of the content of a response delay_access does not slow down: a small response is not slowed at all, of a larger
+one what comes behind. Of several lines the first whose ACLs match counts. Lusca's.`,
+    { example: 'delay_body_max_size 64 KB' },
   ),
-  delay_client_reply_access: later(
+  delay_client_request_access: works(
     namedAccessList('POOL', 'fast'),
-    'Lusca: which pool slows down what clients receive.',
-    { restricts: true },
+    `Whose content of requests (uploads) a pool of delay_pools slows down: the first that allows. A pool that delay_access
+names, too, has its buckets for both. What a client sends through a tunnel is not slowed down. Lusca's.`,
+    { example: 'acl uploads method PUT POST\ndelay_client_request_access 1 allow uploads' },
+  ),
+  delay_client_reply_access: works(
+    namedAccessList('POOL', 'fast'),
+    `Which responses a pool of delay_pools slows down on their way to clients, hits included: the first that allows, unless a
+response_delay_pool has it. What is slowed down by both this and delay_access counts twice in a pool they share. Lusca's.`,
+    { reload: 'new connections', example: 'delay_client_reply_access 1 allow all' },
   ),
   client_delay_pools: works(count(), 'How many pools limit the bytes clients receive, hits included.', {
     default: '0',

@@ -57,7 +57,7 @@ export type Family = keyof typeof families
 
 export interface Directive<T> extends Facts {
   readonly status: Status
-  /** later: what it belongs to; null = it stands for itself. `off`: written so, it asks for nothing that is missing. */
+  /** later: what it belongs to. `off`: written so, it asks for nothing that is missing. */
   readonly family: Family | null
   readonly off: string | null
   readonly kind: Kind<T>
@@ -65,8 +65,6 @@ export interface Directive<T> extends Facts {
   readonly default: string | null
   readonly reload: ReloadEffect
   readonly example: string | null
-  /** While it has no effect, more is let through than the conf says. */
-  readonly restricts: boolean
 }
 
 /**
@@ -86,7 +84,6 @@ interface Options {
   readonly default?: string
   readonly reload?: ReloadEffect
   readonly example?: string
-  readonly restricts?: boolean
   readonly family?: Family
   readonly off?: string
 }
@@ -101,7 +98,6 @@ const directive = <T>(status: Status, kind: Kind<T>, doc: string, options: Optio
   default: options.default ?? null,
   reload: options.reload ?? 'at once',
   example: options.example ?? null,
-  restricts: options.restricts ?? false,
 })
 
 export const works = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
@@ -111,5 +107,5 @@ export const works = <T>(kind: Kind<T>, doc: string, options: Options = {}): Dir
 export const accepted = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
   directive('accepted', kind, doc, options)
 
-export const later = <T>(kind: Kind<T>, doc: string, options: Options = {}): Directive<T> =>
+export const later = <T>(kind: Kind<T>, doc: string, options: Options & { readonly family: Family }): Directive<T> =>
   directive('later', kind, doc, options)

@@ -5,7 +5,7 @@ import { adaptRequest } from './adapt/reqmod.ts'
 import { endsHere } from './max-forwards.ts'
 import { isTied } from './connection-auth.ts'
 import { CountHttp } from './counters.ts'
-import { meterResponse } from './delay/slowed.ts'
+import { meterContent, meterResponse } from './delay/slowed.ts'
 import { followForwarded } from './follow-forwarded.ts'
 import { verifyHost } from './host-verify.ts'
 import { markRequest } from './packets.ts'
@@ -130,6 +130,7 @@ const afterAccess = (t: Transaction, decision: Decision): Next | Promise<Next> =
   if (!decision.allowed) return denied(t, decision)
   t.outcome.accessLine = decision.text
   if (t.content !== null && t.policy.access.continueBody !== null && t.policy.access.continueBody.checkFast(t.facts).allowed) t.content.invite()
+  if (t.content !== null && t.policy.delay !== null) meterContent(t)
   if (t.ownPage) return mayManage(t) ? 'manage' : t.refuse('denied', 'pages of this proxy are shown to its own machine only')
   return t.policy.adaptation === null ? adapted(t) : adaptRequest(t, adapted)
 }

@@ -485,14 +485,14 @@ export class HttpClient implements ConnectionReader, Speaker {
   }
 }
 
-/** client_delay_pools, response_delay_pool: null = its output is not limited. */
+/** client_delay_pools, response_delay_pool, delay_client_reply_access: null = its output is not limited. */
 const metered = ({ policy, port, deps, session, facts }: HttpClient): MeteredConnection | null => {
   const { delay } = policy
-  if (delay === null || delay.client.length + delay.response.length === 0) return null
+  if (delay === null || delay.client.length + delay.response.length + delay.replies.length === 0) return null
   const who = { address: session.client.peer.address, user: '', tag: '' }
   // of a bumped connection the bytes that are seen on the wire are counted, by whoever has bumped it
   const own = port.inside !== null ? null : (poolFor(delay.client, facts)?.take(who, deps.buckets) ?? null)
-  return own === null && delay.response.length === 0 ? null : new MeteredConnection(session.client, deps.buckets, own)
+  return own === null && delay.response.length + delay.replies.length === 0 ? null : new MeteredConnection(session.client, deps.buckets, own)
 }
 
 /** What it knows of the last request are pieces of that request's head; they would keep all of it in memory. */

@@ -1,6 +1,8 @@
 import type { Connection } from '../../../comm/connection.ts'
 import { type Bytes, ProxyError } from '../../base/index.ts'
 import { BodyReader, type ContentSink, type Framing } from '../../http/index.ts'
+import type { Buckets } from './delay/buckets.ts'
+import { leftOf, type Taken, takeFrom } from './delay/pools.ts'
 
 // Content on its way from the client to the origin. The two run at their own speed; between them lies a short queue:
 //
@@ -26,6 +28,10 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   #asked = false
   #wanted = 0
   #onReached: (() => void) | null = null
+  /** delay_client_request_access: what may pass on to whoever reads. */
+  #buckets: Buckets | null = null
+  #taken: Taken | null = null
+  #stopWaiting: (() => void) | null = null
 
   constructor(connection: Connection, framing: Framing, bytesMax: Bytes, bufferMax: Bytes, awaited: boolean) {
     this.#connection = connection
@@ -89,14 +95,22 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
   /** The rest is read and thrown away: the answer does not wait for it. */
   discard(): void {
     this.#discarding = true
+    this.#atFullSpeed()
     this.#queue = []
     this.#queued = 0
     this.#resume()
   }
 
+  /** From here on no faster than the buckets allow; `taken` is given back when nothing more is read. */
+  slow(taken: Taken, buckets: Buckets): void {
+    this.#taken = taken
+    this.#buckets = buckets
+  }
+
   /** The client broke off, or sent what cannot be read; whoever reads the content is told. */
   fail(error: ProxyError): void {
     this.#failure ??= error
+    this.#atFullSpeed()
     this.#resume()
     this.#tellReached()
     const waiting = this.#waiting
@@ -106,7 +120,7 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
 
   /** The whole content in one piece when it has arrived and nobody has read of it; else null. */
   whole(): Buffer | null {
-    if (!this.#reader.done || this.#failure !== null || this.#asked) return null
+    if (!this.#reader.done || this.#failure !== null || this.#asked || this.#taken !== null) return null
     const only = this.#queue.length === 1 ? this.#queue[0] : undefined
     return only ?? Buffer.concat(this.#queue, this.#queued)
   }
@@ -135,7 +149,7 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
     if (this.#failure !== null) return Promise.reject(this.#failure)
     const chunk = this.#shift()
     if (chunk !== null) return Promise.resolve({ done: false, value: chunk })
-    if (this.#reader.done) return Promise.resolve({ done: true, value: undefined })
+    if (this.#finished) return Promise.resolve({ done: true, value: undefined })
     return new Promise((resolve, reject) => {
       this.#waiting = { resolve, reject }
     })
@@ -153,17 +167,55 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
     const waiting = this.#waiting
     if (waiting === null) return
     const chunk = this.#shift()
-    if (chunk === null && !this.#reader.done) return
+    if (chunk === null && !this.#finished) return
     this.#waiting = null
     waiting.resolve(chunk === null ? { done: true, value: undefined } : { done: false, value: chunk })
   }
 
+  /** Read to its end. */
+  get #finished(): boolean {
+    if (!this.#reader.done || this.#queue.length > 0) return false
+    this.#atFullSpeed()
+    return true
+  }
+
   #shift(): Buffer | null {
-    const chunk = this.#queue.shift()
+    const chunk = this.#taken === null ? this.#queue.shift() : this.#shiftSome(this.#taken)
     if (chunk === undefined) return null
     this.#queued -= chunk.length
     if (this.#queued < this.#queuedMax / 2) this.#resume()
     return chunk
+  }
+
+  /** As much of the first piece as may pass now; the rest waits for the next filling. */
+  #shiftSome({ limits }: Taken): Buffer | undefined {
+    const first = this.#queue[0]
+    if (first === undefined) return undefined
+    const bytes = Math.min(leftOf(limits), first.length)
+    if (bytes === 0) {
+      this.#stopWaiting ??= this.#buckets?.onFilled(() => this.#filled()) ?? null
+      return undefined
+    }
+    takeFrom(limits, bytes)
+    if (bytes === first.length) this.#queue.shift()
+    else this.#queue[0] = first.subarray(bytes)
+    return first.subarray(0, bytes)
+  }
+
+  #filled(): void {
+    this.#rest()
+    this.#wake()
+  }
+
+  #rest(): void {
+    this.#stopWaiting?.()
+    this.#stopWaiting = null
+  }
+
+  #atFullSpeed(): void {
+    this.#rest()
+    this.#taken?.giveBack()
+    this.#taken = null
   }
 
   #resume(): void {

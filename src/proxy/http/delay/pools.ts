@@ -1,5 +1,5 @@
 import type { Bandwidth, BandwidthShape } from '../../../../comm/bandwidth.ts'
-import type { AccessFacts, AccessList } from '../../../acl/index.ts'
+import type { AccessFacts, AccessList, Condition } from '../../../acl/index.ts'
 import { parseIPv6 } from '../../../base/index.ts'
 import { CountHttp } from '../counters.ts'
 import { type Buckets, KeyedBuckets } from './buckets.ts'
@@ -38,11 +38,18 @@ export interface Taker {
 
 export class Pool {
   readonly access: AccessList
-  readonly #levels: readonly { readonly name: LevelName; readonly buckets: KeyedBuckets }[]
+  #levels: readonly { readonly name: LevelName; readonly buckets: KeyedBuckets }[]
 
   constructor(access: AccessList, levels: readonly PoolLevel[]) {
     this.access = access
     this.#levels = levels.map(({ name, shape }) => ({ name, buckets: new KeyedBuckets(shape) }))
+  }
+
+  /** The same buckets, for others. */
+  sharedBy(access: AccessList): Pool {
+    const pool = new Pool(access, [])
+    pool.#levels = this.#levels
+    return pool
   }
 
   /** Null: nothing limits it here. */
@@ -148,13 +155,19 @@ const opened = (shape: BandwidthShape, buckets: Buckets): Bandwidth | null => {
 export interface DelayPools {
   /** What servers send: misses and tunnels. */
   readonly server: readonly Pool[]
+  /** Of these bytes of each response nothing is counted; the first line that matches. */
+  readonly free: readonly { readonly bytes: number; readonly when: Condition }[]
+  /** What clients send, with their requests (delay_client_request_access). */
+  readonly requests: readonly Pool[]
+  /** What clients receive, hits included (delay_client_reply_access). */
+  readonly replies: readonly Pool[]
   /** What clients receive, hits included. */
   readonly client: readonly Pool[]
   readonly response: readonly ResponsePool[]
 }
 
 export const retire = (pools: DelayPools | null): void => {
-  for (const pool of pools === null ? [] : [...pools.server, ...pools.client, ...pools.response]) pool.retire()
+  for (const pool of pools === null ? [] : [...pools.server, ...pools.requests, ...pools.replies, ...pools.client, ...pools.response]) pool.retire()
 }
 
 /** Bytes that may pass now, the poorest bucket's. */

@@ -24,6 +24,8 @@ class Slowed implements OriginHandler, OriginFetch {
   readonly #handler: OriginHandler
   #fetch: OriginFetch | null = null
   #taken: Taken | null = null
+  /** Bytes that pass without being counted. */
+  #free = 0
   #held: Buffer | null = null
   /** The handler has said stop. */
   #full = false
@@ -77,24 +79,31 @@ class Slowed implements OriginHandler, OriginFetch {
     // without its client nobody can say whose it is; then it is only the store's
     // no-delay: what comes from that cache_peer costs nothing
     if (!this.#t.over && !client.gone && this.#t.peer?.line.noDelay !== true) this.#taken = poolFor(pools, this.#t.facts)?.take(takerOf(this.#t), buckets) ?? null
+    if (this.#taken !== null) this.#free = this.#t.policy.delay?.free.find(({ when }) => when.holds(this.#t.facts))?.bytes ?? 0
     this.#handler.onHead(status, reason, fields)
   }
 
   onData(chunk: Buffer): boolean {
-    if (this.#taken === null) return this.#handler.onData(chunk)
+    if (this.#taken === null || (this.#free >= chunk.length && this.#held === null)) {
+      this.#free -= chunk.length
+      this.#full = !this.#handler.onData(chunk)
+      return !this.#full
+    }
     if (this.#held !== null) {
       this.#held = Buffer.concat([this.#held, chunk]) // what was on its way when it was told to stop
       return false
     }
     const { limits } = this.#taken
-    const left = leftOf(limits)
+    const free = this.#free
+    this.#free = 0
+    const left = free + leftOf(limits)
     if (left >= chunk.length) {
-      takeFrom(limits, chunk.length)
+      takeFrom(limits, chunk.length - free)
       this.#full = !this.#handler.onData(chunk)
       return !this.#full
     }
     if (left > 0) {
-      takeFrom(limits, left)
+      takeFrom(limits, left - free)
       this.#full = !this.#handler.onData(chunk.subarray(0, left))
       if (this.#over) return false
     }
@@ -170,10 +179,19 @@ export const takerOf = (t: Transaction) => ({ address: t.addressBy(t.policy.indi
 export const slowedTunnel = (t: Transaction): Taken | null =>
   poolFor(t.policy.delay?.server ?? [], t.facts)?.take(takerOf(t), t.client.deps.buckets) ?? null
 
-/** response_delay_pool: the first that allows. */
+/** delay_client_request_access: the first that allows. */
+export const meterContent = (t: Transaction): void => {
+  const pools = t.policy.delay?.requests ?? []
+  const { buckets } = t.client.deps
+  const taken = t.content === null ? null : (poolFor(pools, t.facts)?.take(takerOf(t), buckets) ?? null)
+  if (taken !== null) t.content?.slow(taken, buckets)
+}
+
+/** response_delay_pool, then delay_client_reply_access: the first that allows. */
 export const meterResponse = (t: Transaction): void => {
-  const pools = t.policy.delay?.response ?? []
-  if (pools.length === 0) return
-  const pool = pools.find(({ access }) => access.checkFast(t.facts).allowed)
-  t.client.meter(pool?.take(t.client.deps.buckets) ?? null)
+  const { delay } = t.policy
+  if (delay === null || delay.response.length + delay.replies.length === 0) return
+  const pool = delay.response.find(({ access }) => access.checkFast(t.facts).allowed)
+  const { buckets } = t.client.deps
+  t.client.meter(pool === undefined ? (poolFor(delay.replies, t.facts)?.take(takerOf(t), buckets) ?? null) : pool.take(buckets))
 }
