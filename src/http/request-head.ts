@@ -9,6 +9,7 @@ import { latin1 } from './latin1.ts'
 import { listsFields } from './hop-by-hop.ts'
 import { fieldLists } from './lists.ts'
 import { fieldsRead, readFields } from './read-fields.ts'
+import { isWorthKeeping, keepSeen, markOf, seenFields } from './seen-fields.ts'
 import { type HostPort, parseAbsolute, parseAuthority, parseHostField, type TargetUri } from './target-uri.ts'
 
 export type TargetForm = 'origin' | 'absolute' | 'authority' | 'asterisk'
@@ -103,13 +104,31 @@ const readHead = (
   const lineEnd = readRequestLine(slab, text, at)
   if (lineEnd < 0) return badRequest(lineEnd)
   if (lineEnd - at > limits.lineBytesMax) return badRequest(fault('line-too-long'))
+  const mark = markOf(slab, lineEnd, stop)
+  const block = mark === 0 ? '' : text.slice(lineEnd - at)
+  const seen = mark === 0 ? null : seenFields(mark, block)
+  if (seen !== null && seen.lowers.length <= limits.fieldsMax && stop - at <= limits.headBytesMax) {
+    return judge(new Fields(seen.pairs.slice(), seen.lowers.slice()), seen.roles, seen.hostPort, start, stop, limits)
+  }
   const pairs: string[] = []
   const lowers: string[] = []
   const end = readFields(slab, text, at, lineEnd, stop, limits.fieldsMax, pairs, lowers)
   if (end < 0) return badRequest(end)
   if (end - at > limits.headBytesMax) return badRequest(fault('head-too-long'))
-  return judge(new Fields(pairs, lowers), fieldsRead.roles, start, end, limits)
+  const { roles } = fieldsRead
+  if (end === stop && mark !== 0 && isWorthKeeping(mark)) keep(mark, block, slab, lineEnd, stop)
+  return judge(new Fields(pairs, lowers), roles, null, start, end, limits)
 }
+
+/** Of a block that was found faultless just now. */
+const keep = (mark: number, block: string, slab: Buffer, from: number, stop: number): void =>
+  keepSeen(mark, block, text => {
+    const pairs: string[] = []
+    const lowers: string[] = []
+    readFields(slab, text, from, from, stop, Number.POSITIVE_INFINITY, pairs, lowers)
+    const at = lowers.indexOf('host')
+    return { pairs, lowers, roles: fieldsRead.roles, hostPort: at < 0 ? null : parseHostField(pairs[2 * at + 1] ?? '') }
+  })
 
 /** Fills `line`; answers where the line ends, or a fault. */
 const readRequestLine = (slab: Buffer, text: string, base: number): number => {
@@ -171,10 +190,11 @@ const targetFault = (slab: Buffer, targetStart: number): number => {
   return line.target.includes('://') ? fault('target') : fault('target-form')
 }
 
-/** What the fields mean for the message as a whole. */
+/** What the fields mean for the message as a whole. `knownHost`: what the value of Host was read as before. */
 const judge = (
   fields: Fields,
   roles: number,
+  knownHost: HostPort | null,
   start: number,
   end: number,
   limits: HeadLimits,
@@ -187,7 +207,7 @@ const judge = (
     host = fields.valueAt(at)
     if (host === '') host = null
     else {
-      hostPort = parseHostField(host)
+      hostPort = knownHost ?? parseHostField(host)
       if (hostPort === null) return badRequest(fault('host'))
     }
   }
