@@ -109,8 +109,8 @@ test('where no file may grow (RLIMIT_FSIZE), index and contents refuse, and what
   const folder = mkdtempSync(join(tmpdir(), 'glassquid-limit-'))
   try {
     const program = new URL('full-program.ts', import.meta.url).pathname
-    // in blocks of 512 bytes (dash) or 1024 (bash): between the usual log and what the program stores
-    const run = spawnSync('sh', ['-c', 'ulimit -f 3000; exec "$0" "$1" "$2" limited', process.execPath, program, folder], {
+    // less than its largest contents, and than its index becomes
+    const run = spawnSync('prlimit', ['--fsize=600000', process.execPath, program, folder, 'limited'], {
       encoding: 'utf8', timeout: 60_000,
     })
     expect(run.signal).toBe(null)

@@ -16,12 +16,16 @@ import { ContentFile, contentFolder, contentPath } from './content-file.ts'
 import { DiskWalk } from './disk-walk.ts'
 import { type DiskRoom, DiskWriter, type NewOutput } from './disk-writer.ts'
 import { FileOutput } from './file-output.ts'
-import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath, someContents } from './folder.ts'
+import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath } from './folder.ts'
 import { type Ailment, ailmentOf, Health } from './health.ts'
 import { type ChangeRow, changeKind, fileState, hashOf, type Ledger, type Patience, type Row, type WholeRow } from './ledger.ts'
 import { OpenFiles, type ReadCached } from './open-files.ts'
+import { OurFiles } from './our-files.ts'
 import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
+import { RollCall } from './roll-call.ts'
 import { askLedger, type Foreign, type OpenSignal, Sharing } from './sharing.ts'
+import { dropUnlisted, giveUpReserve, keepReserve } from './space-reserve.ts'
+import { WaitingChanges } from './waiting-changes.ts'
 
 // Stored responses in a folder. What is small lies in the ledger with its record; what is large lies in a file of its
 // own, and the ledger says which. A response is there from the moment the ledger says so, and gone from the moment it
@@ -72,14 +76,6 @@ export interface DiskOptions {
   readonly readCached?: ReadCached | null
 }
 
-/** A change that can wait for its turn. */
-interface Waiting {
-  /** Within a transaction; it may be undone. */
-  readonly make: (ledger: Ledger) => void
-  /** Once, outside: it has been made, or the disk would not have it. */
-  readonly ended: (made: boolean) => void
-}
-
 /** How the ledger is opened, the first time and after it was set aside. Throws what keeps it from being one. */
 export type OpenLedger = () => Ledger
 
@@ -98,16 +94,6 @@ const settledMs = 60_000
 const syncsPerUpkeep = 32
 const syncPauseMs = 50
 const usedMax = 4096
-/** Changes that have waited and are made in one transaction, and until the next try where nobody says when it is time. */
-const waitingPerStep = 16
-const waitPauseMs = 5
-/** Beyond, nothing more is taken in; small content is in memory until then. */
-const waitingMax = 1024
-/** Who asks for what waits, waits too: no longer than this. */
-const waitMsMax = 5000
-/** Numbers of files that are known to the index before they are needed. */
-const sparesMin = 32
-const sparesMax = 96
 /** Uses written down in one transaction, and the time between two that do nothing else. */
 const usesPerStep = 32
 const notePauseMs = 5
@@ -120,8 +106,6 @@ const roundsPerRollCall = 3
 const closeMsMax = 3000
 /** After a full disk, until room is made, and between tries. */
 const spaceMakingMs = 500
-/** Files that go at once when the disk is so full that this cannot be written down. */
-const filesPerDrop = 8
 /** Of what the index takes, free pages may be so many before they are given back. */
 const freeShareMax = 0.01
 const shrinkPages = 128
@@ -132,8 +116,6 @@ const logBytesMax = 128 * 1024 * 1024
 /** A folder of less than sixteen times that may take more than it was given, by as much. */
 const logBytesLeast = 1024 * 1024
 const logShareMax = 1 / 16
-/** Given up when the disk is full, so that the ledger can be changed at all. */
-const reserveBytes = 1024 * 1024
 
 /** Not because of what it is, but of how the disk is. */
 const failures: readonly StoreRefusal[] = ['disk-failed', 'disk-slow', 'busy']
@@ -172,23 +154,13 @@ export class DiskStore implements Store {
   readonly #sharing: Sharing
   /** Of the index that is open. */
   #inode = 0
-  /** What files of ours that are being written have been promised, and what of that the index does not know yet. */
-  readonly #reserved = new Map<number, number>()
-  #reservedBytes = 0
-  #promised: { readonly file: number; readonly more: number }[] = []
-  /** Files the index knows, that are to be made. */
-  #spares: number[] = []
-  #sparesWanted = 0
-  /** Changes that wait, in their order. */
-  #queue: Waiting[] = []
-  #queueSince = 0
-  #queueing: Timer | null = null
+  readonly #files: OurFiles
+  readonly #waiting: WaitingChanges
   /** Invalidated, but the disk would not have it: not to be found until it will. */
   readonly #owed = new Set<CacheKey>()
   #owesAll = false
   #rounds = 0
-  /** Who else was there at the last roll call. */
-  #others: readonly number[] = []
+  readonly #rollCall: RollCall
   /** Complete, but their last bytes are on the way. */
   readonly #finishing = new Map<CacheKey, number>()
   readonly #askers = new Map<CacheKey, (() => void)[]>()
@@ -196,15 +168,8 @@ export class DiskStore implements Store {
   readonly #serials = new WeakMap<StoredResponse, number>()
   /** Uses that are still to be written down; with lru those of what is so old that they matter. */
   readonly #used = new Map<CacheKey, number>()
-  /** Files removed within the present transaction, and files that are gone: their rows may go, too. */
-  #doomed: number[] = []
   /** Removed within the present transaction; only for `events`. */
   #released: DiskRecord[] = []
-  #unlinked: number[] = []
-  #unlinking = 0
-  #onUnlinked: () => void = () => {}
-  /** Content that may have been lost when the machine went down. */
-  readonly #suspects = new Set<number>()
   #sweep: Timer | null = null
   #spaceMaking: Timer | null = null
   #upkeep: Timer | null = null
@@ -221,8 +186,14 @@ export class DiskStore implements Store {
     this.#notice = options.notice
     this.#openLedger = openLedger
     this.#owner = owner
+    this.#rollCall = new RollCall(owner)
     this.#boot = boot
     this.#health = new Health(options.clock)
+    this.#files = new OurFiles(options.folder, options.clock, owner, boot, this.#opened, () => this.#planUpkeep())
+    this.#waiting = new WaitingChanges(options.clock, () => {
+      if (this.#ledger === null) this.#waiting.giveUp()
+      else this.#change(() => 0, 0, 'leaves')
+    })
     const objectBytesMin = (): number => this.#limits.objectBytesMin
     this.#room = {
       clock: options.clock,
@@ -232,12 +203,12 @@ export class DiskStore implements Store {
       },
       charge: (writer, more) => this.#charge(writer, more),
       newOutput: (writer, size) => this.#newOutput(writer, size),
-      promise: (file, more) => this.#promised.push({ file, more }),
+      promise: (file, more) => this.#files.promise(file, more),
       contentOf: (writer, file, length) => this.#contentFile(file, length, () => writer.stored),
       finishing: writer => this.#toFinish(writer),
       store: writer => this.#store(writer),
       ended: writer => this.#ended(writer),
-      remove: file => this.#unlink(file),
+      remove: file => this.#files.unlink(file),
       failed: error => this.#fail(error),
     }
     this.#ledger = openLedger()
@@ -249,7 +220,7 @@ export class DiskStore implements Store {
       },
       cleared: () => {
         for (const writer of this.#writers.all()) writer.invalidate()
-        for (const file of this.#spares.splice(0)) this.#unlink(file) // the index may not know of them any more
+        this.#files.dropSpares()
         this.foreign.cleared()
       },
     })
@@ -377,7 +348,7 @@ export class DiskStore implements Store {
     if (record === null) return null
     let stored: StoredResponse
     if (row.file !== null) {
-      if (this.#suspects.has(row.file)) return null
+      if (this.#files.suspects.has(row.file)) return null
       stored = new StoredResponse(record.facts, [], this.#contentFile(row.file, record.bytes, () => stored))
     } else {
       const body = row.body ?? nothing
@@ -459,7 +430,7 @@ export class DiskStore implements Store {
     const expected = response.has(flag.headOnly) ? 0 : response.contentLength
     if (expected >= 0 && expected < this.#limits.objectBytesMin) return 'too-small'
     if (expected > this.objectBytesMax) return 'too-large'
-    if (this.#checkpoints.behind || this.#queue.length >= waitingMax) return 'busy'
+    if (this.#checkpoints.behind || this.#waiting.areTooMany) return 'busy'
     return this.#writing + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
   }
 
@@ -477,26 +448,18 @@ export class DiskStore implements Store {
     const file = this.#takeSpare()
     if (file === 0) return this.#health.mayWrite ? 'busy' : 'disk-failed'
     if (writer.refusal !== null) {
-      this.#unlink(file)
+      this.#files.unlink(file)
       return writer.refusal
     }
-    this.#promised.push({ file, more: size })
+    this.#files.promise(file, size)
     return { file, output: new FileOutput(contentPath(this.#folder, file), writer) }
   }
 
   /** 0: there is none, and the disk says no, or somebody else has the index. */
   #takeSpare(): number {
-    const patience = this.#sparesWanted === 0 ? 'waits' : 'leaves'
-    this.#sparesWanted = sparesMax
-    if (this.#spares.length === 0) this.#change(() => 0, 0, patience)
-    return this.#spares.shift() ?? 0
-  }
-
-  /** It is in use, or gone: the ledger counts it otherwise. */
-  #unreserve(file: number): void {
-    this.#promised = this.#promised.filter(promise => promise.file !== file)
-    this.#reservedBytes -= this.#reserved.get(file) ?? 0
-    this.#reserved.delete(file)
+    const patience = this.#files.wereWanted ? 'leaves' : 'waits'
+    if (!this.#files.hasSpares) this.#change(() => 0, 0, patience)
+    return this.#files.take()
   }
 
   #toFinish(writer: DiskWriter): void {
@@ -535,7 +498,7 @@ export class DiskStore implements Store {
 
   #store(writer: DiskWriter): void {
     let serial = 0
-    this.#soon({
+    this.#waiting.add({
       make: ledger => {
         const { stored, file, bytes } = writer
         serial = 0
@@ -570,14 +533,14 @@ export class DiskStore implements Store {
     if (this.#taken > room) this.#removeOldest(room)
     if (this.#taken > room) return 0
     ledger.insert(serial, hashed, file, size, uses + 1, record, body)
-    if (file !== null) ledger.setFile(file, fileState.unsynced, this.#owner, this.#boot, this.#clock.wall())
+    if (file !== null) this.#files.use(ledger, file)
     this.#serials.set(stored, serial)
     this.#sharing.log(ledger, changeKind.changed, stored.key)
     return serial
   }
 
   #inserted(stored: StoredResponse, file: number, serial: number): void {
-    if (file !== 0) this.#unreserve(file)
+    if (file !== 0) this.#files.arrived(file)
     this.#owed.delete(stored.key)
     this.counters.stored++
     this.#health.succeed()
@@ -616,14 +579,14 @@ export class DiskStore implements Store {
       fs.mkdirSync(dirname(path), { recursive: true })
       fs.linkSync(content.path, path)
     } catch {
-      this.#unlink(file)
+      this.#files.unlink(file)
       return false
     }
     this.#supersede(response, request)
     const asked = { request, before: Number.MAX_SAFE_INTEGER }
     const placed = { file, length: response.contentLength }
     const serial = this.#change(ledger => this.#insert(ledger, response, placed, asked), 0)
-    if (serial === 0) this.#unlink(file)
+    if (serial === 0) this.#files.unlink(file)
     else this.#inserted(response, file, serial)
     return serial !== 0
   }
@@ -637,10 +600,10 @@ export class DiskStore implements Store {
       return true
     }
     const serial = this.#serials.get(old)
-    if (serial === undefined || this.#queue.length >= waitingMax) return false
+    if (serial === undefined || this.#waiting.areTooMany) return false
     this.#finishing.set(old.key, (this.#finishing.get(old.key) ?? 0) + 1)
     let replaced: boolean | null = null
-    this.#soon({
+    this.#waiting.add({
       make: ledger => {
         const found = this.#rowOf(old, serial)
         replaced = found !== null
@@ -763,10 +726,7 @@ export class DiskStore implements Store {
   clear(): void {
     for (const writer of this.#writers.all()) writer.invalidate()
     this.#used.clear()
-    this.#unlinked = []
-    this.#spares = []
-    this.#promised = []
-    this.#suspects.clear()
+    this.#files.reset()
     const emptied = this.#change(ledger => {
       ledger.empty()
       this.#sharing.log(ledger, changeKind.cleared, '')
@@ -804,7 +764,7 @@ export class DiskStore implements Store {
     for (const writer of this.#writers.all()) writer.abandon()
     this.#change(() => 0, 0) // what waits
     await this.#within(closeMsMax, this.settled())
-    this.#queueing?.cancel()
+    this.#waiting.cancel()
     this.#sweep?.cancel()
     this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
@@ -817,9 +777,9 @@ export class DiskStore implements Store {
     while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
     this.#opened.close()
     // nobody looks after files of who has left properly
-    await this.#within(closeMsMax, this.#allUnlinked())
+    await this.#within(closeMsMax, this.#files.allUnlinked())
     this.#change(ledger => {
-      for (const file of this.#spares) ledger.forgetFile(file)
+      this.#files.forgetSpares(ledger)
       ledger.leave(this.#sharing.user)
     }, undefined)
     await this.#checkpoints.close()
@@ -830,11 +790,7 @@ export class DiskStore implements Store {
       // it has been of no use for a while, then
     }
     this.#ledger = null
-    this.#giveUpWaiting()
-  }
-
-  #allUnlinked(): Promise<void> {
-    return this.#unlinking === 0 ? Promise.resolve() : new Promise(resolve => (this.#onUnlinked = resolve))
+    this.#waiting.giveUp()
   }
 
   /** Resolves with it, or after so long. */
@@ -891,9 +847,7 @@ export class DiskStore implements Store {
   }
 
   #removeFileOf(row: Row): void {
-    if (row.file === null) return
-    this.#ledger?.setFile(row.file, fileState.doomed, this.#owner, this.#boot, this.#clock.wall())
-    this.#doomed.push(row.file)
+    if (row.file !== null && this.#ledger !== null) this.#files.doom(this.#ledger, row.file)
   }
 
   #removeDamaged(rows: readonly Row[]): void {
@@ -912,26 +866,15 @@ export class DiskStore implements Store {
   #change<T>(work: (ledger: Ledger) => T, otherwise: T, patience: Patience = 'waits'): T {
     const ledger = this.#ledger
     if (ledger === null || (patience === 'leaves' && this.#checkpoints.reserved)) return otherwise
-    this.#doomed = []
     this.#released = []
     this.#entering = 0
-    const waiting = this.#queue.slice(0, patience === 'waits' ? this.#queue.length : waitingPerStep)
-    const promised = this.#promised
-    const noted = this.#unlinked
+    const waiting = this.#waiting.next(patience === 'waits')
     const before = this.#sharing.state
-    let promises = 0
-    let spares: readonly number[] = none
     let answer: T
     try {
       answer = ledger.write(patience, () => {
         this.#outdateWriters(this.#sharing.begun(ledger))
-        for (const { file, more } of promised) {
-          ledger.reserve(file, more)
-          this.#reserve(file, more)
-        }
-        promises = promised.length
-        for (const file of noted) ledger.forgetFile(file)
-        spares = this.#newSpares(ledger)
+        this.#files.enter(ledger, !this.#closed)
         if (this.#owesAll || this.#owed.size > 0) this.#payOwed(ledger)
         if (this.#used.size > 0) this.#noteUses(ledger)
         for (const { make } of waiting) make(ledger)
@@ -939,26 +882,26 @@ export class DiskStore implements Store {
       })
     } catch (error) {
       this.#sharing.undone(before)
+      this.#files.undone()
       this.#entering = 0
-      for (const { file, more } of promised.slice(0, promises)) this.#reserve(file, -more)
-      if (ailmentOf(error) !== 'contended') for (const { ended } of this.#queue.splice(0, waiting.length)) ended(false)
-      else if (patience === 'leaves') return otherwise
+      if (ailmentOf(error) === 'contended') {
+        if (patience === 'leaves') return otherwise
+      } else {
+        this.#waiting.done(waiting.length)
+        for (const { ended } of waiting) ended(false)
+      }
       this.#fail(error)
       return otherwise
     }
-    this.#queue.splice(0, waiting.length)
-    this.#promised = []
-    this.#spares.push(...spares)
+    this.#waiting.done(waiting.length)
     try {
       if (this.#owesAll) dropContents(this.#folder)
       this.#owesAll = false
       this.#owed.clear()
-      if (noted.length > 0) this.#unlinked = []
-      for (const file of noted) this.#unreserve(file)
       this.#sharing.committed(ledger)
       if (!this.#closed) this.#checkpoints.changed()
       if (++this.#changes % 128 === 0) this.#measure(ledger)
-      for (const file of this.#doomed) this.#unlink(file)
+      this.#files.committed()
       if (this.#released.length > 0) this.#tellReleased()
       for (const { ended } of waiting) ended(true)
       this.#entering = 0
@@ -968,49 +911,6 @@ export class DiskStore implements Store {
       this.#fail(error)
     }
     return answer
-  }
-
-  /** At once, or when its turn has come. */
-  #soon(change: Waiting): void {
-    this.#queue.push(change)
-    if (this.#queue.length > 1) return
-    this.#queueSince = this.#clock.mono()
-    this.#makeWaiting()
-  }
-
-  /** As much of it as one step takes; somebody who has the index says when they are done, or it is tried again. */
-  #makeWaiting(): void {
-    this.#queueing?.cancel()
-    this.#queueing = null
-    if (this.#ledger === null) this.#giveUpWaiting()
-    if (this.#queue.length === 0) return
-    const before = this.#queue.length
-    this.#change(() => 0, 0, 'leaves')
-    const progress = this.#queue.length < before
-    if (progress) this.#queueSince = this.#clock.mono()
-    else if (this.#clock.mono() - this.#queueSince >= waitMsMax) this.#giveUpWaiting()
-    if (this.#queue.length === 0) return
-    const pause = progress ? 0 : waitPauseMs
-    this.#queueing ??= this.#clock.after(ms(pause), () => this.#makeWaiting(), { unref: true })
-  }
-
-  /** All that waits will not be made. */
-  #giveUpWaiting(): void {
-    for (const { ended } of this.#queue.splice(0)) ended(false)
-  }
-
-  #newSpares(ledger: Ledger): readonly number[] {
-    const files: number[] = []
-    if (this.#closed || this.#spares.length >= Math.min(sparesMin, this.#sparesWanted)) return files
-    while (this.#spares.length + files.length < this.#sparesWanted) {
-      files.push(ledger.newFile(this.#owner, this.#boot, this.#clock.wall(), 0))
-    }
-    return files
-  }
-
-  #reserve(file: number, more: number): void {
-    this.#reserved.set(file, (this.#reserved.get(file) ?? 0) + more)
-    this.#reservedBytes += more
   }
 
   /** What they write is older than what another process has acknowledged. */
@@ -1036,20 +936,6 @@ export class DiskStore implements Store {
     }
   }
 
-  #unlink(file: number): void {
-    this.#opened.drop(file)
-    this.#unlinking++
-    fs.unlink(contentPath(this.#folder, file), error => {
-      this.#unlinking--
-      if (error === null || error.code === 'ENOENT') {
-        this.#unlinked.push(file)
-        this.#suspects.delete(file)
-        this.#planUpkeep()
-      } // else it is tried again at the next start
-      if (this.#unlinking === 0) this.#onUnlinked()
-    })
-  }
-
   // ---- removal
 
   /** What counts against bytesMax. */
@@ -1057,7 +943,7 @@ export class DiskStore implements Store {
     const log = Math.min(this.#checkpoints.logBytes, this.#limits.bytesMax * logShareMax)
     const ledger = this.#ledger
     // what others are writing; what we are is in #writing
-    const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - this.#reservedBytes)
+    const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - this.#files.reservedBytes)
     return (ledger?.bytes ?? 0) + this.#overhead + log + this.#writing - this.#entering + elsewhere
   }
 
@@ -1126,17 +1012,17 @@ export class DiskStore implements Store {
     const ledger = this.#ledger
     if (ledger === null || this.#closed) return
     this.catchUp()
-    if (this.#unlinked.length > 0 || this.#used.size > 0 || this.#owed.size > 0 || this.#owesAll) this.#change(() => 0, 0, 'leaves')
+    if (this.#files.areToForget || this.#used.size > 0 || this.#owed.size > 0 || this.#owesAll) this.#change(() => 0, 0, 'leaves')
     this.#noteRest()
-    if (ledger.users > 1 || this.#others.length > 0) {
+    if (ledger.users > 1 || this.#rollCall.knowsOthers) {
       // nobody has to ask for anything here: the log is read before it is forgotten, and what others removed is let go
       this.#opened.dropUnlinked()
       if (++this.#rounds % roundsPerRollCall === 0) this.#callRoll(ledger)
       this.#planUpkeep()
     }
-    if (this.#unlinked.length > 0) this.#planUpkeep() // another process kept us from noting it
+    if (this.#files.areToForget) this.#planUpkeep() // another process kept us from noting it
     this.#shrink()
-    this.#keepReserve()
+    if (this.#health.mayWrite) keepReserve(this.#folder, this.#limits.bytesMax, () => this.#health.succeed())
     if (!this.#syncing) void this.#syncSettled()
   }
 
@@ -1154,32 +1040,16 @@ export class DiskStore implements Store {
     )
   }
 
-  /** What others have left who are not there any more: the place of the killed among the users, and files nobody will finish. */
   #callRoll(ledger: Ledger): void {
     try {
-      ledger.look()
-      const others = ledger.usersNow().filter(user => user.id !== this.#sharing.user)
-      const dead = others.filter(user => !ownerLives(user.owner))
-      const left = this.#others.some(id => others.every(user => user.id !== id))
-      this.#others = others.map(user => user.id)
-      if (dead.length === 0 && !left) return
-      this.#unlinkOrphans(ledger)
+      const dead = this.#rollCall.call(ledger, this.#sharing.user)
+      if (dead === null) return
+      for (const file of this.#rollCall.orphans(ledger)) this.#files.unlink(file)
       this.#change(() => {
-        for (const { id } of dead) ledger.leave(id)
+        for (const id of dead) ledger.leave(id)
       }, undefined)
     } catch (error) {
       this.#fail(error)
-    }
-  }
-
-  /** Whoever took a dead one off the list may have died before its files had gone: all whose owner is no more. */
-  #unlinkOrphans(ledger: Ledger): void {
-    const lives = new Map<string, boolean>([[this.#owner, true]])
-    for (const { id, state, owner } of ledger.files()) {
-      if (state === fileState.unsynced) continue
-      const known = lives.get(owner) ?? ownerLives(owner)
-      lives.set(owner, known)
-      if (!known) this.#unlink(id)
     }
   }
 
@@ -1280,14 +1150,9 @@ export class DiskStore implements Store {
       // it is going anyway
     }
     try {
-      this.#giveUpWaiting()
+      this.#waiting.giveUp()
       this.#opened.close()
-      this.#reserved.clear()
-      this.#reservedBytes = 0
-      this.#promised = []
-      this.#spares = []
-      this.#unlinked = []
-      this.#suspects.clear()
+      this.#files.reset()
       prepare()
       this.#ledger = this.#openLedger()
       this.#checkpoints = this.#newCheckpoints(this.#ledger)
@@ -1297,14 +1162,10 @@ export class DiskStore implements Store {
     }
   }
 
-  get #reservePath(): string {
-    return `${this.#folder}/reserve`
-  }
-
   #makeSpace(): void {
     // removing writes too, and a full disk may refuse that as well: not again at once
     if (this.#spaceMaking !== null) return
-    fs.rmSync(this.#reservePath, { force: true })
+    giveUpReserve(this.#folder)
     // what becomes free is for the ledger: content that is on its way would take it first
     for (const writer of this.#writers.all()) if (writer.file !== 0) writer.giveUp()
     const low = this.#taken * 0.98
@@ -1318,31 +1179,9 @@ export class DiskStore implements Store {
     )
   }
 
-  /**
-   * Not even that a response is removed can be written down: the write-ahead log has no room to grow, and none to be moved
-   * into the index. So files go before their rows, which must not be believed until they follow.
-   */
   #dropUnlisted(): void {
-    try {
-      const oldest = (this.#ledger?.front(stepRows) ?? none).flatMap(({ file }) => (file === null ? [] : [file]))
-      const files = (oldest.length > 0 ? oldest : someContents(this.#folder)).filter(file => !this.#suspects.has(file))
-      for (const file of files.slice(0, filesPerDrop)) {
-        this.#suspects.add(file)
-        this.#opened.drop(file)
-        fs.rmSync(contentPath(this.#folder, file), { force: true })
-      }
-    } catch (error) {
-      this.#notice(`cache_dir ${this.#folder}: ${messageOf(error)}; it has no room, and none can be made`)
-    }
-  }
-
-  /** Only where it is a small part, and when all is well. */
-  #keepReserve(): void {
-    if (this.#limits.bytesMax < 64 * reserveBytes || !this.#health.mayWrite || fs.existsSync(this.#reservePath)) return
-    fs.writeFile(this.#reservePath, Buffer.alloc(reserveBytes), error => {
-      if (error === null) this.#health.succeed()
-      else fs.rm(this.#reservePath, { force: true }, () => {}) // then without
-    })
+    const failure = dropUnlisted({ folder: this.#folder, ledger: this.#ledger, opened: this.#opened, suspects: this.#files.suspects })
+    if (failure !== null) this.#notice(`cache_dir ${this.#folder}: ${failure}; it has no room, and none can be made`)
   }
 
   // ---- the beginning
@@ -1351,7 +1190,7 @@ export class DiskStore implements Store {
     const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, this.#limits.bytesMax / 64))
     // a burst may pass; what comes faster than the disk for long is not written
     const most = Math.min(logBytesMax, Math.max(logBytesLeast, this.#limits.bytesMax * logShareMax))
-    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => this.#makeWaiting(), () => ledger.checkpointItself())
+    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => this.#waiting.proceed(), () => ledger.checkpointItself())
   }
 
   /** Takes up what a former process has left: files nobody will finish, and files it had not quite removed. */
@@ -1366,8 +1205,8 @@ export class DiskStore implements Store {
     }, undefined)
     for (const { id, state, owner, boot } of ledger.files()) {
       if (state === fileState.unsynced) {
-        if (boot !== this.#boot) this.#suspects.add(id)
-      } else if (owner === this.#owner || !ownerLives(owner)) this.#unlink(id)
+        if (boot !== this.#boot) this.#files.suspects.add(id)
+      } else if (owner === this.#owner || !ownerLives(owner)) this.#files.unlink(id)
     }
     this.#sweepIfFull()
     this.#planUpkeep()
