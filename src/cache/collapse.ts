@@ -152,7 +152,8 @@ export class Collapse {
   /** A fetch begins whose response may be stored, be it shared or not. `answered` ends this. */
   asking(key: CacheKey): Asking {
     let asking = this.#asking.first(key)
-    if (asking === null) {
+    // what was asked for before a purge is not what was asked for after it
+    if (asking === null || asking.since !== this.#tagPurgeCount) {
       asking = new Asking(key, this.#tagPurgeCount)
       this.#asking.add(asking)
     }
@@ -169,10 +170,10 @@ export class Collapse {
   /** What is under way may be older than a change: nobody joins it any more, and it is not stored (RFC 9111 4.4). */
   invalidate(key: CacheKey): void {
     for (const growing of this.#growing.get(key) ?? none) growing.close()
-    const asking = this.#asking.first(key)
-    if (asking === null) return
-    asking.outdated = true
-    this.#asking.delete(asking)
+    for (let asking = this.#asking.first(key); asking !== null; asking = this.#asking.first(key)) {
+      asking.outdated = true
+      this.#asking.delete(asking)
+    }
   }
 
   /** Keys that are being fetched. */

@@ -141,6 +141,31 @@ test('what was asked for before a change is outdated when it comes; what was ask
   expect(collapse.asking(key).outdated).toBe(false)
 })
 
+test('a purge of a tag outdates what has it and was asked for before; of what has no head yet nobody knows, so nobody joins it', () => {
+  const { collapse } = machine()
+  const tagged = fieldsOf('Cache-Tag: a, b')
+  const before = collapse.asking(key)
+  const growing = collapse.begin(key, silent)
+  growing?.follow(quiet())
+  collapse.purgedTag('b')
+  const after = collapse.asking(key)
+  expect(collapse.find(key, nobody)).toBe(null)
+  expect([before, after].map(asking => collapse.isOutdated(asking, tagged))).toEqual([true, false])
+  expect(collapse.isOutdated(before, fieldsOf('Cache-Tag: c'))).toBe(false)
+})
+
+test('of more than a thousand purged tags, the first are forgotten: what was asked for before them counts as purged', () => {
+  const { collapse } = machine()
+  const before = collapse.asking(key)
+  for (let i = 0; i < 1024; i++) collapse.purgedTag(`t${i}`)
+  const within = collapse.asking(cacheKey('GET', 'http://a.example/y'))
+  expect(collapse.isOutdated(before, fieldsOf('Cache-Tag: other'))).toBe(false)
+  collapse.purgedTag('one too many')
+  expect(collapse.isOutdated(before, fieldsOf('Cache-Tag: other'))).toBe(true)
+  expect(collapse.isOutdated(within, fieldsOf('Cache-Tag: other'))).toBe(false)
+  expect(collapse.isOutdated(within, fieldsOf('Cache-Tag: one too many'))).toBe(true)
+})
+
 test('counters tell how much it saves', () => {
   const { collapse } = machine()
   const growing = collapse.begin(key, silent)

@@ -76,6 +76,7 @@ test.each<[string, boolean, StoredResponse, StoredResponse]>([
   ['a part, one of the same old date', false, part(0, 9, dated(-99)), part(20, 30, dated(-99))],
   ['a part, one of the same new date', true, part(0, 9, dated(-9)), part(20, 30, dated(-9))],
   ['a part, one of another date', true, part(0, 9, dated(-99)), part(20, 30, dated(-98))],
+  ['a part, one of the same tag and another length', true, part(0, 9), new Stored(storedOf(partOf(20, 30, {}, 999)), [])],
   ['a part, another variant', false, part(0, 9, varying('1')), part(2, 5, varying('2'))],
   ['a part, the whole it is of', false, part(0, 9), whole('"a"')],
   ['a part, the whole of something else', true, part(0, 9), whole('"b"')],
@@ -88,6 +89,7 @@ test.each<[string, boolean, StoredResponse, StoredResponse]>([
 test.each<[string, [number, number] | null, Case, number]>([
   ['a 200 with length and tag', [0, 6], { contentLength: 10, response: ['ETag: "a"'] }, 7],
   ['with all bytes', [0, 9], { contentLength: 10, response: ['ETag: "a"'] }, 10],
+  ['with more than all', null, { contentLength: 10, response: ['ETag: "a"'] }, 11],
   ['with no byte', null, { contentLength: 10, response: ['ETag: "a"'] }, 0],
   ['without length', null, { response: ['ETag: "a"'] }, 7],
   ['without tag', null, { contentLength: 10 }, 7],
@@ -113,6 +115,15 @@ test.each<[string, boolean, readonly string[]]>([
   ['with a length that is not that', false, ['ETag: "a"', 'Content-Range: bytes 10-19/1000', 'Content-Length: 9']],
 ])('a 206 that continues what is stored %s: %s', (_, yes, lines) => {
   expect(continues(part(0, 9), { first: 10, last: 19, length: 1000 }, fieldsOf(...lines))).toBe(yes)
+})
+
+test.each<[string, boolean, readonly string[]]>([
+  ['with its date', true, [`Last-Modified: ${dateAt(-99)}`]],
+  ['without a date', true, []],
+  ['with another date', false, [`Last-Modified: ${dateAt(-98)}`]],
+])('a 206 that continues what has no tag, %s: %s', (_, yes, lines) => {
+  const stored = part(0, 9, dated(-99))
+  expect(continues(stored, { first: 10, last: 19, length: 1000 }, fieldsOf('Content-Range: bytes 10-19/1000', ...lines))).toBe(yes)
 })
 
 test('put together, the fields of the new one count, but for what describes bytes', () => {

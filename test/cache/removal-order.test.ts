@@ -83,6 +83,25 @@ test('the policies do what they are for: gdsf hits most often, lfuda serves more
   expect(by['lfuda']?.hitBytes).toBeGreaterThan(by['gdsf']?.hitBytes ?? Number.POSITIVE_INFINITY)
 })
 
+test('whatever is taken out of the middle, the rest leaves in the order of its ranks', () => {
+  const sizes = fc.array(fc.integer({ min: 1, max: 5000 }), { minLength: 100, maxLength: 200 })
+  fc.assert(
+    fc.property(sizes, fc.infiniteStream(fc.nat()), (bytesOfEach, picks) => {
+      const order = new RemovalOrder('gdsf')
+      const here = new Set(bytesOfEach.keys())
+      for (const [entry, size] of bytesOfEach.entries()) order.add(entry, size, 1)
+      for (let i = 0; i < 60; i++) {
+        const entry = [...here][(picks.next().value ?? 0) % here.size] ?? 0
+        order.remove(entry)
+        here.delete(entry)
+      }
+      const left: number[] = []
+      while (order.count > 0) left.push(bytesOfEach[order.removeFirst()] ?? 0)
+      expect(left).toEqual([...here].map(entry => bytesOfEach[entry] ?? 0).sort((a, b) => b - a)) // the largest first
+    }),
+  )
+})
+
 test('another policy takes up the order and the uses there are', () => {
   const store = new MemoryStore({ bytesMax: bytes(20_000), objectBytesMax: bytes(10_000), variantsMax: 4 })
   const keyOf = (n: number) => cacheKey('GET', `http://a.example/${n}`)

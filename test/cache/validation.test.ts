@@ -48,6 +48,14 @@ test('where no variant fits, the strong tags of all are offered, and no date', (
   expect(validation).toMatchObject({ ifNoneMatch: '"a", "d"', ifModifiedSince: null, candidates: [one, four] })
 })
 
+test('neither the tag of a part is offered, nor more than 32', () => {
+  const part = storedOf({ status: 206, contentLength: 2, response: ['Cache-Control: max-age=1', 'Vary: Foo', 'ETag: "p"', 'Content-Range: bytes 0-1/9'] })
+  const many = Array.from({ length: 33 }, (_, i) => storedWith('Cache-Control: max-age=1', 'Vary: Foo', `ETag: "${i}"`))
+  const validation = validationOf(null, [part, ...many])
+  expect(validation.ifNoneMatch?.split(', ')).toEqual(Array.from({ length: 32 }, (_, i) => `"${i}"`))
+  expect(validation.candidates).toEqual(many.slice(0, 32))
+})
+
 test('our conditions take the place of the client’s, and it is asked for the whole', () => {
   const stored = storedWith('Cache-Control: max-age=1', 'ETag: "a"')
   const fields = fieldsOf('Foo: 1', 'If-None-Match: "mine"', `If-Modified-Since: ${dateAt(0)}`, 'Range: bytes=0-1', 'If-Range: "x"')
