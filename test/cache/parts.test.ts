@@ -98,6 +98,7 @@ test.each<[string, [number, number] | null, Case, number]>([
   ['a part', [20, 26], partOf(20, 99), 7],
 ])('%s that breaks off is the part %s', (_, range, c, bytes) => {
   const broken = brokenOff(storedOf({ ...c, response: ['Cache-Control: max-age=60', ...(c.response ?? [])] }), bytes)
+  expect(broken === null).toBe(range === null)
   const place = broken === null ? null : rangeOfPart(broken)
   expect(place === null ? null : [place.first, place.last]).toEqual(range)
   expect(broken?.contentLength ?? bytes).toBe(bytes)
