@@ -135,6 +135,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     running: new Set(),
   }
   const keyLogs = new KeyLogs(config, clock, log)
+  const namesForAccess = accessNames(() => resolver, address => reverse.nameOf(address))
   const deps: HttpDeps = {
     clock,
     keyLog: keyLogs.write,
@@ -145,7 +146,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     validationsBehind: new ValidationsBehind(clock),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
     namePatience: new NamePatience(clock),
-    accessNames: accessNames(() => resolver),
+    accessNames: namesForAccess,
     accessClients: {
       connectionsOf: address => census.counts.ofClient(address),
       nameOf: address => reverse.nameOf(address),
@@ -190,7 +191,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       portOf: session => listening.portOf(session),
       stats: (where, toServer, toClient) =>
         log.write('plug', 1, `${where}: ${toServer} bytes to the server, ${toClient} to the client so far`),
-      hint: plugHint(() => deps.policy.current, accessNames(() => resolver)),
+      hint: plugHint(() => deps.policy.current, namesForAccess),
       isOwnConnection: comm.isOwnConnection,
       expectsAnswers,
       programs,

@@ -69,7 +69,7 @@ export const withPair = async (conf: string, use: (pair: Pair) => Promise<void>)
   chmodSync(folder, 0o777) // Squid started by root becomes somebody else
   const origin = await httpOrigin(answer)
   const hosts = join(folder, 'hosts')
-  // localhost again at the end: Squid calls an address by its last name, and looks up numeric hosts, which we do not
+  // localhost at both ends: Squid calls an address by its last name, and we by its first
   writeFileSync(hosts, ['127.0.0.1 localhost', ...addresses.map(address => `${address} ${hostNameOf(address)}`), ...names.map(name => `127.0.0.1 ${name}`), '127.0.0.1 localhost'].map(line => `${line}\n`).join(''))
   const text = `${common}hosts_file ${hosts}\n${conf.replaceAll('{port}', String(origin.port))}`
   const squid = await startSquid(folder, text)

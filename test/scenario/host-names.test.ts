@@ -1,6 +1,9 @@
 // append_domain, check_hostnames, allow_underscore, dns_retransmit_interval: what becomes of the names clients ask for.
 
-import { describe, expect, it } from 'vitest'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { until, site, stage, stageOf } from './scene.ts'
 import { startDnsServer } from '../support/dns-server.ts'
 
@@ -13,6 +16,33 @@ const named = async (names: readonly string[]) => {
   )
   return { server, conf: `hosts_file none\ndns_nameservers 127.0.0.1:${server.endpoint.port}\n` }
 }
+
+describe('the name of a numeric host', () => {
+  const conf = (folder: string) => `hosts_file ${folder}/hosts\nacl d dstdomain .inside.test\nacl r dstdom_regex ^box\\.\nacl n dstdomain -n .inside.test\nacl none dstdomain none\n`
+  const hosts = (text: string): string => {
+    const folder = mkdtempSync(join(tmpdir(), 'glassquid-names-'))
+    writeFileSync(join(folder, 'hosts'), text)
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    return folder
+  }
+
+  it.each([
+    ['deny d', 403],
+    ['deny r', 403],
+    ['deny n', 200],
+    ['deny none', 200],
+  ])('decides as Squid has it, where it leads back to the address: http_access %s', async (rule, status) => {
+    const web = await site(() => ({ content: 'x' }))
+    const proxy = await stageOf(`http_port 127.0.0.1:0 name=web\n${conf(hosts('127.0.0.1 box.inside.test localhost\n'))}http_access ${rule}\nhttp_access allow all\n`)
+    expect((await proxy.ask(ask(web.port, '127.0.0.1'))).status).toBe(status)
+  })
+
+  it("is 'none' where it has none", async () => {
+    const web = await site(() => ({ content: 'x' }))
+    const proxy = await stageOf('http_port 127.0.0.1:0 name=web\nhosts_file none\ndns_nameservers 127.0.0.1\nacl none dstdomain none\nacl d dstdomain .inside.test\nhttp_access deny none !d\nhttp_access allow all\n')
+    expect((await proxy.ask(ask(web.port, '127.0.0.1'))).status).toBe(403)
+  })
+})
 
 describe('append_domain', () => {
   it('is for names without a dot: access lists, the origin and the cache see the whole name', async () => {
