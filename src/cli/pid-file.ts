@@ -1,4 +1,4 @@
-import { linkSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
+import { closeSync, linkSync, openSync, readdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { errnoOf } from '../base/index.ts'
 
 // The pid file: one running proxy per file, and how `-k` finds it. A file left behind by a crash or a power cut is
@@ -21,7 +21,8 @@ export const claimPidFile = (path: string | null): Claim => {
   const own = `${path}.${process.pid}`
   try {
     // linked into place complete: nobody ever reads half a number, and only one of two can win
-    writeFileSync(own, `${process.pid}\n`, { mode: 0o644 })
+    rmSync(own, { force: true })
+    writeFileSync(own, `${process.pid}\n`, { mode: 0o644, flag: 'wx' }) // through nobody's link, where the folder is everybody's
     for (let attempt = 0; attempt < attemptsMax; attempt++) {
       if (linked(own, path)) return { ok: true, file: claimed(path) }
       const owner = readPid(path)
@@ -77,15 +78,22 @@ const setAside = (path: string, stale: number | null, aside: string): void => {
   rmSync(aside, { force: true })
 }
 
-const claimed = (path: string): PidFile => ({
-  release: () => {
-    try {
-      if (readPid(path) === process.pid) unlinkSync(path)
-    } catch {
-      // gone, or no longer ours to remove (privileges dropped): a stale file is recognised at the next start
-    }
-  },
-})
+/** Held open for as long as it is ours: who looks sees it, whatever the clock says. */
+const claimed = (path: string): PidFile => {
+  let fd = openSync(path, 'r')
+  return {
+    release: () => {
+      if (fd < 0) return
+      closeSync(fd)
+      fd = -1
+      try {
+        if (readPid(path) === process.pid) unlinkSync(path)
+      } catch {
+        // gone, or no longer ours to remove (privileges dropped): a stale file is recognised at the next start
+      }
+    },
+  }
+}
 
 const readPid = (path: string): number | null => {
   try {
@@ -100,7 +108,10 @@ const pidIn = (text: string): number | null => {
   return pid === undefined || Number(pid) < 2 ? null : Number(pid)
 }
 
-/** It lives, it is a glassquid, and it was there when the file was written. */
+/**
+ * It lives, it is a glassquid, and holds the file, or was there when it was written. The clock alone would not do: one that
+ * is set after the start, as on machines that do not keep time without power, makes every process look younger than its file.
+ */
 const isRunning = (pid: number, path: string): boolean => {
   if (pid === process.pid) return false // from before a restart that gave us the same number, as containers do
   try {
@@ -115,7 +126,26 @@ const isRunning = (pid: number, path: string): boolean => {
     return true // no /proc here: it lives, and that is all we know
   }
   // a word of its command line is our program; that a stranger lives in a folder of that name says nothing
-  return /(?:^|[\0/])(?:cli\/main\.[jt]s|bin\/glassquid|glassquid)(?:\0|$)/.test(command) && !startedAfter(pid, path)
+  return /(?:^|[\0/])(?:cli\/main\.[jt]s|bin\/glassquid|glassquid)(?:\0|$)/.test(command) && (holdsOpen(pid, path) || !startedAfter(pid, path))
+}
+
+/** False: it does not, or that cannot be seen. */
+const holdsOpen = (pid: number, path: string): boolean => {
+  try {
+    const { dev, ino } = statSync(path)
+    return readdirSync(`/proc/${pid}/fd`).some(fd => isFile(`/proc/${pid}/fd/${fd}`, dev, ino))
+  } catch {
+    return false
+  }
+}
+
+const isFile = (path: string, dev: number, ino: number): boolean => {
+  try {
+    const found = statSync(path)
+    return found.dev === dev && found.ino === ino
+  } catch {
+    return false // closed meanwhile, or nothing a path leads to
+  }
 }
 
 /** Process start times are told in hundredths of a second since boot. */

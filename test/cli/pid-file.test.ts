@@ -2,7 +2,7 @@
 // an old number. The processes are named by their command line, as ours are.
 
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
@@ -70,6 +70,24 @@ it('of a dead proxy whose number a stranger has got is not taken for a running o
   writeFileSync(path, `${stranger.pid}\n`)
   expect(findRunning(path)).toMatchObject({ ok: false })
   expect(claimPidFile(path).ok).toBe(true)
+})
+
+it('of a proxy that was there before the clock was set is still its own', async () => {
+  const first = await start(`import { claimPidFile } from '${module}'; claimPidFile('${path}')`, 'glassquid')
+  utimesSync(path, 1, 1) // the clock has been set forward by decades since it was written
+  expect(findRunning(path)).toEqual({ ok: true, pid: first.pid })
+  expect(claimPidFile(path)).toMatchObject({ ok: false })
+})
+
+it("is not written through somebody's link", () => {
+  const precious = join(folder, 'precious')
+  writeFileSync(precious, 'precious')
+  symlinkSync(precious, `${path}.${process.pid}`)
+  const claim = claimPidFile(path)
+  expect(claim.ok).toBe(true)
+  expect(readFileSync(precious, 'latin1')).toBe('precious')
+  expect(readFileSync(path, 'latin1')).toBe(`${process.pid}\n`)
+  if (claim.ok) claim.file.release()
 })
 
 it('older than the process it names is stale, even when that is a proxy too', async () => {
