@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { COMM_TPROXY_LCL, CommError, createComm, usualBackend } from '../../comm/index.ts'
 import { systemClock } from '../base/index.ts'
-import { collectFacts, doctorExitCode, doctorJson, doctorText, examine, lookHere, type Probe, type RunningCounters } from '../intercept/index.ts'
+import { collectFacts, doctorExitCode, doctorJson, doctorText, examine, forConf, lookHere, type Probe, type RunningCounters } from '../intercept/index.ts'
 import type { Common } from './command/command.ts'
 import type { DoctorWish } from './command/doctor.ts'
 import { askRunning } from './control.ts'
@@ -14,7 +15,7 @@ export const doctor = async (wish: DoctorWish & Common): Promise<number> => {
   const conf = readableConf(wish)
   if (conf === 'refused') return 1
   const running = conf === null ? null : findRunning(conf.config.pid_filename)
-  const examined = examine(
+  const found = examine(
     collectFacts({
       look: lookHere,
       platform: process.platform,
@@ -27,6 +28,7 @@ export const doctor = async (wish: DoctorWish & Common): Promise<number> => {
       counters: running?.ok ? await countersOf(wish) : null,
     }),
   )
+  const examined = wish.confGiven ? forConf(found, resolve(wish.confFile)) : found
   process.stdout.write(wish.json ? doctorJson(examined) : doctorText(examined, wish.all))
   return doctorExitCode(examined)
 }

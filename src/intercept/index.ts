@@ -7,7 +7,7 @@
 // called by      cli; tests take the machines of the lab as their kit
 // calls          base; the kernel through nft, iptables, ip and util-linux
 
-export { doctorExitCode, doctorJson, doctorText, type Examined, examine } from './doctor/doctor.ts'
+export { doctorExitCode, doctorJson, doctorText, type Examined, examine, forConf } from './doctor/doctor.ts'
 export { collectFacts, type Facts, type FactsWish, type Probe, type RunningCounters } from './doctor/facts.ts'
 export { type Look, lookHere } from './doctor/look.ts'
 export type { Namespace, Ran, RunOptions } from './lab/namespace.ts'

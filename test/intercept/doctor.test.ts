@@ -225,7 +225,11 @@ const play = async (row: Row, lab: Network): Promise<void> => {
     found: row.found,
   })
   expect(examined.code).toBe(row.found.some(one => one.endsWith('fatal')) ? 1 : 0)
-  for (const one of examined.found) if (one.kind === 'bad') expect(one.repair, one.id).toMatch(/\w/)
+  for (const one of examined.found) {
+    if (one.kind !== 'bad') continue
+    expect(one.repair, one.id).toMatch(/\w/)
+    expect(one.repair ?? '', one.id).not.toMatch(/glassquid (?:rules|doctor)(?!( nft| iptables)? -f \/run\/glassquid\/doctor\.conf)/)
+  }
 }
 
 describe.skipIf(noRules !== null).concurrent(`what the doctor finds when a gateway is broken by ${noRules ?? ''}`, () => {

@@ -20,6 +20,15 @@ const checks: readonly Check[] = [...privilegeChecks, ...kernelChecks, ...routin
   (a, b) => (a.id < b.id ? -1 : 1),
 )
 
+/** The commands of ours among the repairs, for the conf that was looked at. */
+export const forConf = (examined: readonly Examined[], confFile: string): Examined[] =>
+  examined.map(one => {
+    const { finding } = one
+    if (finding.kind !== 'bad') return one
+    const repair = finding.repair.replace(/\bglassquid (?:doctor|rules(?: nft| iptables)?)(?= |$)/g, command => `${command} -f ${confFile}`)
+    return { ...one, finding: { ...finding, repair } }
+  })
+
 /** A check that fails by itself says so; the others go on. */
 export const examine = (facts: Facts): Examined[] =>
   checks.flatMap(({ id, severity, title, look }) => [lookSafely(look, facts)].flat().map(finding => ({ id, severity, title, finding })))
