@@ -6,7 +6,8 @@ import { errnoOf } from '../base/index.ts'
 
 export type Claim =
   | { readonly ok: true; readonly file: PidFile }
-  | { readonly ok: false; readonly reason: string }
+  /** `running`: somebody else has it; false = it cannot be written. */
+  | { readonly ok: false; readonly running: boolean; readonly reason: string }
 
 export interface PidFile {
   /** Removes it, unless it has become somebody else's. Harmless when repeated. */
@@ -27,13 +28,13 @@ export const claimPidFile = (path: string | null): Claim => {
       if (linked(own, path)) return { ok: true, file: claimed(path) }
       const owner = readPid(path)
       if (owner !== null && isRunning(owner, path)) {
-        return { ok: false, reason: `glassquid is already running! Process ID ${owner} (${path})` }
+        return { ok: false, running: true, reason: `glassquid is already running! Process ID ${owner} (${path})` }
       }
       setAside(path, owner, `${own}.stale`)
     }
-    return { ok: false, reason: `cannot take the pid file ${path}: it keeps coming back` }
+    return { ok: false, running: true, reason: `cannot take the pid file ${path}: it keeps coming back` }
   } catch (error) {
-    return { ok: false, reason: `cannot write the pid file ${path}: ${systemWords(error)}` }
+    return { ok: false, running: false, reason: `cannot write the pid file ${path}: ${systemWords(error)}` }
   } finally {
     rmSync(own, { force: true })
   }
@@ -166,4 +167,5 @@ const startedAfter = (pid: number, path: string): boolean => {
   }
 }
 
-const systemWords = (error: unknown): string => (error instanceof Error ? error.message.replace(/^[A-Z]+: /, '') : String(error))
+/** Without the name of the file: it is told already, and may be one that is there for a moment only. */
+const systemWords = (error: unknown): string => (error instanceof Error ? error.message.replace(/^[A-Z]+: /, '').replace(/, \w+ '[^']*'.*$/, '') : String(error))

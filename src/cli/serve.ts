@@ -31,12 +31,15 @@ export const serve = async (common: Common): Promise<number> => {
   const handedIn = takeHandedIn(process.env, process.pid)
   if (!handedIn.ok) return fatal(handedIn.reason)
   const claim = claimPidFile(config.pid_filename)
-  if (!claim.ok) return fatal(claim.reason)
+  // who starts it without rights in /run has not asked for a file there
+  const without = !claim.ok && !claim.running && !config.given.has('pid_filename')
+  if (!claim.ok && !without) return fatal(claim.reason)
+  if (!claim.ok) process.stderr.write(`WARNING: ${claim.reason}: -k will not find this process; name another with pid_filename\n`)
   process.umask(process.umask() | config.umask) // who may signal reads the pid file
   try {
     return await serveAs(common, loaded, systemd, handedIn.sockets)
   } finally {
-    claim.file.release()
+    if (claim.ok) claim.file.release()
   }
 }
 

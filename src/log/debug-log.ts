@@ -1,6 +1,6 @@
 import { type Clock, ms, type Timer } from '../base/index.ts'
 import { countLog } from './counters.ts'
-import { type DebugSection, levelsOf, type SectionLevels } from './debug-sections.ts'
+import { type DebugSection, levelsOf, type SectionLevels, usualLevel } from './debug-sections.ts'
 import { type LogFileSystem, systemLogFiles } from './file-system.ts'
 import { compileStrftime } from './format/strftime.ts'
 import { LogFile } from './log-file.ts'
@@ -89,7 +89,8 @@ class OpenDebugLog implements DebugLog {
     const { clock, kid, echo, echoLevel } = this.#options
     const line = `${this.#time(clock.wall())}${kid === '' ? '' : ` ${kid}`}| ${printable(message)}\n`
     this.#file?.write(line)
-    if (level <= echoLevel) echo(line)
+    // nobody should have to guess why a proxy that cannot write its log does what it does
+    if (level <= echoLevel || (level <= usualLevel && this.#file?.failing === true)) echo(line)
   }
 
   error(section: DebugSection, message: string): void {

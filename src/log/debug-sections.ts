@@ -49,4 +49,4 @@ export const levelsOf = (options: SectionLevels): Record<DebugSection, number> =
 }
 
 /** What an operator should see without asking. */
-const usualLevel = 1
+export const usualLevel = 1

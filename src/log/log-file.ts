@@ -46,6 +46,11 @@ export class LogFile implements LineSink {
     this.#channel = this.#openChannel()
   }
 
+  /** What is written waits in memory at best. */
+  get failing(): boolean {
+    return this.#channel.failing
+  }
+
   /** Lines lost since the start. */
   get dropped(): number {
     return this.#losses.total
@@ -177,6 +182,10 @@ class Channel {
     this.#emptied = emptied
     this.#notes = new FailureNotes(path, options)
     this.#open()
+  }
+
+  get failing(): boolean {
+    return this.#notes.failing
   }
 
   get idle(): boolean {

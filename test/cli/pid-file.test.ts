@@ -55,7 +55,7 @@ it('is not given to a second one, which is told who has it; killed, its place is
   const first = await start(`import { claimPidFile } from '${module}'; claimPidFile('${path}')`, 'glassquid')
   expect(findRunning(path)).toEqual({ ok: true, pid: first.pid })
   const claim = claimPidFile(path)
-  expect(claim).toEqual({ ok: false, reason: `glassquid is already running! Process ID ${first.pid} (${path})` })
+  expect(claim).toEqual({ ok: false, running: true, reason: `glassquid is already running! Process ID ${first.pid} (${path})` })
   expect(readFileSync(path, 'latin1')).toBe(`${first.pid}\n`)
 
   await end(first, 'SIGKILL')
@@ -123,6 +123,7 @@ it('is said to be missing or impossible in words that name it', () => {
   expect(findRunning(path)).toEqual({ ok: false, reason: expect.stringContaining(`failed to open PID file ${path}`) })
   expect(claimPidFile(join(folder, 'no/such/folder.pid'))).toEqual({
     ok: false,
+    running: false,
     reason: expect.stringMatching(/cannot write the pid file .*no such file/),
   })
 })

@@ -39,6 +39,20 @@ test('a line begins with the local time, and the kid if there are several', asyn
   expect([files.contents.get('/cache.log'), files.contents.get('/kid.log')]).toEqual([`${stamp}| ready\n`, `${stamp} kid2| ready\n`])
 })
 
+test('what cannot be written to it is told on standard error meanwhile, and written later', async () => {
+  files.openError = 'EACCES'
+  const log = open({ levels: [{ section: 'ALL', level: 3 }] })
+  log.write('main', 1, 'cannot do that')
+  log.write('acl', 3, 'much')
+  expect(echoed.map(line => line.replace(/^\d{4}\S+ \S+\| /, ''))).toEqual([expect.stringContaining('/cache.log cannot be written: EACCES'), 'cannot do that\n'])
+  files.openError = null
+  clock.advance(1000)
+  await log.flush()
+  log.write('main', 1, 'better')
+  expect(await lines(log)).toEqual(['| cannot do that', '| much', '| better'])
+  expect(echoed.filter(line => line.includes('better'))).toEqual([])
+})
+
 describe('levels', () => {
   test('1 without asking; ALL and sections by number, a later word winning', async () => {
     const asked: [DebugLogOptions['levels'], boolean[]][] = [
