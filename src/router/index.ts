@@ -9,7 +9,7 @@
 
 export { createDirectedRouter, type DirectedRouterOptions } from './directed.ts'
 export { createInbandRouter, type InbandRouterOptions } from './inband.ts'
-export { PeerRouter, type PeerAnswer, type PeerPing, type PeerQuestion, type PeerUse, type PingAnswer, type PingTarget } from './peer-select/peer-router.ts'
+export { PeerRouter, type PeerAnswer, type PeerPing, type ExplainedPeers, type PeerQuestion, type PeerUse, type PingAnswer, type PingTarget } from './peer-select/peer-router.ts'
 export { addressesOf, type Lookup } from './resolve.ts'
 export type { Route, RouteAnswer, RouteHint, Router } from './router.ts'
 export { type ForgePort, type RouterOptions, usualRoutesMax } from './routes.ts'

@@ -138,3 +138,74 @@ it.each([
 ])('%j is refused: %s', async (args, why) => {
   expect(await rendered(await stage(), args)).toMatchObject({ ok: false, status: 400, reason: expect.stringContaining(why) })
 })
+
+describe('whom a miss is fetched from', () => {
+  const parents = async () => {
+    const web = await site(() => ({ content: 'origin' }))
+    const [a, b] = [await site(() => ({ content: 'a' })), await site(() => ({ content: 'b' }))]
+    return { web, peers: `cache_peer 127.0.0.1 parent ${a.port} 0 no-query name=a\ncache_peer 127.0.0.1 parent ${b.port} 0 no-query name=b\nacl own urlpath_regex ^/own\n` }
+  }
+  const cases: [string, string, { method?: string; path?: string; fields?: string[]; advance?: number }, string[], string[]][] = [
+    ['parents, then the origin', '', {}, ['a FIRSTUP_PARENT', 'b ANY_OLD_PARENT', ' HIER_DIRECT'], []],
+    ['cache_peer_access', 'cache_peer_access a deny all\n', {}, ['b FIRSTUP_PARENT', ' HIER_DIRECT'], ['a: cache_peer_access: ']],
+    ['prefer_direct', 'prefer_direct on\n', {}, [' HIER_DIRECT', 'a FIRSTUP_PARENT', 'b ANY_OLD_PARENT'], []],
+    ['never_direct', 'never_direct allow all\n', {}, ['a FIRSTUP_PARENT', 'b ANY_OLD_PARENT'], []],
+    ['always_direct', 'always_direct allow own\n', { path: '/own' }, [' HIER_DIRECT'], ['a: always_direct', 'b: always_direct']],
+    ['nothing a cache could help with', '', { method: 'POST' }, [' HIER_DIRECT'], ['a: requests like this', 'b: requests like this']],
+    ['nor with a login', '', { fields: ['Authorization: Basic eDp5'] }, [' HIER_DIRECT'], ['a: requests like this', 'b: requests like this']],
+    ['the same, with nonhierarchical_direct off', 'nonhierarchical_direct off\n', { method: 'POST' }, ['a FIRSTUP_PARENT', 'b ANY_OLD_PARENT', ' HIER_DIRECT'], []],
+    ['nobody', 'never_direct allow all\ncache_peer_access a deny all\ncache_peer_access b deny all\n', {}, [], ['a: cache_peer_access: ', 'b: cache_peer_access: ']],
+  ]
+  it.each(cases)('%s', async (_what, lines, { method = 'GET', path = '/', fields = [] }, ways, left) => {
+    const { web, peers } = await parents()
+    const proxy = await stage(`${peers}${lines}`)
+    const question = { uri: `http://127.0.0.1:${web.port}${path}`, method, field: fields }
+    const e = await explained(proxy, question)
+    expect(e.fetching?.ways.map(({ peer, code }) => `${peer} ${code}`)).toEqual(ways)
+    const why = (e.fetching?.peers?.peers ?? []).filter(peer => peer.left !== '').map(({ name, left: text }) => `${name}: ${text}`)
+    expect(why.map((text, i) => text.startsWith(left[i] ?? '-'))).toEqual(left.map(() => true))
+    await proxy.ask(request(method, web.port, path, [...fields, ...(method === 'POST' ? ['Content-Length: 0'] : [])]), method)
+    await proxy.results(1)
+    const [record] = proxy.records
+    if (ways.length === 0) expect([record?.status, e.verdict.slice(0, 12)]).toEqual([503, 'refused: 503'])
+    else expect(`${record?.peer} ${record?.hierarchy}`).toBe(ways[0])
+    const text = await rendered(proxy, question)
+    expect(text.ok && text.text()).toContain(`asked        ${ways.length === 0 ? 'nobody' : ways[0]?.startsWith(' ') ? 'the origin' : `cache_peer ${ways[0]?.[0]}`}`)
+  })
+
+  it('takes no turn by asking, and tells whose it is', async () => {
+    const { web, peers } = await parents()
+    const proxy = await stage(peers.replaceAll('no-query', 'no-query round-robin'))
+    const uri = `http://127.0.0.1:${web.port}/`
+    for (let nth = 0; nth < 4; nth++) {
+      const [first, again] = [await explained(proxy, { uri }), await explained(proxy, { uri })]
+      expect(again.fetching).toEqual(first.fetching)
+      await proxy.ask(get(web.port))
+      await proxy.results(nth + 1)
+      expect(proxy.records[nth]?.peer).toBe(first.fetching?.ways[0]?.peer)
+    }
+    expect(new Set(proxy.records.map(({ peer }) => peer))).toEqual(new Set(['a', 'b']))
+  })
+
+  it('and what miss_access, send_hit and store_miss say', async () => {
+    const web = await site(() => ({ fields: ['Cache-Control: max-age=60', 'X-Kind: film'] }))
+    const proxy = await stage(`acl film rep_header X-Kind film
+acl hitless urlpath_regex ^/hitless
+acl guests src 10.9.0.0/16
+miss_access deny guests
+send_hit deny hitless
+store_miss deny film
+`)
+    const uri = (path: string): string => `http://127.0.0.1:${web.port}${path}`
+    const guest = await explained(proxy, { uri: uri('/'), from: '10.9.1.1' })
+    expect([guest.verdict, guest.fetching?.missAccess?.decision.text]).toEqual(['refused: 403, miss_access denies it', 'test.conf:9'])
+    expect((await explained(proxy, { uri: uri('/') })).fetching?.missAccess?.decision.allowed).toBe(true)
+    const film = await explained(proxy, { uri: uri('/'), response: ['Cache-Control: max-age=60', 'X-Kind: film'] })
+    expect([film.storing.kind, film.storing.reason, film.storeMiss?.decision.text]).toEqual(['no', 'store-miss-deny', 'test.conf:11'])
+    expect((await explained(proxy, { uri: uri('/') })).storing.kind).toBe('store')
+    await proxy.ask(get(web.port, '/'))
+    await proxy.results(1)
+    expect(proxy.records[0]?.storeReason).toBe('store-miss-deny')
+    expect((await explained(proxy, { uri: uri('/') })).sendHit).toBe(null) // nothing is stored it could be about
+  })
+})

@@ -66,8 +66,8 @@ export const explain: CommandWords<ExplainRead> = {
   usage: `usage: glassquid explain [-f FILE] URL [-H 'Name: value' ...] [-X METHOD] [--from ADDRESS] [--json]
 
 Asks the proxy that runs with this conf what it would do with such a request, and why: which line of http_access lets it
-in, under which key it is looked for, what is stored, the sums of its freshness, which refresh_pattern counts, and whether
-a response could be stored. Nothing is fetched. Where no proxy runs, the conf alone is asked, and that is said.
+in, under which key it is looked for, what is stored, the sums of its freshness, which refresh_pattern counts, whether a
+response could be stored, and, for a miss, which peers or the origin would be asked, in what order. Nothing is fetched. Where no proxy runs, the conf alone is asked, and that is said.
 
   -H 'Name: value'   a field of the request; may be repeated
   -X, --method NAME  its method (GET)

@@ -15,14 +15,30 @@ export const explainedText = (e: Explained): string => {
     label('key', e.keyRule === '' ? e.key : `${e.key}, by ${e.keyRule}`),
     label('refresh', e.refreshPattern),
     ...stored(e),
+    ...(e.sendHit === null ? [] : access('send_hit', e.sendHit)),
+    ...(e.fetching === null ? [] : fetching(e.fetching)),
     '',
     label('storing', `a response (${e.storing.response}) would ${e.storing.kind === 'store' ? '' : 'not '}be stored: ${e.storing.reason}, ${e.storing.doc}`),
+    ...(e.storeMiss === null ? [] : access('store_miss', e.storeMiss)),
     ...(e.lastRefused === null
       ? []
       : [label('last time', `${e.lastRefused.at}: the response (${e.lastRefused.status}) was not stored: ${e.lastRefused.reason}, ${e.lastRefused.doc}`)]),
   ]
   return `${lines.join('\n')}\n`
 }
+
+/** Whom a miss is fetched from, and who is not asked. */
+const fetching = ({ missAccess, ways, peers }: NonNullable<Explained['fetching']>): string[] => [
+  '',
+  ...(missAccess === null ? [] : access('miss_access', missAccess)),
+  ...(peers === null ? [] : [
+    ...(peers.alwaysDirect === null ? [] : access('always_direct', peers.alwaysDirect)),
+    ...(peers.neverDirect === null ? [] : access('never_direct', peers.neverDirect)),
+    ...(peers.askedByIcp.length === 0 ? [] : [label('by ICP', `${peers.askedByIcp.join(', ')}: who has it, or is first to say that he has not, comes first`)]),
+  ]),
+  label('asked', ways.map(({ peer, code }) => `${peer === '' ? 'the origin' : `cache_peer ${peer}`} (${code})`).join(', then ') || 'nobody'),
+  ...(peers?.peers ?? []).filter(({ left }) => left !== '').map(({ name, left }) => label('', `  not ${name}: ${left}`)),
+]
 
 const label = (name: string, text: string): string => `${name.padEnd(12)} ${text}`
 

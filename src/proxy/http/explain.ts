@@ -1,15 +1,17 @@
 import { AccessFacts, type AccessNames, type Explanation } from '../../acl/index.ts'
-import { type Endpoint, type WallMs } from '../../base/index.ts'
+import { type Endpoint, type HierarchyCode, type WallMs } from '../../base/index.ts'
 import {
   admit, cacheKey, type CacheKey, chooseVariant, type Collapse, type ExplainedStored, explainStored, missed, PartialResponse,
   type RequestFacts, reuse, type Reuse, reuseAnswer, type ReuseKind, type ReuseReason, type Store, type StoreReason, storeReasons, reuseReasons, type Variants,
 } from '../../cache/index.ts'
 import { defaultPort, Fields, httpDate, type TargetUri, uriText } from '../../http/index.ts'
+import type { ExplainedPeers } from '../../router/index.ts'
 import { tellFacts } from './admit.ts'
 import { askedOfCache } from './lookup.ts'
 import { reuseOfParts, wantedOf } from './lookup-parts.ts'
 import type { HttpPolicy, HttpPort } from './policy.ts'
-import { denies } from './send-hit.ts'
+import { withResponse } from './send-hit.ts'
+import { isHierarchical } from './server-ways.ts'
 import { storeIdOf } from './store-id.ts'
 
 // What would become of a request, and why: the lists and rules that a request meets are asked in its order, with their
@@ -69,12 +71,27 @@ export interface Explained {
   /** Null: the store is not looked at for such a request. */
   readonly reuse: { readonly kind: string; readonly reason: string; readonly doc: string } | null
   readonly verdict: string
+  /** send_hit, about what is stored; null: no line, or nothing is. */
+  readonly sendHit: Explanation | null
+  /** Whom a miss would be fetched from; null: it is none. */
+  readonly fetching: ExplainedFetch | null
   readonly where: readonly string[]
   readonly variants: readonly ExplainedVariant[]
   /** Somebody is fetching it at this moment. */
   readonly beingFetched: boolean
   readonly storing: { readonly response: string; readonly kind: 'store' | 'no'; readonly reason: StoreReason; readonly doc: string }
+  /** store_miss, about that response; null: no line. */
+  readonly storeMiss: Explanation | null
   readonly lastRefused: LastRefused | null
+}
+
+export interface ExplainedFetch {
+  /** Null: no line. */
+  readonly missAccess: Explanation | null
+  /** In order; peer '' = the origin. */
+  readonly ways: readonly { readonly peer: string; readonly code: HierarchyCode }[]
+  /** Null: there is no cache_peer this could go to. */
+  readonly peers: ExplainedPeers | null
 }
 
 export interface ExplainedVariant extends ExplainedStored {
@@ -99,11 +116,13 @@ export const explain = async (parts: ExplainParts, question: Question): Promise<
   const use = usedOf(found, { method, fields, asks, policy, now })
   const judged = use.used[0] ?? found?.find(one => one.status === 206)
   const { sendHit } = policy.access
-  const hitDenied = judged !== undefined && sendHit !== null && denies(sendHit, facts, judged.status, judged.fields())
-  const answer = hitDenied ? reuseAnswer('send-hit-deny') : use.answer
+  const hit = judged === undefined || sendHit === null ? null : await withResponse(facts, judged.status, judged.fields(), () => sendHit.explain(facts))
+  const answer = hit?.decision.allowed === false ? reuseAnswer('send-hit-deny') : use.answer
   const ends = asks?.control.onlyIfCached === true && answer.kind === 'no'
   const variants = (found ?? []).map(one => ({ ...explainStored(one, asks, policy.cache, now), chosen: use.used.includes(one) }))
+  const storing = await storingOf(question, stored, key, parts, facts)
   const told = !looks || running === null ? null : explainedReuse(ends ? reuseAnswer('only-if-cached') : answer)
+  const fetching = httpAccess.decision.allowed && isFetched(told) ? await fetchingOf(question, uri, facts, policy, told?.kind === 'validate' || asks?.reload === true) : null
   return {
     at: new Date(now).toISOString(),
     running: running !== null,
@@ -115,11 +134,13 @@ export const explain = async (parts: ExplainParts, question: Question): Promise<
     keyRule: id === '' ? '' : (policy.storeIds.find(({ value, when }) => when.holds(facts) && value.idOf(uri) === id)?.value.text ?? ''),
     refreshPattern: policy.cache.refresh.ruleFor(stored).text,
     reuse: told,
-    verdict: verdictOf(httpAccess, cacheAccess, reads, running !== null, told?.kind ?? null, told?.reason ?? null),
+    verdict: verdictOf(httpAccess, cacheAccess, reads, running !== null, told?.kind ?? null, told?.reason ?? null, fetching),
+    sendHit: hit, fetching,
     where: running === null ? [] : running.whereIs(key),
     variants,
     beingFetched: running !== null && running.collapse.keys().includes(key),
-    storing: storingOf(question, stored, key, policy, now),
+    storing: storing.verdict,
+    storeMiss: storing.storeMiss,
     lastRefused: running?.refused(uri) ?? null,
   }
 }
@@ -159,6 +180,28 @@ const usedOf = (found: Variants | null, { method, fields, asks, policy, now }: A
   return { answer, used: answer.reason === 'part' ? [] : [partial.newest, ...others] }
 }
 
+/** Unless it is answered from the cache, or not at all. */
+const isFetched = (told: Explained['reuse']): boolean =>
+  told === null || told.kind === 'validate' || (told.kind === 'no' && told.reason !== 'only-if-cached')
+
+/** As `fetchFrom` decides. */
+const fetchingOf = async (question: Question, uri: string, facts: AccessFacts, policy: HttpPolicy, freshOnly: boolean): Promise<ExplainedFetch> => {
+  const { method, target, fields, port } = question
+  const missAccess = (await policy.access.miss?.explain(facts)) ?? null
+  if (policy.peers === null || port.pinned) return { missAccess, ways: [{ peer: '', code: facts.pinned ? 'ORIGINAL_DST' : 'HIER_DIRECT' }], peers: null }
+  const peers = await policy.peers.explain({
+    facts, method, uri, freshOnly,
+    scheme: target.scheme,
+    host: target.host,
+    port: facts.port,
+    path: target.path,
+    hierarchical: isHierarchical(method, fields) && !fields.has('upgrade'),
+    neverDirect: port.accel?.allowDirect === false,
+    user: '',
+  })
+  return { missAccess, ways: peers.ways, peers }
+}
+
 const explainedReuse = ({ kind, reason }: Reuse) => ({ kind, reason, doc: reuseReasons[reason].doc })
 
 const verdictOf = (
@@ -168,8 +211,11 @@ const verdictOf = (
   runs: boolean,
   kind: ReuseKind | null,
   reason: ReuseReason | null,
+  fetching: ExplainedFetch | null,
 ): string => {
   if (!http.decision.allowed) return 'refused: http_access denies it'
+  const asked = fetching === null ? '' : askedFirst(fetching)
+  if (asked.startsWith('refused')) return asked
   if (!reads) return 'forwarded: what is stored answers GET and HEAD only'
   if (!cache.decision.allowed) return 'forwarded: the cache list denies it, it is neither answered from the cache nor stored'
   if (!runs) return 'not known: no proxy runs with this conf, so nothing is known of what is stored'
@@ -178,14 +224,24 @@ const verdictOf = (
     case 'stale':
       return 'hit: answered from the cache'
     case 'validate':
-      return 'validated: the origin is asked whether what is stored still holds'
+      return `validated: ${asked} whether what is stored still holds`
     default:
-      return reason === 'only-if-cached' ? 'refused: 504, for nothing stored will do and the request says only-if-cached' : 'miss: the origin is asked'
+      return reason === 'only-if-cached' ? 'refused: 504, for nothing stored will do and the request says only-if-cached' : `miss: ${asked}`
   }
 }
 
+const askedFirst = ({ missAccess, ways, peers }: ExplainedFetch): string => {
+  if (missAccess?.decision.allowed === false) return 'refused: 403, miss_access denies it'
+  const [first] = ways
+  if (first !== undefined) return first.peer === '' ? 'the origin is asked' : `cache_peer ${first.peer} is asked`
+  return peers?.askedByIcp.length ? 'peers are asked by ICP' : 'refused: 503, no cache_peer that may be used is up, and the origin may not be asked'
+}
+
 /** May a response to this request be stored: that which is asked about, or one that says nothing against it. */
-const storingOf = (question: Question, uri: string, key: CacheKey, policy: HttpPolicy, now: WallMs): Explained['storing'] => {
+const storingOf = async (question: Question, uri: string, key: CacheKey, { policy, now }: ExplainParts, facts: AccessFacts): Promise<{
+  readonly verdict: Explained['storing']
+  readonly storeMiss: Explanation | null
+}> => {
   const { method, target, fields, response } = question
   const told = response?.fields.copy() ?? Fields.from(['Cache-Control', 'max-age=3600'])
   if (!told.has('date')) told.append('Date', httpDate(now))
@@ -199,10 +255,15 @@ const storingOf = (question: Question, uri: string, key: CacheKey, policy: HttpP
     key,
     question.port.accel === null ? policy.cache : policy.acceleratedCache,
   )
-  return {
+  const list = policy.access.storeMiss
+  const storeMiss = list === null ? null : await withResponse(facts, response?.status ?? 200, told, () => list.explain(facts))
+  const denied = admission.kind === 'store' && storeMiss?.decision.allowed === false
+  const reason = denied ? 'store-miss-deny' : admission.reason
+  const verdict = {
     response: response === null ? '200 with Cache-Control: max-age=3600' : `the ${response.status} asked about`,
-    kind: admission.kind,
-    reason: admission.reason,
-    doc: storeReasons[admission.reason].doc,
+    kind: denied ? ('no' as const) : admission.kind,
+    reason,
+    doc: storeReasons[reason].doc,
   }
+  return { verdict, storeMiss }
 }

@@ -16,6 +16,17 @@ export const hitDenied = (t: Transaction, list: AccessList, stored: StoredRespon
 export const responseDenied = (t: Transaction, list: AccessList, status: number, fields: FieldView): boolean =>
   denies(list, t.facts, status, fields)
 
+/** What `ask` answers when it sees this response. */
+export const withResponse = async <T>(facts: AccessFacts, status: number, fields: FieldView, ask: () => Promise<T>): Promise<T> => {
+  facts.responseStatus = status
+  facts.responseFields = fields
+  try {
+    return await ask()
+  } finally {
+    facts.forgetResponse()
+  }
+}
+
 export const denies = (list: AccessList, facts: AccessFacts, status: number, fields: FieldView): boolean => {
   const { responseStatus, responseFields } = facts
   facts.responseStatus = status

@@ -52,12 +52,16 @@ const questionOf = (t: Transaction, freshOnly: boolean): PeerQuestion => {
     host: target?.host ?? '',
     port: t.targetPort,
     path: target?.path ?? '',
-    hierarchical: !t.unverified && !t.fields.has('authorization') && (head.method === 'GET' || head.method === 'TRACE') && head.upgrade === null,
+    hierarchical: !t.unverified && isHierarchical(head.method, t.fields) && head.upgrade === null,
     neverDirect: t.client.port.accel?.allowDirect === false,
     freshOnly,
     user: t.outcome.user,
   }
 }
+
+/** Squid: what another cache could help with. */
+export const isHierarchical = (method: string, fields: Fields): boolean =>
+  !fields.has('authorization') && (method === 'GET' || method === 'TRACE')
 
 /** What leads there; the record knows where it was tried. */
 export const routesOf = (t: Transaction, way: ServerWay): RouteAnswer | Promise<RouteAnswer> => {

@@ -1,4 +1,5 @@
-import type { AccessFacts, AccessList, Decision } from '../../acl/index.ts'
+import type { AccessFacts, AccessList, Decision, Explanation } from '../../acl/index.ts'
+import type { HierarchyCode } from '../../base/index.ts'
 import type { Peer } from '../../peer/peer.ts'
 import type { CarpKeyPart, PeerKind } from '../../conf/directive/peers.ts'
 import { type Ring, ringOf } from './hash-ring.ts'
@@ -41,6 +42,18 @@ export interface PeerAnswer {
   readonly ways: readonly Choice<Peer>[]
   /** Not all who were asked by ICP answered in time. */
   readonly timedOut: boolean
+}
+
+/** What `choose` would say, and why. */
+export interface ExplainedPeers {
+  /** Null: no line. */
+  readonly alwaysDirect: Explanation | null
+  readonly neverDirect: Explanation | null
+  /** As far as the conf goes: what peers say by ICP comes before it. */
+  readonly ways: readonly { readonly peer: string; readonly code: HierarchyCode }[]
+  readonly askedByIcp: readonly string[]
+  /** Every cache_peer; `left` = why it is none of the ways, '' = it is one. */
+  readonly peers: readonly { readonly name: string; readonly kind: PeerKind; readonly access: Explanation | null; readonly left: string }[]
 }
 
 /** Who asks peers by ICP. */
@@ -101,6 +114,30 @@ export class PeerRouter {
     return always instanceof Promise ? always.then(known => this.#afterAlways(question, known)) : this.#afterAlways(question, always)
   }
 
+  /** Nothing is changed by it: no turn is taken, nobody is asked or probed. */
+  async explain(question: PeerQuestion): Promise<ExplainedPeers> {
+    const { facts } = question
+    const alwaysDirect = (await this.#options.alwaysDirect?.explain(facts)) ?? null
+    const only = alwaysDirect?.decision.allowed === true
+    const neverDirect = only || question.neverDirect ? null : ((await this.#options.neverDirect?.explain(facts)) ?? null)
+    const direct = only ? 'only' : question.neverDirect || neverDirect?.decision.allowed === true ? 'never' : 'also'
+    const views = only ? [] : this.uses.map(use => viewOf(use, question, looksUsable(use.peer)))
+    const ways = this.#ways(question, direct, views, null)
+    const asks = this.ping !== null && !only && (direct === 'never' || question.hierarchical)
+    const askedByIcp = asks ? this.uses.filter(use => this.#isToBeAsked(question, use)) : []
+    const taken = new Set(ways.map(({ peer }) => peer?.use))
+    const peers = await Promise.all(this.uses.map(async use => {
+      const access = (await use.access?.explain(facts)) ?? null
+      const kind = kindFor(use, question.host)
+      return { name: use.peer.name, kind, access, left: taken.has(use) ? '' : whyLeft(use, kind, access, only, askedByIcp.includes(use)) }
+    }))
+    return {
+      alwaysDirect, neverDirect, peers,
+      ways: ways.map(({ peer, code }) => ({ peer: peer?.name ?? '', code })),
+      askedByIcp: askedByIcp.map(({ peer }) => peer.name),
+    }
+  }
+
   #afterAlways(question: PeerQuestion, always: Allows): PeerAnswer | Promise<PeerAnswer> {
     if (always.allowed) return this.#select(question, 'only', null, false)
     if (question.neverDirect) return this.#afterNever(question, yes)
@@ -125,8 +162,14 @@ export class PeerRouter {
   }
 
   #select(question: PeerQuestion, direct: 'only' | 'never' | 'also', found: PingFound<Peer> | null, timedOut: boolean): PeerAnswer {
-    const views = direct === 'only' ? [] : this.uses.map(use => viewOf(use, question))
-    const ways = selectWays(
+    const views = direct === 'only' ? [] : this.uses.map(use => viewOf(use, question, use.peer.isUsable))
+    const ways = this.#ways(question, direct, views, found)
+    this.#tookTurn(ways)
+    return { ways: ways.map(({ peer, code }) => ({ peer: peer === null ? null : peer.use.peer, code })), timedOut }
+  }
+
+  #ways(question: PeerQuestion, direct: 'only' | 'never' | 'also', views: readonly View[], found: PingFound<Peer> | null): readonly Choice<View>[] {
+    return selectWays(
       { direct, hierarchical: question.hierarchical, sourceKey: question.facts.client.address, userKey: question.user },
       this.#options.rules,
       views,
@@ -139,8 +182,6 @@ export class PeerRouter {
       },
       found === null ? null : { peer: views.find(view => view.use.peer === found.peer) ?? null, code: found.code },
     )
-    this.#tookTurn(ways)
-    return { ways: ways.map(({ peer, code }) => ({ peer: peer === null ? null : peer.use.peer, code })), timedOut }
   }
 
   #tookTurn(ways: readonly Choice<View>[]): void {
@@ -170,13 +211,25 @@ const no: Allows = { allowed: false }
 /** Milliseconds of weighted-round-robin after which counting begins anew. */
 const turnsMax = 1_000_000
 
-const viewOf = (use: PeerUse, question: PeerQuestion): View => {
+/** As `isUsable`, which also looks after who seems to be down. */
+const looksUsable = (peer: Peer): boolean => peer.isUp && peer.hasRoom
+
+const whyLeft = ({ peer }: PeerUse, kind: PeerKind, access: Explanation | null, only: boolean, asked: boolean): string => {
+  if (only) return 'always_direct: no peer is asked'
+  if (access?.decision.allowed === false) return `cache_peer_access: ${access.summary}`
+  if (!peer.isUp) return 'it is down'
+  if (!peer.hasRoom) return 'it has as many connections as max-conn= allows'
+  if (kind === 'sibling') return asked ? 'a sibling: only if it says by ICP that it has it' : 'a sibling, and it is not asked by ICP'
+  return 'requests like this one go direct where they may (nonhierarchical_direct), or an origin server is no proxy for them'
+}
+
+const viewOf = (use: PeerUse, question: PeerQuestion, usable: boolean): View => {
   const { line, state } = use.peer
   return {
     use,
     name: line.name,
     kind: kindFor(use, question.host),
-    usable: mayUse(use, question) && use.peer.isUsable,
+    usable: mayUse(use, question) && usable,
     roundRobin: line.roundRobin,
     weightedRoundRobin: line.weightedRoundRobin,
     weight: line.weight,
