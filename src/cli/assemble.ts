@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs'
 import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, multicastQuery, readSearchList, type Resolver, type ReverseNames } from '../../comm/index.ts'
-import { ZoneHosts } from '../acl/index.ts'
+import { AccessFacts, ZoneHosts } from '../acl/index.ts'
 import { type Clock, Deadlines, type DurationMs, endpointText, ms, secondsToMs, watchClockSteps } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
@@ -10,15 +10,15 @@ import { expectsAnswers } from '../dispatch/index.ts'
 import type { HelperDeps } from '../helper/index.ts'
 import { clientMask, type DebugLog, maskedOutcome, traceRecord } from '../log/index.ts'
 import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
-import { type HttpDeps, NamePatience, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
+import { type HttpDeps, type HttpPolicy, NamePatience, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
 import { Icap } from '../icap/index.ts'
-import { Census } from '../service/index.ts'
+import { Census, type Session } from '../service/index.ts'
 import { icapClient, icapDial, icapServicesOf, icapSettings } from './adaptation.ts'
 import { AccessLogs, countsIn, type Recorder } from './access-logs.ts'
 import { Alarms } from './alarms.ts'
 import { watchesOf } from './chainers.ts'
 import { httpNotices } from './http-notices.ts'
-import { SecureConnection } from '../tls/index.ts'
+import { Mints, SecureConnection } from '../tls/index.ts'
 import { issuerSource } from './issuer-source.ts'
 import { beginOutgoingTls } from './tls-outgoing.ts'
 import { Listening, type ListeningPort } from './listening.ts'
@@ -198,7 +198,14 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       record: deps.record,
       bug: notices.bug,
     },
-    tls: { clock, timeout: () => deps.policy.current.timeouts.request, startInside, record: deps.record },
+    tls: {
+      clock,
+      timeout: () => deps.policy.current.timeouts.request,
+      startInside,
+      record: deps.record,
+      keyLog: session => (logsKeysOf(deps.policy.current, session, clock) ? keyLogs.write : undefined),
+    },
+    mints: new Mints(),
     lookup: name => resolver.lookup(name),
     census,
     sessions: sessionLogs,
@@ -408,6 +415,14 @@ const descriptorsHeld = (): number => {
   } catch {
     return 40 // no /proc here
   }
+}
+
+/** tls_key_log, for a connection whose first request is still to come. */
+const logsKeysOf = ({ serverTls }: HttpPolicy, { client, portName }: Session, clock: Clock): boolean => {
+  if (serverTls === null || serverTls.keyLog === null) return false
+  const facts = new AccessFacts(client.peer, client.local, portName)
+  facts.now = clock.wall()
+  return serverTls.keyLog.holds(facts)
 }
 
 const besideLimits = (config: Config): BesideLimits => ({

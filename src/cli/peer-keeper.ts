@@ -1,4 +1,4 @@
-import type { Attempt } from '../../comm/index.ts'
+import { type Attempt, CommError } from '../../comm/index.ts'
 import { type Clock, type DurationMs, endpoint, ms, type Timer } from '../base/index.ts'
 import type { OriginPool } from '../chainer/index.ts'
 import { askMonitorUrl, type DialPeer, type Peer } from '../peer/index.ts'
@@ -35,7 +35,7 @@ export class PeerKeeper {
     if (ready.length > 0) this.#every(standbyEvery, () => ready.forEach(peer => this.#prepare(peer)))
     const queried = all.filter(peer => peer.isQueried)
     if (queried.length > 0) this.#every(namesEvery, () => queried.forEach(peer => this.#locate(peer)))
-    for (const peer of all) if (peer.line.monitorUrl !== '' && peer.tls === null) this.#monitor(peer)
+    for (const peer of all) if (peer.line.monitorUrl !== '') this.#monitor(peer)
   }
 
   stop(): void {
@@ -61,7 +61,8 @@ export class PeerKeeper {
 
   #monitor(peer: Peer): void {
     const { comm } = this.#parts
-    const dial: DialPeer = (target, timeout, done) => comm.dial({ target, flags: 0, note: `monitor ${peer.name}` }, timeout, done)
+    const plain: DialPeer = (target, timeout, done) => comm.dial({ target, flags: 0, note: `monitor ${peer.name}` }, timeout, done)
+    const dial = peer.tls === null ? plain : secured(peer.tls, plain)
     let asking: Attempt | null = null
     this.#stops.push(() => asking?.cancel())
     this.#every(ms(peer.line.monitorInterval * 1000), () => {
@@ -83,5 +84,24 @@ export class PeerKeeper {
     this.#stops.push(() => timer.cancel())
   }
 }
+
+/**
+ * The page is asked for inside TLS. What is wrong with the peer's certificate is for each request to judge: here it is asked
+ * whether the peer works.
+ */
+const secured =
+  (tls: NonNullable<Peer['tls']>, plain: DialPeer, repeats = true): DialPeer =>
+  (target, timeout, done) => {
+    let attempt = plain(target, timeout, (error, connection) => {
+      if (connection === null) return done(error, null)
+      attempt = tls.client.connect(connection, tls, timeout, (failure, found) => {
+        if (found !== null) done(null, found.connection)
+        // certificates it forgets to send have been fetched meanwhile
+        else if (failure?.kind === 'again' && repeats) attempt = secured(tls, plain, false)(target, timeout, done)
+        else done(new CommError(failure?.code || 'EPROTO', 'connect', `TLS: ${failure?.message ?? 'no connection'}`), null)
+      })
+    })
+    return { cancel: () => attempt.cancel() }
+  }
 
 const again = (clock: Clock, interval: DurationMs, act: () => void): Timer => clock.after(interval, act, { unref: true })

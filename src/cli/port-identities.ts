@@ -56,7 +56,6 @@ const identityOf = (port: PortConfig, tls: PortTls, passwords: string | null, pr
 const authorityOf = ({ cert, key, passphrase }: CertificateText, file: string): Authority => {
   const answer = readAuthority(cert, key, passphrase)
   if (!answer.ok) throw new CannotRead(`${file}: ${answer.reason}`)
-  void answer.authority.leafKey() // the first client shall not wait for it
   return answer.authority
 }
 

@@ -10,7 +10,7 @@ import { type ChainerParts, chainerOf, connectLine } from './chainers.ts'
 import { detectorOf, startByRules, startIntroduced, type StartHere, type StartParts, startService } from '../dispatch/index.ts'
 import { httpPortOf, servicePort } from './http-port.ts'
 import type { CompiledPolicy } from './http-policy.ts'
-import { Mint, type Shown } from '../tls/index.ts'
+import type { Mints, Shown } from '../tls/index.ts'
 import type { PortIdentity } from './port-identities.ts'
 import { startInside, startStacked } from './stacked.ts'
 
@@ -28,6 +28,8 @@ export interface ServiceParts extends ChainerParts {
     readonly ended: (record: SessionRecord) => void
     readonly refused: (record: SessionRecord, detail: string) => void
   }
+  /** The certificates that were made, which outlive their conf. */
+  readonly mints: Mints
   readonly failed: (error: unknown, where: string) => void
   /** Of a connection that was not introduced as it should be. */
   readonly introduction: (why: string) => void
@@ -46,7 +48,9 @@ export interface Services {
 export const servicesOf = (config: Config, parts: ServiceParts, policy: CompiledPolicy): Services => {
   const build = new Build(config, parts, policy)
   const byName = new Map(config.service.map(line => [line.name.toLowerCase(), build.service(line)]))
+  parts.mints.begin()
   const byPort = new Map(portsOf(config).map(port => [port, build.portService(port)]))
+  parts.mints.end()
   const serviceNamed = (name: string): NamedService => {
     const found = byName.get(name.toLowerCase())
     if (found === undefined) throw new RangeError(`no service is named ${name}`)
@@ -149,7 +153,7 @@ class Build {
     const mint =
       authority === null
         ? null
-        : new Mint({ authority, bytesMax: tls.generatedBytesMax, hash: this.#policy.signing.hash, now: () => clock.wall(), context: server.manner })
+        : this.#parts.mints.of({ authority, bytesMax: tls.generatedBytesMax, hash: this.#policy.signing.hash, now: () => clock.wall(), context: server.manner })
     return { mint, own, signing: this.#policy.signing, startInside: (owner, client, port) => startInside(owner, client, createHttpProxy(http, port)) }
   }
 

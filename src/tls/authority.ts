@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPair, type KeyObject, X509Certificate } from 'node:crypto'
+import { createHash, createPrivateKey, generateKeyPair, type KeyObject, X509Certificate } from 'node:crypto'
 import { promisify } from 'node:util'
 import { partsOf, type CertificateParts, keyUsageBits } from './certificate-parts.ts'
 import { commonName, commonNameMax, issue, keyIdOf, type SignHash } from './certificate.ts'
@@ -44,6 +44,11 @@ export class Authority {
 
   constructor(trusted: Signer) {
     this.trusted = trusted
+  }
+
+  /** The same for the same CA, whatever file it was read from and how often. */
+  get fingerprint(): string {
+    return createHash('sha256').update(this.trusted.certificate.raw).update(this.trusted.chain).digest('base64')
   }
 
   /** Made at the first call; call it early, so that no client waits for it. */

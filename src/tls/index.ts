@@ -17,6 +17,7 @@ export {
   type Adaptation, type Leaf, type LeafAnswer, type LeafWish, Mint, type MintCounters, type MintOptions, noAdaptation,
   type SignAlgorithm, signAlgorithms,
 } from './mint.ts'
+export { Mints } from './mints.ts'
 export { faultText, faultTexts } from './fault-texts.ts'
 export { validationErrors, validationQuestion, Validator, type ValidatorOptions } from './validator.ts'
 export { Issuers, type IssuerSource, issuerUri } from './issuers.ts'

@@ -79,9 +79,17 @@ export class Mint {
   readonly #leaves = new Map<string, { readonly leaf: Leaf; readonly bytes: number; readonly until: number }>()
   readonly #making = new Map<string, Promise<LeafAnswer>>()
   #bytes = 0
+  #bytesMax: number
 
   constructor(options: MintOptions) {
     this.#options = options
+    this.#bytesMax = options.bytesMax
+  }
+
+  /** dynamic_cert_mem_cache_size. */
+  set bytesMax(bytesMax: number) {
+    this.#bytesMax = bytesMax
+    this.#dropOldest()
   }
 
   /** Bytes the kept certificates take, about. */
@@ -138,12 +146,15 @@ export class Mint {
 
   #keep(key: string, leaf: Leaf, until: number): void {
     const bytes = contextBytes + 2 * leaf.chain.length
-    const { bytesMax } = this.#options
-    if (bytes > bytesMax) return
+    if (bytes > this.#bytesMax) return
     this.#leaves.set(key, { leaf, bytes, until })
     this.#bytes += bytes
+    this.#dropOldest()
+  }
+
+  #dropOldest(): void {
     for (const [oldest, { bytes: freed }] of this.#leaves) {
-      if (this.#bytes <= bytesMax) return
+      if (this.#bytes <= this.#bytesMax) return
       this.#leaves.delete(oldest)
       this.#bytes -= freed
     }

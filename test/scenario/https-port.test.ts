@@ -2,7 +2,7 @@
 // curl, wget, openssl and node:tls; the proxy's records say that it was the proxy who answered.
 
 import { execFile, execFileSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import tls from 'node:tls'
 import { afterAll, describe, expect, it } from 'vitest'
@@ -54,6 +54,20 @@ describe('an https_port with its own certificate', () => {
     expect(await run('wget', '-qO-', '--no-hsts', `--ca-certificate=${authority.ca.cert}`, '--no-check-certificate', `https://127.0.0.1:${proxy.port('tls')}/`)).toMatchObject({ out: 'within' })
     expect(await proxy.results(2)).toEqual(['TCP_MISS/200', 'TCP_MEM_HIT/200'])
     expect(origin.requests).toHaveLength(1)
+  })
+
+  it('tls_key_log has the secrets of its sessions, for the clients it names', async () => {
+    const origin = await site(() => ({}))
+    const file = join(authority.folder, 'keys.log')
+    const proxy = await stageOf(`${accelerator(origin.port)}acl other localport 1\nacl me myportname tls\ntls_key_log stdio:${file} if other`)
+    const sessions = (): number => ((existsSync(file) ? readFileSync(file, 'latin1') : '').match(/^CLIENT_TRAFFIC_SECRET_0 [0-9a-f]{64} [0-9a-f]{64,96}$/gm) ?? []).length
+    await curl(proxy, 'one.test')
+    proxy.reload(`${accelerator(origin.port)}acl me myportname tls\ntls_key_log stdio:${file} if me`)
+    await curl(proxy, 'one.test')
+    proxy.clock.advance(2000) // lines are gathered
+    await until(() => sessions() > 0, 'a session in the log')
+    await proxy.stop()
+    expect(sessions()).toBe(1)
   })
 
   it('shows the certificate that has the name, else the first', async () => {

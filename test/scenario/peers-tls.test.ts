@@ -7,7 +7,7 @@ import net from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type Made, TestCa } from '../support/test-ca.ts'
 import { heard } from '../support/origin.ts'
-import { get, raw, stage, stageOf } from './scene.ts'
+import { get, raw, stage, stageOf, until } from './scene.ts'
 
 const ca = new TestCa()
 let root: Made
@@ -66,6 +66,20 @@ describe('a peer in TLS', () => {
     expect(peer.by).toEqual(['CN=child']) // one connection for both
     await proxy.results(2)
     expect(proxy.records[0]).toMatchObject({ hierarchy: 'FIRSTUP_PARENT', peer: 'p', status: 200 })
+  })
+
+  it('is asked for its monitorurl inside TLS, whatever its certificate', async () => {
+    const peer = await securePeer()
+    const plain = await raw(socket => void socket.on('error', () => {}).end('HTTP/1.1 400 this is no TLS\r\n\r\n'))
+    const monitored = (port: number, name: string): string => `cache_peer 127.0.0.1 parent ${port} 0 no-query name=${name} tls monitorurl=https://health.invalid/ monitorinterval=5\n`
+    const proxy = await stage(`${monitored(peer.port, 'well')}${monitored(plain.port, 'ill')}never_direct allow all\n`)
+    // names are looked up at the first turn
+    await until(() => {
+      proxy.clock.advance(5000)
+      return peer.asked.length > 1 && proxy.said.some(text => text.includes('Detected DEAD Parent: ill'))
+    }, 'the page of one, and the other found out')
+    expect(new Set(peer.asked)).toEqual(new Set(['GET https://health.invalid/']))
+    expect(proxy.said.filter(text => text.includes('Parent: well'))).toEqual([])
   })
 
   it('is sent https requests too', async () => {

@@ -266,6 +266,33 @@ describe('bump', () => {
     expect(seen.subject).toBe('CN=Bumping CA')
   })
 
+  it('shows the same certificate after a reload, as long as the CA is the same', async () => {
+    const site = await secureSite()
+    const rules = `${trusting}ssl_bump bump all`
+    const confOf = (ca: TestAuthority, more = ''): string =>
+      `http_port 127.0.0.1:0 name=web ssl-bump ${more} tls-cert=${ca.ca.cert} tls-key=${ca.ca.key}\n${hosts}\nhttp_access allow all\n${rules}\n`
+    const proxy = await bumping(rules)
+    const prints: string[] = []
+    const keys: string[] = []
+    const show = async (): Promise<void> => {
+      const seen = await shownBy(proxy, `www.site.test:${site.port}`, 'www.site.test')
+      prints.push(seen.fingerprint256)
+      keys.push(seen.publicKey.export({ type: 'spki', format: 'der' }).toString('base64'))
+    }
+    await show()
+    proxy.reload(`${confOf(mine)}connect_timeout 5 seconds\n`)
+    await show()
+    proxy.reload(confOf(mine, 'dynamic_cert_mem_cache_size=1KB'))
+    await show()
+    proxy.reload(confOf(theirs))
+    await show()
+    const [first, second, third, fourth] = prints
+    expect(second).toBe(first)
+    expect(third).not.toBe(first) // there was no room to keep it, but the key is the same
+    expect(fourth).not.toBe(third)
+    expect([keys[1] === keys[0], keys[2] === keys[0], keys[3] === keys[0]]).toEqual([true, true, false])
+  })
+
   it('tls_key_log has the secrets of both ends', async () => {
     const site = await secureSite()
     const file = join(mine.folder, 'keys.log')

@@ -261,11 +261,10 @@ const readOption = (line: Line, at: Word, draft: Draft): void => {
 }
 
 const checked = (line: Line, draft: Draft): CachePeerLine | undefined => {
-  if (draft.monitorUrl !== '' && !/^http:\/\/[^/]/i.test(draft.monitorUrl)) {
-    line.fatal(`${line.name}: monitorurl is an http:// URL, got '${draft.monitorUrl}'`)
+  if (draft.monitorUrl !== '' && !/^https?:\/\/[^/]/i.test(draft.monitorUrl)) {
+    line.fatal(`${line.name}: monitorurl is an http:// or https:// URL, got '${draft.monitorUrl}'`)
     return undefined
   }
-  if (draft.monitorUrl !== '' && draft.tls !== null) line.warning(`${line.name}: monitorurl= is not asked of a peer in TLS`)
   const shares = draft.carp ? 'carp' : draft.userHash ? 'userhash' : draft.sourceHash ? 'sourcehash' : null
   if (shares !== null && draft.kind !== 'parent') {
     line.fatal(`${line.name}: ${shares} is for parents; ${draft.name} is a sibling`)

@@ -292,9 +292,10 @@ and in how many bytes, answers are kept.`,
   }),
   tls_key_log: works(
     keyLog,
-    `A file for the secrets of TLS sessions with servers, and with clients whose connections are bumped, to read captures with
-(Wireshark: "Pre-Master-Secret log"). Whoever has it reads what was said: it is for finding faults, and for the requests its
-ACLs name. Sessions of clients with an https_port's own certificate are not in it.`,
+    `A file for the secrets of TLS sessions with servers and with clients, to read captures with (Wireshark:
+"Pre-Master-Secret log"). Whoever has it reads what was said: it is for finding faults, and for the requests its ACLs name.
+When a client of an https_port with a certificate of its own is asked about, there is no request yet: src, myportname, time
+and the like count.`,
     { default: 'none', example: 'tls_key_log stdio:/var/log/glassquid/keys.log if localhost' },
   ),
   sslproxy_session_ttl: works(count(), 'How long TLS sessions of servers are kept for a shorter handshake, in seconds. Only those of servers without a certificate error.', { default: '300' }),

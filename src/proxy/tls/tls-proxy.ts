@@ -19,6 +19,8 @@ export interface TlsDeps {
   /** Starts a proxy within the session of another (cli/stacked.ts). */
   readonly startInside: (owner: Session, client: Connection, proxy: Proxy) => Session
   readonly record: (outcome: Outcome) => void
+  /** tls_key_log: where the secrets of this session go; undefined: nowhere. */
+  readonly keyLog: (session: Session) => Shown['keyLog']
 }
 
 export const createTlsProxy = (deps: TlsDeps, shown: Shown, inside: Proxy): Proxy => ({
@@ -44,7 +46,8 @@ class TlsSession implements Speaker {
 
   start(shown: Shown): void {
     this.#session.speaker = this
-    this.#attempt = acceptTls(this.#session.client, shown, this.#deps.timeout(), (failure, secure) => this.#shaken(failure, secure))
+    const keyLog = this.#deps.keyLog(this.#session)
+    this.#attempt = acceptTls(this.#session.client, keyLog === undefined ? shown : { ...shown, keyLog }, this.#deps.timeout(), (failure, secure) => this.#shaken(failure, secure))
   }
 
   /** Nothing was asked yet. */
