@@ -114,7 +114,7 @@ ${more}`
   it('a user that does not exist: FATAL, 1', async () => {
     await withLab(async ({ gateway }) => {
       const path = conf('http_port 3128\nhttp_access allow all\ncache_effective_user no_such_user\npid_filename none\naccess_log none\ncache_log none\n')
-      expect(await gateway.run(glassquid, '-f', path)).toMatchObject({ code: 1, stderr: expect.stringContaining("FATAL: cache_effective_user: there is no user 'no_such_user'") })
+      expect(await gateway.run(glassquid, '-f', path)).toMatchObject({ code: 1, stderr: expect.stringMatching(/^FATAL: .*p\.conf\(3\): cache_effective_user: there is no user 'no_such_user'/m) })
     })
   })
 })
