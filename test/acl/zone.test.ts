@@ -98,6 +98,22 @@ describe('longest prefix', () => {
       { numRuns: 150 },
     )
   })
+
+  test.each([9, 1025, 4000])('agrees with it for %i networks of IPv4, too', count => {
+    const random = (n: number) => Math.imul(n ^ 0x9e3779b9, 0x85ebca6b) >>> 0
+    const prefixes = Array.from({ length: count }, (_, i) => parsePrefix(`${addressOfWords([random(i)])}/${8 + (i % 25)}`) ?? expect.fail('no prefix'))
+    const builder = new PrefixTableBuilder()
+    prefixes.forEach((prefix, i) => builder.add(prefix, i))
+    const { table, doubles } = builder.build()
+    const again = new Set(doubles.map(double => double.again))
+    const once = prefixes.filter((_, i) => !again.has(i))
+    for (let i = 0; i < count; i += Math.ceil(count / 200)) {
+      for (const address of [[random(i)], [(random(i) + 1) >>> 0], [random(i + count)], prefixes[i]?.words ?? []]) {
+        const found = table.find(new IpKey(addressOfWords(address)))
+        expect(prefixes[found], addressOfWords(address)).toBe(once[naive(once, address)])
+      }
+    }
+  })
 })
 
 /** What is crowded together, as addresses of the world are, has nodes below nodes. */

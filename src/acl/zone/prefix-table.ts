@@ -12,8 +12,8 @@ import { SixTree } from './six-tree.ts'
 //
 // In typed arrays, nothing of it for the collector to walk: a million networks take 16 MB at most for IPv4, where first
 // addresses and values lie side by side, and about 20 MB for IPv6, where they become a tree (six-tree.ts). Such tables do not
-// fit into a processor's cache, so what counts is how many lines of memory a question touches: for IPv4 the leading 16 bits
-// are a number into a small table that tells where to search.
+// fit into a processor's cache, so what counts is how many lines of memory a question touches: for IPv4 the leading bits, 16
+// where there are many networks, are a number into a small table that tells where to search.
 
 /** Both are the same prefix, after masking; the numbers are those of `add`, in its order from 0 up. */
 export interface DoublePrefix {
@@ -87,14 +87,17 @@ const none = 0x7fffffff
 export class PrefixTable {
   /** First address and value of each interval. */
   readonly #four: Uint32Array
-  /** IPv4: number of the first interval that begins at or behind each value of the leading 16 bits. */
+  /** IPv4: number of the first interval that begins at or behind each value of the leading bits. */
   readonly #index: Uint32Array
+  /** Leaves the leading bits of an address. */
+  readonly #shift: number
   readonly #six: SixTree
 
   /** First address and value of each interval: 2 words for IPv4, 5 for IPv6. */
   constructor(four: Uint32Array, six: Uint32Array) {
     this.#four = four
-    this.#index = indexOf(four)
+    this.#shift = shiftFor(four.length / 2)
+    this.#index = indexOf(four, this.#shift)
     this.#six = new SixTree(six)
   }
 
@@ -116,8 +119,8 @@ export class PrefixTable {
 
   #valueOfFour(address: number): number {
     const intervals = this.#four
-    const slot = address >>> 16
-    let from = this.#index[slot] as number // the index covers every value of 16 bits
+    const slot = address >>> this.#shift
+    let from = this.#index[slot] as number // the index covers every value of those bits
     let to = this.#index[slot + 1] as number
     while (from < to) {
       const middle = (from + to) >>> 1
@@ -128,16 +131,20 @@ export class PrefixTable {
   }
 }
 
-const indexOf = (four: Uint32Array): Uint32Array => {
-  const index = new Uint32Array(65537)
+/** An index as large as what it is for: each list of addresses in the conf is a table, and most have a few lines. */
+const shiftFor = (count: number): number => (count <= 8 ? 31 : count <= 1024 ? 24 : 16)
+
+const indexOf = (four: Uint32Array, shift: number): Uint32Array => {
+  const slots = 2 ** (32 - shift)
+  const index = new Uint32Array(slots + 1)
   const count = four.length / 2
   let at = 0
-  for (let slot = 0; slot < 65536; slot++) {
+  for (let slot = 0; slot < slots; slot++) {
     // an address of this slot may lie in the interval that began before it: the search ends one before what it finds
-    while (at < count && (four[at * 2] ?? 0) >>> 16 < slot) at++
+    while (at < count && (four[at * 2] ?? 0) >>> shift < slot) at++
     index[slot] = at
   }
-  index[65536] = count
+  index[slots] = count
   return index
 }
 
