@@ -1,7 +1,8 @@
 // sendfile(2) behind Connection.sendFile: bytes of a file to a socket, in order with what was written, at the pace of
 // whoever takes them, and nothing that keeps the loop awake when nobody offers more.
 
-import { closeSync, mkdtempSync, openSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { closeSync, fsyncSync, mkdtempSync, openSync, readSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it } from 'vitest'
@@ -9,7 +10,7 @@ import { type Comm, type Connection, createComm } from '../../comm/index.ts'
 import { systemClock } from '../../src/base/index.ts'
 import { connectPair, pattern } from '../support/comm-kit.ts'
 import { Recorder } from '../support/recorder.ts'
-import { noAddon } from './present.ts'
+import { addon, noAddon } from './present.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'glassquid-'))
 const path = join(folder, 'content')
@@ -149,6 +150,25 @@ describe.skipIf(noAddon !== null)(`sendFile ${noAddon ?? ''}`, () => {
     client.write('end')
     await serverSaw.has(5003)
     expect(serverSaw.received.equals(Buffer.concat([pattern(10_000).subarray(0, 5000), Buffer.from('end')]))).toBe(true)
+  })
+
+  it('sends no more than the system has in memory', async ({ skip }) => {
+    const comm = make()
+    const file = opened()
+    fsyncSync(file)
+    const forget = () => spawnSync('dd', [`if=${path}`, 'iflag=nocache', 'count=0'])
+    forget()
+    if (addon().readCached(file, Buffer.alloc(1), 0) > 0) skip('this file system keeps files in memory')
+    forget() // asking has begun to read it
+    const { client, serverSaw } = await connectPair(comm)
+    expect(client.sendFile?.(file, 0, content.length, true)).toBe(-1)
+    // the beginning is there, and what the system has read ahead of it
+    readSync(file, Buffer.alloc(4096), 0, 4096, 0)
+    const sent = client.sendFile?.(file, 0, content.length, true) ?? -1
+    expect(sent).toBeGreaterThanOrEqual(4096)
+    expect(sent).toBeLessThan(content.length)
+    await serverSaw.has(sent)
+    expect(serverSaw.received.equals(content.subarray(0, sent))).toBe(true)
   })
 
   it('ends with a peer that resets', async () => {
