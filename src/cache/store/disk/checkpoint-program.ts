@@ -28,7 +28,9 @@ const restart = db.prepare('PRAGMA wal_checkpoint(RESTART)')
 const begin = db.prepare('UPDATE total SET next = next')
 
 const checkpoint = (): void => {
-  for (let pass = 1; pass < passesMax && framesLeft() > framesLeftMax; pass++);
+  let left = framesLeft()
+  for (let pass = 1; pass < passesMax && left !== null && left > framesLeftMax; pass++) left = framesLeft()
+  if (left === null) return
   Atomics.store(reserved, 0, 1)
   try {
     restart.get()
@@ -38,9 +40,10 @@ const checkpoint = (): void => {
   }
 }
 
-const framesLeft = (): number => {
-  const { log, checkpointed } = passive.get() as { log: number; checkpointed: number } // its columns
-  return log - checkpointed
+/** Null: another process is at it. */
+const framesLeft = (): number | null => {
+  const { busy, log, checkpointed } = passive.get() as { busy: number; log: number; checkpointed: number } // its columns
+  return busy === 0 ? log - checkpointed : null
 }
 
 parentPort?.on('message', () => {
