@@ -1,4 +1,5 @@
-import { type Fields, isStrongEtag } from '../http/index.ts'
+import type { FieldView } from '../base/index.ts'
+import { type Fields, isStrongEtag, splitList } from '../http/index.ts'
 import type { StoredResponse } from './stored-response.ts'
 
 // RFC 9111 4.3.1: asking the origin whether what we have still holds. One stored response that fits the request but is
@@ -18,7 +19,7 @@ export interface Validation {
 /** Tags offered at most; more would make a head that origins refuse. */
 const etagsMax = 32
 
-export const validationOf = (chosen: StoredResponse | null, variants: readonly StoredResponse[]): Validation => {
+export const validationOf = (chosen: StoredResponse | null, variants: readonly StoredResponse[], request: FieldView): Validation => {
   if (chosen !== null) {
     return {
       chosen,
@@ -34,6 +35,8 @@ export const validationOf = (chosen: StoredResponse | null, variants: readonly S
     // 304 for either; whoever takes no gzip would get it.
     // nor is a part what a 304 to a request for the whole could be about
     if (stored.status === 206 || stored.etag === null || !isStrongEtag(stored.etag) || tags.size === etagsMax) continue
+    // some give the packed and the other the same strong tag, which they must not: the 304 would be for the wrong one
+    if (!acceptsCodings(request, stored)) continue
     candidates.push(stored)
     tags.add(stored.etag)
   }
@@ -43,6 +46,16 @@ export const validationOf = (chosen: StoredResponse | null, variants: readonly S
     ifNoneMatch: tags.size === 0 ? null : [...tags].join(', '),
     ifModifiedSince: null, // a date says nothing about which variant
   }
+}
+
+/** Whether who asks this can read the stored content at all (RFC 9110 12.5.3). */
+const acceptsCodings = (request: FieldView, stored: StoredResponse): boolean => {
+  const codings = stored.fields().joined('content-encoding')
+  if (codings === undefined) return true
+  const accepted = splitList((request.joined('accept-encoding') ?? '').toLowerCase())
+    .filter(member => !/;[ \t]*q=0(\.0*)?$/.test(member))
+    .map(member => member.replace(/[ \t]*;.*/, ''))
+  return splitList(codings.toLowerCase()).every(coding => coding === 'identity' || accepted.includes(coding) || accepted.includes('*'))
 }
 
 /** There is something to ask with; otherwise the request goes forward as a plain one. */

@@ -100,7 +100,7 @@ const ours = (e: Exchange): { storable: boolean; use: Use } => {
 /** Null: the 304 is not about it, or says that it may not stay. */
 const confirmedBy = (stored: StoredResponse, { at, fields }: NonNullable<Exchange['confirmed']>, request: Fields): StoredResponse | null => {
   const update = { fields: fieldsOf(...fields), requestTime: wallMs(t0 + at), responseTime: wallMs(t0 + at) }
-  const named = namedBy304(validationOf(stored, [stored]), update)
+  const named = namedBy304(validationOf(stored, [stored], request), update)
   if (named.kind === 'no') return null
   const after = freshened(named.stored, update, request, ourPolicy)
   return mayStayStored(after, ourPolicy) ? after : null

@@ -30,13 +30,13 @@ const updateAt = (s: number, ...lines: readonly string[]): Update => ({
 
 test('both validators are sent, the date as it was spelled', () => {
   const stored = storedWith('Cache-Control: max-age=1', 'ETag: W/"a"', 'Last-Modified: Saturday, 15-Jun-30 11:00:00 GMT')
-  const validation = validationOf(stored, [stored])
+  const validation = validationOf(stored, [stored], nobody)
   expect(validation).toMatchObject({ ifNoneMatch: 'W/"a"', ifModifiedSince: 'Saturday, 15-Jun-30 11:00:00 GMT' })
 })
 
 test('without a validator there is nothing to ask with', () => {
   const stored = storedWith('Cache-Control: max-age=1')
-  expect(isConditional(validationOf(stored, [stored]))).toBe(false)
+  expect(isConditional(validationOf(stored, [stored], nobody))).toBe(false)
 })
 
 test('where no variant fits, the strong tags of all are offered, and no date', () => {
@@ -44,22 +44,38 @@ test('where no variant fits, the strong tags of all are offered, and no date', (
   const two = storedWith('Cache-Control: max-age=1', 'Vary: Foo', 'ETag: W/"b"')
   const three = storedWith('Cache-Control: max-age=1', 'Vary: Foo')
   const four = storedWith('Cache-Control: max-age=1', 'Vary: Foo', 'ETag: "d"')
-  const validation = validationOf(null, [one, two, three, four])
+  const validation = validationOf(null, [one, two, three, four], nobody)
   expect(validation).toMatchObject({ ifNoneMatch: '"a", "d"', ifModifiedSince: null, candidates: [one, four] })
 })
 
 test('neither the tag of a part is offered, nor more than 32', () => {
   const part = storedOf({ status: 206, contentLength: 2, response: ['Cache-Control: max-age=1', 'Vary: Foo', 'ETag: "p"', 'Content-Range: bytes 0-1/9'] })
   const many = Array.from({ length: 33 }, (_, i) => storedWith('Cache-Control: max-age=1', 'Vary: Foo', `ETag: "${i}"`))
-  const validation = validationOf(null, [part, ...many])
+  const validation = validationOf(null, [part, ...many], nobody)
   expect(validation.ifNoneMatch?.split(', ')).toEqual(Array.from({ length: 32 }, (_, i) => `"${i}"`))
   expect(validation.candidates).toEqual(many.slice(0, 32))
+})
+
+test.each<[string | null, string]>([
+  [null, '"b"'],
+  ['gzip', '"a", "b"'],
+  ['br, GZIP;q=0.5', '"a", "b"'],
+  ['br, gzip;q=0', '"b"'],
+  ['br, gzip; q=0.000', '"b"'],
+  ['br', '"b"'],
+  ['*', '"a", "b"'],
+  ['identity', '"b"'],
+])('what is packed is not offered to those who cannot unpack it: Accept-Encoding: %s', (accepted, tags) => {
+  const packed = storedWith('Cache-Control: max-age=1', 'Vary: Accept-Encoding', 'ETag: "a"', 'Content-Encoding: gzip')
+  const plain = storedWith('Cache-Control: max-age=1', 'Vary: Accept-Encoding', 'ETag: "b"')
+  const request = accepted === null ? nobody : fieldsOf(`Accept-Encoding: ${accepted}`)
+  expect(validationOf(null, [packed, plain], request).ifNoneMatch).toBe(tags)
 })
 
 test('our conditions take the place of the client’s, and it is asked for the whole', () => {
   const stored = storedWith('Cache-Control: max-age=1', 'ETag: "a"')
   const fields = fieldsOf('Foo: 1', 'If-None-Match: "mine"', `If-Modified-Since: ${dateAt(0)}`, 'Range: bytes=0-1', 'If-Range: "x"')
-  addConditions(fields, validationOf(stored, [stored]))
+  addConditions(fields, validationOf(stored, [stored], nobody))
   expect(fields.pairs).toEqual(['Foo', '1', 'If-None-Match', '"a"'])
 })
 
@@ -82,7 +98,7 @@ test.each<[string, StoredResponse | null, StoredResponse[], string[], string, St
   ['nothing, and several were asked about', null, [tagged, second], [], 'ambiguous', null],
   ['one of several by its tag', null, [tagged, second], ['ETag: "b"'], 'named', second],
 ])('a 304 that names %s', (_, chosen, variants, lines, reason, found) => {
-  const answer = namedBy304(validationOf(chosen, variants), updateAt(5, ...lines))
+  const answer = namedBy304(validationOf(chosen, variants, nobody), updateAt(5, ...lines))
   expect(answer.reason).toBe(reason)
   expect(answer.kind === 'update' ? answer.stored : null).toBe(found)
 })

@@ -310,6 +310,17 @@ describe('Vary', () => {
     expect(server.requests).toHaveLength(2)
   })
 
+  it('gives nobody what is packed who cannot unpack it, though its origin has one strong tag for both', async () => {
+    const proxy = await stage()
+    const server = await site(({ headers }) => {
+      if (headers['if-none-match'] === '"a"') return { status: 304, fields: ['ETag: "a"', 'Vary: Accept-Encoding'] }
+      const packed = headers['accept-encoding'] !== undefined
+      return { fields: [fresh, 'ETag: "a"', 'Vary: Accept-Encoding', ...(packed ? ['Content-Encoding: gzip'] : [])], content: packed ? 'packed' : 'plain' }
+    })
+    expect((await proxy.ask(get(server.port, '/', 'Accept-Encoding: gzip'))).body).toBe('packed')
+    expect((await proxy.ask(get(server.port))).body).toBe('plain')
+  })
+
   it('offers the tags of all variants where none fits; the one the 304 names is given, and stays for its own clients', async () => {
     const proxy = await stage()
     const server = await site((_, nth) =>

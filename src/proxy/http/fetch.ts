@@ -709,7 +709,7 @@ const validationFor = (t: Transaction, validated: StoredResponse | null): Valida
   if (!t.mayCache || t.variants === null || t.reuse?.reason === 'reload' || t.asks?.forOrigin || t.completing !== null) return null
   // the origin chooses among variants for those who want the whole
   if (t.asks?.range === true && validated === null) return null
-  const validation = validationOf(validated, t.variants)
+  const validation = validationOf(validated, t.variants, t.fields)
   return isConditional(validation) ? validation : null
 }
 

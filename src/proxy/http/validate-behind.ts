@@ -122,7 +122,7 @@ class ValidatingBehind implements OriginHandler {
     this.#key = key
     this.#requestTime = t.client.deps.clock.wall()
     this.#askedAt = t.client.deps.clock.mono()
-    const validation = validationOf(stored, t.variants ?? [stored])
+    const validation = validationOf(stored, t.variants ?? [stored], t.fields)
     this.#validation = isConditional(validation) ? validation : null
   }
 
