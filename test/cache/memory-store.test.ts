@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { bytes } from '../../src/base/index.ts'
-import { cacheKey, MemoryStore } from '../../src/cache/index.ts'
+import { cacheKey, defaultPolicy, freshened, MemoryStore } from '../../src/cache/index.ts'
 import { bytesOf } from '../../src/cache/store/size.ts'
 import { storeContract, usualLimits, write } from '../contract/store.ts'
-import { fieldsOf, storedOf } from './kit.ts'
+import { at, fieldsOf, storedOf } from './kit.ts'
 
 // The memory store: the contract of all stores, and what is its own.
 
@@ -56,4 +56,51 @@ test('counters tell what became of responses', () => {
   const { stored, removed, refused, invalidated } = store.counters
   expect({ stored, refused, invalidated }).toEqual({ stored: 20, refused: 1, invalidated: 1 })
   expect(removed).toBe(20 - store.count - 1)
+})
+
+test('what a 304 has dated anew is the newest of those that fit', () => {
+  const store = new MemoryStore(usualLimits)
+  const varying = (name: string, second: number) =>
+    storedOf({ uri: 'http://a/1', came: second, response: ['Cache-Control: max-age=60', `Vary: ${name}`, 'ETag: "a"'] })
+  const older = write(store, varying('Foo', 0), Buffer.from('x'), fieldsOf('Bar: 1'))
+  const newer = write(store, varying('Bar', 10), Buffer.from('y'), fieldsOf('Foo: 1'))
+  if (older === null || newer === null) throw new Error('not stored')
+  expect(store.peek(older.key)).toEqual([newer, older])
+  const update = { fields: fieldsOf('ETag: "a"'), requestTime: at(20), responseTime: at(20) }
+  const after = freshened(older, update, nobody, defaultPolicy)
+  store.replace(older, after)
+  expect(store.peek(older.key)).toEqual([after, newer])
+})
+
+test('what a HEAD has stored takes no room for the content it tells the length of', () => {
+  const store = new MemoryStore(usualLimits)
+  const told = storedOf({ method: 'HEAD', uri: 'http://a/1', response: ['Cache-Control: max-age=60', 'Content-Length: 99999999'] })
+  expect(write(store, told, Buffer.alloc(0))?.fields().get('content-length')).toBe('99999999')
+  expect(store.bytes).toBeLessThan(3000)
+})
+
+test('what comes up from below is taken unless it is more than what may be stored', () => {
+  const limits = { bytesMax: bytes(100_000), objectBytesMax: bytes(20_000), variantsMax: 40 }
+  const key = cacheKey('GET', 'http://a/1')
+  const below = (sizes: readonly number[]) => {
+    const store = new MemoryStore({ ...limits, bytesMax: bytes(4_000_000), objectBytesMax: bytes(1_000_000) })
+    return sizes.map((size, i) => {
+      const one = write(store, storedOf({ uri: 'http://a/1', request: [`Foo: ${i}`], contentLength: size, response: ['Cache-Control: max-age=60', 'Vary: Foo'] }), Buffer.alloc(size), fieldsOf(`Foo: ${i}`))
+      if (one === null) throw new Error('not stored')
+      return one
+    })
+  }
+  const adopted = (sizes: readonly number[]) => new MemoryStore(limits).adopt(key, below(sizes))
+  expect([adopted([20_000]), adopted([20_001]), adopted([20_000, 20_000]), adopted([20_000, 20_000, 20_000])]).toEqual([true, false, true, false])
+})
+
+test('a validation leaves a key the uses it has had', () => {
+  const store = new MemoryStore(usualLimits, 'lfuda')
+  const stored = write(store, response('http://a/1'), Buffer.from('x'))
+  if (stored === null) throw new Error('not stored')
+  for (let i = 0; i < 5; i++) store.lookup(stored.key)
+  const before = store.usesOf(stored.key)
+  const update = { fields: fieldsOf(), requestTime: at(20), responseTime: at(20) }
+  store.replace(stored, freshened(stored, update, nobody, defaultPolicy))
+  expect([before >= 6, store.usesOf(stored.key) >= before]).toEqual([true, true])
 })
