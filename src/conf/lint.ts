@@ -78,7 +78,7 @@ const eachWorker = (config: Config, findings: Findings, start: Location): void =
     ...['maxconn', 'max_user_ip'].filter(type => acl.some(one => one.type === type)).map(type => `acl ${type}`),
   ]
   if (counted.length === 0) return
-  findings.note(start, `with workers ${workers} each counts for itself: ${counted.join(', ')}`, `all together may be up to ${workers} times as much; divide, or use one process`)
+  findings.note(config.given.get('workers') ?? start, `with workers ${workers} each counts for itself: ${counted.join(', ')}`, `all together may be up to ${workers} times as much; divide, or use one process`)
 }
 
 /** Rules without a port, and a port without rules. */

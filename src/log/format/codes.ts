@@ -34,6 +34,8 @@ export interface Code {
   readonly number?: true
   /** Comes from a peer: encoded by default. Other codes are encoded only where the format says so. */
   readonly peer?: true
+  /** It is always missing: whoever writes it into a format is told so. */
+  readonly silent?: true
   /** What is missing takes the width of the code, too; of all others its `-` stands alone, as Squid has it. */
   readonly wideDash?: true
   readonly value: (use: CodeUse) => Value
@@ -51,8 +53,8 @@ const number = (doc: string, value: (outcome: Outcome, moment: LineMoment) => nu
 })
 const icapText = (doc: string, value: (icap: IcapRecord) => string): Code => plain(doc, (_, m) => (m.icap === null ? '' : value(m.icap)))
 const icapNumber = (doc: string, value: (icap: IcapRecord) => number): Code => number(doc, (_, m) => (m.icap === null ? -1 : Math.floor(value(m.icap))))
-/** Known, and nothing to say yet. */
-const silent = (doc: string): Code => ({ doc, value: () => () => '' })
+/** Known, and nothing to say. */
+const silent = (doc: string): Code => ({ doc, silent: true, value: () => () => '' })
 
 const asked = (o: Outcome): string => o.askedUri || o.uri
 
@@ -152,7 +154,7 @@ export const codes: Readonly<Record<string, Code>> = {
   'request_attempts': number('connections tried', o => o.attempts),
   'note': { doc: 'annotations: of that name, or all', peer: true, value: u => noteValue(u.argument) },
   'master_xaction': number('number of the transaction', o => o.number),
-  'credentials': silent('credentials of the client: never told to a log'),
+  'credentials': silent('what the client proves itself by, which no log is told'),
 
   // ours
   'glass::taken': plain('how the connection came: tproxy, nat or direct', o => o.taken),

@@ -131,7 +131,9 @@ class FormatParser {
     if (today !== undefined) {
       this.#problem('warning', begin, `The "${name}" formatting code is deprecated. Use the "${today}" instead.`)
     }
-    return codes[today ?? name] as Code // both tables lead to codes, tested
+    const code = codes[today ?? name] as Code // both tables lead to codes, tested
+    if (code.silent) this.#problem('warning', begin, `%${today ?? name} (${code.doc}) has no value here: it is always -`)
+    return code
   }
 
   #percent(width: number, left: boolean): void {
