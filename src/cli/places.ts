@@ -23,7 +23,8 @@ export const placesMissing = (config: Config, programs: readonly ProgramLine[]):
   }
   for (const { module, place, at } of config.given.has('access_log') ? [...config.access_log, ...config.icap_log] : config.icap_log) {
     const folder = module === 'stdio' || module === 'daemon' ? folderMissing(place) : null
-    if (folder !== null) warn(at, `there is no folder ${folder}: nothing will be written`, 'make it, and give it to cache_effective_user')
+    // line 0: what stands for a line that could not be read
+    if (folder !== null && at.line > 0) warn(at, `there is no folder ${folder}: nothing will be written`, 'make it, and give it to cache_effective_user')
   }
   const pidFolder = folderMissing(config.pid_filename)
   if (pidFolder !== null) warn(given('pid_filename'), `pid_filename: there is no folder ${pidFolder}: a start ends here`, 'make it, or write: pid_filename none')

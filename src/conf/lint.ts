@@ -18,6 +18,7 @@ export const lint = (config: Config, acls: AclTable, findings: Findings, start: 
   for (const name of ['request_header_access', 'reply_header_access'] as const) fieldRules(name, config[name], findings)
   patterns(config, findings)
   folders(config, findings)
+  for (const name of ['access_log', 'icap_log'] as const) silenced(name, config[name], findings)
   eachWorker(config, findings, start)
   unused(acls, findings)
 }
@@ -280,6 +281,13 @@ const folders = (config: Config, findings: Findings): void => {
     if (named.has(folder)) findings.warning(at, `cache_dir ${folder} is named twice; the first line counts`)
     named.add(folder)
   }
+}
+
+/** `none` without ACLs ends what is logged: lines below it are written for nobody. */
+const silenced = (name: 'access_log' | 'icap_log', lines: Config['access_log'], findings: Findings): void => {
+  const end = lines.findIndex(({ module, acls }) => module === 'none' && acls.length === 0)
+  const below = end < 0 ? undefined : lines[end + 1]
+  if (below !== undefined) findings.warning(below.at, `${name}: nothing is ever written here: the line above says none, for everything`, 'put it above, or give the none line an ACL')
 }
 
 const matchesAll = /^(\.|\.\*|\^|\^\.\*)$/

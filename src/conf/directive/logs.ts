@@ -208,7 +208,13 @@ const debugOptions: Kind<DebugOptions> = {
 const cacheLog: Kind<string | null> = {
   ...wordOrNone('[stdio:]PATH'),
   read(line) {
-    const path = needWord(line, 'a path')?.text.replace(/^(stdio|daemon):/, '')
+    const word = needWord(line, 'a path')
+    if (word === undefined) return undefined
+    const path = word.text.replace(/^(stdio|daemon):/, '')
+    if (/^(?:syslog|udp|tcp):/.test(path)) {
+      line.fatal(`${line.name}: expecting a path, got '${word.text}'`, word, line.name === 'cache_log' ? 'under systemd /dev/stderr goes to the journal' : '')
+      return undefined
+    }
     return path === 'none' ? null : path
   },
 }
