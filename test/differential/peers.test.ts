@@ -37,7 +37,7 @@ const peerSite = async (name: string): Promise<PeerSite> => {
   const heard: string[] = []
   const told = (request: http.IncomingMessage): void => {
     const of = (field: string): string => `${field}=${request.headers[field] ?? ''}`
-    heard.push(`${name}: ${request.method} ${request.url} ${of('host')} ${of('authorization')} ${of('proxy-authorization')}`.replace(/127\.0\.0\.1:\d+/g, 'ORIGIN'))
+    heard.push(`${name}: ${request.method} ${request.url} ${of('host')} ${of('authorization')} ${of('proxy-authorization')} ${['x-a', 'x-b', 'x-added'].filter(field => field in request.headers).join()}`.replace(/127\.0\.0\.1:\d+/g, 'ORIGIN'))
   }
   const server = http.createServer((request, response) => {
     told(request)
@@ -179,6 +179,19 @@ const cases: readonly Case[] = [
     name: 'sourcehash',
     conf: ['p0', 'p1', 'p2'].map((name, i) => line(name, `sourcehash weight=${3 - i}`)).join('') + never,
     asks: ['127.0.0.2', '127.0.0.9', '127.0.0.15', '127.0.0.31', '127.0.0.64', '127.0.0.128'].map(client => ({ method: 'GET', target: 'http://h.test/', client })),
+  },
+  {
+    name: 'fields by where they go, also at the second try',
+    conf: `${line('p0')}${line('p1')}acl home urlpath_regex ^/home
+always_direct allow home
+never_direct allow all
+acl first hier_code FIRSTUP_PARENT
+acl direct hier_code HIER_DIRECT
+request_header_access X-A deny first
+request_header_access X-B deny direct
+request_header_add X-Added yes first
+`,
+    asks: ['http://h.test/1', 'http://h.test/504', 'http://{origin}/home'].map(target => ({ method: 'GET', target, fields: ['X-A: 1', 'X-B: 1'] })),
   },
   { name: 'a parent that is down', conf: line('gone') + line('p1') + never, asks: gets(3) },
   { name: 'a parent that answers 504', conf: line('p0') + line('p1') + never, asks: [{ method: 'GET', target: 'http://h.test/504' }] },

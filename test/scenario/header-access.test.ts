@@ -25,6 +25,30 @@ request_header_add X-Plain %>lp
     expect(sent('x-said')).toBe(`port ${proxy.port('web')}, 2`)
   })
 
+  it('go by the peer they are for, and by another at the next try', async () => {
+    const asked: string[] = []
+    const peer = (name: string, status: number) => site(r => {
+      asked.push(`${name} ${['x-secret', 'x-one', 'x-outside'].filter(field => field in r.headers).join()}`)
+      return { status }
+    })
+    const [one, two, web] = [await peer('one', 504), await peer('two', 200), await peer('web', 200)]
+    const proxy = await stage(`cache_peer 127.0.0.1 parent ${one.port} 0 no-query name=one
+cache_peer 127.0.0.1 parent ${two.port} 0 no-query name=two
+acl one peername one
+acl none peername_regex .
+acl home urlpath_regex ^/home
+always_direct allow home
+request_header_access X-Secret deny one
+request_header_add X-One yes one
+request_header_add X-Outside yes !none
+reply_header_add X-From two !one
+`)
+    const answer = await proxy.ask(get(web.port, '/', 'X-Secret: s'))
+    expect([answer.status, answer.fields.get('x-from')]).toEqual([200, 'two'])
+    await proxy.ask(get(web.port, '/home', 'X-Secret: s'))
+    expect(asked).toEqual(['one x-one', 'two x-secret', 'web x-secret,x-outside'])
+  })
+
   it('are removed for everybody else by a lone allow', async () => {
     const web = await site(() => ({}))
     const proxy = await stage('acl me req_header X-Me .\nrequest_header_access Cookie allow me\n')

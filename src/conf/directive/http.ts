@@ -126,7 +126,8 @@ are "~" and, with allow_underscore off, "_".`,
     `Which request fields are passed on. Rules of a field are those of its name; else those of "Other", for fields Squid has
 no name for; else those of "All". If none of a field's lines matches, the OPPOSITE of its last line holds: "deny guests"
 alone passes the field on for everybody else, "allow guests" alone removes it for everybody else. Host and what says where
-a message ends (Content-Length, Transfer-Encoding, Connection) stay.`,
+a message ends (Content-Length, Transfer-Encoding, Connection) stay. peername and hier_code tell where it goes this time, also when it
+is sent elsewhere after a failure (in Squid 5 peername matches nobody here).`,
     { example: 'request_header_access Referer deny all\nrequest_header_access X-Internal allow localnet' },
   ),
   reply_header_access: works(

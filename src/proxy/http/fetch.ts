@@ -15,7 +15,7 @@ import { adapting } from './adapt/respmod.ts'
 import { contentOf } from './adapt/reqmod.ts'
 import { slowed } from './delay/slowed.ts'
 import { follow, followOwn } from './follow.ts'
-import { originPairs, passedFields, routeHint } from './forward-request.ts'
+import { passedFields, requestThere, routeHint, unruledPairs } from './forward-request.ts'
 import { admitArrival, type Arrival, askingFor, confirmedBy, keepBroken, keepComplete, openFor } from './keep.ts'
 import { judgeResponse } from './judge-response.ts'
 import { JudgedLater } from './judged-later.ts'
@@ -236,16 +236,16 @@ class Fetching implements OriginHandler, GrowingSource, ServerSide {
       if (this.#keepsConditions) dropConditions(fields)
     }
     const { content, length } = contentOf(t)
-    return {
+    const request = {
       method: t.head.method,
       target: t.head.form === 'asterisk' ? '*' : (t.target?.path ?? '/'),
-      pairs: originPairs(t, fields),
+      pairs: unruledPairs(t, fields),
       content,
       contentLength: length,
       idempotent: isIdempotent(t.head.method),
-      ...(content !== null && t.policy.access.brokenPosts?.checkFast(t.facts).allowed === true ? { extraLine: true } : {}),
-      ...(t.policy.access.keptForUnrepeatable?.checkFast(t.facts).allowed === true ? { keptWillDo: true } : {}),
     }
+    // with ways to choose from, each has a word in it
+    return 'routes' in this.#reach ? requestThere(t, request) : request
   }
 
   // ---- steered by those who read

@@ -1,6 +1,7 @@
 import {
   authorityText, defaultPort, endToEndFields, type Fields, type HostPort, maxForwards, type TargetUri, viaText,
 } from '../../http/index.ts'
+import type { OriginRequest } from '../../chainer/chainer.ts'
 import type { RouteHint } from '../../router/router.ts'
 import { ruledPairs } from './field-rules.ts'
 import { tlsTarget } from './server-tls.ts'
@@ -11,8 +12,29 @@ import type { Transaction } from './transaction.ts'
 /** What the client sent, less the fields of its connection: a copy that may be changed. */
 export const passedFields = (t: Transaction): Fields => endToEndFields(t.fields)
 
-/** The fields to send in order: Host first, then those passed on, our marks at the end. */
-export const originPairs = (t: Transaction, fields: Fields): string[] => {
+/** The fields to send in order: Host first, then those passed on, our marks at the end; what the conf says of them is done. */
+export const originPairs = (t: Transaction, fields: Fields): string[] => ruled(t, unruledPairs(t, fields))
+
+const ruled = (t: Transaction, pairs: readonly string[]): string[] => {
+  const rules = t.policy.requestFields
+  return rules === null ? [...pairs] : ruledPairs(rules, pairs, t.facts, t.outcome)
+}
+
+/** What a request is where it goes now: access lists may go by the peer and the hierarchy code, which the record has by then. */
+export const requestThere = (t: Transaction, request: OriginRequest): OriginRequest => {
+  const { brokenPosts, keptForUnrepeatable } = t.policy.access
+  const { requestFields } = t.policy
+  if (requestFields === null && brokenPosts === null && keptForUnrepeatable === null) return request
+  return {
+    ...request,
+    pairs: requestFields === null ? request.pairs : ruled(t, request.pairs),
+    ...(request.content !== null && brokenPosts?.checkFast(t.facts).allowed === true ? { extraLine: true } : {}),
+    ...(keptForUnrepeatable?.checkFast(t.facts).allowed === true ? { keptWillDo: true } : {}),
+  }
+}
+
+/** As `originPairs`, but the conf's rules for fields, which `requestThere` applies. */
+export const unruledPairs = (t: Transaction, fields: Fields): string[] => {
   const pairs = ['Host', hostOf(t)]
   for (let i = 0; i < fields.size; i++) {
     if (!ours.has(fields.lowerAt(i))) pairs.push(fields.nameAt(i), fields.valueAt(i))
@@ -21,8 +43,7 @@ export const originPairs = (t: Transaction, fields: Fields): string[] => {
   forwardedFor(t, pairs)
   if (t.policy.via) appendVia(t, pairs)
   surrogates(t, pairs)
-  const rules = t.policy.requestFields
-  return rules === null ? pairs : ruledPairs(rules, pairs, t.facts, t.outcome)
+  return pairs
 }
 
 /**

@@ -5,7 +5,7 @@ import type { Fields } from '../../http/index.ts'
 import type { PeerAnswer, PeerQuestion, PeerRouter } from '../../router/index.ts'
 import type { Route, RouteAnswer, RouteHint } from '../../router/router.ts'
 import { tiedRoutes } from './connection-auth.ts'
-import { routeHint } from './forward-request.ts'
+import { requestThere, routeHint } from './forward-request.ts'
 import { connectText, isTunnelled, onlyIfCached, peerRequest } from './peer-request.ts'
 import { judgeFor } from './server-tls.ts'
 import type { Transaction } from './transaction.ts'
@@ -225,8 +225,9 @@ export class WaysFetch implements OriginFetch, OriginHandler {
   }
 
   #requestFor({ peer, code }: ServerWay): OriginRequest {
-    if (peer === null || isTunnelled(this.#t, peer)) return this.#request
-    const request = peerRequest(this.#t, peer, this.#request)
+    const there = requestThere(this.#t, this.#request)
+    if (peer === null || isTunnelled(this.#t, peer)) return there
+    const request = peerRequest(this.#t, peer, there)
     const isSibling = code === 'SIBLING_HIT' && !peer.line.allowMiss
     return isSibling ? { ...request, pairs: onlyIfCached(request.pairs) } : request
   }

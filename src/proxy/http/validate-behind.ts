@@ -10,7 +10,7 @@ import type { Fields } from '../../http/index.ts'
 import type { Route, RouteAnswer } from '../../router/router.ts'
 import { adapting } from './adapt/respmod.ts'
 import { CountHttp } from './counters.ts'
-import { originPairs, passedFields, routeHint } from './forward-request.ts'
+import { passedFields, requestThere, routeHint, unruledPairs } from './forward-request.ts'
 import { admitArrival, askingFor, confirmedBy, openFor, supersede } from './keep.ts'
 import { tellServerMarks } from './packets.ts'
 import { undecodable } from './response.ts'
@@ -168,7 +168,7 @@ class ValidatingBehind implements OriginHandler {
     o.server = answer.routes[0].target
     o.serverContentBytes = 0
     const { session } = this.#t.client
-    this.#ask((request, handler) => session.service.chainer.fetch(session, answer.routes, request, handler))
+    this.#ask((request, handler) => session.service.chainer.fetch(session, answer.routes, requestThere(this.#t, request), handler))
   }
 
   #fail(code: ErrorCode | null, detail: string): void {
@@ -188,7 +188,7 @@ class ValidatingBehind implements OriginHandler {
     this.#requestTime = t.client.deps.clock.wall()
     this.#asking = askingFor(t)
     const request = {
-      method: 'GET', target: t.target?.path ?? '/', pairs: originPairs(t, fields), content: null,
+      method: 'GET', target: t.target?.path ?? '/', pairs: unruledPairs(t, fields), content: null,
       contentLength: undefined, idempotent: true,
     }
     this.#fetch = (t.policy.adaptation === null ? send : adapting(t, send))(request, this)
