@@ -44,10 +44,13 @@ const metaText = ({ value, isFormat, at }: Config['adaptation_meta'][number], pr
   return text
 }
 
-export const icapServicesOf = (config: Config): IcapServiceConfig[] =>
-  config.icap_service.map(({ name, vector, uri, host, port, bypass, connectionsMax, onOverload }) => ({
+/** Of two of one name the first counts, as in Squid. */
+export const icapServicesOf = (config: Config): IcapServiceConfig[] => {
+  const { icap_service: lines } = config
+  return lines.filter((line, n) => lines.findIndex(one => one.name === line.name) === n).map(({ name, vector, uri, host, port, bypass, connectionsMax, onOverload }) => ({
     name, vector, uri, host, port, bypass, connectionsMax, onOverload,
   }))
+}
 
 type Group = Omit<AdaptationGroup, 'access'>
 
@@ -55,6 +58,9 @@ const groupsOf = (config: Config, problems: Diagnostic[]): ReadonlyMap<string, G
   const services = new Map(icapServicesOf(config).map(service => [service.name, service]))
   const groups = new Map<string, Group>()
   const most = config.adaptation_service_iteration_limit
+  for (const { name, at } of config.icap_service.filter((line, n) => config.icap_service.findIndex(one => one.name === line.name) < n)) {
+    problems.push({ severity: 'warning', at, message: `icap_service ${name} is already defined. Ignoring.`, hint: 'the first one counts, as in Squid: take another name' })
+  }
   for (const service of services.values()) groups.set(service.name, { vector: service.vector, steps: [[service]] })
   const lines = [
     ...config.adaptation_service_set.map(line => ({ ...line, chain: false })),

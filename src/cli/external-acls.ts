@@ -16,6 +16,11 @@ export interface ExternalAcls {
 export const externalAclsOf = (config: Config, programs: Programs, problems: Diagnostic[]): ExternalAcls => {
   const types = new Map<string, ExternalType>()
   for (const line of config.external_acl_type) {
+    const first = types.get(line.name.toLowerCase())
+    if (first !== undefined) {
+      problems.push({ severity: 'warning', at: line.at, message: `external_acl_type ${line.name} is already defined. Ignoring.`, hint: 'the first one counts, as in Squid: take another name' })
+      continue
+    }
     const ask = programs.add({ name: `external_acl_type ${line.name}`, command: line.command, children: line.children, at: line.at })
     types.set(line.name.toLowerCase(), new ExternalType(line, ask, programs, problems))
   }

@@ -97,7 +97,8 @@ const factsOf = (connection: Connection, portName: string, clock: Clock): Access
 /** Of all services together. */
 export const limitsOf = (config: Config): SessionLimits => ({
   sessionsMax: config.max_sessions,
-  sessionsPerClientMax: Math.max(0, config.client_ip_max_connections),
+  // 0 is one, as in Squid, and not what 0 is for the services: no limit
+  sessionsPerClientMax: config.client_ip_max_connections < 0 ? 0 : Math.max(1, config.client_ip_max_connections),
   sessionsPerZoneMax: 0,
 })
 

@@ -4,6 +4,7 @@
 /** The nearest of `known`, or null when none is near enough to be a misspelling. */
 export const nearest = (word: string, known: Iterable<string>): string | null => {
   const wanted = bare(word)
+  if (wanted.length < 3) return null // everything is near
   const slipsMax = Math.max(1, Math.floor(wanted.length / 4))
   let best: string | null = null
   let bestSlips = slipsMax + 1

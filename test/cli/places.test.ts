@@ -88,6 +88,9 @@ it('an ACL whose own line is refused is not missed by each line that uses it', (
 it.each([
   ['acl a rep_header\nhttp_access deny a', ["fatal 3 ACL type 'rep_header' needs a field name first"]],
   ['acl a user_cert\nhttp_access deny a', ["fatal 3 ACL type 'user_cert' needs an attribute first"]],
+  ['icap_enable on\nicap_service s respmod_precache icap://127.0.0.1/a\nicap_service s respmod_precache icap://127.0.0.1/b\nadaptation_access s allow all', ['warning 5 icap_service s is already defined. Ignoring.']],
+  [`external_acl_type e %SRC ${there}\nexternal_acl_type e %DST ${there}`, ['warning 4 external_acl_type e is already defined. Ignoring.']],
+  ['icap_service s respmod_precache http://127.0.0.1/a', ["fatal 3 icap_service: expecting icap://HOST[:PORT]/SERVICE, got 'http://127.0.0.1/a'"]],
   ['acl a adaptation_service nobody', ["warning 3 there is no icap_service, set or chain 'nobody'"]],
   ['acl a dstdomain foo..com .', ["warning 3 'foo..com' is no domain name and matches nothing", "warning 3 '.' is no domain name"]],
 ])('said once: %s', (text, wanted) => expect(found(text).filter(line => !line.includes('can never match'))).toEqual(wanted))

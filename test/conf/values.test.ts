@@ -177,4 +177,5 @@ test('the nearest word is found for a slip of the finger, and none for another w
   expect(nearest('vai', known)).toBe('via')
   expect(nearest('delay_pools', known)).toBeNull()
   expect(nearest('', known)).toBeNull()
+  expect(nearest('z', ['a', 'bz'])).toBeNull()
 })

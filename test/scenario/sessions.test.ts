@@ -49,7 +49,7 @@ describe('a limit', () => {
     ;(await speaking(proxy)).destroy()
   })
 
-  it.each(['max_sessions 1', 'client_ip_max_connections 1'])('%s is for all services, and holds over a reload', async line => {
+  it.each(['max_sessions 1', 'client_ip_max_connections 1', 'client_ip_max_connections 0'])('%s is for all services, and holds over a reload', async line => {
     const [server, web] = [await echo(), await site(() => ({ content: 'ok' }))]
     const conf = `${plugTo(server.port)}http_port 127.0.0.1:0 name=web\nhttp_access allow all\n`
     const proxy = await stageOf(`${conf}${line}\n`)

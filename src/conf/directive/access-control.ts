@@ -174,7 +174,8 @@ all are, in the order of auth_param. ALL: those not yet named. Names of schemes 
   ),
   client_ip_max_connections: works(
     count({ min: -1 }),
-    'How many sessions one client address may have in all services together; -1 is no limit. See max_sessions_per_client of service.',
+    `How many sessions one client address may have in all services together; -1 is no limit, and 0 counts as 1. (Squid 5.7 lets
+one more than N.) See max_sessions_per_client of service.`,
     { default: '-1', reload: 'new connections' },
   ),
   note: works(

@@ -67,7 +67,10 @@ const readService = (line: Line): IcapServiceLine | undefined => {
   const options = new Map<string, string>()
   for (let next = line.next(); next !== null; next = line.next()) {
     if (/^icaps?:\/\//i.test(next.text)) uri = next.text
-    else if (next.text === '0' || next.text === '1') options.set('bypass', next.text)
+    else if (next.text.includes('://')) {
+      line.fatal(`${line.name}: expecting icap://HOST[:PORT]/SERVICE, got '${next.text}'`, next)
+      return undefined
+    } else if (next.text === '0' || next.text === '1') options.set('bypass', next.text)
     else if (/^[a-z-]+=/.test(next.text)) options.set(next.text.slice(0, next.text.indexOf('=')), next.text.slice(next.text.indexOf('=') + 1))
     else {
       line.fatal(`${line.name}: unknown option '${next.text}'`, next, 'options are bypass=on|off, max-conn=N, on-overload=block|bypass|wait|force')

@@ -163,7 +163,10 @@ const readLogFormat = (line: Line): LogFormat | null | undefined => {
   }
   const format: LogFormat = { name: name.text, text, at: line.at() }
   const before = line.scope.formats.get(name.text)
-  if (before !== undefined) line.warning(`logformat ${name.text} replaces the one of line ${before.at.line}`, name)
+  if (before !== undefined) {
+    line.warning(`logformat ${name.text} is already defined. Ignoring.`, name, `that of line ${before.at.line} counts: give yours another name`)
+    return null
+  }
   line.scope.formats.set(name.text, format)
   return format
 }
