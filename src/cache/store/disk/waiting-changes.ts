@@ -24,6 +24,8 @@ export class WaitingChanges {
   #changes: Change[] = []
   #since = 0
   #timer: Timer | null = null
+  /** The next step, when others have had their turn. */
+  #turn: NodeJS.Immediate | undefined
 
   /** `make`: makes a step's worth of them if the index is to be had, and says so by `next` and `done`. */
   constructor(clock: Clock, make: () => void) {
@@ -53,7 +55,8 @@ export class WaitingChanges {
     if (progress) this.#since = this.#clock.mono()
     else if (this.#clock.mono() - this.#since >= waitMsMax) this.giveUp()
     if (this.#changes.length === 0) return
-    this.#timer ??= this.#clock.after(ms(progress ? 0 : pauseMs), () => this.proceed(), { unref: true })
+    if (progress) this.#turn = setImmediate(() => this.proceed())
+    else this.#timer = this.#clock.after(ms(pauseMs), () => this.proceed(), { unref: true })
   }
 
   /** Those whose turn it is. */
@@ -74,5 +77,6 @@ export class WaitingChanges {
   cancel(): void {
     this.#timer?.cancel()
     this.#timer = null
+    clearImmediate(this.#turn)
   }
 }
