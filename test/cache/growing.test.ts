@@ -339,6 +339,18 @@ test('a request waits for the head only so long', () => {
   expect([late.told, source]).toEqual([['head 200'], []])
 })
 
+test('when the last one has waited too long, the source is told', () => {
+  const { clock, join, source } = machine()
+  const [first, second] = [new Reader(), new Reader()]
+  join(first)
+  clock.advance(10_000)
+  join(second)
+  clock.advance(21_000)
+  expect([first.told, second.told, source]).toEqual([['release too-slow'], [], []])
+  clock.advance(10_000)
+  expect([second.told, source]).toEqual([['release too-slow'], ['deserted']])
+})
+
 test('the first to leave does not take the fetch with him; the last one is told to the source', () => {
   const { growing, join, source } = machine()
   const { response, writer } = storing()

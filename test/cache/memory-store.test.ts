@@ -104,3 +104,41 @@ test('a validation leaves a key the uses it has had', () => {
   store.replace(stored, freshened(stored, update, nobody, defaultPolicy))
   expect([before >= 6, store.usesOf(stored.key) >= before]).toEqual([true, true])
 })
+
+test('what comes up from below makes room before it is there', () => {
+  const limits = { bytesMax: bytes(50_000), objectBytesMax: bytes(20_000), variantsMax: 4 }
+  const below = new MemoryStore(usualLimits)
+  const store = new MemoryStore(limits)
+  for (let i = 0; i < 10; i++) {
+    const one = write(below, response(`http://a/${i}`), Buffer.alloc(10_000))
+    if (one === null) throw new Error('not stored')
+    expect(store.adopt(one.key, [one])).toBe(true)
+    expect(store.bytes).toBeLessThanOrEqual(limits.bytesMax)
+    expect(store.peek(one.key)).toEqual([one])
+  }
+})
+
+test('heads alone may have half of the store, too: beyond that what comes is not stored', () => {
+  const limits = { bytesMax: bytes(100_000), objectBytesMax: bytes(20_000), variantsMax: 4 }
+  const store = new MemoryStore(limits)
+  let opened = 0
+  while (opened < 1000 && store.open(response(`http://a/${opened}`), nobody).ok) opened++
+  expect(store.open(response('http://a/x'), nobody)).toEqual({ ok: false, reason: 'busy' })
+  expect(store.bytes).toBeLessThanOrEqual(limits.bytesMax / 2)
+})
+
+test('a walk meets what is stored anew under a number it is past', () => {
+  const store = new MemoryStore(usualLimits)
+  const all = Array.from({ length: 20 }, (_, i) => write(store, response(`http://a/${i}`), Buffer.from('x')))
+  const walk = store.walk({ tag: null, selects: () => true })
+  const met = new Set(walk.next(10))
+  // the first number that is free is given to the last that was removed
+  const [early, late] = [all[3], all[15]]
+  if (early === null || early === undefined || late === null || late === undefined) throw new Error('not stored')
+  store.remove(late)
+  store.remove(early)
+  store.put(late, nobody)
+  for (let keys = walk.next(10); keys !== null; keys = walk.next(10)) for (const key of keys) met.add(key)
+  expect(met.has(late.key)).toBe(true)
+  expect(met.size).toBe(20)
+})

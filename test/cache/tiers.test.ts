@@ -156,6 +156,36 @@ test('a change reaches both tiers', async () => {
   expect(await later.lookup(keyOf(2))).toBe(null)
 })
 
+test('what memory has read anew since is not kept beside a change of what was there before', async () => {
+  const tiers = newTiers()
+  for (const n of [1, 2]) write(tiers, fresh(n), filled(500, n))
+  await tiers.disk.settled()
+  const readAnew = async (n: number): Promise<StoredResponse> => {
+    const [old] = (await tiers.lookup(keyOf(n))) ?? []
+    tiers.memory.drop(keyOf(n))
+    const [now] = (await tiers.lookup(keyOf(n))) ?? []
+    if (old === undefined || old === now || tiers.memory.peek(keyOf(n)) === null) throw new Error('it has not risen anew')
+    return old
+  }
+  const replaced = await readAnew(1)
+  expect(tiers.replace(replaced, renewed(replaced))).toBe(true)
+  expect((await tiers.lookup(keyOf(1)))?.[0]?.head).toContain('X-New: 1')
+  expect(tiers.remove(await readAnew(2))).toBe(true)
+  expect(await tiers.lookup(keyOf(2))).toBe(null)
+})
+
+// what is nobody else's gives its memory back as soon as it is sent
+test.each([[true, false], [false, true]])('what is found on disk is its finder’s alone if memory does not take it: rises %s', async (risen, lone) => {
+  const folder = newFolder()
+  const before = newTiers(folder)
+  write(before, fresh(1), filled(500, 1))
+  await before.disk.settled()
+  await closeDisk(before.disk)
+  const tiers = newTiers(folder, { fetched: true, risen })
+  const [stored] = (await tiers.lookup(keyOf(1))) ?? []
+  expect([stored?.lone, tiers.memory.peek(keyOf(1))?.[0] === stored]).toEqual([lone, risen])
+})
+
 test('variants of which memory could have only some are all found', async () => {
   const tiers = newTiers()
   const vary = (foo: string, size: number) => {
