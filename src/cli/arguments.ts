@@ -65,7 +65,6 @@ const withoutEffect: Readonly<Record<string, string>> = {
   R: 'no-reuseaddr',
   S: 'double-check',
   Y: 'fast-reload',
-  X: 'debug-parsing',
   s: 'syslog',
 }
 
@@ -77,6 +76,10 @@ const switches = {
   help: { type: 'boolean', short: 'h' },
   foreground: { type: 'boolean' },
   facility: { type: 'string', short: 'l' },
+  everything: { type: 'boolean', short: 'X' },
+  name: { type: 'string', short: 'n' },
+  port: { type: 'string', short: 'a' },
+  icp: { type: 'string', short: 'u' },
   ...(Object.fromEntries(
     Object.entries(withoutEffect).map(([short, name]) => [name, { type: 'boolean', short }]),
   ) as Record<string, { type: 'boolean'; short: string }>), // one entry per line of the table above
@@ -94,6 +97,9 @@ const readSwitches = (words: readonly string[]): Wish => {
   const ignored = Object.entries(withoutEffect)
     .filter(([short, name]) => short !== 'N' && Reflect.get(values, name) === true)
     .map(([short]) => `-${short}`)
+  if (values.name !== undefined) ignored.push(`-n ${values.name}`)
+  if (values.port !== undefined) return wrong(`-a: ports stand in the conf: http_port ${values.port}`)
+  if (values.icp !== undefined) return wrong(`-u: ports stand in the conf: icp_port ${values.icp}`)
   if (values.facility !== undefined) ignored.push(`-l ${values.facility}`)
   const common = readCommon(values, ignored)
   if (typeof common === 'string') return wrong(common)
@@ -113,7 +119,7 @@ const readControl = (word: string, common: Common): Wish => {
 
 export const usage = (topic: Command | null): string => (topic === null ? usageOfAll() : commands[topic].usage)
 
-const usageOfAll = (): string => `usage: glassquid [-N] [-f FILE] [-k COMMAND] [-d LEVEL] [-z] [-v] [-h]
+const usageOfAll = (): string => `usage: glassquid [-N] [-f FILE] [-k COMMAND] [-d LEVEL] [-X] [-z] [-v] [-h]
 ${Object.values(commands)
   .map(({ summary: [words, what] }) => `       glassquid ${words.padEnd(33)} ${what}`)
   .join('\n')}
@@ -124,6 +130,7 @@ ${Object.entries(controlSignals)
   .map(([name, { doc }]) => `              ${name.padEnd(12)} ${doc}`)
   .join('\n')}
   -d LEVEL    messages up to LEVEL also to standard error
+  -X          cache_log tells everything, as after -k debug
   -z          make the cache folders, then end
   -N          stay in the foreground, which is what we always do
   -v, -h      version, this text

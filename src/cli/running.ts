@@ -13,14 +13,16 @@ import { version } from './version.ts'
 
 // A machine with its log, in a process that lives: what the only process and one of several workers have in common.
 
-export const openLog = (config: Config, { debugLevel }: Common, kid: string): DebugLog =>
-  createDebugLog({
+export const openLog = (config: Config, { debugLevel, debugAll }: Common, kid: string): DebugLog => {
+  debugging = debugAll
+  return createDebugLog({
     ...logConf(config),
     clock: systemClock,
     kid,
     echoLevel: debugLevel ?? -1,
     echo: line => process.stderr.write(line),
   })
+}
 
 /** Throws what `assemble` throws. */
 export const startMachine = async (
@@ -66,16 +68,18 @@ export const configureLog = (log: DebugLog, config: Config): void => log.configu
 
 const logConf = (config: Config): DebugLogConf => ({
   path: config.cache_log,
-  levels: config.debug_options.levels,
+  levels: debugging ? everything : config.debug_options.levels,
   keep: config.debug_options.rotate ?? config.logfile_rotate,
 })
 
+/** -X, or SIGUSR2: whatever debug_options says, also after a reload. */
 let debugging = false
+const everything: DebugLogConf['levels'] = [{ section: 'ALL', level: 9 }]
 
 /** SIGUSR2: everything, and back. What is open at that moment is written down. */
 export const toggleDebug = (config: Config, log: DebugLog, machine: Machine | null): void => {
   debugging = !debugging
-  log.configure({ ...logConf(config), levels: debugging ? [{ section: 'ALL', level: 9 }] : config.debug_options.levels })
+  log.configure(logConf(config))
   log.write('main', 1, `full debugging ${debugging ? 'on' : 'off'}`)
   if (!debugging || machine === null) return
   const table = machine.comm.fdTable()

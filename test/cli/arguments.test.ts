@@ -6,7 +6,7 @@ import { readArguments, usage, type Wish } from '../../src/cli/arguments.ts'
 
 const read = (line: string): Wish => readArguments(line === '' ? [] : line.split(' '))
 
-const common = { confFile: '/etc/glassquid/glassquid.conf', confGiven: false, debugLevel: null, ignored: [] }
+const common = { confFile: '/etc/glassquid/glassquid.conf', confGiven: false, debugLevel: null, debugAll: false, ignored: [] }
 
 describe('purge and manager', () => {
   it.each<[string, Wish]>([
@@ -42,6 +42,9 @@ describe("Squid's switches", () => {
     ['-Nd1 -fa.conf', { kind: 'serve', ...common, confFile: 'a.conf', confGiven: true, debugLevel: 1 }],
     ['--foreground -sYC', { kind: 'serve', ...common, ignored: ['-C', '-Y', '-s'] }],
     ['-z -f a', { kind: 'create', ...common, confFile: 'a', confGiven: true }],
+    ['-X -n two -m', { kind: 'wrong', message: expect.stringMatching(/'-m'/) }],
+    ['-XN -n two', { kind: 'serve', ...common, debugAll: true, ignored: ['-n two'] }],
+    ['-a 3129', { kind: 'wrong', message: '-a: ports stand in the conf: http_port 3129' }],
     ['-k parse', { kind: 'parse', ...common }],
     ['-v', { kind: 'version' }],
     ['-h', { kind: 'help', topic: null }],

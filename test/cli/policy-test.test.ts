@@ -40,7 +40,7 @@ const run = async (options: { conf?: string; questions?: string; log?: string; a
     {
       confFile: written(options.conf ?? conf),
       confGiven: true,
-      debugLevel: null,
+      debugLevel: null, debugAll: false,
       ignored: [],
       files: options.questions === undefined ? [] : [written(options.questions)],
       replay: options.log === undefined ? null : written(options.log),

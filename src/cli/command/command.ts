@@ -12,6 +12,8 @@ export interface Common {
   readonly confGiven: boolean
   /** `-d`: messages up to this level also go to standard error. Null: not said. */
   readonly debugLevel: number | null
+  /** `-X`: cache.log tells everything, whatever debug_options says. */
+  readonly debugAll: boolean
   /** Switches of Squid's that mean nothing here, as written. */
   readonly ignored: readonly string[]
 }
@@ -42,7 +44,7 @@ export const commonOptions = {
 } as const satisfies ParseArgsOptionsConfig
 
 export const readCommon = (
-  values: { readonly config?: string | undefined; readonly debug?: string | undefined },
+  values: { readonly config?: string | undefined; readonly debug?: string | undefined; readonly everything?: boolean | undefined },
   ignored: readonly string[],
 ): Common | string => {
   if (values.config === '') return '-f needs a file'
@@ -51,6 +53,7 @@ export const readCommon = (
     confFile: values.config ?? defaultConfFile,
     confGiven: values.config !== undefined,
     debugLevel: values.debug === undefined ? null : Number(values.debug),
+    debugAll: values.everything === true,
     ignored,
   }
 }
