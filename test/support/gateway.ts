@@ -103,7 +103,7 @@ export class Gateway {
   }
 
   ready(): Promise<string> {
-    return this.proxy.heard(/^ready: .*$/m, ms(20_000))
+    return this.proxy.heard(/^ready: .*$/m)
   }
 
   #spawn(): Running {

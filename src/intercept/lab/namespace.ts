@@ -45,7 +45,7 @@ export interface Namespace {
 
 /** Against hanging, not against slowness: a machine that does much else takes many times as long as a quiet one. */
 const runDeadlineMs = 60_000
-const holderDeadlineMs = 10_000
+const holderDeadlineMs = 30_000
 
 /** Output of one command kept for the caller; more is cut, the command is not stopped. */
 const outputBytesMax = 16 * 1024 * 1024

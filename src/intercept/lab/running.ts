@@ -58,7 +58,7 @@ export class Running {
   }
 
   /** Resolves with the matching words as soon as they have been said; throws when it ends or `within` passes first. */
-  heard(words: string | RegExp, within: DurationMs = ms(15_000)): Promise<string> {
+  heard(words: string | RegExp, within: DurationMs = ms(30_000)): Promise<string> {
     return new Promise((resolve, reject) => {
       const look = () => {
         const found = typeof words === 'string' ? this.text.includes(words) && words : words.exec(this.text)?.[0]
