@@ -1,12 +1,15 @@
 // Delay pools as Squid's: which bytes count against whose bucket, and at what rate they then pass. The clock is moved by
 // hand, so that what has passed after so many seconds is a number, not a range: what was in the bucket, and the rate.
 
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import net from 'node:net'
 import { once } from 'node:events'
-import { afterEach, describe, expect, it } from 'vitest'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
 import { KeyedBuckets } from '../../src/proxy/http/delay/buckets.ts'
 import { networkOf } from '../../src/proxy/http/delay/pools.ts'
-import { clientConnections, get, origin, raw, request, type Stage, stage, until } from './scene.ts'
+import { clientConnections, get, origin, raw, request, type Stage, stage, stageOf, until } from './scene.ts'
 
 const clients: net.Socket[] = []
 
@@ -174,6 +177,52 @@ delay_client_reply_access 1 allow slow`)
     await passes(proxy, 1)
     await until(() => client.bytes >= 10_000, 'a second')
     expect(client.bytes).toBe(10_000)
+  })
+
+  it('class 4: a bucket for each user, wherever they are', async () => {
+    const server = await fullOf(400_000)
+    const folder = mkdtempSync(join(tmpdir(), 'glassquid-pools-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    // htpasswd -s: the password is `secret`
+    writeFileSync(join(folder, 'passwords'), ['ann', 'bob'].map(name => `${name}:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n`).join(''))
+    const proxy = await stageOf(`http_port 127.0.0.1:0 name=web
+auth_param basic program /usr/lib/squid/basic_ncsa_auth ${folder}/passwords
+auth_param basic realm r
+acl known proxy_auth REQUIRED
+http_access allow known
+${onePool(4, 'none none none 10000/10000')}delay_initial_bucket_level 0`)
+    const as = (name: string, path: string, from: string) =>
+      asks(proxy, get(server.port, path, `Proxy-Authorization: Basic ${Buffer.from(`${name}:secret`).toString('base64')}`), from)
+    const ann = [await as('ann', '/a', '127.0.0.1'), await as('ann', '/b', '127.0.9.2')]
+    const bob = await as('bob', '/c', '127.0.0.1')
+    await until(() => [...ann, bob].every(client => client.head() !== ''), 'the heads')
+    await passes(proxy, 2)
+    const sum = () => ann.reduce((all, { bytes }) => all + bytes, 0)
+    await until(() => sum() >= 20_000 && bob.bytes >= 20_000, 'two seconds')
+    expect([sum(), bob.bytes]).toEqual([20_000, 20_000])
+  })
+
+  it('class 5: a bucket for each tag that a helper gives; who has none is not slowed down', async () => {
+    const server = await fullOf(100_000)
+    const folder = mkdtempSync(join(tmpdir(), 'glassquid-pools-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    const script = 'while read -r path rest; do case "$path" in /free) echo OK;; *) echo "OK tag=${path%%[0-9]*}";; esac; done'
+    writeFileSync(join(folder, 'tags'), `#!/bin/sh
+${script}
+`, { mode: 0o755 })
+    const proxy = await stageOf(`http_port 127.0.0.1:0 name=web
+external_acl_type kind %PATH ${folder}/tags
+acl tagged external kind
+http_access allow tagged
+${onePool(5, '10000/10000')}delay_initial_bucket_level 0`)
+    const films = [await asks(proxy, get(server.port, '/film1')), await asks(proxy, get(server.port, '/film2'), '127.0.9.2')]
+    const song = await asks(proxy, get(server.port, '/song1'))
+    const free = await asks(proxy, get(server.port, '/free'))
+    await until(() => free.bytes === 100_000 && [...films, song].every(client => client.head() !== ''), 'the heads, and all of what is free')
+    await passes(proxy, 2)
+    const sum = () => films.reduce((all, { bytes }) => all + bytes, 0)
+    await until(() => sum() >= 20_000 && song.bytes >= 20_000, 'two seconds')
+    expect([sum(), song.bytes]).toEqual([20_000, 20_000])
   })
 
   it('the first pool that allows takes the request; whom none takes is not slowed down', async () => {
