@@ -103,6 +103,9 @@ export class StoredResponse {
   fromDisk = false
   /** Whoever looked it up is the only one who has it: see `release`. */
   lone = false
+  /** See moveToLent, which alone writes both: hits of large content as far as they are counted, and blocks that were moved. */
+  largeHits = 0
+  lentBlocks = 0
 
   // What refresh_pattern makes of it: written by `judge` only, once per generation of the patterns.
   generation = 0

@@ -42,7 +42,7 @@ import { SessionLogs } from './session-log.ts'
 import { startInside } from './stacked.ts'
 import { registerSessions } from './session-pages.ts'
 import { StoreLogs } from './store-log.ts'
-import { openStores, tiersWith } from './stores.ts'
+import { lender, openStores, tiersWith } from './stores.ts'
 
 // The whole machine from a conf. Rooms know each other by type only; here they are handed to one another:
 //
@@ -142,6 +142,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     deadlines: new Deadlines(clock),
     policy: { current: loaded.policy.http },
     store: stores.store,
+    lend: lender,
     collapse,
     validationsBehind: new ValidationsBehind(clock),
     names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },

@@ -1,7 +1,7 @@
-import { lend, lentBytesMin, native } from '../../native/index.ts'
+import { type Addon, lend, native } from '../../native/index.ts'
 import { bytes, type Clock } from '../base/index.ts'
 import {
-  type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, ownMemory, type SharedChanges, SharedMemory, type Store, type StoreLimits, TieredStore, type TierRules,
+  type CacheKey, type DiskLimits, Disks, type DiskStore, MemoryStore, openDisk, type SharedChanges, SharedMemory, type Store, type StoreLimits, TieredStore, type TierRules,
 } from '../cache/index.ts'
 import type { CacheDir, Config } from '../conf/index.ts'
 import type { DebugLog } from '../log/index.ts'
@@ -47,7 +47,7 @@ class OpenStores implements Stores {
     this.#clock = clock
     this.#log = log
     this.#storeLogs = storeLogs
-    this.memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy, contentMemory)
+    this.memory = new MemoryStore(memoryLimits(config), config.memory_replacement_policy)
     this.#shared = changes === null ? null : new SharedMemory(this.memory, changes)
     if (this.#shared !== null) this.#shared.outdated = key => this.outdated(key)
     try {
@@ -133,9 +133,9 @@ class OpenStores implements Stores {
   }
 }
 
-/** What is large is sent without being copied. A `cache_mem` of very many blocks may have more than the kernel maps. */
-const contentMemory = (size: number): Buffer =>
-  (native.present && size >= lentBytesMin ? lend(native.addon, size) : null) ?? ownMemory(size)
+const lenderOf = (addon: Addon) => (size: number): Buffer | null => lend(addon, size)
+/** For content that is hit again and again. */
+export const lender = native.present ? lenderOf(native.addon) : null
 
 const readCached = native.present ? native.addon.readCached : null
 

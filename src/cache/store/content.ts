@@ -6,24 +6,16 @@
 export const blockBytesMax = 1024 * 1024
 const firstBlockBytes = 4096
 
-/** Memory for so many bytes, each of which is written once. */
-export type Allocate = (bytes: number) => Buffer
-
-/** Memory of its own, not a slice of Node's pool. */
-export const ownMemory: Allocate = bytes => Buffer.allocUnsafeSlow(bytes)
-
 export class Content {
   /** -1 = unknown. */
   readonly #expected: number
-  readonly #allocate: Allocate
   readonly #blocks: Buffer[] = []
   #filled = 0 // of the last block
   #length = 0
   #allocated = 0
 
-  constructor(expected: number, allocate: Allocate = ownMemory) {
+  constructor(expected: number) {
     this.#expected = expected
-    this.#allocate = allocate
   }
 
   get length(): number {
@@ -53,7 +45,8 @@ export class Content {
     while (at < chunk.length) {
       let block = this.#blocks.at(-1)
       if (block === undefined || this.#filled === block.length) {
-        block = this.#allocate(this.#nextBlockBytes(this.#allocated, chunk.length - at))
+        // allocUnsafeSlow: memory of its own, not a slice of Node's pool
+        block = Buffer.allocUnsafeSlow(this.#nextBlockBytes(this.#allocated, chunk.length - at))
         this.#blocks.push(block)
         this.#allocated += block.length
         this.#filled = 0
@@ -78,9 +71,9 @@ export class Content {
     if (this.#length === 0) return none
     const blocks = this.#blocks
     if (this.#allocated === this.#length) return blocks
-    if (this.#length <= blockBytesMax) return [this.#exactCopy(blocks, this.#length)]
+    if (this.#length <= blockBytesMax) return [exactCopy(blocks, this.#length)]
     const last = blocks.pop() as Buffer // length > 0
-    blocks.push(this.#exactCopy([last], this.#filled))
+    blocks.push(exactCopy([last], this.#filled))
     return blocks
   }
 
@@ -88,17 +81,17 @@ export class Content {
     if (this.#expected >= 0) return Math.min(blockBytesMax, Math.max(this.#expected - allocated, 1))
     return Math.min(blockBytesMax, Math.max(firstBlockBytes, allocated, Math.min(wanted, blockBytesMax)))
   }
-
-  #exactCopy(blocks: readonly Buffer[], length: number): Buffer {
-    const whole = this.#allocate(length)
-    let at = 0
-    for (const block of blocks) {
-      const size = Math.min(block.length, length - at)
-      block.copy(whole, at, 0, size)
-      at += size
-    }
-    return whole
-  }
 }
 
 const none: readonly Buffer[] = []
+
+const exactCopy = (blocks: readonly Buffer[], length: number): Buffer => {
+  const whole = Buffer.allocUnsafeSlow(length)
+  let at = 0
+  for (const block of blocks) {
+    const size = Math.min(block.length, length - at)
+    block.copy(whole, at, 0, size)
+    at += size
+  }
+  return whole
+}

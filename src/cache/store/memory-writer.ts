@@ -3,13 +3,12 @@ import { completed } from '../admit.ts'
 import type { Keyed } from '../by-key.ts'
 import type { CacheKey } from '../key.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
-import { type Allocate, Content } from './content.ts'
+import { Content } from './content.ts'
 import { bytesWithoutContent } from './size.ts'
 import type { StoreRefusal, Writer } from './store.ts'
 
 /** What a writer needs of its store. */
 export interface Room {
-  readonly allocate: Allocate
   /** Whether so many bytes more may be charged: the writers have not all they may. */
   mayCharge(more: number): boolean
   /** Takes so many bytes more from the limit. */
@@ -41,7 +40,7 @@ export class MemoryWriter implements Writer, Keyed<MemoryWriter> {
     this.#contentBytesMax = contentBytesMax
     this.#room = room
     this.charged = bytesWithoutContent(response)
-    this.#content = new Content(response.contentLength, room.allocate)
+    this.#content = new Content(response.contentLength)
   }
 
   get key(): CacheKey {

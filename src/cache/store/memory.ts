@@ -4,7 +4,6 @@ import type { CacheKey } from '../key.ts'
 import { takesPlaceOf } from '../parts.ts'
 import type { Selection } from '../selection.ts'
 import { flag, type StoredResponse } from '../stored-response.ts'
-import { type Allocate, ownMemory } from './content.ts'
 import { Entries } from './entries.ts'
 import { MemoryWalk } from './memory-walk.ts'
 import { MemoryWriter } from './memory-writer.ts'
@@ -44,7 +43,6 @@ export class MemoryStore implements Store {
   /** Told of what is stored nowhere any more. */
   events: Pick<StoreEvents, 'released'> | null = null
   readonly #entries: Entries
-  readonly #allocate: Allocate
   #limits: StoreLimits
   #writing = 0
   #count = 0
@@ -52,10 +50,9 @@ export class MemoryStore implements Store {
   readonly #writers = new ByKey<MemoryWriter>()
   readonly #walks = new Set<MemoryWalk>()
 
-  constructor(limits: StoreLimits, policy: RemovalPolicy = 'lru', allocate: Allocate = ownMemory) {
+  constructor(limits: StoreLimits, policy: RemovalPolicy = 'lru') {
     this.#limits = limits
     this.#entries = new Entries(policy)
-    this.#allocate = allocate
   }
 
   get bytes(): Bytes {
@@ -225,7 +222,6 @@ export class MemoryStore implements Store {
 
   /** What writers may do to the store. */
   readonly #room = {
-    allocate: (bytes: number): Buffer => this.#allocate(bytes),
     mayCharge: (more: number): boolean => this.#writing + more <= this.#limits.bytesMax / 2,
     charge: (more: number): void => {
       this.#writing += more

@@ -1,4 +1,4 @@
-import { conditionOf, type ContentSource, notModifiedHead, type StoredResponse } from '../../cache/index.ts'
+import { conditionOf, type ContentSource, lendableBytesMin, moveToLent, notModifiedHead, type StoredResponse } from '../../cache/index.ts'
 import type { ResultCode } from '../../base/index.ts'
 import { rangeAnswer, rangeApplies, rangesWanted, unsatisfiable } from './range-answer.ts'
 import { ReadStored } from './read-stored.ts'
@@ -86,6 +86,7 @@ const send = (
     taken = client.write(head, tail)
     for (const piece of body) taken = client.write(piece)
   }
+  if (bodyBytes >= lendableBytesMin && client.deps.lend !== null) moveToLent(stored, client.deps.lend)
   if (!taken) t.limit(t.policy.timeouts.write)
   // nobody validates it, so that this was all that it had been looked up for
   else if (stored.lone && t.reuse?.kind === 'fresh' && bodyBytes > 0 && bodyBytes <= (client.connection.copiedMax ?? 0)) {

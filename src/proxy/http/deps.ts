@@ -39,6 +39,8 @@ export interface HttpDeps {
   /** Is a connection with these ends one that we made? A rule without an exemption for us brought it back. */
   readonly isOwnConnection: (from: Endpoint, to: Endpoint) => boolean
   readonly record: (outcome: Outcome) => void
+  /** Memory the kernel sends from without a copy; null = there is none here. */
+  readonly lend: ((bytes: number) => Buffer | null) | null
   /** The cache manager; null = there is none, and its path is a path like others. */
   readonly ownPages: OwnPages | null
   readonly notices: HttpNotices
