@@ -170,7 +170,7 @@ describe('whom a miss is fetched from', () => {
     if (ways.length === 0) expect([record?.status, e.verdict.slice(0, 12)]).toEqual([503, 'refused: 503'])
     else expect(`${record?.peer} ${record?.hierarchy}`).toBe(ways[0])
     const text = await rendered(proxy, question)
-    expect(text.ok && text.text()).toContain(`asked        ${ways.length === 0 ? 'nobody' : ways[0]?.startsWith(' ') ? 'the origin' : `cache_peer ${ways[0]?.[0]}`}`)
+    expect(text.ok && text.text()).toContain(`\nfrom         ${ways.length === 0 ? 'nobody' : ways[0]?.startsWith(' ') ? 'the origin' : `cache_peer ${ways[0]?.[0]}`}`)
   })
 
   it('takes no turn by asking, and tells whose it is', async () => {

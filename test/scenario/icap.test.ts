@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { CountIcap } from '../../src/icap/index.ts'
-import { get, origin, raw, request, site, stage, until } from './scene.ts'
+import { fetched, get, origin, raw, request, site, stage, until } from './scene.ts'
 
 const options = (vector: string, ...lines: string[]) =>
   `ICAP/1.0 200 OK\r\nMethods: ${vector}\r\nISTag: "1"\r\nOptions-TTL: 3600\r\nEncapsulated: null-body=0\r\n${lines.map(line => `${line}\r\n`).join('')}\r\n`
@@ -185,6 +185,23 @@ describe('RESPMOD', () => {
     expect((await proxy.ask(get(server.port))).body).toBe('plain')
     proxy.clock.advance(61_000)
     expect((await proxy.ask(get(server.port))).body).toBe('seen')
+  })
+
+  it('what is only taken for whole (detect_broken_pconn) is shown to it, and not stored', async () => {
+    const server = await raw(socket => {
+      socket.on('error', () => {}).once('data', () => socket.write('HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n\r\nhello'))
+    })
+    const head = 'HTTP/1.1 200 OK\r\nCache-Control: max-age=600\r\n\r\n'
+    for (const changes of [true, false]) {
+      const icap = await service('RESPMOD', changes ? [] : ['Allow: 204'], text => (wholeChunks(text) ? (changes ? responseOf(head, 'changed') : 'ICAP/1.0 204 No\r\nISTag: "1"\r\n\r\n') : null))
+      const proxy = await stage(`${confOf('respmod', icap.port)}detect_broken_pconn on`)
+      const wire = (await proxy.client()).send(get(server.port))
+      await fetched(proxy, head.length + 5)
+      proxy.clock.advance(11_000)
+      expect((await wire.response()).body).toBe(changes ? 'changed' : 'hello')
+      await proxy.results(1)
+      expect(proxy.records[0]?.storeReason).toBe('incomplete')
+    }
   })
 
   it('a connection to it is kept no longer than pconn_lifetime', async () => {

@@ -36,7 +36,7 @@ const fetching = ({ missAccess, ways, peers }: NonNullable<Explained['fetching']
     ...(peers.neverDirect === null ? [] : access('never_direct', peers.neverDirect)),
     ...(peers.askedByIcp.length === 0 ? [] : [label('by ICP', `${peers.askedByIcp.join(', ')}: who has it, or is first to say that he has not, comes first`)]),
   ]),
-  label('asked', ways.map(({ peer, code }) => `${peer === '' ? 'the origin' : `cache_peer ${peer}`} (${code})`).join(', then ') || 'nobody'),
+  label('from', ways.map(({ peer, code }) => `${peer === '' ? 'the origin' : `cache_peer ${peer}`} (${code})`).join(', then ') || 'nobody'),
   ...(peers?.peers ?? []).filter(({ left }) => left !== '').map(({ name, left }) => label('', `  not ${name}: ${left}`)),
 ]
 

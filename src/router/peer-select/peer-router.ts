@@ -129,7 +129,7 @@ export class PeerRouter {
     const peers = await Promise.all(this.uses.map(async use => {
       const access = (await use.access?.explain(facts)) ?? null
       const kind = kindFor(use, question.host)
-      return { name: use.peer.name, kind, access, left: taken.has(use) ? '' : whyLeft(use, kind, access, only, askedByIcp.includes(use)) }
+      return { name: use.peer.name, kind, access, left: taken.has(use) ? '' : only ? 'always_direct: no peer is asked' : whyLeft(use, kind, access, question) }
     }))
     return {
       alwaysDirect, neverDirect, peers,
@@ -214,13 +214,17 @@ const turnsMax = 1_000_000
 /** As `isUsable`, which also looks after who seems to be down. */
 const looksUsable = (peer: Peer): boolean => peer.isUp && peer.hasRoom
 
-const whyLeft = ({ peer }: PeerUse, kind: PeerKind, access: Explanation | null, only: boolean, asked: boolean): string => {
-  if (only) return 'always_direct: no peer is asked'
+const whyLeft = ({ peer }: PeerUse, kind: PeerKind, access: Explanation | null, { method, hierarchical, freshOnly }: PeerQuestion): string => {
   if (access?.decision.allowed === false) return `cache_peer_access: ${access.summary}`
   if (!peer.isUp) return 'it is down'
   if (!peer.hasRoom) return 'it has as many connections as max-conn= allows'
-  if (kind === 'sibling') return asked ? 'a sibling: only if it says by ICP that it has it' : 'a sibling, and it is not asked by ICP'
-  return 'requests like this one go direct where they may (nonhierarchical_direct), or an origin server is no proxy for them'
+  if (kind === 'sibling') {
+    if (!peer.isQueried) return 'a sibling, and it is not asked by ICP'
+    if (!hierarchical || freshOnly) return 'a sibling, and what it may have will not do'
+    return 'a sibling: only if it says by ICP that it has it'
+  }
+  if (peer.line.originServer && method === 'CONNECT') return 'an origin server is no proxy to tunnel through'
+  return 'requests like this one go direct where they may (nonhierarchical_direct)'
 }
 
 const viewOf = (use: PeerUse, question: PeerQuestion, usable: boolean): View => {
