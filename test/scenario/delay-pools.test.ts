@@ -7,8 +7,13 @@ import { once } from 'node:events'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, onTestFinished } from 'vitest'
+import type { Bandwidth } from '../../comm/bandwidth.ts'
+import type { Connection } from '../../comm/connection.ts'
+import { mib, ProxyError } from '../../src/base/index.ts'
+import { lengthContent } from '../../src/http/framing.ts'
 import { KeyedBuckets } from '../../src/proxy/http/delay/buckets.ts'
 import { networkOf } from '../../src/proxy/http/delay/pools.ts'
+import { RequestContent } from '../../src/proxy/http/request-content.ts'
 import { clientConnections, get, origin, raw, request, type Stage, stage, stageOf, until } from './scene.ts'
 
 const clients: net.Socket[] = []
@@ -141,6 +146,31 @@ delay_client_request_access 1 allow post`)
     // who left is noticed when he is read again
     for (let i = 0; i < 60 && clientConnections(proxy).length > 3; i++) await passes(proxy, 1)
     expect(clientConnections(proxy)).toHaveLength(3)
+  })
+
+  it('content nobody has read gives its buckets back', async () => {
+    const given: string[] = []
+    const empty = { left: () => 0, take: () => {}, close: () => {} } as unknown as Bandwidth
+    const content = (name: string): RequestContent => {
+      const connection = { deferRead() {}, resumeRead() {}, write: () => true } as unknown as Connection
+      const made = new RequestContent(connection, lengthContent(5), mib(1), mib(1), false)
+      made.slow({ limits: [empty], giveBack: () => void given.push(name) }, { open: () => empty, onFilled: () => () => {} })
+      made.feed(Buffer.from('hello'), 0, 5)
+      return made
+    }
+    content('discarded').discard()
+    content('failed').fail(new ProxyError('client-aborted', 'gone', { side: 'client' }))
+    content('over').quicken()
+    const left = content('left')[Symbol.asyncIterator]()
+    void left.next()
+    await left.return?.()
+    const late = content('late')
+    const rest = late[Symbol.asyncIterator]()
+    const piece = rest.next() // waits: there are no tokens
+    late.quicken()
+    expect(String((await piece).value)).toBe('hello')
+    expect((await rest.next()).done).toBe(true)
+    expect(given).toEqual(['discarded', 'failed', 'over', 'left', 'late'])
   })
 
   it('what clients receive is slowed down by delay_client_reply_access, from the cache, too', async () => {

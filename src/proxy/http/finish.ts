@@ -17,7 +17,7 @@ export const finish = (t: Transaction): Next => {
     if (!t.content.complete) {
       t.keepAlive = false
       t.content.discard()
-    }
+    } else t.content.quicken()
   }
   if (t.policy.clientPersistent === false) t.keepAlive = false
   if (client.packets !== null) tellClientMarks(o, client.packets)

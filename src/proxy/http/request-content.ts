@@ -107,6 +107,13 @@ export class RequestContent implements AsyncIterable<Uint8Array>, ContentSink {
     this.#buckets = buckets
   }
 
+  /** The transaction is over: what is still on its way is, and its buckets are free for others. */
+  quicken(): void {
+    if (this.#taken === null) return
+    this.#atFullSpeed()
+    this.#wake()
+  }
+
   /** The client broke off, or sent what cannot be read; whoever reads the content is told. */
   fail(error: ProxyError): void {
     this.#failure ??= error
