@@ -35,6 +35,7 @@ import { serverListPage } from './peer-pages.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
 import { accessNames } from './names.ts'
 import { plugHint } from './plug-hint.ts'
+import type { Programs } from './programs.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
 import { Refusals } from './refused-lately.ts'
 import { KeyLogs } from './key-logs.ts'
@@ -230,6 +231,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   }
   let zoneHosts = followZones(loaded, null)
   let { nat, programs: helpers, users } = loaded.policy
+  /** Of former confs, with questions that somebody waits for. */
+  const retiring = new Set<Programs>()
   const helperDeps: HelperDeps = { clock, complain: text => log.limited(text.replace(/\d+/g, '#'), 'helper', 1, `WARNING: ${text}`) }
   try {
     census.limits = limitsOf(config)
@@ -318,7 +321,8 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       beginOutgoingTls(next.policy.http.serverTls, deps.policy.current.serverTls, issuers, bumps(next.config))
       icpPort.use(next.config, next.policy.icp, next.policy.http.peers)
       deps.policy.current = next.policy.http
-      void retired.retire()
+      retiring.add(retired)
+      void retired.retire().then(() => retiring.delete(retired))
       inForce = next.config
       clients.on = next.config.client_db
       if (!clients.on) clients.forget()
@@ -369,7 +373,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       reverse.close()
       comm.close()
       for (const program of [...programs.running]) program.kill()
-      await helpers.stop()
+      await Promise.all([helpers, ...retiring].map(one => one.stop()))
       await stores.close()
       await accessLogs.close()
       await sessionLogs.close()

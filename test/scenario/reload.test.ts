@@ -35,6 +35,21 @@ describe('a reload', () => {
     expect(server.field(1, 'via')).toBeUndefined()
   })
 
+  it('leaves helpers of former confs to finish, and a stop leaves none of them behind', async () => {
+    const program = join(folder, 'hangs')
+    writeFileSync(program, `#!/bin/sh\nread -r line\necho $$ > ${folder}/pid\nexec sleep 1000\n`, { mode: 0o755 })
+    const server = await site(() => ({ content: 'ok' }))
+    const proxy = await stageOf(`${web}external_acl_type e %SRC ${program}\nacl e external e\nhttp_access allow e\n`)
+    const wire = await proxy.client()
+    wire.send(get(server.port))
+    await until(() => readdirSync(folder).includes('pid') && readFileSync(join(folder, 'pid'), 'utf8') !== '', 'the question')
+    const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'))
+    proxy.reload(open)
+    expect(process.kill(pid, 0)).toBe(true)
+    await proxy.stop()
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH')
+  })
+
   it('does not change a request half way', async () => {
     const go = gate()
     const server = await origin(async (_, response) => {
