@@ -184,6 +184,7 @@ struct Engine {
 
   Lent* lent = nullptr;            // the instance's
   int lending_pipe[2] = {-1, -1};  // empty between any two calls
+  int nowhere = -1;                // /dev/null
   bool can_lend = true;
 
   // -- life (addon.cc)
@@ -224,6 +225,7 @@ struct Engine {
   ssize_t send_lent(int fd, const iovec& part, bool more);
   bool open_lending_pipe();
   void close_lending_pipe();
+  void empty_lending_pipe(ssize_t left);
 
   // -- output (output.cc)
   // Bytes taken, 0 where there is no room, or minus errno.

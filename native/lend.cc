@@ -94,10 +94,23 @@ bool Engine::open_lending_pipe() {
 }
 
 void Engine::close_lending_pipe() {
+  if (nowhere >= 0) ::close(nowhere);
+  nowhere = -1;
   for (int& end : lending_pipe) {
     if (end >= 0) ::close(end);
     end = -1;
   }
+}
+
+// A pipe that cannot be emptied is given up.
+void Engine::empty_lending_pipe(ssize_t left) {
+  if (nowhere < 0) nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  while (left > 0 && nowhere >= 0) {
+    const ssize_t gone = splice(lending_pipe[0], nullptr, nowhere, nullptr, static_cast<size_t>(left), SPLICE_F_NONBLOCK);
+    if (gone <= 0) break;
+    left -= gone;
+  }
+  if (left > 0) close_lending_pipe();
 }
 
 ssize_t Engine::send_lent(int fd, const iovec& part, bool more) {
@@ -116,7 +129,7 @@ ssize_t Engine::send_lent(int fd, const iovec& part, bool more) {
                          SPLICE_F_NONBLOCK | (goes_on ? SPLICE_F_MORE : 0));
     const int error = errno;
     // what is left in it belongs to this socket alone
-    if (out != in) close_lending_pipe();
+    if (out != in) empty_lending_pipe(in - (out > 0 ? out : 0));
     if (out > 0) {
       sent += static_cast<size_t>(out);
       const int64_t all = static_cast<int64_t>(control[control::lent]) + out;
