@@ -290,6 +290,10 @@ describe('the folder', () => {
     expect(answerFor(folder)).toMatchObject({ ok: false, reason: 'unusable' })
   })
 
+  test('that can never be made cannot be used: Node itself would try for ever', () => {
+    expect(answerFor('/proc/glassquid/cache')).toMatchObject({ ok: false, reason: 'unusable' })
+  })
+
   test('may hold other things', async () => {
     const folder = newFolder()
     mkdirSync(join(folder, 'photos'))

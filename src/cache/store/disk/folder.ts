@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import os from 'node:os'
-import { join } from 'node:path'
-import { systemClock } from '../../../base/index.ts'
+import { dirname, join } from 'node:path'
+import { errnoOf, systemClock } from '../../../base/index.ts'
 import { contentFolder } from './content-file.ts'
 
 // The folder of a disk store:
@@ -36,11 +36,27 @@ export const prepareFolder = (folder: string): Prepared => {
       const message = `${folder} holds the cache of Squid (${name}): name another folder, or empty this one`
       return { ok: false, reason: 'foreign', message }
     }
-    fs.mkdirSync(contentFolder(folder), { recursive: true, mode: 0o750 })
+    makeFolder(contentFolder(folder))
     fs.accessSync(folder, fs.constants.R_OK | fs.constants.W_OK | fs.constants.X_OK)
     return { ok: true }
   } catch (error) {
     return { ok: false, reason: 'unusable', message: `${folder} cannot be used: ${messageOf(error)}` }
+  }
+}
+
+/**
+ * With those above it. Node's `recursive` tries for ever where a folder is there and says ENOENT to everything that is to
+ * be made in it, as /proc does.
+ */
+const makeFolder = (path: string): void => {
+  try {
+    fs.mkdirSync(path, { mode: 0o750 })
+  } catch (error) {
+    const code = errnoOf(error)
+    if (code === 'EEXIST' && fs.statSync(path).isDirectory()) return
+    if (code !== 'ENOENT' || fs.existsSync(dirname(path))) throw error
+    makeFolder(dirname(path))
+    fs.mkdirSync(path, { mode: 0o750 })
   }
 }
 
@@ -62,7 +78,7 @@ export const setAside = (folder: string, keptBytesMax: number): void => {
 export const dropContents = (folder: string): void => {
   const contents = contentFolder(folder)
   if (fs.existsSync(contents)) fs.renameSync(contents, fs.mkdtempSync(join(folder, 'removed-')))
-  fs.mkdirSync(contents, { recursive: true, mode: 0o750 })
+  makeFolder(contents)
   removeLeftovers(folder)
 }
 
