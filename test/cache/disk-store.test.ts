@@ -1,7 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { bytes } from '../../src/base/index.ts'
 import { cacheKey, type StoredResponse } from '../../src/cache/index.ts'
 import { openDisk } from '../../src/cache/store/disk/open-disk.ts'
@@ -288,6 +288,23 @@ describe('the folder', () => {
     const folder = join(newFolder(), 'file')
     writeFileSync(folder, '')
     expect(answerFor(folder)).toMatchObject({ ok: false, reason: 'unusable' })
+  })
+
+  test('is left alone once the store is closed, by a file that was just begun, too', async () => {
+    const folder = newFolder()
+    const store = newDisk({ folder })
+    const { open } = fs
+    let begun = 0
+    const slowly = vi.spyOn(fs, 'open').mockImplementation(((...args: Parameters<typeof open>) => {
+      setTimeout(() => (begun++, open(...args)), 50)
+    }) as never)
+    const opened = store.open(fresh(1, { contentLength: large }), nobody)
+    if (!opened.ok) throw new Error(opened.reason)
+    expect(opened.writer.append(filled(70_000, 1))).toBe(true)
+    await closeDisk(store)
+    slowly.mockRestore()
+    expect(begun).toBeGreaterThan(0)
+    expect(filesIn(folder)).toEqual([])
   })
 
   test('that can never be made cannot be used: Node itself would try for ever', () => {

@@ -39,10 +39,15 @@ beforeAll(async () => {
 afterAll(() => {
   server.closeAllConnections()
   server.close()
+  takeAway()
+})
+
+const takeAway = (): void => {
   rmSync(folder, { recursive: true, force: true })
   mine.remove()
   theirs.remove()
-})
+}
+if (missing !== null) takeAway() // nobody else does
 
 interface Client {
   readonly host: string

@@ -209,6 +209,7 @@ export class DiskStore implements Store {
       store: writer => this.#store(writer),
       ended: writer => this.#ended(writer),
       remove: file => this.#files.unlink(file),
+      removeLater: file => this.#files.leave(file),
       failed: error => this.#fail(error),
     }
     this.#ledger = openLedger()

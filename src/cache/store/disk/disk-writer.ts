@@ -43,6 +43,8 @@ export interface DiskRoom {
   ended(writer: DiskWriter): void
   /** A file that was begun and is not in use. */
   remove(file: number): void
+  /** The same as soon as the call that is answered says so. */
+  removeLater(file: number): () => void
   /** The disk failed under it. */
   failed(error: Error): void
 }
@@ -310,7 +312,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
     this.refusal = why
     this.#patience?.cancel()
     this.#patience = null
-    this.#output?.drop(() => this.#room.remove(this.#file))
+    if (this.#output !== null) this.#output.drop(this.#room.removeLater(this.#file))
     this.#room.ended(this)
     this.onRelieved?.()
     return false

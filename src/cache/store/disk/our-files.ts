@@ -110,7 +110,16 @@ export class OurFiles {
     })
   }
 
-  /** Resolves when nothing is being unlinked. */
+  /** It will be unlinked, by the call that is answered: perhaps it is not there yet. */
+  leave(file: number): () => void {
+    this.#unlinking++
+    return () => {
+      this.#unlinking--
+      this.unlink(file)
+    }
+  }
+
+  /** Resolves when nothing is being unlinked, nor will be. */
   allUnlinked(): Promise<void> {
     return this.#unlinking === 0 ? Promise.resolve() : new Promise(resolve => (this.#onUnlinked = resolve))
   }
