@@ -6,8 +6,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-/** Run after the quick folders, in this order, one file at a time: they start processes and fill the machine. */
+/** Run after the quick folders, in this order: they start processes and fill the machine. */
 const slow = ['contract', 'native', 'intercept', 'scenario', 'differential', 'fault', 'conformance', 'lab', 'load']
+/** Of these, two files at a time: they wait more than they work. Of the others, one. */
+const pairs = ['scenario', 'fault']
 /** No tests of ours in there: the kit, and what `npm run bench` and `npm run replay` run. */
 const other = ['support', 'bench', 'replay', 'golden']
 
@@ -38,8 +40,8 @@ const main = async (asked: readonly string[]): Promise<number> => {
   const total: Count = { passed: 0, failed: 0, skipped: 0 }
   const scratch = mkdtempSync(join(tmpdir(), 'glassquid-tests-'))
   try {
-    if (quick.length > 0) add(total, await runGroup(quick, true, scratch))
-    for (const name of steady) add(total, await runGroup([name], false, scratch))
+    if (quick.length > 0) add(total, await runGroup(quick, [], scratch))
+    for (const name of steady) add(total, await runGroup([name], [pairs.includes(name) ? '--maxWorkers=2' : '--no-file-parallelism'], scratch))
   } finally {
     // again: a program that is just ending may write there what it has compiled
     rmSync(scratch, { recursive: true, force: true, maxRetries: 5 })
@@ -58,12 +60,12 @@ const add = (total: Count, some: Count): void => {
 }
 
 /** One vitest. A run that breaks without a single failing test (a file that does not load, a stray rejection) counts as one failure. */
-const runGroup = async (folders: readonly string[], parallel: boolean, scratch: string): Promise<Count> => {
+const runGroup = async (folders: readonly string[], atOnce: readonly string[], scratch: string): Promise<Count> => {
   const report = join(scratch, `${folders.length > 1 ? 'quick' : folders[0]}.json`)
   const args = [
     ...folders.map(name => `test/${name}/`),
     ...['--reporter=default', '--reporter=json', `--outputFile.json=${report}`],
-    ...(parallel ? [] : ['--no-file-parallelism']),
+    ...atOnce,
   ]
   const code = await vitest(args, join(scratch, 'compiled'))
   const count = read(report)
