@@ -1,3 +1,4 @@
+import os from 'node:os'
 import { DatabaseSync } from 'node:sqlite'
 import { parentPort, workerData } from 'node:worker_threads'
 
@@ -19,6 +20,9 @@ export interface CheckpointData {
 /** What RESTART may find: the more, the longer it keeps others from writing. */
 const framesLeftMax = 64
 const passesMax = 4
+
+// of this thread alone (setpriority(2) on Linux): where there is one core for all, clients go first
+os.setPriority(10)
 
 const { path, reserved } = workerData as CheckpointData // as checkpoints.ts starts it
 const db = new DatabaseSync(path)
