@@ -21,8 +21,9 @@ export interface CheckpointData {
 const framesLeftMax = 64
 const passesMax = 4
 
-// of this thread alone (setpriority(2) on Linux): where there is one core for all, clients go first
-os.setPriority(10)
+// of this thread alone (setpriority(2) on Linux): where there is one core for all, clients go first, but while they wait
+const politely = 10
+os.setPriority(politely)
 
 const { path, reserved } = workerData as CheckpointData // as checkpoints.ts starts it
 const db = new DatabaseSync(path)
@@ -35,12 +36,14 @@ const checkpoint = (): void => {
   let left = framesLeft()
   for (let pass = 1; pass < passesMax && left !== null && left > framesLeftMax; pass++) left = framesLeft()
   if (left === null) return
+  os.setPriority(0)
   Atomics.store(reserved, 0, 1)
   try {
     restart.get()
     begin.run()
   } finally {
     Atomics.store(reserved, 0, 0)
+    os.setPriority(politely)
   }
 }
 

@@ -13,7 +13,8 @@ export interface Change {
 
 /** Beyond, nothing more is taken in; small content is in memory until then. */
 const changesMax = 1024
-const perStep = 16
+/** Made in one step: more than come in one turn of the loop, and an eighth of what waits, or it would never end. */
+const perStepMin = 64
 /** Until the next try, where nobody says when it is time. */
 const pauseMs = 5
 const waitMsMax = 5000
@@ -61,7 +62,7 @@ export class WaitingChanges {
 
   /** Those whose turn it is. */
   next(all: boolean): readonly Change[] {
-    return all ? this.#changes.slice() : this.#changes.slice(0, perStep)
+    return all ? this.#changes.slice() : this.#changes.slice(0, Math.max(perStepMin, this.#changes.length >> 3))
   }
 
   /** So many have had their turn. */
