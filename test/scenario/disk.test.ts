@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
 import { native } from '../../native/index.ts'
-import { clientConnections, gate, get, origin, originConnections, request, type Site, site, stage, type Stage, until } from './scene.ts'
+import { clientConnections, gate, get, origin, originConnections, request, type Site, site, stage, type Stage, stoodStill, until } from './scene.ts'
 
 // The disk store on the wire: what is stored outlives the proxy, large content is streamed from and to the disk at each
 // client's pace, and every byte is the origin's.
@@ -35,16 +35,7 @@ const filesIn = (folder: string): string[] =>
     .filter(path => statSync(path).isFile())
 
 /** Waits until the one client takes no more; answers how much it has taken. */
-const stoodStill = async (proxy: Stage): Promise<number> => {
-  let before = -1
-  await until(() => {
-    const written = clientConnections(proxy)[0]?.bytesWritten ?? 0
-    const still = before > 0 && written === before
-    before = written
-    return still
-  }, 'output to stand still')
-  return before
-}
+const takesNoMore = (proxy: Stage): Promise<number> => stoodStill(() => clientConnections(proxy)[0]?.bytesWritten ?? 0, 'output')
 
 const small = 'small content'
 const middle = 'm'.repeat(40_000)
@@ -148,7 +139,7 @@ describe('large content from disk', () => {
     const slow = await proxy.client()
     slow.socket.pause()
     slow.send(get(server.port))
-    const before = await stoodStill(proxy)
+    const before = await takesNoMore(proxy)
     slow.socket.resume()
     expect((await slow.response()).body).toBe(content)
     expect(before).toBeLessThan(content.length)
@@ -166,13 +157,7 @@ describe('large content from disk', () => {
     const dead = await proxy.client()
     dead.socket.pause()
     dead.send(get(server.port))
-    let before = -1
-    await until(() => {
-      const { bytesFromFiles } = proxy.machine.comm.counters
-      const still = bytesFromFiles > range && bytesFromFiles === before
-      before = bytesFromFiles
-      return still
-    }, 'output to stand still')
+    await stoodStill(() => proxy.machine.comm.counters.bytesFromFiles, 'output', range)
     proxy.clock.advance(62_000)
     await until(() => proxy.machine.sessions === 0, 'the end of who takes nothing')
     expect(await proxy.results(3)).toEqual(['TCP_MISS/200', 'TCP_HIT/206', 'TCP_HIT/200'])
@@ -341,7 +326,7 @@ describe('content that lies in the index, and does not rise', () => {
     wire.socket.pause()
     const count = 1000 // far more than the kernel takes for one who does not read
     wire.send(get(server.port, '/copied').repeat(count))
-    expect(await stoodStill(proxy)).toBeLessThan(count * contentOf('/copied').length)
+    expect(await takesNoMore(proxy)).toBeLessThan(count * contentOf('/copied').length)
     wire.socket.resume()
     for (let i = 0; i < count; i++) if ((await wire.response()).body !== contentOf('/copied')) throw new Error(`answer ${i} is not what was stored`)
   })

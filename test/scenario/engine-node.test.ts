@@ -1,6 +1,6 @@
 import { describe, expect, it, test } from 'vitest'
 import { heard } from '../support/origin.ts'
-import { clientConnections, gate, get, origin, originConnections, raw, request, site, stage as stageOn, until } from './scene.ts'
+import { clientConnections, gate, get, origin, originConnections, raw, request, site, stage as stageOn, stoodStill, until } from './scene.ts'
 
 // The same machine on Node's own sockets, as it runs where the addon is not there: one scenario for each thing an engine
 // does differently. What the engines promise is in test/contract; here the proxy lives on that promise.
@@ -53,13 +53,7 @@ describe('on the node engine', () => {
     const wire = await proxy.client()
     wire.socket.pause()
     wire.send(get(server.port))
-    let before = -1
-    await until(() => {
-      const now = originConnections(proxy)[0]?.bytesRead ?? 0
-      const still = now > 0 && now === before
-      before = now
-      return still
-    }, 'the fetch to stand still')
+    const before = await stoodStill(() => originConnections(proxy)[0]?.bytesRead ?? 0, 'the fetch')
     expect(before).toBeLessThan(32 << 20)
     wire.socket.resume()
     expect((await wire.response()).body).toHaveLength(64 << 20)

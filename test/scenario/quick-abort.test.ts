@@ -1,7 +1,7 @@
 import type http from 'node:http'
 import { describe, expect, it, test } from 'vitest'
 import { CountHttp } from '../../src/proxy/http/counters.ts'
-import { clientConnections, fetched, gate, get, origin, originConnections, type Stage, stage, until } from './scene.ts'
+import { clientConnections, fetched, gate, get, origin, originConnections, type Stage, stage, stoodStill, until } from './scene.ts'
 
 // What becomes of a fetch whose clients have what they want, or have left (quick_abort_*), and how far one runs ahead of
 // them (read_ahead_gap). Seen at the origin: does its answer come to its end; and in what the next request gets.
@@ -164,17 +164,8 @@ describe('a fetch that goes on for the cache', () => {
 
 describe('read_ahead_gap', () => {
   /** An origin without end of content; how much of it the proxy has read when it reads no more. */
-  const readAhead = async (proxy: Stage): Promise<number> => {
-    const read = () => originConnections(proxy)[0]?.bytesRead ?? 0
-    let before = -1
-    let still = 0
-    await until(() => {
-      still = before > 0 && read() === before ? still + 1 : 0
-      before = read()
-      return still > 5
-    }, 'the fetch to stand still')
-    return before
-  }
+  const readAhead = (proxy: Stage): Promise<number> =>
+    stoodStill(() => originConnections(proxy)[0]?.bytesRead ?? 0, 'the fetch')
 
   const endless = async (chunk: Buffer) =>
     origin((_, response) => {

@@ -9,7 +9,8 @@ import { startDnsServer } from '../support/dns-server.ts'
 import { heard } from '../support/origin.ts'
 import type { Wire, WireResponse } from '../support/wire.ts'
 import {
-  bytesOrigin, clientConnections, gate, get, origin, originConnections, raw, request, site, type Stage, stage, stageOf, taken, until,
+  bytesOrigin, clientConnections, gate, get, origin, originConnections, raw, request, site, type Stage, stage, stageOf, stoodStill,
+  taken, until,
 } from './scene.ts'
 
 // Every way a request can be refused or fail, as the client sees it (status, X-Squid-Error, whether the connection goes
@@ -288,13 +289,7 @@ describe('an origin that', () => {
     wire.send(`PUT http://127.0.0.1:${server.port}/ HTTP/1.1\r\nHost: x\r\nContent-Length: ${length}\r\n\r\n`)
     const piece = Buffer.alloc(1 << 20)
     for (let i = 0; i < 64; i++) wire.send(piece)
-    let before = -1
-    const written = () => originConnections(proxy)[0]?.bytesWritten ?? 0
-    await until(() => {
-      const still = before > 0 && written() === before
-      before = written()
-      return still
-    }, 'the upload to stand still')
+    await stoodStill(() => originConnections(proxy)[0]?.bytesWritten ?? 0, 'the upload')
     proxy.clock.advance(11_000)
     const response = await wire.response()
     expect([response.status, response.fields.get('x-squid-error'), response.fields.get('connection')]).toEqual([502, 'ERR_WRITE_ERROR 110', 'close'])

@@ -46,6 +46,19 @@ export const until = async (holds: () => boolean, what: string): Promise<void> =
   }
 }
 
+/** Waits until a number that grows has grown beyond `from` and does no more for a tenth of a second; answers it. */
+export const stoodStill = async (read: () => number, what: string, from = 0): Promise<number> => {
+  let before = from
+  let still = 0
+  await until(() => {
+    const now = read()
+    still = now > from && now === before ? still + 1 : 0
+    before = now
+    return still === 50
+  }, `${what} to stand still`)
+  return before
+}
+
 export interface Stage extends RunningProxy {
   /** Stands still until the test moves it. */
   readonly clock: FakeClock
