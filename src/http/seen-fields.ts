@@ -11,8 +11,8 @@ import type { HostPort } from './target-uri.ts'
 //
 // A mark is a few of its bytes, so that equal ones prove nothing: the text decides. Keeping costs as much as reading, so a
 // slot whose texts were kept for nothing waits longer and longer until it keeps the next: who never says the same twice,
-// but has the same marks, makes heads cost hardly more than without all this. Only blocks that are faultless are kept, and reading them depends on nothing
-// but their bytes (and fieldsMax, which the caller looks at).
+// but has the same marks, makes heads cost hardly more than without all this. Only blocks that are faultless are kept, and
+// reading them depends on nothing but their bytes (and fieldsMax, which the caller looks at).
 
 /** A block of field lines with the empty line behind it, and what it was read as. */
 export interface SeenFields {
