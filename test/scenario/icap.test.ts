@@ -49,6 +49,18 @@ const chunked = (body: string) => `${body === '' ? '' : `${body.length.toString(
 
 const wholeChunks = (text: string) => text.endsWith('\r\n0\r\n\r\n') || text.endsWith('0; ieof\r\n\r\n')
 
+/** A service that answers each request with a response of its own, and keeps its connections. */
+const says200 = (socket: net.Socket): void => {
+  let text = ''
+  socket.on('error', () => {}).on('data', chunk => {
+    text += chunk.toString('latin1')
+    if (text.startsWith('OPTIONS')) socket.write(options('RESPMOD'))
+    else if (wholeChunks(text)) socket.write(responseOf('HTTP/1.1 200 OK\r\n\r\n', 'seen'))
+    else return
+    text = ''
+  })
+}
+
 describe('RESPMOD', () => {
   it('tells of the client X-Forwarded-For names, or of who is connected', async () => {
     const server = await site(() => ({}))
@@ -167,17 +179,7 @@ describe('RESPMOD', () => {
   it('a dead service rests after its failures, and is asked again after the delay', async () => {
     const server = await site(() => ({ content: 'plain' }))
     let alive = false
-    const icap = await raw(socket => {
-      if (!alive) return socket.destroy()
-      let text = ''
-      socket.on('error', () => {}).on('data', chunk => {
-        text += chunk.toString('latin1')
-        if (text.startsWith('OPTIONS')) socket.write(options('RESPMOD'))
-        else if (wholeChunks(text)) socket.write(responseOf('HTTP/1.1 200 OK\r\n\r\n', 'seen'))
-        else return
-        text = ''
-      })
-    })
+    const icap = await raw(socket => void (alive ? says200(socket) : socket.destroy()))
     const proxy = await stage(`${confOf('respmod', icap.port, 'bypass=on')}icap_service_revival_delay 60`)
     for (const _ of [1, 2, 3]) expect((await proxy.ask(get(server.port))).body).toBe('plain')
     expect(icap.connections).toBe(1)
@@ -206,16 +208,7 @@ describe('RESPMOD', () => {
 
   it('a connection to it is kept no longer than pconn_lifetime', async () => {
     const server = await site(() => ({}))
-    const icap = await raw(socket => {
-      let text = ''
-      socket.on('error', () => {}).on('data', chunk => {
-        text += chunk.toString('latin1')
-        if (text.startsWith('OPTIONS')) socket.write(options('RESPMOD'))
-        else if (wholeChunks(text)) socket.write(responseOf('HTTP/1.1 200 OK\r\n\r\n', 'seen'))
-        else return
-        text = ''
-      })
-    })
+    const icap = await raw(says200)
     const proxy = await stage(`${confOf('respmod', icap.port)}pconn_lifetime 30 seconds`)
     const connections: number[] = []
     for (const _ of [1, 2, 3]) {

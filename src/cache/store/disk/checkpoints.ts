@@ -5,7 +5,8 @@ import type { CheckpointData } from './checkpoint-program.ts'
 
 // What has been written to the ledger stands in its write-ahead log first. Moving it into the file, and beginning the log
 // anew, takes several fsyncs, which no client should wait for: a thread of its own does it, started when there is
-// something to move. For the last part of that, some milliseconds, nobody can write. What can wait is written when it is `done`.
+// something to move. For the last part of that nobody can write: what can wait is written when it is
+// `done`.
 
 /** Changes between two looks at the length of the log. */
 const changesPerLook = 32
