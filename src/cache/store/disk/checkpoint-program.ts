@@ -8,8 +8,9 @@ import { parentPort, workerData } from 'node:worker_threads'
 //   PASSIVE, until little is left ─► RESTART: the rest ─► a change, which begins the log anew
 //
 // Whoever begins the log anew cuts the file and waits until the disk has its head: so it is done here. RESTART keeps
-// everybody from writing, PASSIVE nobody. `reserved` asks the store whose thread this is to leave the ledger alone until the
-// end of that change: it would begin the log itself otherwise, when it is quicker.
+// everybody from writing, PASSIVE nobody; but once PASSIVE has moved all there is, the next change begins the log anew,
+// whoever makes it. Against that there is a reader: a log that is being read grows. When it leaves, `reserved` asks the
+// store whose thread this is to leave the ledger alone, until the change here is made.
 
 export interface CheckpointData {
   readonly path: string
@@ -28,29 +29,39 @@ os.setPriority(politely)
 const { path, reserved } = workerData as CheckpointData // as checkpoints.ts starts it
 const db = new DatabaseSync(path)
 db.exec('PRAGMA busy_timeout = 1000; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 0')
+const reader = new DatabaseSync(path)
 const passive = db.prepare('PRAGMA wal_checkpoint(PASSIVE)')
 const restart = db.prepare('PRAGMA wal_checkpoint(RESTART)')
-const begin = db.prepare('UPDATE total SET next = next')
+// a number nobody takes: SQLite writes nothing where the new content of a row is the old
+const begin = db.prepare('UPDATE total SET next = next + 1')
 
 const checkpoint = (): void => {
-  let left = framesLeft()
-  for (let pass = 1; pass < passesMax && left !== null && left > framesLeftMax; pass++) left = framesLeft()
-  if (left === null) return
-  os.setPriority(0)
-  Atomics.store(reserved, 0, 1)
   try {
+    let left = framesLeft()
+    for (let pass = 1; pass < passesMax && left !== null && left > framesLeftMax; pass++) left = framesLeft()
+    if (left === null) return
+    os.setPriority(0)
+    Atomics.store(reserved, 0, 1)
+    letGo()
     restart.get()
     begin.run()
   } finally {
     Atomics.store(reserved, 0, 0)
+    letGo()
     os.setPriority(politely)
   }
 }
 
-/** Null: another process is at it. */
+/** Of what was there when it began; null: another process is at it. What is read is not moved beyond where its reader is. */
 const framesLeft = (): number | null => {
+  letGo()
+  reader.exec('BEGIN; SELECT one FROM total')
   const { busy, log, checkpointed } = passive.get() as { busy: number; log: number; checkpointed: number } // its columns
   return busy === 0 ? log - checkpointed : null
+}
+
+const letGo = (): void => {
+  if (reader.isTransaction) reader.exec('COMMIT')
 }
 
 parentPort?.on('message', () => {

@@ -58,7 +58,7 @@ export class Checkpoints {
   changed(): void {
     this.#rest ??= this.#clock.after(ms(restMs), () => this.#rested(), { unref: true })
     if (++this.#changes % changesPerLook !== 0) return
-    this.#logBytes = fs.statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0
+    this.#look()
     if (this.#logBytes > this.#bytes) this.#start()
   }
 
@@ -75,6 +75,10 @@ export class Checkpoints {
     this.#start()
   }
 
+  #look(): void {
+    this.#logBytes = fs.statSync(`${this.#path}-wal`, { throwIfNoEntry: false })?.size ?? 0
+  }
+
   #start(): void {
     if (this.#working) return
     this.#working = true
@@ -89,7 +93,9 @@ export class Checkpoints {
     worker.unref()
     worker.on('message', () => {
       this.#working = false
-      if (this.#worker === worker) this.#done()
+      if (this.#worker !== worker) return
+      this.#look()
+      this.#done()
     })
     worker.on('error', () => {
       this.#working = false
