@@ -5,6 +5,7 @@ import type { Config } from '../conf/index.ts'
 import { createDebugLog, type DebugLog, type DebugLogConf } from '../log/index.ts'
 import type { Common } from './command/command.ts'
 import { assemble, type Machine, type MachineOptions } from './assemble.ts'
+import { clientsBeforeCollectors } from './collectors.ts'
 import { stayOnCore } from './cpu-affinity.ts'
 import { ListenFailed } from './listening.ts'
 import type { LoadedConf } from './load-conf.ts'
@@ -36,6 +37,7 @@ export const startMachine = async (
   const config = await withPortAddresses(loaded.config)
   const machine = assemble({ ...loaded, config }, { clock: systemClock, log, fatal, handedIn, ...(worker === null ? {} : { worker }) })
   outliveBugs(log)
+  clientsBeforeCollectors()
   stayOnCore(config, worker?.number ?? 1, log)
   log.write('main', 1, `Starting glassquid ${version} (Node ${process.versions.node}), process ${process.pid}, conf ${common.confFile}`)
   if (!armRegexGuard().armed) log.warning('acl', 'this Node has no linear-time regular expressions: patterns are matched step by step, which is slower')

@@ -36,3 +36,30 @@ test('whatever the pieces: the same bytes, full buffers, and `needs` told before
     { numRuns: 150 },
   )
 })
+
+test('what is given stands where it was given, whatever came before it', () => {
+  const piece = fc.record({ size: fc.integer({ min: 1, max: 9000 }), given: fc.boolean() })
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 12 }), fc.boolean(), (pieces, declared) => {
+      const buffers = pieces.map(({ size }, n) => Buffer.alloc(size, n + 1))
+      const content = new Content(declared ? pieces.reduce((sum, { size }) => sum + size, 0) : -1)
+      pieces.forEach(({ given }, n) => {
+        const buffer = buffers[n] as Buffer // of the same length
+        if (given) content.give(buffer)
+        else content.append(buffer, undefined)
+      })
+      expect(content.length).toBe(Buffer.concat(buffers).length)
+      expect(content.allocated).toBeGreaterThanOrEqual(content.length)
+      expect(Buffer.concat(content.pieces()).equals(Buffer.concat(buffers))).toBe(true)
+      expect(Buffer.concat(content.finish()).equals(Buffer.concat(buffers))).toBe(true)
+    }),
+    { numRuns: 150 },
+  )
+})
+
+test('a whole content that is given stays the buffer it was', () => {
+  const whole = Buffer.alloc(5000, 1)
+  const content = new Content(whole.length)
+  content.give(whole)
+  expect(content.finish()[0]).toBe(whole)
+})

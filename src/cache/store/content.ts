@@ -60,6 +60,18 @@ export class Content {
     }
   }
 
+  /** The same for a buffer that will not change: it is not copied, if what came before ends with its block. */
+  give(buffer: Buffer): void {
+    if (this.#filled < (this.#blocks.at(-1)?.length ?? 0)) {
+      this.append(buffer, undefined)
+      return
+    }
+    this.#blocks.push(buffer)
+    this.#allocated += buffer.length
+    this.#length += buffer.length
+    this.#filled = buffer.length
+  }
+
   /** What has been appended so far, in pieces. */
   pieces(): readonly Buffer[] {
     const last = this.#blocks.length - 1

@@ -22,10 +22,19 @@ export interface CheckpointData {
 const framesLeftMax = 64
 const passesMax = 4
 
-// of this thread alone (setpriority(2) on Linux): where there is one core for all, clients go first, but while they wait
+// Of this thread alone (setpriority(2) on Linux): where there is one core for all, clients go first, but while they wait.
 const politely = 10
-os.setPriority(politely)
+const before = os.getPriority()
 
+const setPriority = (nice: number): void => {
+  try {
+    os.setPriority(nice)
+  } catch {
+    // only the system's root may go back
+  }
+}
+
+setPriority(politely)
 const { path, reserved } = workerData as CheckpointData // as checkpoints.ts starts it
 const db = new DatabaseSync(path)
 db.exec('PRAGMA busy_timeout = 1000; PRAGMA synchronous = NORMAL; PRAGMA mmap_size = 0; PRAGMA journal_size_limit = 0')
@@ -40,7 +49,7 @@ const checkpoint = (): void => {
     let left = framesLeft()
     for (let pass = 1; pass < passesMax && left !== null && left > framesLeftMax; pass++) left = framesLeft()
     if (left === null) return
-    os.setPriority(0)
+    setPriority(before)
     Atomics.store(reserved, 0, 1)
     letGo()
     restart.get()
@@ -48,7 +57,7 @@ const checkpoint = (): void => {
   } finally {
     Atomics.store(reserved, 0, 0)
     letGo()
-    os.setPriority(politely)
+    setPriority(politely)
   }
 }
 

@@ -148,7 +148,7 @@ export class DiskWriter implements Writer, OutputOwner, Keyed<DiskWriter> {
   /** The same for a buffer that will not change: it is not copied. */
   give(buffer: Buffer): boolean {
     if (!this.#admit(buffer.length)) return false
-    if (this.#output === null) this.#content.append(buffer, undefined)
+    if (this.#output === null) this.#content.give(buffer)
     else this.#output.add(buffer)
     return true
   }
