@@ -44,7 +44,7 @@ const stepSeconds = 10
 
 export const dayProxy = (more = '') => async (cacheMib: number): Promise<ReplayProxy> => {
   const program = new URL('day-program.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, ['--max-semi-space-size=32', program, confText(0, cacheMib, more)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  const child = spawn(process.execPath, ['--max-semi-space-size=32', '--v8-pool-size=1', program, confText(0, cacheMib, more)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   const ended = once(child, 'exit')
   const [told] = (await Promise.race([once(child, 'message'), ended.then(() => [null])])) as [{ port: number; epochMs: number } | null]
   if (told === null) throw new Error('the proxy ended at once')
