@@ -66,6 +66,9 @@ export interface GatewayOptions {
   readonly args?: readonly string[]
 }
 
+/** Lets a test ask what is alive in its heap. */
+export const inspected = { NODE_OPTIONS: '--inspect=127.0.0.1:0' }
+
 export const usualRules: readonly string[] = [
   ...['nft', '--interface', 'lan'],
   ...['--take', `${tproxyPort},${deadPort}=3130`, '--take', `${natPort}=3129`],
@@ -122,6 +125,12 @@ export class Gateway {
       for (const look of [...this.#waiting]) look()
     })
     return proxy
+  }
+
+  /** What is alive in its heap, once what is dead has been collected: it has to be `inspected`. */
+  async aliveBytes(): Promise<number> {
+    const url = await this.proxy.heard(/^Debugger listening on (ws:.*)$/m)
+    return Number(await this.lab.gateway.must(process.execPath, program('heap-size'), url.replace(/^.* /, '')))
   }
 
   /** `glassquid -k WORD` as an operator types it. */
