@@ -82,6 +82,7 @@ export class Gateway {
   proxy: Running
   readonly #options: GatewayOptions
   readonly #waiting = new Set<() => void>()
+  #inspector: Promise<string> | null = null
 
   private constructor(lab: Network, options: GatewayOptions) {
     this.lab = lab
@@ -118,6 +119,8 @@ export class Gateway {
     ]
     const { env } = this.#options
     const proxy = this.lab.gateway.spawn(command, args, env === undefined ? {} : { env })
+    // at once: it is among the first things that are said
+    this.#inspector = env === inspected ? proxy.heard(/^Debugger listening on ws:.*$/m) : null
     proxy.onLine(line => {
       const record = parseAccessRecord(line)
       if (record === null) return
@@ -129,8 +132,9 @@ export class Gateway {
 
   /** What is alive in its heap, once what is dead has been collected: it has to be `inspected`. */
   async aliveBytes(): Promise<number> {
-    const url = await this.proxy.heard(/^Debugger listening on (ws:.*)$/m)
-    return Number(await this.lab.gateway.must(process.execPath, program('heap-size'), url.replace(/^.* /, '')))
+    const listening = await this.#inspector
+    if (listening === null) throw new Error('it has been started without `inspected`')
+    return Number(await this.lab.gateway.must(process.execPath, program('heap-size'), listening.replace(/^.* /, '')))
   }
 
   /** `glassquid -k WORD` as an operator types it. */
