@@ -139,6 +139,7 @@ export const utilizationPage = (history: History, totals: () => Counted): Page<U
     spans: spans.map(([title], i) => ({ title, averages: averagesTogether(all.flatMap(one => one.spans[i]?.averages ?? [])) })),
     totals: countersTogether(all.map(one => one.totals)),
   }),
+  leaves: ({ totals: left }) => ({ spans: [], totals: left }),
   text: value =>
     `Cache Utilisation:\n\n${value.spans.map(({ title, averages }) => `${title}:\n${averagesText(averages)}\n`).join('')}` +
     `Totals since cache startup:\n${countersText(value.totals)}`,

@@ -31,6 +31,7 @@ export const countersPage = (totals: () => Counted): Page<Counted> => ({
   answer: () => ({ ok: true, value: totals() }),
   text: countersText,
   together: countersTogether,
+  leaves: value => value,
 })
 
 export const countersTogether = (all: readonly Counted[]): Counted => {
@@ -126,6 +127,7 @@ export const roomCountersPage = (groups: () => readonly CounterGroup[]): Page<re
     for (const line of all.flat()) sums.set(line.name, { ...line, value: line.value + (sums.get(line.name)?.value ?? 0) })
     return [...sums.values()]
   },
+  leaves: value => value,
   text: lines =>
     lines
       .map(({ name, value, doc, whenItGrows }) => `${name} = ${value}\n    ${doc}\n${whenItGrows === undefined ? '' : `    when it grows: ${whenItGrows}\n`}`)

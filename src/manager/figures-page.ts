@@ -91,6 +91,15 @@ export const figuresPage = ({ startedAt, history, traffic, rooms, gauges }: Figu
     assert(first !== undefined, 'no worker, no page')
     return { ...others.reduce(addFigures, first), silent }
   },
+  leaves: figures => ({
+    ...figures,
+    residentBytes: 0,
+    sessions: 0,
+    stores: { memory: { bytes: 0, bytesMax: 0, count: 0 }, disk: null },
+    descriptors: { max: 0, used: 0 },
+    // what is counted of them; of their state the living know
+    peers: figures.peers.map(peer => ({ ...peer, up: 1, connections: 0, rttMs: 0 })),
+  }),
   text: figures => `${JSON.stringify(figures, null, 1)}\n`,
 })
 

@@ -20,7 +20,7 @@ export { type Figures, figuresPage, type Health, healthPage } from './figures-pa
 export { type InfoSource, infoPage } from './info-page.ts'
 export { menuPage } from './menu.ts'
 export {
-  type Arguments, type OtherWorkers, type Page, type PageAnswer, type PageRefusal, refusedPage, type WorkerAnswer,
+  type Arguments, type Legacy, type OtherWorkers, type Page, type PageAnswer, type PageRefusal, refusedPage, type WorkerAnswer,
 } from './page.ts'
 export { mayRead, type ManagerPassword, protectionOf, type Protection, samePassword } from './passwords.ts'
 export { Manager, type RegisteredPage, type Rendered } from './registry.ts'

@@ -77,6 +77,24 @@ export const infoPage = (source: InfoSource): Page<Info> => ({
   },
   text: infoText,
   together: infoTogether,
+  leaves: info => ({
+    ...info,
+    sessions: 0,
+    clients: 0,
+    memory: { bytes: 0, bytesMax: 0, count: 0 },
+    disk: null,
+    descriptors: { max: 0, used: 0, largest: 0, reserved: 0 },
+    residentBytes: 0,
+    fiveMinutes: nothingYet(info.sums),
+    sixtyMinutes: nothingYet(info.sums),
+  }),
+})
+
+const nothingYet = (sums: TrafficSums): Spans => ({
+  sums: Object.fromEntries(Object.keys(sums).map(name => [name, 0])) as unknown as TrafficSums, // its own names
+  cpuSeconds: 0,
+  wallSeconds: 0,
+  times: new ServiceTimes().value(),
 })
 
 /** The disk is one for all, memory is each one's own. */
@@ -96,6 +114,7 @@ const infoTogether = (all: readonly Info[]): Info => {
       cpuSeconds: sum.cpuSeconds + one.cpuSeconds,
       pageFaults: sum.pageFaults + one.pageFaults,
       residentBytes: sum.residentBytes + one.residentBytes,
+      filesRemoved: sum.filesRemoved + one.filesRemoved,
       fiveMinutes: addSpans(sum.fiveMinutes, one.fiveMinutes),
       sixtyMinutes: addSpans(sum.sixtyMinutes, one.sixtyMinutes),
     }),

@@ -24,20 +24,35 @@ export interface Page<Value> {
    * `silent`: the workers that have not answered. Absent: what each says, one after the other, as Squid writes it (`by kid1 {`).
    */
   readonly together?: 'one' | ((values: readonly Value[], silent: readonly number[]) => Value)
+  /**
+   * What of it outlives the process that made it: what was counted, with nothing of what was at that moment. The value of
+   * a worker that has died is put together with the others' as this, so that sums of counts never go down. Pure; only
+   * where `together` is a function, which meets such values behind those of the living, and whose `answer` does not
+   * depend on its arguments.
+   */
+  leaves?(value: Value): Value
 }
 
 /** What one of several workers said. */
 export interface WorkerAnswer {
   readonly worker: number
-  /** Null: it did not answer in time. */
+  /** Null: it did not answer in time, or has died. */
   readonly answer: PageAnswer<unknown> | null
+  /** It has died, and its successor does not serve yet. */
+  readonly gone: boolean
+  /** The value it was last known to have, of a page that `leaves` something; undefined: none. */
+  readonly last: unknown
 }
+
+/** The last known values of pages that leave something, by their names. */
+export type Legacy = Readonly<Record<string, unknown>>
 
 /** The other workers, as a page sees them. Absent in a process that is alone. */
 export interface OtherWorkers {
   /** This one's. */
   readonly number: number
-  ask(page: string, args: Arguments): Promise<readonly WorkerAnswer[]>
+  /** `own`: of a page that `leaves` something, all that this one has counted: it is kept, should this one die. */
+  ask(page: string, args: Arguments, own: Legacy | null): Promise<readonly WorkerAnswer[]>
 }
 
 export type PageAnswer<Value> = { readonly ok: true; readonly value: Value } | PageRefusal

@@ -76,6 +76,7 @@ export const histogramsPage = (times: () => ServiceTimes): Page<TimesValue> => (
   effect: 'shows',
   answer: () => ({ ok: true, value: times().value() }),
   together: all => ServiceTimes.of(...all).value(),
+  leaves: value => value,
   text: all => kindNames.map(kind => `${histogramNames[kind]} histogram:\n${all[kind].bins.map(binText).join('')}`).join(''),
 })
 

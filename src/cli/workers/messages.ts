@@ -1,4 +1,4 @@
-import type { PageAnswer, WorkerAnswer } from '../../manager/index.ts'
+import type { Legacy, PageAnswer, WorkerAnswer } from '../../manager/index.ts'
 import type { Common } from '../command/command.ts'
 import type { ConfFiles } from './conf-files.ts'
 
@@ -6,8 +6,8 @@ import type { ConfFiles } from './conf-files.ts'
 
 /** To a worker. Its answers: see `Replies`. */
 export type Order =
-  /** The first one. `handedIn`: names of the sockets it was started with. */
-  | { readonly kind: 'start'; readonly common: Common; readonly files: ConfFiles; readonly handedIn: readonly string[] }
+  /** The first one. `handedIn`: names of the sockets it was started with; `inherited`: what the one before it has counted. */
+  | { readonly kind: 'start'; readonly common: Common; readonly files: ConfFiles; readonly handedIn: readonly string[]; readonly inherited: Legacy }
   /** Reads and compiles; nothing is in force yet. */
   | { readonly kind: 'check'; readonly files: ConfFiles }
   /** What was checked comes into force. */
@@ -18,6 +18,8 @@ export type Order =
   /** Nothing but an answer is wanted. */
   | { readonly kind: 'alive' }
   | { readonly kind: 'debug' }
+  /** What it would leave if it died now. */
+  | { readonly kind: 'counted' }
   /** Its own page. */
   | { readonly kind: 'page'; readonly page: string; readonly args: string }
   /** A request that came by the control socket: answered for all workers. */
@@ -27,8 +29,8 @@ export type Order =
 
 /** From a worker. */
 export type Wish =
-  /** The page of all other workers. */
-  | { readonly kind: 'others'; readonly page: string; readonly args: string }
+  /** The page of all other workers. `own`: see `OtherWorkers`. */
+  | { readonly kind: 'others'; readonly page: string; readonly args: string; readonly own: Legacy | null }
   /** It cannot go on, and neither could another in its place: all have to end. */
   | { readonly kind: 'fatal'; readonly message: string }
   | { readonly kind: 'deed'; readonly deed: 'reconfigure' | 'rotate' | 'shutdown' }
@@ -54,4 +56,4 @@ export interface PageReply {
   readonly content: Uint8Array
 }
 
-export type { PageAnswer, WorkerAnswer }
+export type { Legacy, PageAnswer, WorkerAnswer }

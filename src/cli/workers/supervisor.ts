@@ -4,7 +4,7 @@ import { type AdminAnswer, type AdminRequest, refusedAnswer } from '../../admin/
 import { type Clock, type DurationMs, ms, systemClock, type Timer } from '../../base/index.ts'
 import { type Config, systemWorld } from '../../conf/index.ts'
 import type { DebugLog } from '../../log/index.ts'
-import type { WorkerAnswer } from '../../manager/index.ts'
+import type { PageAnswer, WorkerAnswer } from '../../manager/index.ts'
 import type { Common } from '../command/command.ts'
 import { AdminDoor } from '../admin-door.ts'
 import type { ControlAnswerer } from '../control.ts'
@@ -17,6 +17,7 @@ import { version } from '../version.ts'
 import { openChangesFile } from './changes-file.ts'
 import { type ConfFiles, noting } from './conf-files.ts'
 import { Kid } from './kid.ts'
+import { Legacies } from './legacies.ts'
 import type { Done, Order, PageReply, Wish } from './messages.ts'
 import { Revival } from './revival.ts'
 
@@ -81,6 +82,7 @@ class Supervisor {
   readonly #kids: (Kid | null)[]
   readonly #revivals: Revival[]
   readonly #waiting = new Map<number, Timer>()
+  readonly #legacies: Legacies
   #config: Config
   /** Of the conf in force. */
   readonly #door: AdminDoor
@@ -98,6 +100,7 @@ class Supervisor {
     this.#door = new AdminDoor(request => this.answer(request), parts.log)
     this.#count = parts.config.workers
     this.#kids = Array.from({ length: this.#count }, () => null)
+    this.#legacies = new Legacies(parts.clock, () => this.#living())
     this.#revivals = Array.from({ length: this.#count }, () => new Revival(parts.clock.mono()))
   }
 
@@ -133,12 +136,14 @@ class Supervisor {
         process.stdout.write(`${line}\n`)
         log.write('main', 1, line)
       }
+      this.#legacies.begin()
       await ended
       await this.#door.close()
       log.write('main', 1, `glassquid ${version} ends`)
       return this.#gaveUp ? 1 : 0
     } finally {
       stopListening()
+      this.#legacies.stop()
     }
   }
 
@@ -168,8 +173,11 @@ class Supervisor {
     })
     this.#kids[number - 1] = kid
     this.#revival(number).born(clock.mono())
-    return kid.start({ kind: 'start', common, files: this.#files, handedIn: handedIn.map(({ name }) => name) }).then(done => {
-      if (done.ok) kid.watch(this.#config.hung_worker_timeout)
+    return kid.start({ kind: 'start', common, files: this.#files, handedIn: handedIn.map(({ name }) => name), inherited: this.#legacies.of(number) }).then(done => {
+      if (done.ok) {
+        kid.watch(this.#config.hung_worker_timeout)
+        void this.#legacies.report(kid, pageMsMax)
+      }
       return done
     })
   }
@@ -332,17 +340,26 @@ class Supervisor {
     }
   }
 
-  /** Those that are just being started have nothing to say yet. */
-  #askOthers(from: Kid, { page, args }: Extract<Wish, { kind: 'others' }>): Promise<readonly WorkerAnswer[]> {
+  /** Those that are just being started have nothing to say yet but what those before them have counted. */
+  #askOthers(from: Kid, { page, args, own }: Extract<Wish, { kind: 'others' }>): Promise<readonly WorkerAnswer[]> {
+    if (own !== null) this.#legacies.keep(from.number, own)
     // what is purged is not served by one that hangs now and goes on later
     const must = page === 'purge'
-    const answerOf = async (kid: Kid): Promise<unknown> =>
-      must || (await kid.answers(aliveMsMax)) ? kid.ask({ kind: 'page', page, args }, must ? deedMsMax : pageMsMax) : null
-    return Promise.all(
-      this.#living()
-        .filter(kid => kid !== from)
-        .map(async kid => ({ worker: kid.number, answer: (await answerOf(kid)) as WorkerAnswer['answer'] })),
-    )
+    const answerOf = async (kid: Kid): Promise<PageAnswer<unknown> | null> => {
+      if (!must && !(await kid.answers(aliveMsMax))) return null
+      return (await kid.ask({ kind: 'page', page, args }, must ? deedMsMax : pageMsMax)) as PageAnswer<unknown> | null
+    }
+    const saidBy = async (worker: number): Promise<WorkerAnswer> => {
+      const kid = this.#kids[worker - 1] ?? null
+      const answer = kid?.ready === true ? await answerOf(kid) : null
+      // what was told of one page is not less on another
+      if (own !== null && kid !== null && answer?.ok === true) {
+        this.#legacies.keep(worker, { [page]: answer.value })
+        await this.#legacies.report(kid, aliveMsMax)
+      }
+      return { worker, answer, gone: kid?.ready !== true, last: this.#legacies.of(worker)[page] }
+    }
+    return Promise.all(this.#kids.map((_, i) => i + 1).filter(number => number !== from.number).map(saidBy))
   }
 
   // ---- the end

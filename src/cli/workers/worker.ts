@@ -84,6 +84,8 @@ class Worker {
         running.log.rotate()
         running.machine.rotate()
         return true
+      case 'counted':
+        return running.machine.manager.legacy()
       case 'debug':
         toggleDebug(running.loaded.config, running.log, running.machine)
         return true
@@ -123,6 +125,7 @@ class Worker {
       keepCapabilitiesToMyself()
       this.#running = new Running(machine, loaded, log)
       this.#share(machine)
+      machine.manager.inherited = order.inherited
       return { ok: true, said: `${portsText(machine)}; ${machine.comm.engine} engine` }
     } catch (error) {
       await log.close()
@@ -134,8 +137,8 @@ class Worker {
   #share({ manager }: Machine): void {
     manager.others = {
       number: this.#number,
-      ask: async (page, args) =>
-        ((await this.#line.ask({ kind: 'others', page, args: args.toString() }, gatherMsMax)) as readonly WorkerAnswer[] | null) ?? [],
+      ask: async (page, args, own) =>
+        ((await this.#line.ask({ kind: 'others', page, args: args.toString(), own }, gatherMsMax)) as readonly WorkerAnswer[] | null) ?? [],
     }
     const deed = (name: 'reconfigure' | 'rotate' | 'shutdown') => this.#line.ask({ kind: 'deed', deed: name }, gatherMsMax)
     registerDeeds(manager, {
