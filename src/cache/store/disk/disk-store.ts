@@ -3,7 +3,6 @@ import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { type Bytes, bytes, type Clock, declareCounters, type FieldView, ms, sleep, type Timer } from '../../../base/index.ts'
 import type { ContentSource } from '../../content-source.ts'
-import { ByKey } from '../../by-key.ts'
 import type { CacheKey } from '../../key.ts'
 import type { Selection } from '../../selection.ts'
 import { flag, StoredResponse } from '../../stored-response.ts'
@@ -18,7 +17,9 @@ import { type DiskRoom, DiskWriter, type NewOutput } from './disk-writer.ts'
 import { FileOutput } from './file-output.ts'
 import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath } from './folder.ts'
 import { type Ailment, ailmentOf, Health } from './health.ts'
-import { type ChangeRow, changeKind, fileState, hashOf, type Ledger, type Patience, type Row, type WholeRow } from './ledger.ts'
+import { changeKind, fileState, hashOf, type Ledger, type Patience, type Row } from './ledger.ts'
+import { Incoming } from './incoming.ts'
+import { Lookups } from './lookups.ts'
 import { OpenFiles, type ReadCached } from './open-files.ts'
 import { OurFiles } from './our-files.ts'
 import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
@@ -141,8 +142,7 @@ export class DiskStore implements Store {
   /** Null: it cannot be used, and a new one could not be made. */
   #ledger: Ledger | null
   #checkpoints: Checkpoints
-  /** Bytes that open writers hold, and those of them the index counts already, within a transaction. */
-  #writing = 0
+  /** Of the bytes that open writers hold, those the index counts already, within a transaction. */
   #entering = 0
   /** What the index takes on disk beyond the sum of its rows. */
   #overhead = 0
@@ -150,7 +150,8 @@ export class DiskStore implements Store {
   /** The oldest place in the order of use, or a little less. */
   #frontRank = 0
   readonly #opened: OpenFiles
-  readonly #writers = new ByKey<DiskWriter>()
+  readonly #incoming = new Incoming()
+  readonly #lookups: Lookups
   readonly #sharing: Sharing
   /** Of the index that is open. */
   #inode = 0
@@ -161,11 +162,6 @@ export class DiskStore implements Store {
   #owesAll = false
   #rounds = 0
   readonly #rollCall: RollCall
-  /** Complete, but their last bytes are on the way. */
-  readonly #finishing = new Map<CacheKey, number>()
-  readonly #askers = new Map<CacheKey, (() => void)[]>()
-  /** Which response of the ledger an object in memory is. */
-  readonly #serials = new WeakMap<StoredResponse, number>()
   /** Uses that are still to be written down; with lru those of what is so old that they matter. */
   readonly #used = new Map<CacheKey, number>()
   /** Removed within the present transaction; only for `events`. */
@@ -194,6 +190,20 @@ export class DiskStore implements Store {
       if (this.#ledger === null) this.#waiting.giveUp()
       else this.#change(() => 0, 0, 'leaves')
     })
+    const ledger = (): Ledger | null => this.#ledger
+    this.#lookups = new Lookups(options.folder, this.#opened, this.#files.suspects, {
+      get ledger() {
+        return ledger()
+      },
+      failed: error => this.#fail(error),
+      used: (key, rank) => {
+        if (this.#isOld(rank)) this.touch(key)
+      },
+      damaged: rows => this.#removeDamaged(rows),
+      lost: stored => {
+        if (this.remove(stored)) this.counters.damaged++
+      },
+    })
     const objectBytesMin = (): number => this.#limits.objectBytesMin
     this.#room = {
       clock: options.clock,
@@ -204,8 +214,8 @@ export class DiskStore implements Store {
       charge: (writer, more) => this.#charge(writer, more),
       newOutput: (writer, size) => this.#newOutput(writer, size),
       promise: (file, more) => this.#files.promise(file, more),
-      contentOf: (writer, file, length) => this.#contentFile(file, length, () => writer.stored),
-      finishing: writer => this.#toFinish(writer),
+      contentOf: (writer, file, length) => this.#lookups.contentFile(file, length, () => writer.stored),
+      finishing: writer => this.#incoming.complete(writer, this.#ledger?.next ?? 0),
       store: writer => this.#store(writer),
       ended: writer => this.#ended(writer),
       remove: file => this.#files.unlink(file),
@@ -220,7 +230,7 @@ export class DiskStore implements Store {
         this.foreign.invalidated(key)
       },
       cleared: () => {
-        for (const writer of this.#writers.all()) writer.invalidate()
+        this.#incoming.stopAll()
         this.#files.dropSpares()
         this.foreign.cleared()
       },
@@ -232,7 +242,7 @@ export class DiskStore implements Store {
   // ---- what is there
 
   get bytes(): Bytes {
-    return bytes((this.#ledger?.bytes ?? 0) + this.#writing)
+    return bytes((this.#ledger?.bytes ?? 0) + this.#incoming.bytes)
   }
 
   get bytesMax(): Bytes {
@@ -269,15 +279,16 @@ export class DiskStore implements Store {
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
-    return this.#finishing.size > 0 && this.#finishing.has(key)
-      ? this.#afterFinishing(key).then(() => this.#load(key, true))
-      : this.#load(key, true)
+    return this.#incoming.isFinishing(key) ? this.#incoming.arrival(key).then(() => this.#find(key, true)) : this.#find(key, true)
   }
 
   peek(key: CacheKey): Variants | null | Promise<Variants | null> {
-    return this.#finishing.size > 0 && this.#finishing.has(key)
-      ? this.#afterFinishing(key).then(() => this.#load(key, false))
-      : this.#load(key, false)
+    return this.#incoming.isFinishing(key) ? this.#incoming.arrival(key).then(() => this.#find(key, false)) : this.#find(key, false)
+  }
+
+  #find(key: CacheKey, used: boolean): Variants | null {
+    if (this.#owesAll || (this.#owed.size > 0 && this.#owed.has(key))) return null
+    return this.#lookups.find(key, used)
   }
 
   touch(key: CacheKey): void {
@@ -287,28 +298,13 @@ export class DiskStore implements Store {
   }
 
   /** The same response with its content in memory; null: it is gone, or cannot be read now. */
-  async inMemory(stored: StoredResponse): Promise<StoredResponse | null> {
-    const reader = await stored.content?.open()
-    if (reader === undefined || reader === null) return null
-    const body = Buffer.allocUnsafeSlow(stored.contentLength)
-    let at = 0
-    while (at < body.length) {
-      const count = await reader.read(at, at === 0 ? body : body.subarray(at))
-      if (count <= 0) break
-      at += count
-    }
-    reader.close()
-    if (at < body.length) return null
-    const risen = new StoredResponse(stored, [body])
-    risen.fromDisk = true
-    const serial = this.#serials.get(stored)
-    if (serial !== undefined) this.#serials.set(risen, serial)
-    return risen
+  inMemory(stored: StoredResponse): Promise<StoredResponse | null> {
+    return this.#lookups.inMemory(stored)
   }
 
   /** Whether it is one of those this store has handed out or taken in. */
   holds(stored: StoredResponse): boolean {
-    return this.#serials.has(stored)
+    return this.#lookups.serialOf(stored) !== undefined
   }
 
   owns(content: ContentFile): boolean {
@@ -317,75 +313,13 @@ export class DiskStore implements Store {
 
   /** Whether something is stored under the key. */
   has(key: CacheKey): boolean {
-    return this.#finishing.has(key) || this.#rowsOf(key, hashOf(key)).length > 0
-  }
-
-  #load(key: CacheKey, used: boolean): Variants | null {
-    if (this.#owesAll || (this.#owed.size > 0 && this.#owed.has(key))) return null
-    const found: StoredResponse[] = []
-    const damaged: Row[] = []
-    let lowest = Number.POSITIVE_INFINITY
-    try {
-      for (const row of this.#ledger?.findWhole(hashOf(key)) ?? none) {
-        if (keyOfRecord(row.record) !== key) continue
-        const stored = this.#storedOf(row)
-        if (stored === null) damaged.push(row)
-        else found.push(stored)
-        lowest = Math.min(lowest, row.rank)
-      }
-    } catch (error) {
-      this.#fail(error)
-      return null
-    }
-    if (damaged.length > 0) this.#removeDamaged(damaged)
-    if (found.length === 0) return null
-    if (used && this.#isOld(lowest)) this.touch(key)
-    return found.length === 1 ? found : found.sort((a, b) => b.date - a.date)
-  }
-
-  /** Null: it is not what had been written. */
-  #storedOf(row: WholeRow): StoredResponse | null {
-    const record = decodeRecord(row.record)
-    if (record === null) return null
-    let stored: StoredResponse
-    if (row.file !== null) {
-      if (this.#files.suspects.has(row.file)) return null
-      stored = new StoredResponse(record.facts, [], this.#contentFile(row.file, record.bytes, () => stored))
-    } else {
-      const body = row.body ?? nothing
-      if (body.length !== record.bytes || crc32(body) !== record.crc) return null
-      stored = new StoredResponse(record.facts, body.length === 0 ? [] : [body])
-      stored.lone = true
-    }
-    stored.fromDisk = true
-    this.#serials.set(stored, record.serial)
-    return stored
+    return this.#incoming.isFinishing(key) || this.#lookups.rowsOf(key, hashOf(key)).length > 0
   }
 
   /** With lru, in the older half of the order of use: a use of the others would not change what goes next. */
   #isOld(rank: number): boolean {
     const ledger = this.#ledger
     return ledger !== null && (ledger.policy !== 'lru' || rank - this.#frontRank < (ledger.next - this.#frontRank) / 2)
-  }
-
-  #contentFile(file: number, length: number, stored: () => StoredResponse | null): ContentFile {
-    return new ContentFile(file, contentPath(this.#folder, file), length, this.#opened, error => {
-      if ('code' in error && error.code !== 'ENOENT') {
-        this.#fail(error)
-        return
-      }
-      // gone, or cut: somebody has been there; what is in use otherwise was removed by the ledger before
-      const known = stored()
-      if (known !== null && this.remove(known)) this.counters.damaged++
-    })
-  }
-
-  #afterFinishing(key: CacheKey): Promise<void> {
-    return new Promise(resolve => {
-      const askers = this.#askers.get(key)
-      if (askers === undefined) this.#askers.set(key, [resolve])
-      else askers.push(resolve)
-    })
   }
 
   // ---- what comes in
@@ -415,7 +349,7 @@ export class DiskStore implements Store {
 
   #newWriter(response: StoredResponse, request: FieldView): DiskWriter {
     const writer = new DiskWriter(response, request, this.objectBytesMax, this.#room)
-    this.#writers.add(writer)
+    this.#incoming.add(writer)
     return writer
   }
 
@@ -432,14 +366,14 @@ export class DiskStore implements Store {
     if (expected >= 0 && expected < this.#limits.objectBytesMin) return 'too-small'
     if (expected > this.objectBytesMax) return 'too-large'
     if (this.#checkpoints.behind || this.#waiting.areTooMany) return 'busy'
-    return this.#writing + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
+    return this.#incoming.bytes + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
   }
 
   #charge(writer: DiskWriter, more: number): boolean {
-    if (this.#writing + more > this.#limits.bytesMax / 2) return false
+    if (this.#incoming.bytes + more > this.#limits.bytesMax / 2) return false
     if (this.#taken + more > this.#limits.bytesMax) this.#change(() => this.#removeOldest(this.#limits.bytesMax - more), 0, 'leaves')
     if (this.#taken + more > this.#limits.bytesMax || writer.refusal !== null) return false
-    this.#writing += more
+    this.#incoming.hold(more)
     this.#sweepIfFull()
     return true
   }
@@ -463,38 +397,10 @@ export class DiskStore implements Store {
     return this.#files.take()
   }
 
-  #toFinish(writer: DiskWriter): void {
-    const { key } = writer.response
-    if (writer.stored !== null) this.#supersede(writer.stored, writer.request)
-    writer.completedAt = this.#ledger?.next ?? 0
-    this.#finishing.set(key, (this.#finishing.get(key) ?? 0) + 1)
-  }
-
-  /** What is being finished was complete before this, and would take its place now. */
-  #supersede(by: StoredResponse, request: FieldView): void {
-    if (!this.#finishing.has(by.key)) return
-    for (const writer of this.#writersOf(by.key)) {
-      if (writer.completedAt > 0 && writer.stored !== null && takesPlaceOf(by, writer.stored, request)) writer.invalidate()
-    }
-  }
-
   #ended(writer: DiskWriter): void {
-    this.#writing -= writer.charged
-    this.#writers.delete(writer)
     if (writer.refusal !== null && writer.refusal !== 'abandoned') this.counters.refused++
     if (writer.refusal !== null && failures.includes(writer.refusal)) this.events?.refused(writer.response)
-    if (writer.stored !== null) this.#finished(writer.response.key)
-  }
-
-  #finished(key: CacheKey): void {
-    const count = (this.#finishing.get(key) ?? 1) - 1
-    if (count > 0) this.#finishing.set(key, count)
-    else {
-      this.#finishing.delete(key)
-      const askers = this.#askers.get(key) ?? []
-      this.#askers.delete(key)
-      for (const resolve of askers) resolve()
-    }
+    this.#incoming.ended(writer)
   }
 
   #store(writer: DiskWriter): void {
@@ -535,7 +441,7 @@ export class DiskStore implements Store {
     if (this.#taken > room) return 0
     ledger.insert(serial, hashed, file, size, uses + 1, record, body)
     if (file !== null) this.#files.use(ledger, file)
-    this.#serials.set(stored, serial)
+    this.#lookups.identify(stored, serial)
     this.#sharing.log(ledger, changeKind.changed, stored.key)
     return serial
   }
@@ -583,7 +489,7 @@ export class DiskStore implements Store {
       this.#files.unlink(file)
       return false
     }
-    this.#supersede(response, request)
+    this.#incoming.supersede(response, request)
     const asked = { request, before: Number.MAX_SAFE_INTEGER }
     const placed = { file, length: response.contentLength }
     const serial = this.#change(ledger => this.#insert(ledger, response, placed, asked), 0)
@@ -595,18 +501,18 @@ export class DiskStore implements Store {
   // ---- changes
 
   replace(old: StoredResponse, by: StoredResponse): boolean {
-    for (const writer of this.#writersOf(old.key)) {
-      if (writer.stored !== old) continue
+    const writer = this.#incoming.writerOf(old)
+    if (writer !== null) {
       writer.stored = by
       return true
     }
-    const serial = this.#serials.get(old)
+    const serial = this.#lookups.serialOf(old)
     if (serial === undefined || this.#waiting.areTooMany) return false
-    this.#finishing.set(old.key, (this.#finishing.get(old.key) ?? 0) + 1)
+    this.#incoming.finishing(old.key)
     let replaced: boolean | null = null
     this.#waiting.add({
       make: ledger => {
-        const found = this.#rowOf(old, serial)
+        const found = this.#lookups.rowOf(old, serial)
         replaced = found !== null
         if (found === null) return
         const { row, record } = found
@@ -617,23 +523,23 @@ export class DiskStore implements Store {
       ended: made => {
         replaced = made && replaced === true
         if (replaced) this.counters.replaced++
-        this.#finished(old.key)
+        this.#incoming.finished(old.key)
       },
     })
-    if (replaced !== false) this.#serials.set(by, serial)
+    if (replaced !== false) this.#lookups.identify(by, serial)
     return replaced !== false
   }
 
   remove(stored: StoredResponse): boolean {
-    for (const writer of this.#writersOf(stored.key)) {
-      if (writer.stored !== stored) continue
+    const writer = this.#incoming.writerOf(stored)
+    if (writer !== null) {
       writer.invalidate()
       return true
     }
-    const serial = this.#serials.get(stored)
+    const serial = this.#lookups.serialOf(stored)
     if (serial === undefined) return false
     return this.#change(ledger => {
-      const found = this.#rowOf(stored, serial)
+      const found = this.#lookups.rowOf(stored, serial)
       if (found === null) return false
       this.#removeRow(found.row)
       this.#sharing.log(ledger, changeKind.changed, stored.key)
@@ -643,23 +549,19 @@ export class DiskStore implements Store {
 
   /** Another folder has what takes the place of this. */
   supersede(by: StoredResponse, request: FieldView): void {
-    this.#supersede(by, request)
+    this.#incoming.supersede(by, request)
     const hashed = hashOf(by.key)
-    if (this.#rowsOf(by.key, hashed).length === 0) return
+    if (this.#lookups.rowsOf(by.key, hashed).length === 0) return
     this.#change(() => this.#removeFitting(by, hashed, { request, before: Number.MAX_SAFE_INTEGER }), 0)
   }
 
+  /** What is on its way for the key is older than a change of it. Answers how much of that was complete. */
   stopWriting(key: CacheKey): number {
-    let complete = 0
-    for (const writer of this.#writersOf(key)) {
-      if (writer.stored !== null) complete++
-      writer.invalidate()
-    }
-    return complete
+    return this.#incoming.stop(key)
   }
 
   unfinished(): readonly StoredResponse[] {
-    return this.#writers.all().map(writer => writer.stored ?? writer.response)
+    return this.#incoming.responses
   }
 
   walk(selection: Selection): Walk {
@@ -672,7 +574,7 @@ export class DiskStore implements Store {
     const complete = this.stopWriting(key)
     const hashed = hashOf(key)
     const ledger = this.#ledger
-    if (ledger === null || (ledger.users < 2 && this.#rowsOf(key, hashed).length === 0)) return complete
+    if (ledger === null || (ledger.users < 2 && this.#lookups.rowsOf(key, hashed).length === 0)) return complete
     const removed = this.#change(() => this.#removeAll(key, hashed), -1)
     if (removed < 0) this.#owe(key)
     const count = complete + Math.max(0, removed)
@@ -694,15 +596,9 @@ export class DiskStore implements Store {
     }
   }
 
-  #writersOf(key: CacheKey): DiskWriter[] {
-    const all: DiskWriter[] = []
-    for (let writer = this.#writers.first(key); writer !== null; writer = this.#writers.next(writer)) all.push(writer)
-    return all
-  }
-
   /** Within a transaction. */
   #removeAll(key: CacheKey, hashed: number): number {
-    const rows = this.#rowsOf(key, hashed)
+    const rows = this.#lookups.rowsOf(key, hashed)
     for (const row of rows) this.#removeRow(row)
     if (this.#ledger !== null) this.#sharing.log(this.#ledger, changeKind.invalidated, key)
     return rows.length
@@ -725,7 +621,7 @@ export class DiskStore implements Store {
   }
 
   clear(): void {
-    for (const writer of this.#writers.all()) writer.invalidate()
+    this.#incoming.stopAll()
     this.#used.clear()
     this.#files.reset()
     const emptied = this.#change(ledger => {
@@ -755,14 +651,14 @@ export class DiskStore implements Store {
   }
 
   /** Resolves when all that is complete is stored. */
-  async settled(): Promise<void> {
-    await Promise.all([...this.#finishing.keys()].map(key => this.#afterFinishing(key)))
+  settled(): Promise<void> {
+    return this.#incoming.settled()
   }
 
   /** Waits for what is on its way, and leaves the folder as after a rest. */
   async close(): Promise<void> {
     this.#closed = true
-    for (const writer of this.#writers.all()) writer.abandon()
+    this.#incoming.abandon()
     this.#change(() => 0, 0) // what waits
     await this.#within(closeMsMax, this.settled())
     this.#waiting.cancel()
@@ -805,26 +701,6 @@ export class DiskStore implements Store {
     })
   }
 
-  #rowsOf(key: CacheKey, hashed: number): Row[] {
-    try {
-      return (this.#ledger?.find(hashed) ?? []).filter(row => keyOfRecord(row.record) === key)
-    } catch (error) {
-      this.#fail(error)
-      return []
-    }
-  }
-
-  /** Null: it is not stored any more, or another has taken its place since. */
-  #rowOf(stored: StoredResponse, serial: number): { readonly row: Row; readonly record: DiskRecord } | null {
-    for (const row of this.#ledger?.find(hashOf(stored.key)) ?? none) {
-      const record = decodeRecord(row.record)
-      if (record?.serial !== serial) continue
-      const { head, responseTime } = record.facts
-      return head === stored.head && responseTime === stored.responseTime ? { row, record } : null
-    }
-    return null
-  }
-
   #removeRow(row: Row): void {
     this.#ledger?.remove(row)
     this.#noteReleased(row)
@@ -844,7 +720,7 @@ export class DiskStore implements Store {
 
   /** A tier above has taken in what was read from here. */
   tellRisen(stored: StoredResponse): void {
-    this.events?.risen(stored, this.#serials.get(stored) ?? 0)
+    this.events?.risen(stored, this.#lookups.serialOf(stored) ?? 0)
   }
 
   #removeFileOf(row: Row): void {
@@ -874,7 +750,7 @@ export class DiskStore implements Store {
     let answer: T
     try {
       answer = ledger.write(patience, () => {
-        this.#outdateWriters(this.#sharing.begun(ledger))
+        this.#incoming.outdate(this.#sharing.begun(ledger))
         this.#files.enter(ledger, !this.#closed)
         if (this.#owesAll || this.#owed.size > 0) this.#payOwed(ledger)
         if (this.#used.size > 0) this.#noteUses(ledger)
@@ -914,17 +790,6 @@ export class DiskStore implements Store {
     return answer
   }
 
-  /** What they write is older than what another process has acknowledged. */
-  #outdateWriters(rows: readonly ChangeRow[] | null): void {
-    if (rows === null) for (const writer of this.#writers.all()) writer.outdated = true
-    else
-      for (const { kind, key } of rows) {
-        if (kind === changeKind.changed) continue
-        const writers = kind === changeKind.cleared ? this.#writers.all() : this.#writersOf(key as CacheKey) // as logged
-        for (const writer of writers) writer.outdated = true
-      }
-  }
-
   /** A few of them; the rest has its turn with the next change, or in the background. */
   #noteUses(ledger: Ledger): void {
     let left = usesPerStep
@@ -943,9 +808,9 @@ export class DiskStore implements Store {
   get #taken(): number {
     const log = Math.min(this.#checkpoints.logBytes, this.#limits.bytesMax * logShareMax)
     const ledger = this.#ledger
-    // what others are writing; what we are is in #writing
+    // what others are writing; what we are is in #incoming
     const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - this.#files.reservedBytes)
-    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#writing - this.#entering + elsewhere
+    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#incoming.bytes - this.#entering + elsewhere
   }
 
   #measure(ledger: Ledger): void {
@@ -1140,7 +1005,7 @@ export class DiskStore implements Store {
   }
 
   #reopen(prepare: () => void = () => {}): void {
-    for (const writer of this.#writers.all()) writer.invalidate()
+    this.#incoming.stopAll()
     this.foreign.cleared()
     const former = this.#ledger
     this.#ledger = null
@@ -1168,7 +1033,7 @@ export class DiskStore implements Store {
     if (this.#spaceMaking !== null) return
     giveUpReserve(this.#folder)
     // what becomes free is for the ledger: content that is on its way would take it first
-    for (const writer of this.#writers.all()) if (writer.file !== 0) writer.giveUp()
+    this.#incoming.giveUpFiles()
     const low = this.#taken * 0.98
     this.#spaceMaking = this.#clock.after(
       ms(spaceMakingMs),
