@@ -37,24 +37,32 @@ export class Bandwidth {
   readonly burst: number
   /** In the array. */
   readonly index: number
+  /** What a sends is not counted. */
+  readonly fromServerOnly: boolean
   readonly #owner: Bandwidths
   #closed = false
 
-  constructor(owner: Bandwidths, index: number, bytesPerSecond: number, burst: number) {
+  constructor(owner: Bandwidths, index: number, { bytesPerSecond, burst, fromServerOnly }: BandwidthShape) {
     this.#owner = owner
     this.index = index
     this.bytesPerSecond = bytesPerSecond
     this.burst = burst
+    this.fromServerOnly = fromServerOnly
+  }
+
+  /** Where in the array the tokens of that way are. */
+  tokensAt(way: Way): number {
+    return 2 * this.index + way
   }
 
   /** Whole bytes that may pass now. */
   left(way: Way): number {
-    return Math.max(0, Math.floor(this.#owner.tokens[2 * this.index + way] ?? 0))
+    return Math.max(0, Math.floor(this.#owner.tokens[this.tokensAt(way)] ?? 0))
   }
 
   /** More than is left may be taken of a piece that cannot be cut; it is owed then. */
   take(way: Way, bytes: number): void {
-    const at = 2 * this.index + way
+    const at = this.tokensAt(way)
     this.#owner.tokens[at] = (this.#owner.tokens[at] ?? 0) - bytes
   }
 
@@ -97,12 +105,13 @@ export class Bandwidths {
   }
 
   /** Throws CommError ENOBUFS when there are too many. */
-  openShaped({ bytesPerSecond, burst, initial, fromServerOnly }: BandwidthShape): Bandwidth {
+  openShaped(shape: BandwidthShape): Bandwidth {
+    const { bytesPerSecond, initial, fromServerOnly } = shape
     assert(bytesPerSecond >= 0 && Number.isFinite(bytesPerSecond), 'a rate is a number, and has an end')
     if (this.tokens.length === 0) this.tokens = new Float64Array(2 * bucketsMax)
     const index = this.#free.pop() ?? (this.#used < bucketsMax ? this.#used++ : -1)
     if (index < 0) throw new CommError('ENOBUFS', 'bandwidth', `there are ${bucketsMax} bandwidth limits already`)
-    const bucket = new Bandwidth(this, index, bytesPerSecond, burst)
+    const bucket = new Bandwidth(this, index, shape)
     this.tokens[2 * index] = fromServerOnly ? unlimited : initial
     this.tokens[2 * index + 1] = initial
     this.#place.set(bucket, this.#open.push(bucket) - 1)

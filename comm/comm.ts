@@ -185,7 +185,7 @@ export const createComm = (options: CommOptions): Comm => {
       inProcess.add(connection)
       return connection
     },
-    relay: (a, b, wanted) => (limitedByFew(wanted) ? engine.relay(a, b, wanted) : null) ?? copyRelay(a, b, wanted, host),
+    relay: (a, b, wanted) => engine.relay(a, b, wanted) ?? copyRelay(a, b, wanted, host),
     isOwnEndpoint: (e, protocol) => (protocol === 'udp' ? host.ownReceivers : host.ownEndpoints).isOwn(e),
     isLocalAddress: host.ownEndpoints.isLocal,
     isOwnConnection: (from, to) => ownConnections.has(from, to),
@@ -223,9 +223,6 @@ export const createComm = (options: CommOptions): Comm => {
     },
   }
 }
-
-/** The addon asks three buckets per relay; what has more of them is copied, which at its rates is no work. */
-const limitedByFew = (options: RelayOptions): boolean => options.limits === undefined || options.limits.length <= 3
 
 /** Where the kernel cannot be listened to, they are looked at. */
 const followInterfaces = (engine: Engine, host: EngineHost, warn: (text: string) => void): Interfaces => {

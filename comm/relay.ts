@@ -1,7 +1,7 @@
 import { type MonoMs, ms, type Watched } from '../src/base/index.ts'
-import type { Bandwidth } from './bandwidth.ts'
 import type { CloseReason, Connection, ConnectionReader } from './connection.ts'
 import type { EngineHost, Relay, RelayEnd, RelayOptions } from './engine/engine.ts'
+import { leftOf, type Shares, sharesOf, takeFrom } from './relay-limits.ts'
 
 // The relay for engines without splice: each side reads for the other. Back-pressure is where the two meet: while one
 // side's output waits, the other is not read.
@@ -37,7 +37,8 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
   readonly #b: Connection
   readonly #options: RelayOptions
   readonly #host: EngineHost
-  readonly #limits: readonly Bandwidth[]
+  readonly #shares: Shares
+  readonly #limited: boolean
   /** What it sends is thrown away. */
   readonly #unwanted: Connection | null
   readonly #stopFilling: () => void
@@ -53,9 +54,10 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
     this.#b = b
     this.#options = options
     this.#host = host
-    this.#limits = options.limits ?? []
+    this.#shares = sharesOf(options)
+    this.#limited = this.#shares.some(({ length }) => length > 0)
     this.#unwanted = options.oneWay === undefined ? null : options.oneWay === 'to-a' ? a : b
-    this.#stopFilling = this.#limits.length > 0 ? host.bandwidths.onFilled(this.#filled) : () => {}
+    this.#stopFilling = this.#limited ? host.bandwidths.onFilled(this.#filled) : () => {}
     host.counters.relays++
     for (const connection of [a, b]) connection.setTimeout(0)
     a.setReader(this)
@@ -77,20 +79,20 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
   onData(connection: Connection, slab: Buffer, start: number, end: number): void {
     const to = this.#other(connection)
     if (this.#unwanted === connection) return
-    if (this.#limits.length > 0 && !this.#mayPass(connection, end - start)) return
+    if (this.#limited && !this.#mayPass(connection, end - start)) return
     if (to === this.#a) this.bytesToA += end - start
     else this.bytesToB += end - start
     if (!to.write(slab.subarray(start, end))) connection.deferRead()
   }
 
   #mayPass(from: Connection, bytes: number): boolean {
-    const way = from === this.#a ? 0 : 1
-    const left = this.#limits.reduce((least, limit) => Math.min(least, limit.left(way)), Number.POSITIVE_INFINITY)
+    const shares = this.#sharesOf(from)
+    const left = leftOf(shares)
     if (from.protocol === 'udp' && left < bytes) {
       this.#host.counters.datagramsDropped++
       return false
     }
-    for (const limit of this.#limits) limit.take(way, bytes)
+    takeFrom(shares, bytes)
     if (from.protocol === 'tcp' && left <= bytes) from.deferRead()
     return true
   }
@@ -103,8 +105,11 @@ class CopyRelay implements Relay, ConnectionReader, Watched {
 
   /** Reads on, if nothing holds it back. */
   #resume(from: Connection): void {
-    const way = from === this.#a ? 0 : 1
-    if (this.#other(from).pending === 0 && this.#limits.every(limit => limit.left(way) > 0)) from.resumeRead()
+    if (this.#other(from).pending === 0 && leftOf(this.#sharesOf(from)) > 0) from.resumeRead()
+  }
+
+  #sharesOf(from: Connection): Shares[number] {
+    return this.#shares[from === this.#a ? 0 : 1]
   }
 
   onEnd(connection: Connection): void {

@@ -101,7 +101,7 @@ void Engine::dispose() {
   epoll = -1;
   drop_datagrams();
   buckets = nullptr;
-  bucket_count = 0;
+  token_count = 0;
   if (!instance->leaving) {  // a leaving environment drops its references itself
     for (napi_ref* held : {&memory, &references, &on_batch, &on_flushed, &datagram_memory, &bucket_memory}) {
       if (*held != nullptr) napi_delete_reference(env, *held);

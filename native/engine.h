@@ -35,7 +35,8 @@ struct Lent;
 
 enum class Kind : uint8_t { none, listener, stream, connecting, plain, relayed, receiver, peer };
 
-constexpr int kBucketsPerRelay = 3;
+// Each way of a relay.
+constexpr int kLimitsPerWay = 4;
 
 constexpr uint8_t kReadable = 1;
 constexpr uint8_t kWritable = 2;
@@ -73,6 +74,7 @@ constexpr uint8_t kSeenWritable = 2;
 constexpr uint8_t kSeenClosing = 4;
 constexpr uint8_t kSeenFin = 8;
 constexpr uint8_t kSeenUrgent = 16;
+constexpr uint8_t kSeenReset = 32;
 uint8_t seen_in(uint32_t events);
 
 constexpr uint8_t kAskOriginal = 1;
@@ -177,8 +179,8 @@ struct Engine {
   std::vector<int> free_relays;
   std::vector<int> joined;   // relays that may have something to move, though epoll will not say so
   std::vector<int> starved;  // relays that wait for their buckets, in the order to be served
-  double* buckets = nullptr;  // JavaScript's: what may still be read, two numbers each
-  int32_t bucket_count = 0;
+  double* buckets = nullptr;  // JavaScript's: what may still be read, a number for each limit
+  int32_t token_count = 0;
   napi_ref bucket_memory = nullptr;
   std::vector<int> free_pipes;  // read end, write end, read end ...
 

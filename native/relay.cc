@@ -10,7 +10,7 @@
 // EAGAIN. A direction that ran its quota is asked for again through epoll, so that one fast pair cannot hold the loop.
 // Of a way that is closed (one-way copy) the bytes are thrown away in the kernel; its end is passed on all the same.
 //
-// Limited relays read no more than the poorest of their buckets has; the buckets are JavaScript's, who fills them and then
+// Limited relays read no more than the poorest of the way's buckets has; the buckets are JavaScript's, who fills them and then
 // calls relayResume. Relays that had to stop wait in a list, and are served in turn, a piece each, until a bucket is empty.
 //
 // Where no pipe can be had (descriptors ran out) bytes are peeked, sent, and only then taken: slower, nothing kept.
@@ -45,10 +45,13 @@ struct Relay {
   bool fin[2] = {false, false};      // it is: the read that empties the socket was the last
   // A read stops before urgent data, whatever lies behind it: a short one proves nothing any more.
   bool urgent[2] = {false, false};
+  bool reset[2] = {false, false};  // found by reading, too, but only behind all that came before it
   Direction from[2];  // from[0]: fd[0] → fd[1]
   bool over = false;
   bool waiting = false;  // in Engine::starved
-  int32_t buckets[kBucketsPerRelay] = {-1, -1, -1};
+  // where in Engine::buckets the tokens of what from[0] and from[1] read are; -1 ends them
+  int32_t limits[2][kLimitsPerWay];
+  int first = 0;  // the way whose turn it is: both may live on the same tokens
 };
 
 namespace {
@@ -207,18 +210,18 @@ Moved throw_away(Relay& relay, int side, int* error) {
 // How many bytes may be read by the poorest bucket.
 size_t allowance(const Engine& engine, const Relay& relay, int side) {
   double least = static_cast<double>(kPipeBytes);
-  for (int32_t bucket : relay.buckets) {
-    if (bucket < 0) break;
-    double tokens = engine.buckets[2 * bucket + side];
+  for (int32_t limit : relay.limits[side]) {
+    if (limit < 0) break;
+    double tokens = engine.buckets[limit];
     if (tokens < least) least = tokens;
   }
   return least >= 1 ? static_cast<size_t>(least) : 0;
 }
 
 void spend(Engine& engine, const Relay& relay, int side, size_t bytes) {
-  for (int32_t bucket : relay.buckets) {
-    if (bucket < 0) break;
-    engine.buckets[2 * bucket + side] -= static_cast<double>(bytes);
+  for (int32_t limit : relay.limits[side]) {
+    if (limit < 0) break;
+    engine.buckets[limit] -= static_cast<double>(bytes);
   }
 }
 
@@ -236,7 +239,7 @@ Moved read_once(Engine& engine, Relay& relay, int side, size_t room, size_t* tak
     outcome = copy_through(relay, side, room, error);
     read = static_cast<size_t>(way.bytes - before);
   }
-  if (relay.buckets[0] >= 0) spend(engine, relay, side, read);
+  if (relay.limits[side][0] >= 0) spend(engine, relay, side, read);
   *taken += read;
   return outcome;
 }
@@ -245,7 +248,7 @@ Moved read_once(Engine& engine, Relay& relay, int side, size_t room, size_t* tak
 bool pump_direction(Engine& engine, Relay& relay, int side, bool* again, int* error) {
   Direction& way = relay.from[side];
   const uint64_t before = way.bytes;
-  const bool limited = relay.buckets[0] >= 0;
+  const bool limited = relay.limits[side][0] >= 0;
   size_t taken = 0;
   way.starved = false;
   for (;;) {
@@ -273,6 +276,8 @@ bool pump_direction(Engine& engine, Relay& relay, int side, bool* again, int* er
       break;
     }
   }
+  // who is not there any more does not wait for tokens
+  if (way.starved && relay.reset[side]) return *error = ECONNRESET, false;
   if (way.in_pipe == 0) drop_pipe(engine, way, true);
   if (way.ended && way.in_pipe == 0 && !way.shut) {
     way.shut = true;
@@ -288,6 +293,7 @@ void note_seen(Relay& relay, int side, uint8_t seen) {
   if (seen & kSeenClosing) relay.closing[side] = true;
   if (seen & kSeenFin) relay.fin[side] = true;
   if (seen & kSeenUrgent) relay.urgent[side] = true;
+  if (seen & kSeenReset) relay.reset[side] = true;
 }
 
 // Watches one side for everything. Done again, epoll reports anew what is ready.
@@ -361,7 +367,9 @@ void Engine::pump_joined() {
 void Engine::pump_relay(int id, Relay* relay) {
   bool again = false;
   int error = 0;
-  if (!pump_direction(*this, *relay, 0, &again, &error) || !pump_direction(*this, *relay, 1, &again, &error)) {
+  const int first = relay->first;
+  const uint64_t before = relay->from[first].bytes;
+  if (!pump_direction(*this, *relay, first, &again, &error) || !pump_direction(*this, *relay, 1 - first, &again, &error)) {
     add_record(record::relayed, id, error, 0);
     return end_relay(id, error, true);
   }
@@ -369,6 +377,7 @@ void Engine::pump_relay(int id, Relay* relay) {
     add_record(record::relayed, id, 0, 0);
     return end_relay(id, 0, false);
   }
+  if (relay->from[first].bytes > before) relay->first = 1 - first;
   if (again) watch_both(*this, *relay, id);
   const bool wants = (relay->from[0].starved && relay->readable[0]) || (relay->from[1].starved && relay->readable[1]);
   if (wants && !relay->waiting) {
@@ -421,13 +430,13 @@ Relay* relay_of(Engine* engine, int id) {
 }
 
 // relay(a, b, ended, limits): bit 0: a has sent FIN already, bit 1: b has; bits 2, 3: what a, b sends is thrown away.
-// `limits`: indexes of buckets, -1 ends them. Answers an id or minus errno.
+// `limits`: places in the tokens, for what a sends, then for what b sends; -1 ends each. Answers an id or minus errno.
 napi_value relay_start(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Engine* engine = static_cast<Engine*>(call.data);
   int a = call.integer(0), b = call.integer(1), ended = call.integer(2);
   Bytes limits = call.bytes(3);
-  if (call.wrong || limits.length != kBucketsPerRelay * sizeof(int32_t)) return call.refuse();
+  if (call.wrong || limits.length != sizeof(Relay::limits)) return call.refuse();
   if (engine->slot(a) == nullptr || engine->slot(b) == nullptr) return call.answer(-EBADF);
   int id;
   if (engine->free_relays.empty()) {
@@ -444,9 +453,11 @@ napi_value relay_start(napi_env env, napi_callback_info info) {
   relay->from[1].ended = ended & 2;
   relay->from[0].closed = ended & 4;
   relay->from[1].closed = ended & 8;
-  memcpy(relay->buckets, limits.at, sizeof relay->buckets);
-  for (int32_t& bucket : relay->buckets) {
-    if (bucket >= engine->bucket_count) bucket = -1;
+  memcpy(relay->limits, limits.at, sizeof relay->limits);
+  for (auto& way : relay->limits) {
+    for (int32_t& limit : way) {
+      if (limit >= engine->token_count) limit = -1;
+    }
   }
   int failed = join_relay(*engine, *relay, id);
   if (failed != 0) {
@@ -489,7 +500,7 @@ napi_value relay_end(napi_env env, napi_callback_info info) {
 
 namespace {
 
-// relayBuckets(tokens): two numbers for each bucket, what may still be read from a, and from b. Once.
+// relayBuckets(tokens): a number for each limit, what may still be read. Once.
 napi_value relay_buckets(napi_env env, napi_callback_info info) {
   Call call(env, info);
   Engine* engine = static_cast<Engine*>(call.data);
@@ -497,7 +508,7 @@ napi_value relay_buckets(napi_env env, napi_callback_info info) {
   if (call.wrong || engine->closed || engine->bucket_memory != nullptr) return call.refuse();
   if (napi_create_reference(env, call.at[0], 1, &engine->bucket_memory) != napi_ok) return call.answer(-ENOMEM);
   engine->buckets = reinterpret_cast<double*>(tokens.at);
-  engine->bucket_count = static_cast<int32_t>(tokens.length / (2 * sizeof(double)));
+  engine->token_count = static_cast<int32_t>(tokens.length / sizeof(double));
   return call.answer(0);
 }
 

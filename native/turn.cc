@@ -48,6 +48,7 @@ uint8_t seen_in(uint32_t events) {
   if (events & (EPOLLRDHUP | trouble)) seen |= kSeenClosing;
   if ((events & EPOLLRDHUP) && !(events & EPOLLERR)) seen |= kSeenFin;
   if (events & EPOLLPRI) seen |= kSeenUrgent;
+  if ((events & EPOLLERR) && (events & EPOLLHUP)) seen |= kSeenReset;
   return seen;
 }
 

@@ -142,8 +142,10 @@ export interface RelayOptions {
   readonly idleTimeoutMs: number
   /** What the other side sends is thrown away; its end is passed on. */
   readonly oneWay?: 'to-a' | 'to-b' | undefined
-  /** At most three: the poorest decides. They stay their owner's. */
+  /** The poorest decides. They stay their owner's. */
   readonly limits?: readonly Bandwidth[]
+  /** Further ones of what a sends: it takes the tokens that what b sends takes (relay-limits.ts). */
+  readonly limitsOfA?: readonly Bandwidth[]
   /** Once; both connections are closed by then. */
   onRelayed(stats: RelayStats): void
 }

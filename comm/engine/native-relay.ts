@@ -1,10 +1,10 @@
 import { constants } from 'node:os'
 import type { MonoMs, Watched } from '../../src/base/index.ts'
-import type { Bandwidth } from '../bandwidth.ts'
 import type { CloseReason, Connection, ConnectionReader } from '../connection.ts'
 import type { Relay, RelayEnd, RelayOptions } from './engine.ts'
 import type { NativeEngine } from './native.ts'
 import type { NativeConnection } from './native-connection.ts'
+import { type Shares, takeFrom } from '../relay-limits.ts'
 
 // Two connections given to the kernel. First what we still hold is sent (output that waits, input nobody has read);
 // then the addon splices, and nothing happens here until it is over.
@@ -29,6 +29,7 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
   readonly #a: NativeConnection
   readonly #b: NativeConnection
   readonly #options: RelayOptions
+  readonly #shares: Shares
   /** The addon's number; -1 while it has not started, and when it is over. */
   #id = -1
   /** As the addon told last. */
@@ -40,11 +41,12 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
   #idleSteps = 0
   #over = false
 
-  constructor(engine: NativeEngine, a: NativeConnection, b: NativeConnection, options: RelayOptions) {
+  constructor(engine: NativeEngine, a: NativeConnection, b: NativeConnection, options: RelayOptions, shares: Shares) {
     this.#engine = engine
     this.#a = a
     this.#b = b
     this.#options = options
+    this.#shares = shares
     engine.host.counters.relays++
     this.#earlyToB = this.#takeOver(a, b)
     this.#earlyToA = this.#takeOver(b, a)
@@ -59,7 +61,7 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
     from.setReader(this)
     if (held === null || this.#options.oneWay === (from === this.#a ? 'to-a' : 'to-b')) return 0
     to.write(held)
-    for (const limit of this.#options.limits ?? none) limit.take(from === this.#a ? 0 : 1, held.length)
+    takeFrom(this.#shares[from === this.#a ? 0 : 1], held.length)
     return held.length
   }
 
@@ -111,7 +113,7 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
     if (this.#a.closed || this.#b.closed) return this.#finish('stopped', true)
     const { oneWay } = this.#options
     const flags = (this.#a.ended ? 1 : 0) | (this.#b.ended ? 2 : 0) | (oneWay === 'to-a' ? 4 : 0) | (oneWay === 'to-b' ? 8 : 0)
-    const id = native.relay(this.#a.fd, this.#b.fd, flags, this.#engine.bucketsOf(this.#options.limits ?? none))
+    const id = native.relay(this.#a.fd, this.#b.fd, flags, this.#engine.placesOf(this.#shares))
     if (id < 0) return this.#finish('error', true)
     this.#id = id
     this.#engine.relayStarted(id, this)
@@ -178,7 +180,6 @@ export class NativeRelay implements Relay, ConnectionReader, Watched {
   onTimeout(): void {}
 }
 
-const none: readonly Bandwidth[] = []
 /** The addon's answers, read at once: a typed array for each relay would be the largest thing it holds. */
 const counts = new Float64Array(2)
 

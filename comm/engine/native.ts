@@ -14,7 +14,7 @@ import {
   writable,
 } from '../../native/index.ts'
 import { assert, type Endpoint, endpointText, type MonoMs, ms } from '../../src/base/index.ts'
-import type { Bandwidth } from '../bandwidth.ts'
+import { type Share, type Shares, sharesOf } from '../relay-limits.ts'
 import type { Connection } from '../connection.ts'
 import type { DatagramCarrier, DatagramConnection, HeldAccount } from '../datagram/connection.ts'
 import type { ReceiveOptions } from '../datagram/receive-options.ts'
@@ -729,19 +729,24 @@ export class NativeEngine implements Engine, DatagramCarrier {
     if (!(a instanceof NativeConnection && b instanceof NativeConnection)) return null
     if (a.engine !== this || b.engine !== this) return null
     assert(a !== b, 'a connection is not relayed to itself')
-    return new NativeRelay(this, a, b, options)
+    const shares = sharesOf(options)
+    // what has more of them is copied, which at its rates is no work
+    if (shares.some(({ length }) => length > limitsPerWay)) return null
+    return new NativeRelay(this, a, b, options, shares)
   }
 
   /** As the addon takes them; written anew for every call. */
-  bucketsOf(limits: readonly Bandwidth[]): Int32Array {
-    assert(limits.length <= buckets.length, 'three limits at most')
-    if (limits.length > 0 && !this.#hasBuckets) {
+  placesOf([ofA, ofB]: Shares): Int32Array {
+    if (ofA.length + ofB.length > 0 && !this.#hasBuckets) {
       this.#hasBuckets = true
       this.native.relayBuckets(this.host.bandwidths.tokens)
       this.host.bandwidths.onFilled(() => this.native.relayResume())
     }
-    for (let i = 0; i < buckets.length; i++) buckets[i] = limits[i]?.index ?? -1
-    return buckets
+    for (let i = 0; i < limitsPerWay; i++) {
+      places[i] = placeOf(ofA[i])
+      places[limitsPerWay + i] = placeOf(ofB[i])
+    }
+    return places
   }
 
   relayStarted(id: number, relay: NativeRelay): void {
@@ -804,7 +809,10 @@ export class NativeEngine implements Engine, DatagramCarrier {
 }
 
 const { ECONNRESET, EPIPE } = constants.errno
-const buckets = new Int32Array(3)
+/** As many as the addon asks (kLimitsPerWay). */
+const limitsPerWay = 4
+const places = new Int32Array(2 * limitsPerWay)
+const placeOf = (share: Share | undefined): number => (share === undefined ? -1 : share.of.tokensAt(share.way))
 const SOL_SOCKET = 1
 const SO_RCVBUF = 8
 const SO_KEEPALIVE = 9

@@ -307,6 +307,88 @@ delay_initial_bucket_level 0`)
     await passes(proxy, 2) // a relay that is held back hears of it when it may send again
   })
 
+  it.each(['CONNECT', 'Upgrade'])('%s: what the client sends, with delay_client_request_access, and it waits with the client', async way => {
+    let received = 0
+    const server = await raw(socket => {
+      let head = ''
+      socket.on('error', () => {}).on('data', (chunk: Buffer) => {
+        if (way === 'CONNECT' || head.includes('\r\n\r\n')) received += chunk.length
+        else if ((head += chunk.toString('latin1')).includes('\r\n\r\n')) socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+      })
+      if (way === 'CONNECT') socket.write(Buffer.alloc(200_000, 'x'))
+    })
+    const proxy = await stage(`delay_pools 1
+delay_class 1 4
+delay_parameters 1 none none 10000/10000 none
+delay_initial_bucket_level 0
+acl slow src 127.0.0.1
+delay_client_request_access 1 allow slow`)
+    const target = `127.0.0.1:${server.port}`
+    const open = way === 'CONNECT' ? `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n` : get(server.port, '/', 'Connection: Upgrade', 'Upgrade: echo')
+    const client = await asks(proxy, open)
+    await until(() => client.head() !== '', 'the tunnel')
+    client.socket.write(Buffer.alloc(20_000_000, 'y'))
+    if (way === 'CONNECT') await until(() => client.bytes === 200_000, 'what the server sends, which no pool has')
+    await passes(proxy, 2)
+    await until(() => received >= 20_000, 'two seconds')
+    expect(received).toBe(20_000)
+    expect(client.socket.writableLength).toBeGreaterThan(1_000_000) // what does not fit into the sockets
+    const free = await asks(proxy, open, '127.0.0.2')
+    await until(() => free.head() !== '', 'the tunnel of somebody else')
+    free.socket.write(Buffer.alloc(300_000, 'y'))
+    await until(() => received >= 320_000, 'all of his')
+    for (const { socket } of [client, free]) socket.resetAndDestroy()
+    await passes(proxy, 2)
+  })
+
+  it('tunnels: one bucket for both ways where both lists name the pool', async () => {
+    let received = 0
+    const server = await raw(socket => {
+      socket.on('error', () => {}).on('data', chunk => {
+        received += chunk.length
+      })
+      socket.write(Buffer.alloc(400_000, 'x'))
+    })
+    const proxy = await stage(`${onePool(2, '10000/10000 -1/-1')}delay_client_request_access 1 allow all\ndelay_initial_bucket_level 0`)
+    const target = `127.0.0.1:${server.port}`
+    const client = await asks(proxy, `CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`)
+    await until(() => client.head() !== '', 'the tunnel')
+    client.socket.write(Buffer.alloc(300_000, 'y'))
+    await passes(proxy, 3)
+    await until(() => client.bytes + received >= 30_000, 'three seconds')
+    expect(client.bytes + received).toBe(30_000)
+    expect(Math.min(client.bytes, received)).toBeGreaterThan(5_000)
+    client.socket.resetAndDestroy()
+    await passes(proxy, 2)
+  })
+
+  it('a tunnel through a cache_peer with no-delay: what comes from there is not slowed down, what the client sends is', async () => {
+    let received = 0
+    const parent = await raw(socket => {
+      let head = ''
+      socket.on('error', () => {}).on('data', (chunk: Buffer) => {
+        if (head.includes('\r\n\r\n')) {
+          received += chunk.length
+          return
+        }
+        head += chunk.toString('latin1')
+        socket.write('HTTP/1.1 200 OK\r\n\r\n')
+        socket.write(Buffer.alloc(400_000, 'x'))
+      })
+    })
+    const proxy = await stage(`${onePool(1, '10000/10000')}delay_client_request_access 1 allow all\ndelay_initial_bucket_level 0
+cache_peer 127.0.0.1 parent ${parent.port} 0 no-query no-delay
+never_direct allow all`)
+    const client = await asks(proxy, 'CONNECT far.invalid:443 HTTP/1.1\r\nHost: far.invalid:443\r\n\r\n')
+    await until(() => client.bytes === 400_000, 'all of what the parent sends')
+    client.socket.write(Buffer.alloc(300_000, 'y'))
+    await passes(proxy, 2)
+    await until(() => received >= 20_000, 'two seconds')
+    expect(received).toBe(20_000)
+    client.socket.resetAndDestroy()
+    await passes(proxy, 2)
+  })
+
   it('a reload in the middle: what is under way keeps its bucket and ends', async () => {
     const server = await fullOf(30_000)
     const proxy = await stage(`${onePool(2, 'none 10000/10000')}delay_initial_bucket_level 0`)

@@ -177,9 +177,11 @@ one what comes behind. Of several lines the first whose ACLs match counts. Lusca
   ),
   delay_client_request_access: works(
     namedAccessList('POOL', 'fast'),
-    `Whose content of requests (uploads) a pool of delay_pools slows down: the first that allows. A pool that delay_access
-names, too, has its buckets for both. What a client sends through a tunnel is not slowed down. Lusca's.`,
-    { example: 'acl uploads method PUT POST\ndelay_client_request_access 1 allow uploads' },
+    `What clients send a pool of delay_pools slows down, by the request it comes with: its content, and what goes through the
+tunnel it opens (CONNECT, Upgrade). The first that allows. A pool that delay_access names, too, has its buckets for both.
+What waits waits with the client: not more of it is read than client_request_buffer_max_size of a content, and a few pieces
+of a tunnel. Lusca's.`,
+    { example: 'acl uploads method PUT POST CONNECT\ndelay_client_request_access 1 allow uploads' },
   ),
   delay_client_reply_access: works(
     namedAccessList('POOL', 'fast'),

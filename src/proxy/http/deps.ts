@@ -79,6 +79,7 @@ export type Relay = (
   options: {
     readonly idleTimeoutMs: number
     readonly limits: readonly Bandwidth[]
+    readonly limitsOfA: readonly Bandwidth[]
     readonly onRelayed: (stats: { readonly bytesToA: number; readonly bytesToB: number; readonly why: string }) => void
   },
 ) => void

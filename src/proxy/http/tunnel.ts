@@ -1,5 +1,6 @@
 import { CountHttp } from './counters.ts'
-import { slowedTunnel } from './delay/slowed.ts'
+import { slowedTunnel, slowedUploads } from './delay/slowed.ts'
+import { takeFrom } from './delay/pools.ts'
 import { routeHint } from './forward-request.ts'
 import { missDenied } from './miss-access.ts'
 import { markResponse, tellServerMarks } from './packets.ts'
@@ -102,16 +103,25 @@ export const relay = (t: Transaction, server: Connection, early: Buffer | null):
   t.keepAlive = false
   const client = t.client.connection
   const clientBytes = t.client.handOver()
-  if (clientBytes !== null) server.write(clientBytes)
-  if (early !== null) client.write(early)
   const slow = t.policy.delay === null ? null : slowedTunnel(t)
+  const slowUploads = t.policy.delay === null ? null : slowedUploads(t)
+  if (clientBytes !== null) {
+    server.write(clientBytes)
+    takeFrom(slowUploads?.limits ?? [], clientBytes.length)
+  }
+  if (early !== null) {
+    client.write(early)
+    takeFrom(slow?.limits ?? [], early.length)
+  }
   const since = t.client.deps.clock.mono()
   return new Promise(resolve => {
     t.client.deps.relay(client, server, {
       idleTimeoutMs: t.policy.timeouts.read,
       limits: slow?.limits ?? [],
+      limitsOfA: slowUploads?.limits ?? [],
       onRelayed: stats => {
         slow?.giveBack()
+        slowUploads?.giveBack()
         tellTime(t, since)
         t.outcome.requestContentBytes = stats.bytesToB + (clientBytes?.length ?? 0)
         t.outcome.responseBytes += stats.bytesToA + (early?.length ?? 0)

@@ -157,7 +157,7 @@ export interface DelayPools {
   readonly server: readonly Pool[]
   /** Of these bytes of each response nothing is counted; the first line that matches. */
   readonly free: readonly { readonly bytes: number; readonly when: Condition }[]
-  /** What clients send, with their requests (delay_client_request_access). */
+  /** What clients send, with their requests and through tunnels (delay_client_request_access). */
   readonly requests: readonly Pool[]
   /** What clients receive, hits included (delay_client_reply_access). */
   readonly replies: readonly Pool[]

@@ -175,16 +175,18 @@ class Slowed implements OriginHandler, OriginFetch {
 /** Whose buckets a transaction takes from. */
 export const takerOf = (t: Transaction) => ({ address: t.addressBy(t.policy.indirectClient.delay), user: t.facts.user || t.facts.helperUser, tag: t.facts.tag })
 
-/** What a relay to this client's server is limited by. */
+/** What a relay to this client's server is limited by. no-delay: what comes from that cache_peer costs nothing. */
 export const slowedTunnel = (t: Transaction): Taken | null =>
-  poolFor(t.policy.delay?.server ?? [], t.facts)?.take(takerOf(t), t.client.deps.buckets) ?? null
+  t.peer?.line.noDelay === true ? null : (poolFor(t.policy.delay?.server ?? [], t.facts)?.take(takerOf(t), t.client.deps.buckets) ?? null)
 
-/** delay_client_request_access: the first that allows. */
+/** delay_client_request_access: the first that allows. Of a relay to this client's server, what the client sends. */
+export const slowedUploads = (t: Transaction): Taken | null =>
+  poolFor(t.policy.delay?.requests ?? [], t.facts)?.take(takerOf(t), t.client.deps.buckets) ?? null
+
+/** The same of a request's content. */
 export const meterContent = (t: Transaction): void => {
-  const pools = t.policy.delay?.requests ?? []
-  const { buckets } = t.client.deps
-  const taken = t.content === null ? null : (poolFor(pools, t.facts)?.take(takerOf(t), buckets) ?? null)
-  if (taken !== null) t.content?.slow(taken, buckets)
+  const taken = t.content === null ? null : slowedUploads(t)
+  if (taken !== null) t.content?.slow(taken, t.client.deps.buckets)
 }
 
 /** response_delay_pool, then delay_client_reply_access: the first that allows. */
