@@ -7,26 +7,27 @@ import type { CacheKey } from '../../key.ts'
 import type { Selection } from '../../selection.ts'
 import { flag, StoredResponse } from '../../stored-response.ts'
 import { takesPlaceOf } from '../../parts.ts'
-import type { RemovalPolicy } from '../removal-policy.ts'
 import type { StoreEvents } from '../store-events.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants, Walk } from '../store.ts'
-import { Checkpoints } from './checkpoints.ts'
 import { ContentFile, contentFolder, contentPath } from './content-file.ts'
+import { DiskIndex, type IndexOwner, logShareMax } from './disk-index.ts'
+import { diskCounters, type DiskLimits, type DiskOptions, type OpenLedger } from './disk-options.ts'
 import { DiskWalk } from './disk-walk.ts'
 import { type DiskRoom, DiskWriter, type NewOutput } from './disk-writer.ts'
 import { FileOutput } from './file-output.ts'
-import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath } from './folder.ts'
-import { type Ailment, ailmentOf, Health } from './health.ts'
-import { changeKind, fileState, hashOf, type Ledger, type Patience, type Row } from './ledger.ts'
+import { dropContents } from './folder.ts'
+import { ailmentOf } from './health.ts'
 import { Incoming } from './incoming.ts'
+import { changeKind, hashOf, type Ledger, type Row } from './ledger.ts'
 import { Lookups } from './lookups.ts'
-import { OpenFiles, type ReadCached } from './open-files.ts'
+import { OpenFiles } from './open-files.ts'
 import { OurFiles } from './our-files.ts'
-import { type DiskRecord, decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
+import { Owed } from './owed.ts'
+import { decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
 import { RollCall } from './roll-call.ts'
-import { askLedger, type Foreign, type OpenSignal, Sharing } from './sharing.ts'
+import type { Foreign } from './sharing.ts'
 import { dropUnlisted, giveUpReserve, keepReserve } from './space-reserve.ts'
-import { WaitingChanges } from './waiting-changes.ts'
+import { stepsMax, Uses } from './uses.ts'
 
 // Stored responses in a folder. What is small lies in the ledger with its record; what is large lies in a file of its
 // own, and the ledger says which. A response is there from the moment the ledger says so, and gone from the moment it
@@ -42,44 +43,6 @@ import { WaitingChanges } from './waiting-changes.ts'
 // Removal is in the order of the removal policy, in steps of a fraction of a millisecond: a few with each response stored when there is
 // no room left, and in the background from `high` down to `low` so that there usually is.
 
-export const diskCounters = {
-  stored: { doc: 'responses written to disk' },
-  replaced: { doc: 'stored responses whose fields a 304 or HEAD has updated' },
-  removed: { doc: 'responses removed because the disk store was full', whenItGrows: 'cache_dir is small for the traffic' },
-  variantsRemoved: { doc: 'variants removed because their key had too many' },
-  invalidated: { doc: 'stored responses invalidated by unsafe requests or purges' },
-  refused: { doc: 'responses that were storable and did not fit, or were too small or too large' },
-  damaged: {
-    doc: 'stored responses that were not what had been written, and were removed',
-    whenItGrows: 'the disk changes what it is given: look at its health',
-  },
-  failed: { doc: 'errors of the disk', whenItGrows: 'it is full or broken; cache.log names the error' },
-} as const
-
-export interface DiskLimits extends StoreLimits {
-  readonly objectBytesMin: Bytes
-  /** Shares of bytesMax: beyond `high` the background removes what was used longest ago, down to `low`. */
-  readonly low: number
-  readonly high: number
-}
-
-export interface DiskOptions {
-  readonly folder: string
-  readonly limits: DiskLimits
-  readonly clock: Clock
-  /** One line for the operator. */
-  readonly notice: (text: string) => void
-  /** lru unless said otherwise. */
-  readonly policy?: RemovalPolicy
-  /** How processes that share the folder tell each other; without it each look-up asks the index. */
-  readonly openSignal?: OpenSignal
-  /** Without it each read is a thread's. */
-  readonly readCached?: ReadCached | null
-}
-
-/** How the ledger is opened, the first time and after it was set aside. Throws what keeps it from being one. */
-export type OpenLedger = () => Ledger
-
 /** Content of up to so many bytes lies in the ledger: from there it is read in a fraction of the time a file takes. */
 const inlineBytesMax = 16 * 1024
 /** What a row takes in its tables beside record and content. */
@@ -94,13 +57,9 @@ const upkeepMs = 2000
 const settledMs = 60_000
 const syncsPerUpkeep = 32
 const syncPauseMs = 50
-const usedMax = 4096
-/** Uses written down in one transaction, and the time between two that do nothing else. */
-const usesPerStep = 32
+/** Between two changes that only write down uses. */
 const notePauseMs = 5
 const openFilesMax = 64
-/** Invalidations the disk would not have; beyond, nothing is found until it will. */
-const owedMax = 4096
 /** Times of upkeep between two looks whether the other processes live. */
 const roundsPerRollCall = 3
 /** For the last bytes of what is complete, and then for making sure of files. */
@@ -111,13 +70,6 @@ const spaceMakingMs = 500
 const freeShareMax = 0.01
 const shrinkPages = 128
 const shrinkPauseMs = 20
-/** Of the write-ahead log. */
-const logBytesUsual = 4 * 1024 * 1024
-const logBytesMax = 128 * 1024 * 1024
-/** A folder of less than sixteen times that may take more than it was given, by as much. */
-const logBytesLeast = 1024 * 1024
-const logShareMax = 1 / 16
-
 /** Not because of what it is, but of how the disk is. */
 const failures: readonly StoreRefusal[] = ['disk-failed', 'disk-slow', 'busy']
 
@@ -132,40 +84,22 @@ export class DiskStore implements Store {
   readonly #folder: string
   readonly #clock: Clock
   readonly #notice: (text: string) => void
-  readonly #openLedger: OpenLedger
-  readonly #owner: string
   readonly #boot: string
-  readonly #health: Health
+  readonly #incoming = new Incoming()
+  readonly #owed = new Owed()
+  readonly #opened: OpenFiles
+  readonly #files: OurFiles
+  readonly #uses: Uses
+  readonly #index: DiskIndex
+  readonly #lookups: Lookups
   /** What writers may do to the store. */
   readonly #room: DiskRoom
   #limits: DiskLimits
-  /** Null: it cannot be used, and a new one could not be made. */
-  #ledger: Ledger | null
-  #checkpoints: Checkpoints
-  /** Of the bytes that open writers hold, those the index counts already, within a transaction. */
-  #entering = 0
   /** What the index takes on disk beyond the sum of its rows. */
   #overhead = 0
   #changes = 0
-  /** The oldest place in the order of use, or a little less. */
-  #frontRank = 0
-  readonly #opened: OpenFiles
-  readonly #incoming = new Incoming()
-  readonly #lookups: Lookups
-  readonly #sharing: Sharing
-  /** Of the index that is open. */
-  #inode = 0
-  readonly #files: OurFiles
-  readonly #waiting: WaitingChanges
-  /** Invalidated, but the disk would not have it: not to be found until it will. */
-  readonly #owed = new Set<CacheKey>()
-  #owesAll = false
   #rounds = 0
   readonly #rollCall: RollCall
-  /** Uses that are still to be written down; with lru those of what is so old that they matter. */
-  readonly #used = new Map<CacheKey, number>()
-  /** Removed within the present transaction; only for `events`. */
-  #released: DiskRecord[] = []
   #sweep: Timer | null = null
   #spaceMaking: Timer | null = null
   #upkeep: Timer | null = null
@@ -174,75 +108,87 @@ export class DiskStore implements Store {
   #syncing = false
   #closed = false
 
-  constructor(options: DiskOptions, openLedger: OpenLedger, owner: string, boot: string) {
+  /** `mark`, `boot`: who has the folder open, and in which run of the machine. Throws what keeps it from being used. */
+  constructor(options: DiskOptions, openLedger: OpenLedger, mark: string, boot: string) {
     this.#folder = options.folder
     this.#limits = options.limits
     this.#clock = options.clock
-    this.#opened = new OpenFiles(openFilesMax, options.readCached)
     this.#notice = options.notice
-    this.#openLedger = openLedger
-    this.#owner = owner
-    this.#rollCall = new RollCall(owner)
     this.#boot = boot
-    this.#health = new Health(options.clock)
-    this.#files = new OurFiles(options.folder, options.clock, owner, boot, this.#opened, () => this.#planUpkeep())
-    this.#waiting = new WaitingChanges(options.clock, () => {
-      if (this.#ledger === null) this.#waiting.giveUp()
-      else this.#change(() => 0, 0, 'leaves')
-    })
-    const ledger = (): Ledger | null => this.#ledger
-    this.#lookups = new Lookups(options.folder, this.#opened, this.#files.suspects, {
-      get ledger() {
-        return ledger()
-      },
-      failed: error => this.#fail(error),
-      used: (key, rank) => {
-        if (this.#isOld(rank)) this.touch(key)
-      },
+    this.#opened = new OpenFiles(openFilesMax, options.readCached)
+    this.#files = new OurFiles(options.folder, options.clock, mark, boot, this.#opened, () => this.#planUpkeep())
+    this.#uses = new Uses(key => this.usesAbove(key), () => this.#planUpkeep())
+    this.#rollCall = new RollCall(mark)
+    this.#index = new DiskIndex(options, openLedger, mark, boot, this.#asOwner())
+    this.#lookups = new Lookups(options.folder, this.#index, this.#opened, this.#files.suspects, {
+      used: (ledger, key, rank) => this.#uses.found(ledger, key, rank),
       damaged: rows => this.#removeDamaged(rows),
       lost: stored => {
         if (this.remove(stored)) this.counters.damaged++
       },
     })
-    const objectBytesMin = (): number => this.#limits.objectBytesMin
-    this.#room = {
-      clock: options.clock,
+    this.#room = this.#asRoom()
+    this.#index.begin()
+  }
+
+  #asOwner(): IndexOwner {
+    const store = this
+    return {
+      counters: this.counters,
+      files: this.#files,
+      opened: this.#opened,
+      incoming: this.#incoming,
+      uses: this.#uses,
+      owed: this.#owed,
+      get bytesMax() {
+        return store.#limits.bytesMax
+      },
+      get events() {
+        return store.events
+      },
+      get foreign() {
+        return store.foreign
+      },
+      begun: ledger => {
+        this.#uses.begin(ledger)
+        this.#measure(ledger)
+        this.#sweepIfFull()
+        this.#planUpkeep()
+      },
+      changed: ledger => {
+        if (++this.#changes % 128 === 0) this.#measure(ledger)
+        this.#sweepIfFull()
+        this.#planUpkeep()
+      },
+      full: () => this.#makeSpace(),
+    }
+  }
+
+  #asRoom(): DiskRoom {
+    const store = this
+    return {
+      clock: this.#clock,
       inlineBytesMax,
       get objectBytesMin() {
-        return objectBytesMin()
+        return store.#limits.objectBytesMin
       },
       charge: (writer, more) => this.#charge(writer, more),
       newOutput: (writer, size) => this.#newOutput(writer, size),
       promise: (file, more) => this.#files.promise(file, more),
       contentOf: (writer, file, length) => this.#lookups.contentFile(file, length, () => writer.stored),
-      finishing: writer => this.#incoming.complete(writer, this.#ledger?.next ?? 0),
+      finishing: writer => this.#incoming.complete(writer, this.#index.ledger?.next ?? 0),
       store: writer => this.#store(writer),
       ended: writer => this.#ended(writer),
       remove: file => this.#files.unlink(file),
       removeLater: file => this.#files.leave(file),
-      failed: error => this.#fail(error),
+      failed: error => this.#index.fail(error),
     }
-    this.#ledger = openLedger()
-    this.#sharing = new Sharing(options.openSignal?.(signalPath(options.folder)) ?? askLedger(() => this.#ledger), owner, {
-      changed: key => this.foreign.changed(key),
-      invalidated: key => {
-        this.stopWriting(key)
-        this.foreign.invalidated(key)
-      },
-      cleared: () => {
-        this.#incoming.stopAll()
-        this.#files.dropSpares()
-        this.foreign.cleared()
-      },
-    })
-    this.#checkpoints = this.#newCheckpoints(this.#ledger)
-    this.#begin(this.#ledger)
   }
 
   // ---- what is there
 
   get bytes(): Bytes {
-    return bytes((this.#ledger?.bytes ?? 0) + this.#incoming.bytes)
+    return bytes((this.#index.ledger?.bytes ?? 0) + this.#incoming.bytes)
   }
 
   get bytesMax(): Bytes {
@@ -250,7 +196,7 @@ export class DiskStore implements Store {
   }
 
   get count(): number {
-    return this.#ledger?.count ?? 0
+    return this.#index.ledger?.count ?? 0
   }
 
   get folder(): string {
@@ -267,15 +213,9 @@ export class DiskStore implements Store {
    * ledger, as it is now.
    */
   catchUp(): void {
-    if (!this.#sharing.isBehind || this.#ledger === null) return
-    try {
-      this.#sharing.catchUp(this.#ledger)
-      if (inodeOf(indexPath(this.#folder)) !== this.#inode) this.#reopen()
-      if ((this.#ledger?.users ?? 0) > 1) this.#planUpkeep() // somebody has to look after those who die
-    } catch (error) {
-      this.#fail(error)
-      this.foreign.cleared()
-    }
+    if (!this.#index.sharing.isBehind) return
+    this.#index.catchUp()
+    if (this.#index.isShared) this.#planUpkeep() // somebody has to look after those who die
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
@@ -287,14 +227,12 @@ export class DiskStore implements Store {
   }
 
   #find(key: CacheKey, used: boolean): Variants | null {
-    if (this.#owesAll || (this.#owed.size > 0 && this.#owed.has(key))) return null
+    if (this.#owed.has(key)) return null
     return this.#lookups.find(key, used)
   }
 
   touch(key: CacheKey): void {
-    if (this.#used.size >= usedMax && !this.#used.has(key)) return
-    this.#used.set(key, (this.#used.get(key) ?? 0) + 1)
-    this.#planUpkeep()
+    this.#uses.touch(key)
   }
 
   /** The same response with its content in memory; null: it is gone, or cannot be read now. */
@@ -313,13 +251,7 @@ export class DiskStore implements Store {
 
   /** Whether something is stored under the key. */
   has(key: CacheKey): boolean {
-    return this.#incoming.isFinishing(key) || this.#lookups.rowsOf(key, hashOf(key)).length > 0
-  }
-
-  /** With lru, in the older half of the order of use: a use of the others would not change what goes next. */
-  #isOld(rank: number): boolean {
-    const ledger = this.#ledger
-    return ledger !== null && (ledger.policy !== 'lru' || rank - this.#frontRank < (ledger.next - this.#frontRank) / 2)
+    return this.#incoming.isFinishing(key) || this.#index.rowsOf(key, hashOf(key)).length > 0
   }
 
   // ---- what comes in
@@ -361,17 +293,17 @@ export class DiskStore implements Store {
   /** Why it would not take this one; null: it would try. */
   refusalOf(response: StoredResponse): StoreRefusal | null {
     if (this.#limits.bytesMax <= 0) return 'switched-off'
-    if (this.#ledger === null || this.#closed || !this.#health.mayWrite) return 'disk-failed'
+    if (this.#index.ledger === null || this.#closed || !this.#index.health.mayWrite) return 'disk-failed'
     const expected = response.has(flag.headOnly) ? 0 : response.contentLength
     if (expected >= 0 && expected < this.#limits.objectBytesMin) return 'too-small'
     if (expected > this.objectBytesMax) return 'too-large'
-    if (this.#checkpoints.behind || this.#waiting.areTooMany) return 'busy'
+    if (this.#index.isBehind || this.#index.isTooBusy) return 'busy'
     return this.#incoming.bytes + Math.max(0, expected) > this.#limits.bytesMax / 2 ? 'busy' : null
   }
 
   #charge(writer: DiskWriter, more: number): boolean {
     if (this.#incoming.bytes + more > this.#limits.bytesMax / 2) return false
-    if (this.#taken + more > this.#limits.bytesMax) this.#change(() => this.#removeOldest(this.#limits.bytesMax - more), 0, 'leaves')
+    if (this.#taken + more > this.#limits.bytesMax) this.#index.change(() => this.#removeOldest(this.#limits.bytesMax - more), 0, 'leaves')
     if (this.#taken + more > this.#limits.bytesMax || writer.refusal !== null) return false
     this.#incoming.hold(more)
     this.#sweepIfFull()
@@ -381,7 +313,7 @@ export class DiskStore implements Store {
   #newOutput(writer: DiskWriter, size: number): NewOutput | StoreRefusal {
     this.catchUp() // whoever clears the store takes away what is not in use yet
     const file = this.#takeSpare()
-    if (file === 0) return this.#health.mayWrite ? 'busy' : 'disk-failed'
+    if (file === 0) return this.#index.health.mayWrite ? 'busy' : 'disk-failed'
     if (writer.refusal !== null) {
       this.#files.unlink(file)
       return writer.refusal
@@ -393,7 +325,7 @@ export class DiskStore implements Store {
   /** 0: there is none, and the disk says no, or somebody else has the index. */
   #takeSpare(): number {
     const patience = this.#files.wereWanted ? 'leaves' : 'waits'
-    if (!this.#files.hasSpares) this.#change(() => 0, 0, patience)
+    if (!this.#files.hasSpares) this.#index.change(() => 0, 0, patience)
     return this.#files.take()
   }
 
@@ -405,12 +337,12 @@ export class DiskStore implements Store {
 
   #store(writer: DiskWriter): void {
     let serial = 0
-    this.#waiting.add({
+    this.#index.later({
       make: ledger => {
         const { stored, file, bytes } = writer
         serial = 0
         if (writer.isOver || stored === null || writer.outdated) return // as the log has just said
-        this.#entering += writer.charged
+        this.#index.enters(writer.charged)
         const asked = { request: writer.request, before: writer.completedAt }
         serial = this.#insert(ledger, stored, file === 0 ? { body: bodyOf(stored) } : { file, length: bytes }, asked)
       },
@@ -432,7 +364,7 @@ export class DiskStore implements Store {
     const length = body?.length ?? content.length ?? 0
     const file = content.file ?? null
     const hashed = hashOf(stored.key)
-    const uses = this.#removeFitting(stored, hashed, asked)
+    const uses = this.#removeFitting(ledger, stored, hashed, asked)
     const serial = ledger.take()
     const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
     const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
@@ -442,7 +374,7 @@ export class DiskStore implements Store {
     ledger.insert(serial, hashed, file, size, uses + 1, record, body)
     if (file !== null) this.#files.use(ledger, file)
     this.#lookups.identify(stored, serial)
-    this.#sharing.log(ledger, changeKind.changed, stored.key)
+    this.#index.sharing.log(ledger, changeKind.changed, stored.key)
     return serial
   }
 
@@ -450,27 +382,27 @@ export class DiskStore implements Store {
     if (file !== 0) this.#files.arrived(file)
     this.#owed.delete(stored.key)
     this.counters.stored++
-    this.#health.succeed()
+    this.#index.health.succeed()
     this.events?.written(stored, serial)
   }
 
   /** What the new one takes the place of, and what is too many. Answers the uses of the former. */
-  #removeFitting(by: StoredResponse, hashed: number, { request, before }: Asked): number {
+  #removeFitting(ledger: Ledger, by: StoredResponse, hashed: number, { request, before }: Asked): number {
     let uses = 0
     const others: { row: Row; date: number }[] = []
-    for (const row of this.#ledger?.find(hashed) ?? none) {
+    for (const row of ledger.find(hashed)) {
       if (keyOfRecord(row.record) !== by.key) continue
       const record = decodeRecord(row.record)
       const goes = record === null || (record.serial < before && takesPlaceOf(by, new StoredResponse(record.facts, []), request))
       if (record === null || goes) {
         uses = Math.max(uses, row.uses)
-        this.#removeRow(row)
+        this.#index.remove(ledger, row)
       } else others.push({ row, date: record.facts.date })
     }
     if (others.length < this.#limits.variantsMax) return uses
     others.sort((a, b) => a.date - b.date)
     for (const { row } of others.slice(0, others.length - this.#limits.variantsMax + 1)) {
-      this.#removeRow(row)
+      this.#index.remove(ledger, row)
       this.counters.variantsRemoved++
     }
     return uses
@@ -492,7 +424,7 @@ export class DiskStore implements Store {
     this.#incoming.supersede(response, request)
     const asked = { request, before: Number.MAX_SAFE_INTEGER }
     const placed = { file, length: response.contentLength }
-    const serial = this.#change(ledger => this.#insert(ledger, response, placed, asked), 0)
+    const serial = this.#index.change(ledger => this.#insert(ledger, response, placed, asked), 0)
     if (serial === 0) this.#files.unlink(file)
     else this.#inserted(response, file, serial)
     return serial !== 0
@@ -507,18 +439,18 @@ export class DiskStore implements Store {
       return true
     }
     const serial = this.#lookups.serialOf(old)
-    if (serial === undefined || this.#waiting.areTooMany) return false
+    if (serial === undefined || this.#index.isTooBusy) return false
     this.#incoming.finishing(old.key)
     let replaced: boolean | null = null
-    this.#waiting.add({
+    this.#index.later({
       make: ledger => {
-        const found = this.#lookups.rowOf(old, serial)
+        const found = this.#index.rowOf(old, serial)
         replaced = found !== null
         if (found === null) return
         const { row, record } = found
         const update = encodeRecord(by, record)
         ledger.update(row, update, row.bytes - rowBytes(row.record, 0) + rowBytes(update, 0))
-        this.#sharing.log(ledger, changeKind.changed, old.key)
+        this.#index.sharing.log(ledger, changeKind.changed, old.key)
       },
       ended: made => {
         replaced = made && replaced === true
@@ -538,11 +470,11 @@ export class DiskStore implements Store {
     }
     const serial = this.#lookups.serialOf(stored)
     if (serial === undefined) return false
-    return this.#change(ledger => {
-      const found = this.#lookups.rowOf(stored, serial)
+    return this.#index.change(ledger => {
+      const found = this.#index.rowOf(stored, serial)
       if (found === null) return false
-      this.#removeRow(found.row)
-      this.#sharing.log(ledger, changeKind.changed, stored.key)
+      this.#index.remove(ledger, found.row)
+      this.#index.sharing.log(ledger, changeKind.changed, stored.key)
       return true
     }, false)
   }
@@ -551,8 +483,8 @@ export class DiskStore implements Store {
   supersede(by: StoredResponse, request: FieldView): void {
     this.#incoming.supersede(by, request)
     const hashed = hashOf(by.key)
-    if (this.#lookups.rowsOf(by.key, hashed).length === 0) return
-    this.#change(() => this.#removeFitting(by, hashed, { request, before: Number.MAX_SAFE_INTEGER }), 0)
+    if (this.#index.rowsOf(by.key, hashed).length === 0) return
+    this.#index.change(ledger => this.#removeFitting(ledger, by, hashed, { request, before: Number.MAX_SAFE_INTEGER }), 0)
   }
 
   /** What is on its way for the key is older than a change of it. Answers how much of that was complete. */
@@ -566,16 +498,16 @@ export class DiskStore implements Store {
 
   walk(selection: Selection): Walk {
     this.#tellOfMany()
-    return new DiskWalk(() => this.#ledger, selection, error => this.#fail(error))
+    return new DiskWalk(() => this.#index.ledger, selection, error => this.#index.fail(error))
   }
 
   invalidate(key: CacheKey): number {
     this.catchUp()
     const complete = this.stopWriting(key)
     const hashed = hashOf(key)
-    const ledger = this.#ledger
-    if (ledger === null || (ledger.users < 2 && this.#lookups.rowsOf(key, hashed).length === 0)) return complete
-    const removed = this.#change(() => this.#removeAll(key, hashed), -1)
+    const ledger = this.#index.ledger
+    if (ledger === null || (ledger.users < 2 && this.#index.rowsOf(key, hashed).length === 0)) return complete
+    const removed = this.#index.change(ledger => this.#index.removeAll(ledger, key, hashed), -1)
     if (removed < 0) this.#owe(key)
     const count = complete + Math.max(0, removed)
     this.counters.invalidated += count
@@ -584,60 +516,41 @@ export class DiskStore implements Store {
 
   /** A tier above has changed what it alone has; other processes may have the same. */
   tell(key: CacheKey): void {
-    if (this.#ledger === null || this.#ledger.users < 2) return
-    if (!this.#change(ledger => (this.#sharing.log(ledger, changeKind.changed, key), true), false)) this.#owe(key)
+    if (this.#index.ledger === null || this.#index.ledger.users < 2) return
+    if (!this.#index.change(ledger => (this.#index.sharing.log(ledger, changeKind.changed, key), true), false)) this.#owe(key)
   }
 
   /** What is selected is removed here. What others have in memory or on its way may be meant too, and they do not look. */
   #tellOfMany(): void {
     this.catchUp()
-    if (this.#ledger !== null && this.#ledger.users > 1) {
-      this.#change(ledger => this.#sharing.log(ledger, changeKind.cleared, ''), undefined)
+    if (this.#index.ledger !== null && this.#index.ledger.users > 1) {
+      this.#index.change(ledger => this.#index.sharing.log(ledger, changeKind.cleared, ''), undefined)
     }
   }
 
-  /** Within a transaction. */
-  #removeAll(key: CacheKey, hashed: number): number {
-    const rows = this.#lookups.rowsOf(key, hashed)
-    for (const row of rows) this.#removeRow(row)
-    if (this.#ledger !== null) this.#sharing.log(this.#ledger, changeKind.invalidated, key)
-    return rows.length
-  }
-
-  /** The disk would not have it. It is not found from now on, and tried again with every change. */
+  /** The disk would not have it. */
   #owe(key: CacheKey): void {
-    if (this.#owed.size < owedMax) this.#owed.add(key)
-    else this.#owesAll = true
+    this.#owed.add(key)
     this.#planUpkeep()
-  }
-
-  /** Within a transaction. */
-  #payOwed(ledger: Ledger): void {
-    if (this.#owesAll) {
-      ledger.empty()
-      this.#sharing.log(ledger, changeKind.cleared, '')
-    }
-    for (const key of this.#owed) this.#removeAll(key, hashOf(key))
   }
 
   clear(): void {
     this.#incoming.stopAll()
-    this.#used.clear()
+    this.#uses.clear()
     this.#files.reset()
-    const emptied = this.#change(ledger => {
-      ledger.empty()
-      this.#sharing.log(ledger, changeKind.cleared, '')
+    const emptied = this.#index.change(ledger => {
+      this.#index.empty(ledger)
       return true
     }, false)
     if (!emptied) {
-      this.#owesAll = this.#ledger !== null
+      if (this.#index.ledger !== null) this.#owed.addAll()
       return
     }
     try {
       this.#opened.close()
       dropContents(this.#folder)
     } catch (error) {
-      this.#fail(error)
+      this.#index.fail(error)
     }
   }
 
@@ -645,7 +558,7 @@ export class DiskStore implements Store {
     this.#limits = { ...this.#limits, ...limits }
     // the first steps at once: a small change is done, a large one begun
     for (let i = 0; i < 8 && this.#taken > this.#limits.bytesMax; i++) {
-      this.#change(() => this.#removeOldest(this.#limits.bytesMax), 0)
+      this.#index.change(() => this.#removeOldest(this.#limits.bytesMax), 0)
     }
     this.#sweepIfFull()
   }
@@ -658,36 +571,25 @@ export class DiskStore implements Store {
   /** Waits for what is on its way, and leaves the folder as after a rest. */
   async close(): Promise<void> {
     this.#closed = true
+    this.#index.closing()
     this.#incoming.abandon()
-    this.#change(() => 0, 0) // what waits
+    this.#index.change(() => 0, 0) // what waits
     await this.#within(closeMsMax, this.settled())
-    this.#waiting.cancel()
+    this.#index.stopWaiting()
     this.#sweep?.cancel()
     this.#spaceMaking?.cancel()
     this.#upkeep?.cancel()
     this.#shrinking?.cancel()
     this.#noting?.cancel()
     // what is still to be noted
-    for (let step = 0; step === 0 || (step < usedMax / usesPerStep && this.#used.size > 0); step++) this.#change(() => 0, 0)
+    for (let step = 0; step === 0 || (step < stepsMax && this.#uses.areAny); step++) this.#index.change(() => 0, 0)
     // what is not made sure of in time is believed all the same, unless the machine goes down in the next minute
     const enough = this.#clock.mono() + closeMsMax
     while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
     this.#opened.close()
     // nobody looks after files of who has left properly
     await this.#within(closeMsMax, this.#files.allUnlinked())
-    this.#change(ledger => {
-      this.#files.forgetSpares(ledger)
-      ledger.leave(this.#sharing.user)
-    }, undefined)
-    await this.#checkpoints.close()
-    forgetOwner(this.#owner)
-    try {
-      this.#ledger?.close()
-    } catch {
-      // it has been of no use for a while, then
-    }
-    this.#ledger = null
-    this.#waiting.giveUp()
+    await this.#index.close()
   }
 
   /** Resolves with it, or after so long. */
@@ -701,116 +603,27 @@ export class DiskStore implements Store {
     })
   }
 
-  #removeRow(row: Row): void {
-    this.#ledger?.remove(row)
-    this.#noteReleased(row)
-    this.#removeFileOf(row)
-  }
-
-  #noteReleased(row: Row): void {
-    if (this.events === null) return
-    const record = decodeRecord(row.record)
-    if (record !== null) this.#released.push(record)
-  }
-
-  #tellReleased(): void {
-    for (const { facts, serial } of this.#released) this.events?.released(new StoredResponse(facts, []), serial)
-    this.#released = []
-  }
-
   /** A tier above has taken in what was read from here. */
   tellRisen(stored: StoredResponse): void {
     this.events?.risen(stored, this.#lookups.serialOf(stored) ?? 0)
   }
 
-  #removeFileOf(row: Row): void {
-    if (row.file !== null && this.#ledger !== null) this.#files.doom(this.#ledger, row.file)
-  }
-
   #removeDamaged(rows: readonly Row[]): void {
     this.counters.damaged += rows.length
-    this.#change(() => {
-      for (const row of rows) this.#removeRow(row)
+    this.#index.change(ledger => {
+      for (const row of rows) this.#index.remove(ledger, row)
     }, undefined)
-  }
-
-  // ---- one transaction
-
-  /**
-   * `otherwise`: the answer where the disk says no, or somebody else has the index and `patience` leaves it to them. What
-   * waits is made first.
-   */
-  #change<T>(work: (ledger: Ledger) => T, otherwise: T, patience: Patience = 'waits'): T {
-    const ledger = this.#ledger
-    if (ledger === null || (patience === 'leaves' && this.#checkpoints.reserved)) return otherwise
-    this.#released = []
-    this.#entering = 0
-    const waiting = this.#waiting.next(patience === 'waits')
-    const before = this.#sharing.state
-    let answer: T
-    try {
-      answer = ledger.write(patience, () => {
-        this.#incoming.outdate(this.#sharing.begun(ledger))
-        this.#files.enter(ledger, !this.#closed)
-        if (this.#owesAll || this.#owed.size > 0) this.#payOwed(ledger)
-        if (this.#used.size > 0) this.#noteUses(ledger)
-        for (const { make } of waiting) make(ledger)
-        return work(ledger)
-      })
-    } catch (error) {
-      this.#sharing.undone(before)
-      this.#files.undone()
-      this.#entering = 0
-      if (ailmentOf(error) === 'contended') {
-        if (patience === 'leaves') return otherwise
-      } else {
-        this.#waiting.done(waiting.length)
-        for (const { ended } of waiting) ended(false)
-      }
-      this.#fail(error)
-      return otherwise
-    }
-    this.#waiting.done(waiting.length)
-    try {
-      if (this.#owesAll) dropContents(this.#folder)
-      this.#owesAll = false
-      this.#owed.clear()
-      this.#sharing.committed(ledger)
-      if (!this.#closed) this.#checkpoints.changed()
-      if (++this.#changes % 128 === 0) this.#measure(ledger)
-      this.#files.committed()
-      if (this.#released.length > 0) this.#tellReleased()
-      for (const { ended } of waiting) ended(true)
-      this.#entering = 0
-      this.#sweepIfFull()
-      this.#planUpkeep()
-    } catch (error) {
-      this.#fail(error)
-    }
-    return answer
-  }
-
-  /** A few of them; the rest has its turn with the next change, or in the background. */
-  #noteUses(ledger: Ledger): void {
-    let left = usesPerStep
-    for (const [key, times] of this.#used) {
-      if (left-- === 0) return
-      this.#used.delete(key)
-      for (const row of ledger.find(hashOf(key))) {
-        if (this.#isOld(row.rank) && keyOfRecord(row.record) === key) ledger.use(row, times)
-      }
-    }
   }
 
   // ---- removal
 
   /** What counts against bytesMax. */
   get #taken(): number {
-    const log = Math.min(this.#checkpoints.logBytes, this.#limits.bytesMax * logShareMax)
-    const ledger = this.#ledger
+    const log = Math.min(this.#index.logBytes, this.#limits.bytesMax * logShareMax)
+    const ledger = this.#index.ledger
     // what others are writing; what we are is in #incoming
     const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - this.#files.reservedBytes)
-    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#incoming.bytes - this.#entering + elsewhere
+    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#incoming.bytes - this.#index.entering + elsewhere
   }
 
   #measure(ledger: Ledger): void {
@@ -820,35 +633,23 @@ export class DiskStore implements Store {
 
   /** One step, within a transaction; answers how many went. */
   #removeOldest(downTo: number): number {
-    const ledger = this.#ledger
+    const ledger = this.#index.ledger
     if (ledger === null) return 0
     let removed = 0
     let spared = 0
     for (const row of ledger.front(stepRows)) {
       if (this.#taken <= downTo) break
-      this.#frontRank = row.rank
-      if (spared < stepRows / 2 && this.#isSpared(ledger, row)) {
+      this.#uses.reach(row)
+      if (spared < stepRows / 2 && this.#uses.spare(ledger, row)) {
         spared++
         continue
       }
       ledger.makeRoom(row)
-      this.#noteReleased(row)
-      this.#removeFileOf(row)
+      this.#index.gone(ledger, row)
       removed++
     }
     this.counters.removed += removed
     return removed
-  }
-
-  /** Used more often than the ledger knows: it gets the place it should have. */
-  #isSpared(ledger: Ledger, row: Row): boolean {
-    const key = keyOfRecord(row.record) as CacheKey // what was written as one
-    const here = this.#used.get(key) ?? 0
-    const above = this.usesAbove(key)
-    if (here === 0 && above === 0) return false
-    this.#used.delete(key)
-    ledger.use(row, Math.max(here + (above > 0 ? 1 : 0), above - row.uses))
-    return true
   }
 
   #sweepIfFull(): void {
@@ -860,9 +661,9 @@ export class DiskStore implements Store {
   #sweepStep(): void {
     this.#sweep = null
     const { bytesMax, low } = this.#limits
-    if (this.#closed || this.#ledger === null) return
-    const removed = this.#change(() => this.#removeOldest(bytesMax * low), -1, 'leaves')
-    if (removed === 0 || (removed < 0 && !this.#health.mayWrite) || this.#taken <= bytesMax * low) return
+    if (this.#closed || this.#index.ledger === null) return
+    const removed = this.#index.change(() => this.#removeOldest(bytesMax * low), -1, 'leaves')
+    if (removed === 0 || (removed < 0 && !this.#index.health.mayWrite) || this.#taken <= bytesMax * low) return
     this.#sweep ??= this.#clock.after(ms(stepPauseMs), () => this.#sweepStep(), { unref: true })
   }
 
@@ -875,10 +676,10 @@ export class DiskStore implements Store {
 
   #keepUp(): void {
     this.#upkeep = null
-    const ledger = this.#ledger
+    const ledger = this.#index.ledger
     if (ledger === null || this.#closed) return
     this.catchUp()
-    if (this.#files.areToForget || this.#used.size > 0 || this.#owed.size > 0 || this.#owesAll) this.#change(() => 0, 0, 'leaves')
+    if (this.#files.areToForget || this.#uses.areAny || this.#owed.isAny) this.#index.change(() => 0, 0, 'leaves')
     this.#noteRest()
     if (ledger.users > 1 || this.#rollCall.knowsOthers) {
       // nobody has to ask for anything here: the log is read before it is forgotten, and what others removed is let go
@@ -888,18 +689,18 @@ export class DiskStore implements Store {
     }
     if (this.#files.areToForget) this.#planUpkeep() // another process kept us from noting it
     this.#shrink()
-    if (this.#health.mayWrite) keepReserve(this.#folder, this.#limits.bytesMax, () => this.#health.succeed())
+    if (this.#index.health.mayWrite) keepReserve(this.#folder, this.#limits.bytesMax, () => this.#index.health.succeed())
     if (!this.#syncing) void this.#syncSettled()
   }
 
   /** Uses nobody's change has taken along. */
   #noteRest(): void {
-    if (this.#used.size === 0 || this.#closed || !this.#health.mayWrite || this.#noting !== null) return
+    if (!this.#uses.areAny || this.#closed || !this.#index.health.mayWrite || this.#noting !== null) return
     this.#noting = this.#clock.after(
       ms(notePauseMs),
       () => {
         this.#noting = null
-        this.#change(() => 0, 0, 'leaves')
+        this.#index.change(() => 0, 0, 'leaves')
         this.#noteRest()
       },
       { unref: true },
@@ -908,29 +709,28 @@ export class DiskStore implements Store {
 
   #callRoll(ledger: Ledger): void {
     try {
-      const dead = this.#rollCall.call(ledger, this.#sharing.user)
+      const dead = this.#rollCall.call(ledger, this.#index.sharing.user)
       if (dead === null) return
       for (const file of this.#rollCall.orphans(ledger)) this.#files.unlink(file)
-      this.#change(() => {
+      this.#index.change(() => {
         for (const id of dead) ledger.leave(id)
       }, undefined)
     } catch (error) {
-      this.#fail(error)
+      this.#index.fail(error)
     }
   }
 
   /** Gives free pages of the index back to the file system, as long as there are many. */
   #shrink(): void {
-    const ledger = this.#ledger
+    const ledger = this.#index.ledger
     if (ledger === null || this.#closed || this.#shrinking !== null) return
     try {
       this.#measure(ledger)
       if (ledger.space().free <= Math.max(freeShareMax * this.#limits.bytesMax, shrinkPages * blockBytes)) return
-      ledger.shrink(shrinkPages)
-      this.#checkpoints.changed()
+      this.#index.shrink(ledger, shrinkPages)
     } catch (error) {
       if (ailmentOf(error) !== 'contended') {
-        this.#fail(error)
+        this.#index.fail(error)
         return
       }
     }
@@ -957,13 +757,13 @@ export class DiskStore implements Store {
   async #syncFiles(before: number): Promise<number> {
     const files: number[] = []
     try {
-      const all = this.#ledger?.unsynced(this.#boot, syncsPerUpkeep) ?? none
+      const all = this.#index.ledger?.unsynced(this.#boot, syncsPerUpkeep) ?? none
       if (all.length > 0) this.#planUpkeep()
       // what seems to come from the future was written before the clock was set back
       const now = this.#clock.wall()
       for (const { id, since } of all) if (since <= before || since > now) files.push(id)
     } catch (error) {
-      this.#fail(error)
+      this.#index.fail(error)
     }
     if (files.length === 0) return 0
     for (const file of files) await synced(contentPath(this.#folder, file))
@@ -971,62 +771,10 @@ export class DiskStore implements Store {
       for (const file of files) ledger.forgetFile(file)
       return files.length
     }
-    return this.#change(note, 0, this.#closed ? 'waits' : 'leaves')
+    return this.#index.change(note, 0, this.#closed ? 'waits' : 'leaves')
   }
 
   // ---- failures
-
-  #fail(error: unknown): void {
-    this.counters.failed++
-    const ailment: Ailment = ailmentOf(error)
-    if (ailment === 'contended') return
-    if (ailment === 'damaged') {
-      this.#startAnew(error)
-      return
-    }
-    if (ailment === 'full') this.#makeSpace()
-    const pause = this.#health.fail()
-    if (pause > 0) {
-      this.#notice(`cache_dir ${this.#folder}: ${messageOf(error)}; nothing is written to it for ${pause} seconds`)
-    }
-  }
-
-  #startAnew(error: unknown): void {
-    // another process may have been quicker
-    const ours = inodeOf(indexPath(this.#folder)) === this.#inode
-    if (ours) {
-      this.#notice(`cache_dir ${this.#folder}: its index is damaged (${messageOf(error)}); it is set aside, and the store starts empty`)
-    }
-    this.#reopen(() => {
-      if (!ours) return
-      setAside(this.#folder, this.#limits.bytesMax / 50)
-      this.#sharing.alarm()
-    })
-  }
-
-  #reopen(prepare: () => void = () => {}): void {
-    this.#incoming.stopAll()
-    this.foreign.cleared()
-    const former = this.#ledger
-    this.#ledger = null
-    void this.#checkpoints.close()
-    try {
-      former?.close()
-    } catch {
-      // it is going anyway
-    }
-    try {
-      this.#waiting.giveUp()
-      this.#opened.close()
-      this.#files.reset()
-      prepare()
-      this.#ledger = this.#openLedger()
-      this.#checkpoints = this.#newCheckpoints(this.#ledger)
-      this.#begin(this.#ledger)
-    } catch (failure) {
-      this.#notice(`cache_dir ${this.#folder}: ${messageOf(failure)}; it is not used any more`)
-    }
-  }
 
   #makeSpace(): void {
     // removing writes too, and a full disk may refuse that as well: not again at once
@@ -1039,44 +787,17 @@ export class DiskStore implements Store {
       ms(spaceMakingMs),
       () => {
         this.#spaceMaking = null
-        if (this.#change(() => this.#removeOldest(low), -1) < 0) this.#dropUnlisted()
+        if (this.#index.change(() => this.#removeOldest(low), -1) < 0) this.#dropUnlisted()
       },
       { unref: true },
     )
   }
 
   #dropUnlisted(): void {
-    const failure = dropUnlisted({ folder: this.#folder, ledger: this.#ledger, opened: this.#opened, suspects: this.#files.suspects })
+    const failure = dropUnlisted({ folder: this.#folder, ledger: this.#index.ledger, opened: this.#opened, suspects: this.#files.suspects })
     if (failure !== null) this.#notice(`cache_dir ${this.#folder}: ${failure}; it has no room, and none can be made`)
   }
 
-  // ---- the beginning
-
-  #newCheckpoints(ledger: Ledger): Checkpoints {
-    const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, this.#limits.bytesMax / 64))
-    // a burst may pass; what comes faster than the disk for long is not written
-    const most = Math.min(logBytesMax, Math.max(logBytesLeast, this.#limits.bytesMax * logShareMax))
-    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => this.#waiting.proceed(), () => ledger.checkpointItself())
-  }
-
-  /** Takes up what a former process has left: files nobody will finish, and files it had not quite removed. */
-  #begin(ledger: Ledger): void {
-    this.#inode = inodeOf(indexPath(this.#folder))
-    this.#sharing.begin(ledger)
-    this.#frontRank = ledger.front(1)[0]?.rank ?? ledger.next
-    this.#measure(ledger)
-    const dead = ledger.usersNow().filter(user => !ownerLives(user.owner))
-    this.#change(() => {
-      for (const { id } of dead) ledger.leave(id)
-    }, undefined)
-    for (const { id, state, owner, boot } of ledger.files()) {
-      if (state === fileState.unsynced) {
-        if (boot !== this.#boot) this.#files.suspects.add(id)
-      } else if (owner === this.#owner || !ownerLives(owner)) this.#files.unlink(id)
-    }
-    this.#sweepIfFull()
-    this.#planUpkeep()
-  }
 }
 
 const none: readonly never[] = []

@@ -4,7 +4,8 @@ import type { Selection } from '../../selection.ts'
 import type { StoredResponse } from '../../stored-response.ts'
 import type { Opened, Store, StoreLimits, Variants, Walk, Writer } from '../store.ts'
 import { ContentFile } from './content-file.ts'
-import { type diskCounters, DiskStore } from './disk-store.ts'
+import type { DiskCounters } from './disk-options.ts'
+import { DiskStore } from './disk-store.ts'
 import type { Foreign } from './sharing.ts'
 
 // Several folders as one store. Where a response goes is chosen when it is stored, among those that take its size and
@@ -211,17 +212,17 @@ export class Disks implements Store {
   }
 
   /** The sums over all folders. */
-  get counters(): Record<keyof typeof diskCounters, number> {
+  get counters(): DiskCounters {
     const sums = { ...noneYet }
     for (const dir of this.#dirs) for (const name of names) sums[name] += dir.counters[name]
     return sums
   }
 }
 
-const noneYet: Record<keyof typeof diskCounters, number> = {
+const noneYet: DiskCounters = {
   stored: 0, replaced: 0, removed: 0, variantsRemoved: 0, invalidated: 0, refused: 0, damaged: 0, failed: 0,
 }
-const names = Object.keys(noneYet) as (keyof typeof diskCounters)[] // keys of just that record
+const names = Object.keys(noneYet) as (keyof DiskCounters)[] // keys of just that record
 
 const together = (a: Variants | null, b: Variants | null): Variants | null => {
   if (a === null || b === null) return a ?? b

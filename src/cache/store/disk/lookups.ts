@@ -3,9 +3,10 @@ import type { CacheKey } from '../../key.ts'
 import { StoredResponse } from '../../stored-response.ts'
 import type { Variants } from '../store.ts'
 import { ContentFile, contentPath } from './content-file.ts'
+import type { DiskIndex } from './disk-index.ts'
 import { hashOf, type Ledger, type Row, type WholeRow } from './ledger.ts'
 import type { OpenFiles } from './open-files.ts'
-import { type DiskRecord, decodeRecord, keyOfRecord } from './record.ts'
+import { decodeRecord, keyOfRecord } from './record.ts'
 
 // What the index says, as stored responses, and which row of it each of them is:
 //
@@ -17,10 +18,8 @@ import { type DiskRecord, decodeRecord, keyOfRecord } from './record.ts'
 
 /** What looking up needs of its store. */
 export interface LookupsOwner {
-  readonly ledger: Ledger | null
-  failed(error: unknown): void
   /** It was asked for. `rank`: the lowest of its variants'. */
-  used(key: CacheKey, rank: number): void
+  used(ledger: Ledger, key: CacheKey, rank: number): void
   /** Rows that are not what was written. */
   damaged(rows: readonly Row[]): void
   /** Its file is gone, or cut. */
@@ -29,6 +28,7 @@ export interface LookupsOwner {
 
 export class Lookups {
   readonly #folder: string
+  readonly #index: DiskIndex
   readonly #opened: OpenFiles
   /** Files that are not to be believed. */
   readonly #suspects: ReadonlySet<number>
@@ -36,8 +36,9 @@ export class Lookups {
   /** Which response of the ledger an object in memory is. */
   readonly #serials = new WeakMap<StoredResponse, number>()
 
-  constructor(folder: string, opened: OpenFiles, suspects: ReadonlySet<number>, owner: LookupsOwner) {
+  constructor(folder: string, index: DiskIndex, opened: OpenFiles, suspects: ReadonlySet<number>, owner: LookupsOwner) {
     this.#folder = folder
+    this.#index = index
     this.#opened = opened
     this.#suspects = suspects
     this.#owner = owner
@@ -47,11 +48,13 @@ export class Lookups {
 
   /** The newest first. `used`: for a client, and not out of curiosity. */
   find(key: CacheKey, used: boolean): Variants | null {
+    const { ledger } = this.#index
+    if (ledger === null) return null
     const found: StoredResponse[] = []
     const damaged: Row[] = []
     let lowest = Number.POSITIVE_INFINITY
     try {
-      for (const row of this.#owner.ledger?.findWhole(hashOf(key)) ?? none) {
+      for (const row of ledger.findWhole(hashOf(key))) {
         if (keyOfRecord(row.record) !== key) continue
         const stored = this.#storedOf(row)
         if (stored === null) damaged.push(row)
@@ -59,12 +62,12 @@ export class Lookups {
         lowest = Math.min(lowest, row.rank)
       }
     } catch (error) {
-      this.#owner.failed(error)
+      this.#index.fail(error)
       return null
     }
     if (damaged.length > 0) this.#owner.damaged(damaged)
     if (found.length === 0) return null
-    if (used) this.#owner.used(key, lowest)
+    if (used) this.#owner.used(ledger, key, lowest)
     return found.length === 1 ? found : found.sort((a, b) => b.date - a.date)
   }
 
@@ -91,7 +94,7 @@ export class Lookups {
   contentFile(file: number, length: number, stored: () => StoredResponse | null): ContentFile {
     return new ContentFile(file, contentPath(this.#folder, file), length, this.#opened, error => {
       if ('code' in error && error.code !== 'ENOENT') {
-        this.#owner.failed(error)
+        this.#index.fail(error)
         return
       }
       // gone, or cut: somebody has been there; what is in use otherwise was removed by the ledger before
@@ -120,7 +123,7 @@ export class Lookups {
     return risen
   }
 
-  // ---- rows
+  // ---- which row each is
 
   /** The serial of a response this store has handed out or taken in; undefined: it is none of them. */
   serialOf(stored: StoredResponse): number | undefined {
@@ -130,27 +133,6 @@ export class Lookups {
   identify(stored: StoredResponse, serial: number): void {
     this.#serials.set(stored, serial)
   }
-
-  rowsOf(key: CacheKey, hashed: number): Row[] {
-    try {
-      return (this.#owner.ledger?.find(hashed) ?? []).filter(row => keyOfRecord(row.record) === key)
-    } catch (error) {
-      this.#owner.failed(error)
-      return []
-    }
-  }
-
-  /** Null: it is not stored any more, or another has taken its place since. Throws what SQLite says. */
-  rowOf(stored: StoredResponse, serial: number): { readonly row: Row; readonly record: DiskRecord } | null {
-    for (const row of this.#owner.ledger?.find(hashOf(stored.key)) ?? none) {
-      const record = decodeRecord(row.record)
-      if (record?.serial !== serial) continue
-      const { head, responseTime } = record.facts
-      return head === stored.head && responseTime === stored.responseTime ? { row, record } : null
-    }
-    return null
-  }
 }
 
-const none: readonly never[] = []
 const nothing = Buffer.alloc(0)

@@ -1,5 +1,6 @@
 import { ailmentOf } from './health.ts'
-import { type DiskOptions, DiskStore } from './disk-store.ts'
+import type { DiskOptions } from './disk-options.ts'
+import { DiskStore } from './disk-store.ts'
 import { bootMark, type FolderRefusal, indexPath, messageOf, ownerMark, prepareFolder, removeLeftovers, setAside } from './folder.ts'
 import { Ledger } from './ledger.ts'
 
