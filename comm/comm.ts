@@ -94,6 +94,8 @@ export interface Comm {
   openExpectSet(): ExpectSet
   /** Marks of connections as the kernel tracks them. Null, or why not. */
   markConnection(from: Endpoint, to: Endpoint, value: number, mask: number): string | null
+  /** The mark, or why it cannot be told. */
+  connectionMark(from: Endpoint, to: Endpoint): number | string
   /** This machine's interfaces. Followed from the first time somebody asks. */
   readonly interfaces: Interfaces
   readonly fdTable: () => readonly FdEntry[]
@@ -140,6 +142,14 @@ export const createComm = (options: CommOptions): Comm => {
   const inProcess = new Set<PairEnd | NodeConnection>()
   let interfaces: Interfaces | null = null
   let connectionMarks: ConnectionMarks | null = null
+  const openMarks = (): ConnectionMarks | string => {
+    if (engine.name !== 'native' || !native.present) return native.present ? 'the node engine does not speak netlink' : native.why
+    try {
+      return (connectionMarks ??= createConnectionMarks(native.addon))
+    } catch (error) {
+      return error instanceof Error ? error.message : String(error)
+    }
+  }
   return {
     engine: engine.name,
     powers: engine.powers,
@@ -194,13 +204,12 @@ export const createComm = (options: CommOptions): Comm => {
       throw new CommError('ENOTSUP', 'socket', native.present ? 'the node engine does not speak netlink' : native.why)
     },
     markConnection(from, to, value, mask) {
-      if (engine.name !== 'native' || !native.present) return native.present ? 'the node engine does not speak netlink' : native.why
-      try {
-        connectionMarks ??= createConnectionMarks(native.addon)
-      } catch (error) {
-        return error instanceof Error ? error.message : String(error)
-      }
-      return connectionMarks.set(from, to, value, mask)
+      const marks = openMarks()
+      return typeof marks === 'string' ? marks : marks.set(from, to, value, mask)
+    },
+    connectionMark(from, to) {
+      const marks = openMarks()
+      return typeof marks === 'string' ? marks : marks.get(from, to)
     },
     get interfaces() {
       interfaces ??= followInterfaces(engine, host, warn)

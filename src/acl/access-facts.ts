@@ -77,6 +77,8 @@ export class AccessFacts {
   namePending = false
   /** The connection is TLS that is read here. */
   encrypted = false
+  /** A balancer has said who the client is: the kernel knows the balancer's connection only. */
+  introduced = false
 
   #clientKey: IpKey | null = null
   #localKey: IpKey | null = null
@@ -87,6 +89,8 @@ export class AccessFacts {
   #lookups: HostLookups | null = null
   #clientLookups: ClientLookups | null = null
   #asked: Promise<void> | null = null
+  /** undefined = nobody has asked. */
+  #connectionMark: number | null | undefined = undefined
   #inherited = ''
 
   constructor(client: Endpoint, local: Endpoint, portName: string) {
@@ -114,10 +118,10 @@ export class AccessFacts {
     const copy = new AccessFacts(this.connected, this.local, this.portName)
     copy.believe(this.client)
     const { names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag } = this
-    const { credentials, proof, user, helperUser, helperAnswers, link, step, serverName, certificateNames, encrypted } = this
+    const { credentials, proof, user, helperUser, helperAnswers, link, step, serverName, certificateNames, encrypted, introduced } = this
     return Object.assign(copy, {
       names, clients, method, scheme, uri, host, port, urlPath, fields, now, pinned, notes, clientNotes, tag, outcome,
-      credentials, proof, user, helperUser, helperAnswers, link, step, serverName, certificateNames, encrypted,
+      credentials, proof, user, helperUser, helperAnswers, link, step, serverName, certificateNames, encrypted, introduced,
     })
   }
 
@@ -189,6 +193,17 @@ export class AccessFacts {
     if (this.clients === null) return ''
     this.#clientLookups ??= new ClientLookups()
     return this.#clientLookups.hardware(this)
+  }
+
+  /** As the kernel tracks the connection, found once; null = it does not say. */
+  connectionMark(): number | null {
+    if (this.#connectionMark === undefined) this.#connectionMark = this.introduced ? null : (this.clients?.connectionMarkOf(this.connected, this.local) ?? null)
+    return this.#connectionMark
+  }
+
+  /** It has been changed since. */
+  forgetConnectionMark(): void {
+    this.#connectionMark = undefined
   }
 
   /** Of the request before: who asked, and what helpers said. */

@@ -1,4 +1,8 @@
+import type { Endpoint } from '../base/index.ts'
 import type { AccessFacts } from './access-facts.ts'
+
+/** The mark of its connection as the kernel tracks it; null = the kernel does not say. */
+export type ConnectionMarkOf = (from: Endpoint, to: Endpoint) => number | null
 
 /** What can be found out about a client. What is known already is answered at once; a rejection counts as ''. */
 export interface AclClients {
@@ -8,6 +12,8 @@ export interface AclClients {
   nameOf(address: string): string | Promise<string>
   /** The Ethernet address of a neighbour, `aa:bb:cc:dd:ee:ff`; '' = it is none, as everybody behind a router. */
   hardwareOf(address: string): string | Promise<string>
+  /** Between its ends as it was begun, before any NAT. */
+  readonly connectionMarkOf: ConnectionMarkOf
 }
 
 /** What was looked up about the client of a connection: each once. Made when the first ACL asks; most never do. */

@@ -5,7 +5,7 @@ import type { ExternalAcl } from './external.ts'
 import { mismatched } from './match.ts'
 import { armRegexGuard } from './regex/guard.ts'
 import type { Term } from './term.ts'
-import { aclTypes, retiredTypes } from './type/index.ts'
+import { aclTypes, retiredTypes, waitingTypes } from './type/index.ts'
 import type { AclUsers } from './users.ts'
 import { noZones, type ZoneTable } from './zone/zone-table.ts'
 
@@ -54,7 +54,7 @@ export class AclTable {
     if (acl === undefined) this.report('fatal', at, `ACL not found: ${use.name}`)
     else if (acl.unbuilt) {
       // to go on as if it never matched would open what a `deny` closes
-      const message = `ACL '${acl.name}' cannot be used: type '${acl.type}' does not work yet`
+      const message = `ACL '${acl.name}' cannot be used: type '${acl.type}' does not work (${waitingTypes.get(acl.type) ?? 'not yet'})`
       this.report('error', at, message, 'take it out of this line')
     } else return acl
     return null

@@ -13,7 +13,7 @@ export {
 export { AccessFacts } from './access-facts.ts'
 export { factsOfOutcome } from './facts-of-outcome.ts'
 export { type AclOptions, type AclTable, compileAcls, type PendingHost } from './compile.ts'
-export type { AclClients } from './client-lookups.ts'
+export type { AclClients, ConnectionMarkOf } from './client-lookups.ts'
 export type { AccessNames } from './host-lookups.ts'
 export type { ExternalAcl, HelperWord } from './external.ts'
 export { IpKey } from './ip-key.ts'

@@ -17,6 +17,7 @@ import { icapClient, icapDial, icapServicesOf, icapSettings } from './adaptation
 import { AccessLogs, countsIn, type Recorder } from './access-logs.ts'
 import { Alarms } from './alarms.ts'
 import { watchesOf } from './chainers.ts'
+import { connectionMarkOf } from './connection-mark-of.ts'
 import { httpNotices } from './http-notices.ts'
 import { Mints, SecureConnection } from '../tls/index.ts'
 import { issuerSource } from './issuer-source.ts'
@@ -153,6 +154,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       connectionsOf: address => census.counts.ofClient(address),
       nameOf: address => reverse.nameOf(address),
       hardwareOf: address => (inForce.eui_lookup ? neighbours.hardwareOf(address) : ''),
+      connectionMarkOf: connectionMarkOf(comm.connectionMark, log),
     },
     markConnection: comm.markConnection,
     relay: (a, b, relayOptions) => void comm.relay(a, b, relayOptions),

@@ -29,7 +29,13 @@ export const capabilitiesFor = (config: Config): ReadonlyMap<Capability, string>
   if (low.length > 0) needed.set('CAP_NET_BIND_SERVICE', `port ${low[0] ?? 0}`)
   // with a client's address goes, where it is asked for, its port
   else if (transparent !== null) needed.set('CAP_NET_BIND_SERVICE', 'forged ports below 1024')
-  const marks = config.tcp_outgoing_mark.length > 0 ? 'tcp_outgoing_mark' : config.mark_client_packet.length > 0 ? 'mark_client_packet' : config.mark_client_connection.length > 0 ? 'mark_client_connection' : config.qos_flows.some(({ kind }) => kind === 'mark') ? 'qos_flows mark' : null
+  const marks =
+    config.tcp_outgoing_mark.length > 0 ? 'tcp_outgoing_mark'
+    : config.mark_client_packet.length > 0 ? 'mark_client_packet'
+    : config.mark_client_connection.length > 0 ? 'mark_client_connection'
+    : config.qos_flows.some(({ kind }) => kind === 'mark') ? 'qos_flows mark'
+    : config.acl.some(({ type }) => type === 'client_connection_mark') ? 'client_connection_mark ACLs'
+    : null
   if (marks !== null) needed.set('CAP_NET_ADMIN', marks)
   if (config.related_connections.form === 'nft_sets') needed.set('CAP_NET_ADMIN', 'related_connections nft_sets')
   return needed

@@ -237,7 +237,7 @@ describe('what a list cannot use', () => {
     const list = compileAccessList([rule('deny nobody', 7), rule('deny ext', 8), rule('deny old', 9), rule('allow all', 10)], table, 'deny')
     expect(table.problems.map(p => [p.severity, p.at.line, p.message])).toEqual([
       ['fatal', 7, 'ACL not found: nobody'],
-      ['error', 8, "ACL 'ext' cannot be used: type 'snmp_community' does not work yet"],
+      ['error', 8, "ACL 'ext' cannot be used: type 'snmp_community' does not work (it is about SNMP requests, and there is no SNMP here)"],
     ])
     expect(now(list.check(get)).text).toBe('x.conf:10')
   })

@@ -11,7 +11,8 @@ interface Row {
   readonly no: readonly Partial<AccessFacts & { clientAddress: string; localAddress: string; localPort: number; listener: string }>[]
 }
 
-const named = (name: string): AclClients => ({ nameOf: () => name, hardwareOf: () => '', connectionsOf: () => 0 })
+const named = (name: string): AclClients => ({ nameOf: () => name, hardwareOf: () => '', connectionsOf: () => 0, connectionMarkOf: () => null })
+const marked = (mark: number | null): AclClients => ({ ...named(''), connectionMarkOf: (from, to) => (from.port === 40000 && to.port === 80 ? mark : null) })
 
 const noted = (name: string, ...values: readonly string[]): Notes => {
   const notes = new Notes()
@@ -56,6 +57,9 @@ const rows: readonly Row[] = [
   { acl: ['arp', '0:1:2:AA:bb:cc'], yes: [{ clients: { ...named(''), hardwareOf: () => '00:01:02:aa:bb:cc' } }], no: [{ clients: { ...named(''), hardwareOf: () => '' } }, {}] },
   { acl: ['eui64', '02:00:5e:ff:fe:00:53:01'], yes: [{ clientAddress: '2001:db8::200:5eff:fe00:5301' }], no: [{ clientAddress: '2001:db8::1' }, { clientAddress: '192.0.2.1' }] },
   { acl: ['maxconn', '2'], yes: [{ clients: { ...named(''), connectionsOf: () => 3 } }], no: [{ clients: { ...named(''), connectionsOf: () => 2 } }, {}] },
+  { acl: ['client_connection_mark', '0x10/0xff'], yes: [{ clients: marked(0x10) }, { clients: marked(0xabcd_ff10) }], no: [{ clients: marked(0x110 + 1) }, { clients: marked(0) }, { clients: marked(null) }, { clients: marked(0x10), introduced: true }, {}] },
+  { acl: ['client_connection_mark', '16 0xffffffff'], yes: [{ clients: marked(16) }, { clients: marked(0xffff_ffff) }], no: [{ clients: marked(0x110) }] },
+  { acl: ['client_connection_mark', '020 0/0xf0'], yes: [{ clients: marked(16) }, { clients: marked(0) }, { clients: marked(0xf) }], no: [{ clients: marked(0x30) }, { clients: marked(null) }] },
   { acl: ['ssl::server_name', '.x.org'], yes: [{ host: 'a.x.org' }], no: [{ host: 'x.net' }] },
   { acl: ['ssl::server_name_regex', '^a\\.'], yes: [{ host: 'a.x.org' }], no: [{ host: 'x.net' }] },
   { acl: ['ssl::server_name', '.x.org'], yes: [{ host: '192.0.2.1', serverName: 'a.x.org' }, { host: '192.0.2.1', certificateNames: ['x.net', 'a.x.org'] }, { host: '192.0.2.1', certificateNames: ['.x.org'] }], no: [{ host: 'a.x.org', serverName: 'x.net' }, { host: 'x.net', certificateNames: ['a.x.org'] }, { serverName: 'x.net', certificateNames: ['a.x.org'] }] },
@@ -70,6 +74,23 @@ const rows: readonly Row[] = [
   { acl: ['urllogin', '^$'], yes: [], no: [{}] },
   { acl: ['req_header', 'X-Kind ^a,.b$'], yes: [{ fields: view('X-Kind', 'a', 'x-kind', 'b') }], no: [{ fields: view('X-Kind', 'a') }, {}] },
 ]
+
+test('marks that cannot be are refused, and what can never match is said', () => {
+  for (const text of ['0x100000000', '1/2/3', 'ten', '-1', '0x', '08']) {
+    expect(remarks(acl('a', 'client_connection_mark', text)), text).toEqual([`fatal: '${text}' is no mark [write MARK or MARK/MASK, each from 0 to 0xffffffff]`])
+  }
+  expect(remarks(acl('a', 'client_connection_mark', '0x1ff/0xff'))).toEqual(["warning: '0x1ff/0xff' never matches: the mark has bits that are not in its mask"])
+})
+
+test('the mark of a connection is asked once, and again after it was changed; whoever the client is taken for', () => {
+  let asked = 0
+  const facts = factsOf({ clients: { ...named(''), connectionMarkOf: () => ++asked } })
+  expect([facts.connectionMark(), facts.connectionMark()]).toEqual([1, 1])
+  facts.believe(endpoint('203.0.113.9', 0))
+  expect(facts.connectionMark()).toBe(1)
+  facts.forgetConnectionMark()
+  expect(facts.connectionMark()).toBe(2)
+})
 
 describe('types', () => {
   test.each(rows.map(row => [row.acl.join(' '), row] as const))('%s', (_, row) => {

@@ -7,6 +7,7 @@ import { arp } from './arp.ts'
 import { atStep } from './at-step.ts'
 import { browser } from './browser.ts'
 import { caCert, userCert } from './client-cert.ts'
+import { clientConnectionMark } from './client-connection-mark.ts'
 import { connectionsEncrypted } from './connections-encrypted.ts'
 import { dst } from './dst.ts'
 import { dstZone } from './dst-zone.ts'
@@ -104,6 +105,7 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'ca_cert': caCert,
   'server_cert_fingerprint': serverCertFingerprint,
   'connections_encrypted': connectionsEncrypted,
+  'client_connection_mark': clientConnectionMark,
   'proxy_auth': proxyAuth,
   'proxy_auth_regex': proxyAuthRegex,
   'max_user_ip': maxUserIp,
@@ -111,6 +113,11 @@ export const aclTypes: Readonly<Record<string, AclType>> = {
   'ext_user': extUser,
   'ext_user_regex': extUserRegex,
 }
+
+/** Types that wait for what they ask about, and what is said of that where a rule uses one. */
+export const waitingTypes: ReadonlyMap<string, string> = new Map([
+  ['snmp_community', 'it is about SNMP requests, and there is no SNMP here'],
+])
 
 /** Types whose feature is gone for good: such an ACL never matches, in Squid neither. */
 export const retiredTypes: ReadonlySet<string> = new Set(['ident', 'ident_regex', 'src_as', 'dst_as', 'urlgroup'])

@@ -110,6 +110,7 @@ export class HttpClient implements ConnectionReader, Speaker {
       this.#facts.clients = this.deps.accessClients
       const { mode, inside } = this.port
       this.#facts.encrypted = this.tls !== null
+      this.#facts.introduced = (this.session.client.introduced ?? null) !== null
       this.#facts.inherit(inside?.user ?? '')
       this.#facts.credentials = inside !== null ? null : mode === 'forward' ? 'proxy-authorization' : mode === 'accel' ? 'authorization' : null
     }

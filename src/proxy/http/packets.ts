@@ -53,6 +53,7 @@ const markConnection = ({ client }: Transaction, mark: Mark): void => {
   state.connection = mark
   const { peer } = client.session.client
   const why = client.session.client.introduced ? 'a balancer stands between' : client.deps.markConnection(peer, client.session.destination, mark.value, mark.mask)
+  client.facts.forgetConnectionMark()
   if (why !== null) client.deps.notices.packets(`connections of clients cannot be marked (${why}): that needs CAP_NET_ADMIN, and rules that track connections`)
 }
 
