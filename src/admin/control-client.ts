@@ -6,8 +6,8 @@ import { managerPath } from './answer.ts'
 
 export type ControlAnswer =
   | { readonly ok: true; readonly status: number; readonly text: string }
-  /** `absent`: nobody listens there. */
-  | { readonly ok: false; readonly absent: boolean; readonly reason: string }
+  /** `absent`: nobody listens there. `late`: it was asked, and has not answered in time. */
+  | { readonly ok: false; readonly absent: boolean; readonly late: boolean; readonly reason: string }
 
 /** Of one answer; what is longer is cut off by ending the connection. */
 const answerBytesMax = 256 * 1024 * 1024
@@ -22,6 +22,7 @@ export const askControlSocket = (
 ): Promise<ControlAnswer> =>
   new Promise(resolve => {
     const form = args.toString()
+    let late = false
     const path = `${managerPath}${page}${method === 'GET' && form !== '' ? `?${form}` : ''}`
     const asking = request(
       {
@@ -37,13 +38,16 @@ export const askControlSocket = (
           else pieces.push(piece)
         })
         response.on('end', () => resolve({ ok: true, status: response.statusCode ?? 0, text: Buffer.concat(pieces).toString('utf8') }))
-        response.on('error', error => resolve({ ok: false, absent: false, reason: error.message }))
+        response.on('error', error => resolve({ ok: false, absent: false, late, reason: error.message }))
       },
     )
-    asking.on('timeout', () => asking.destroy(new Error(`no answer within ${patienceMs} ms`)))
+    asking.on('timeout', () => {
+      late = true
+      asking.destroy(new Error(`no answer within ${patienceMs} ms`))
+    })
     asking.on('error', error => {
       const code = errnoOf(error)
-      resolve({ ok: false, absent: code === 'ENOENT' || code === 'ECONNREFUSED', reason: error.message })
+      resolve({ ok: false, absent: code === 'ENOENT' || code === 'ECONNREFUSED', late, reason: error.message })
     })
     asking.end(method === 'POST' ? form : undefined)
   })

@@ -1,5 +1,5 @@
 import { readdirSync } from 'node:fs'
-import { type Comm, createComm, type HandedIn, createNeighbours, createResolver, createReverseNames, multicastQuery, readSearchList, type Resolver, type ReverseNames } from '../../comm/index.ts'
+import { type Comm, createComm, type HandedIn, createNeighbours, createReverseNames, type Resolver, type ReverseNames } from '../../comm/index.ts'
 import { AccessFacts, ZoneHosts } from '../acl/index.ts'
 import { type Clock, Deadlines, type DurationMs, endpointText, ms, secondsToMs, watchClockSteps } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
@@ -39,6 +39,7 @@ import { plugHint } from './plug-hint.ts'
 import type { Programs } from './programs.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
 import { Refusals } from './refused-lately.ts'
+import { resolverOf } from './resolver-of.ts'
 import { KeyLogs } from './key-logs.ts'
 import { SessionLogs } from './session-log.ts'
 import { startInside } from './stacked.ts'
@@ -100,7 +101,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   })
   const notices = httpNotices(log)
   SecureConnection.readerFailed = error => notices.bug('a connection with TLS', error)
-  let resolver = newResolver(config, clock, log)
+  let resolver = resolverOf(config, clock, log)
   let reverse = reverseNamesOf(config, clock)
   const neighbours = createNeighbours(clock)
   const collapse = new Collapse(config.collapsed_forwarding, clock)
@@ -329,7 +330,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       clients.on = next.config.client_db
       if (!clients.on) clients.forget()
       const former = resolver
-      resolver = newResolver(next.config, clock, log)
+      resolver = resolverOf(next.config, clock, log)
       former.close()
       reverse.close()
       reverse = reverseNamesOf(next.config, clock)
@@ -387,21 +388,6 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
 
 /** client_netmask; null: addresses are told. */
 const maskOf = (config: Config) => (config.client_netmask === 32 ? null : clientMask(config.client_netmask))
-
-const newResolver = (config: Config, clock: Clock, log: DebugLog): Resolver =>
-  createResolver({
-    clock,
-    nameservers: config.dns_nameservers,
-    hostsFile: config.hosts_file,
-    positiveTtlMax: secondsToMs(config.positive_dns_ttl),
-    negativeTtl: secondsToMs(config.negative_dns_ttl),
-    timeoutMs: config.dns_timeout,
-    retransmitMs: secondsToMs(config.dns_retransmit_interval),
-    ...(config.dns_defnames ? { searchList: readSearchList() } : {}),
-    ...(config.dns_multicast_local ? { multicast: multicastQuery({ clock }) } : {}),
-    cacheMax: config.ipcache_size,
-    warn: text => log.limited(text, 'dns', 1, `WARNING: ${text}`),
-  })
 
 const reverseNamesOf = (config: Config, clock: Clock): ReverseNames =>
   createReverseNames({

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { groupNumber, readGroupNames } from '../../comm/index.ts'
 import { prepareFolder } from '../cache/index.ts'
-import { type Config, diagnosticText, portsOf, type TakingConfig } from '../conf/index.ts'
+import { systemClock } from '../base/index.ts'
+import { type Config, type Diagnostic, diagnosticText, exitCodeOf, inReadingOrder, portsOf, type TakingConfig } from '../conf/index.ts'
 import {
   doRules,
   type ListeningPort,
@@ -22,6 +23,8 @@ import { type LoadedConf, loadConf, readConf, tellOnStderr } from './load-conf.t
 import { findRunning } from './pid-file.ts'
 import { portsWithoutAddress } from './port-hosts.ts'
 import { becomeUser } from './privileges.ts'
+import { resolverOf } from './resolver-of.ts'
+import { unresolvedNames } from './unresolved-names.ts'
 import { decisionsOf } from './kernel-decisions.ts'
 
 // The commands that end by themselves. Each answers its exit code.
@@ -29,11 +32,24 @@ import { decisionsOf } from './kernel-decisions.ts'
 /** `-k parse`: remarks on standard error, as Squid has them; 0 or 1. */
 export const checkConf = async (common: Common): Promise<number> => {
   const loaded = loadConf({ ...common, places: true }, tellOnStderr)
-  const unheard = loaded === null ? [] : await portsWithoutAddress(loaded.config)
-  for (const one of unheard) tellOnStderr(diagnosticText(one))
-  if (unheard.length > 0) return 1
-  if (loaded !== null) process.stderr.write(`${common.confFile}: ${loaded.config.files.length} file(s) read, nothing refused\n`)
-  return loaded === null ? 1 : 0
+  if (loaded === null) return 1
+  const names = await namesMissing(loaded)
+  for (const one of names) tellOnStderr(diagnosticText(one))
+  if (exitCodeOf(names) !== 0) return 1
+  process.stderr.write(`${common.confFile}: ${loaded.config.files.length} file(s) read, nothing refused\n`)
+  return 0
+}
+
+/** Names that stand for addresses and have none: a port's are fatal. */
+const namesMissing = async ({ config, policy }: LoadedConf): Promise<readonly Diagnostic[]> => {
+  const written = [...policy.pendingHosts, ...policy.zoneHosts]
+  const resolver = written.length === 0 ? null : resolverOf(config, systemClock, { limited: () => {} })
+  const [ports, others] = await Promise.all([
+    portsWithoutAddress(config),
+    resolver === null ? [] : unresolvedNames(written, resolver, systemClock),
+  ])
+  resolver?.close()
+  return inReadingOrder([...ports, ...others])
 }
 
 /** `-z`: makes the folders that cache_dir names. The start makes them, too: this is for who wants to see that it works. */
@@ -56,11 +72,16 @@ export const createFolders = (common: Common): number => {
   return code
 }
 
-/** A signal to the proxy that runs with this conf. What it is asked to read again is read here first. */
-export const controlRunning = (control: Control, common: Common): number => {
+/**
+ * A signal to the proxy that runs with this conf. What it is asked to read again is read here first, and where it can be
+ * asked it says what came of it: it may have rights, files and ports that we have not, or the other way round.
+ */
+export const controlRunning = async (control: Control, common: Common): Promise<number> => {
   const reads = control === 'reconfigure'
   const { loaded, draft } = readConf({ ...common, places: reads }, reads ? tellOnStderr : onlyRefusals)
-  if (reads && loaded === null) {
+  const unheard = reads && loaded !== null ? await portsWithoutAddress(loaded.config) : []
+  for (const one of unheard) tellOnStderr(diagnosticText(one))
+  if (reads && (loaded === null || unheard.length > 0)) {
     process.stderr.write('the running proxy was not told: it keeps its conf\n')
     return 1
   }
@@ -70,6 +91,11 @@ export const controlRunning = (control: Control, common: Common): number => {
   if (!running.ok) {
     process.stderr.write(`FATAL: ${running.reason}\n`)
     return 1
+  }
+  const told = reads ? await (await import('./control.ts')).askToReconfigure(draft) : null
+  if (told !== null) {
+    if (!told.ok) process.stderr.write(`FATAL: ${told.reason}\n`)
+    return told.ok ? 0 : 1
   }
   try {
     process.kill(running.pid, controlSignals[control].signal)

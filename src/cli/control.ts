@@ -1,7 +1,7 @@
 import { chownSync } from 'node:fs'
 import { type AdminAnswer, type AdminRequest, answerPage, askControlSocket, openControlSocket } from '../admin/index.ts'
 import type { Config } from '../conf/index.ts'
-import type { Manager, Page } from '../manager/index.ts'
+import { type Manager, type Page, type PageAnswer, refusedPage } from '../manager/index.ts'
 import type { Common } from './command/command.ts'
 import type { ManagerWish } from './command/manager.ts'
 import type { SessionsWish } from './command/sessions.ts'
@@ -49,43 +49,59 @@ export const answerFrom =
     answerPage({ manager, passwords: null }, request)
 
 export interface Deeds {
-  /** Resolves with what came of it. */
-  reconfigure(): Promise<boolean>
+  /** '' = done; otherwise why not. */
+  reconfigure(): Promise<string>
   rotate(): unknown
   shutdown(): unknown
 }
 
 /** What Squid's manager does on request; the signals do the same. */
 export const registerDeeds = (manager: Manager, deeds: Deeds): void => {
-  const deed = (name: string, doc: string, run: () => string | Promise<string>): Page<string> => ({
+  const deed = (name: string, doc: string, run: () => PageAnswer<string> | Promise<PageAnswer<string>>): Page<string> => ({
     name, doc,
     protection: 'protected',
     effect: 'either',
     together: 'one',
-    answer: async () => ({ ok: true, value: await run() }),
+    answer: run,
     text: said => `${said}\n`,
   })
   manager.register(
-    deed('reconfigure', 'Reconfigure', async () =>
-      (await deeds.reconfigure()) ? 'reconfigured' : 'the new conf was refused: the former one stays in force; cache.log says why',
-    ),
+    deed('reconfigure', 'Reconfigure', async () => {
+      const why = await deeds.reconfigure()
+      return why === '' ? done('reconfigured') : refusedPage(409, `${why}: the former one stays in force; cache.log says more`)
+    }),
   )
   manager.register(
     deed('rotate', 'Rotate the logs', async () => {
       await deeds.rotate()
-      return 'logs rotated'
+      return done('logs rotated')
     }),
   )
   manager.register(
     deed('shutdown', 'Shut down', () => {
       deeds.shutdown()
-      return 'shutting down'
+      return done('shutting down')
     }),
   )
 }
 
+const done = (value: string): PageAnswer<string> => ({ ok: true, value })
+
 /** A purge of a large disk cache takes its time, and says nothing until it is done. */
 const patienceMs = 10 * 60_000
+
+/** Every worker compiles the conf, and a million domains take seconds. */
+const reconfigureMsMax = 150_000
+
+/** What came of it; null: this proxy cannot be asked, but it may be sent the signal. */
+export const askToReconfigure = async (config: Config): Promise<{ readonly ok: boolean; readonly reason: string } | null> => {
+  const path = controlSocketPath(config)
+  if (path === null) return null
+  const answer = await askControlSocket(path, 'reconfigure', new URLSearchParams(), 'POST', reconfigureMsMax)
+  if (!answer.ok) return answer.late ? { ok: false, reason: `the running proxy has been told, and ${answer.reason}` } : null
+  if (answer.status === 200) return { ok: true, reason: '' }
+  return answer.status === 409 ? { ok: false, reason: answer.text.trimEnd() } : null
+}
 
 /** `glassquid manager PAGE [name=value ...]`: the page on standard output. 0, 1 = it could not be had. */
 export const showPage = async (wish: ManagerWish & Common): Promise<number> => {

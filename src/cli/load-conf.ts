@@ -14,6 +14,22 @@ export type Tell = (text: string) => void
 
 export const tellOnStderr: Tell = text => process.stderr.write(`${text}\n`)
 
+/** Of what is told, the reasons a conf was refused for: the first ones, for who only asked for a reload. */
+export class RefusalWords {
+  readonly #lines: string[] = []
+
+  note(text: string): void {
+    if (this.#lines.length < refusalsMax && /^(?:FATAL|ERROR)/.test(text)) this.#lines.push(text.split('\n', 1)[0] ?? '')
+  }
+
+  /** To be put behind a sentence; '' = none. */
+  get text(): string {
+    return this.#lines.length === 0 ? '' : `: ${this.#lines.join('; ')}`
+  }
+}
+
+const refusalsMax = 10
+
 /** A conf that may be used: its values, and what they mean at each request. */
 export interface LoadedConf {
   readonly config: Config

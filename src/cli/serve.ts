@@ -10,7 +10,7 @@ import { logDifference, warnOfRestart } from './conf-diff.ts'
 import { answerFrom, type ControlAnswerer, openControl, registerDeeds } from './control.ts'
 import { takeHandedIn } from './handed-in.ts'
 import { ListenFailed } from './listening.ts'
-import { type LoadedConf, loadConf, readConf, tellOnStderr } from './load-conf.ts'
+import { type LoadedConf, loadConf, readConf, RefusalWords, tellOnStderr } from './load-conf.ts'
 import { claimPidFile } from './pid-file.ts'
 import { becomeUser, keepCapabilitiesToMyself } from './privileges.ts'
 import { adopt, openLog, portsText, startMachine, toggleDebug } from './running.ts'
@@ -114,23 +114,27 @@ const run = async (
         ended(gaveUp === null ? 0 : 1)
       })
     }
-    const reconfigure = (): Promise<boolean> => {
+    const reconfigure = (): Promise<string> => {
       const done = reloads.then(async () => {
         systemd.reloading()
         log.write('conf', 1, `Reconfiguring from ${common.confFile}`)
-        const { loaded: next, draft } = readConf({ ...common, places: true }, text => log.write('conf', 1, text.replaceAll('\n', ' |')))
+        const refusals = new RefusalWords()
+        const { loaded: next, draft } = readConf({ ...common, places: true }, text => {
+          refusals.note(text)
+          log.write('conf', 1, text.replaceAll('\n', ' |'))
+        })
         const refused = next === null ? 'the new conf was refused' : await adopt(machine, next, log)
         if (next === null || refused !== null) {
           logDifference(log, 'Refused', config, draft)
           log.error('conf', `${refused ?? ''}: the former one stays in force`)
-          return false
+          return `${refused ?? ''}${refusals.text}`
         }
         logDifference(log, 'Reconfiguring', config, next.config)
         warnOfRestart(log, loaded.config, next.config)
         config = next.config
         await door.use(config)
         log.write('conf', 1, 'Reconfigured')
-        return true
+        return ''
       })
       reloads = done.then(() => systemd.ready(listens()))
       return done

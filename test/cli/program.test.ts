@@ -1,11 +1,13 @@
 // glassquid as a program: what it prints where, what it ends with, and a daemon's life as -k sees it. Exit codes and
 // words are those scripts written for Squid look for. The daemon runs on the lab's gateway, whose ports nobody else has.
 
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startDnsServer } from '../support/dns-server.ts'
 import { type Namespace, noLab, noLabWith, withLab } from '../support/net-lab.ts'
 
 const glassquid = new URL('../../bin/glassquid', import.meta.url).pathname
@@ -49,6 +51,29 @@ describe('words and exit codes', () => {
     const told = run('-k', 'parse', '-f', bad)
     expect(told).toMatchObject({ code: 1, stdout: '' })
     expect(told.stderr).toMatch(/bad\.conf\(2\)[\s\S]*bad\.conf\(3\)/) // both, not only the first
+  })
+
+  it('-k parse: names among addresses that do not resolve, with their lines; a dead name server is not waited for', { timeout: 30_000 }, async () => {
+    const server = await startDnsServer(({ name }) => (name.startsWith('silent') ? null : { rcode: name.startsWith('good') ? 0 : 3, records: name.startsWith('good') ? [{ type: 'A', ttl: 9, address: '192.0.2.1' }] : [] }))
+    const text = (...names: readonly string[]) =>
+      `http_port 3128\ndns_nameservers 127.0.0.1:${server.endpoint.port}\nhosts_file none\nhttp_access deny all\n${names.map((name, i) => `acl a${i} dst ${name}\nhttp_access deny a${i}\n`).join('')}`
+    const parse = async (name: string, content: string) => {
+      const child = spawn(glassquid, ['-k', 'parse', '-f', conf(name, content)], { stdio: ['ignore', 'ignore', 'pipe'] })
+      const said = child.stderr.setEncoding('utf8').toArray()
+      const [code] = await once(child, 'exit')
+      return { code, stderr: (await said).join('') }
+    }
+    try {
+      const told = await parse('names.conf', text('good.test', 'gone.test', '192.0.2.7', 'none.test'))
+      expect(told).toMatchObject({ code: 0, stderr: expect.stringMatching(/^WARNING: .*names\.conf\(7\): 'gone\.test' does not resolve \(ENOTFOUND\)[^]*^WARNING: .*names\.conf\(11\): 'none\.test' does not/m) })
+      expect(told.stderr).not.toContain('good.test')
+      // the program ends, whatever dns_timeout says
+      expect(await parse('silent.conf', `dns_timeout 5 minutes\n${text('silent.test', 'silent2.test', 'gone.test')}`)).toMatchObject({
+        code: 0, stderr: expect.stringMatching(/silent\.conf\(10\): 'gone\.test' does not resolve[^]*no answer for 'silent\.test' nor for 1 other within 5 seconds|no answer for 'silent\.test' nor for 1 other within 5 seconds[^]*silent\.conf\(10\): 'gone\.test' does not resolve/),
+      })
+    } finally {
+      await server.close()
+    }
   })
 
   it('a conf that is not there: FATAL, 1, for the daemon, -k and rules alike', () => {
@@ -118,7 +143,20 @@ describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
       await expect.poll(cacheLog, { timeout: 10_000 }).toContain('the new conf was refused')
       expect(await listening(gateway, 3129)).toBe(true)
 
+      // what only the running one can know is told by who asked for it
+      const other = gateway.spawn(process.execPath, ['-e', "require('net').createServer().listen(3140, '::', () => console.log('up'))"])
+      await other.heard('up')
+      writeFileSync(path, `${text()}http_port 3129\nhttp_port 3140\n`)
+      expect(await control('reconfigure')).toMatchObject({ code: 1, stderr: expect.stringMatching(/^FATAL: .*3140.*: the former one stays in force; cache\.log says more$/m) })
+      writeFileSync(path, `${text()}http_port 3129\nhttp_port nowhere.invalid:3141\n`)
+      expect(await control('reconfigure')).toMatchObject({ code: 1, stderr: expect.stringMatching(/nowhere\.invalid[^]*keeps its conf/) })
+      // by a signal where it cannot be asked: then it is known only that it was told
+      writeFileSync(path, `${text()}http_port 3129\nhttp_port 3142\ncontrol_socket ${folder}/another.sock\n`)
+      expect(await control('reconfigure')).toMatchObject({ code: 0, stderr: expect.not.stringContaining('FATAL') })
+      await expect.poll(() => listening(gateway, 3142), { timeout: 10_000 }).toBe(true)
+
       // who has spoilt the conf can still tell the proxy everything else
+      writeFileSync(path, `${text()}no_such_directive\n`)
       expect(await control('check')).toMatchObject({ code: 0, stderr: expect.stringContaining('no_such_directive') })
       writeFileSync(path, text())
       expect(await control('rotate')).toMatchObject({ code: 0 })
@@ -143,8 +181,9 @@ describe.skipIf(noLab !== null)(`the daemon ${noLab ?? ''}`, () => {
       expect(await ask('manager', 'nothing')).toMatchObject({ code: 1, stderr: expect.stringContaining("there is no page 'nothing'") })
       expect(await ask('manager', 'reconfigure', '--post')).toMatchObject({ code: 0, stdout: 'reconfigured\n' })
       writeFileSync(path, `${text()}no_such_directive\n`)
+      expect(await ask('manager', 'reconfigure', '--post')).toMatchObject({ code: 1 })
       expect(await gateway.run('curl', '-s', '-d', '', '--unix-socket', socket, 'http://x/squid-internal-mgr/reconfigure')).toMatchObject({
-        stdout: expect.stringContaining('the new conf was refused'),
+        stdout: expect.stringMatching(/the new conf was refused: .*asked\.conf\(8\).*no_such_directive.*: the former one stays in force/),
       })
       writeFileSync(path, text())
       expect(await ask('manager', 'shutdown', '--post')).toMatchObject({ code: 0, stdout: 'shutting down\n' })

@@ -9,7 +9,7 @@ import type { Common } from '../command/command.ts'
 import { AdminDoor } from '../admin-door.ts'
 import type { ControlAnswerer } from '../control.ts'
 import { logDifference, warnOfRestart } from '../conf-diff.ts'
-import { type LoadedConf, readConf } from '../load-conf.ts'
+import { type LoadedConf, readConf, RefusalWords } from '../load-conf.ts'
 import { configureLog, outliveBugs, toggleDebug } from '../running.ts'
 import type { ServiceManager } from '../service-manager.ts'
 import { listenToSignals } from '../signals.ts'
@@ -246,7 +246,8 @@ class Supervisor {
     return { files, config: loaded?.config ?? null, draft }
   }
 
-  #reconfigure(): Promise<boolean> {
+  /** '' = done; otherwise why not. */
+  #reconfigure(): Promise<string> {
     const { systemd } = this.#parts
     const done = this.#queue.then(() => {
       systemd.reloading()
@@ -256,11 +257,15 @@ class Supervisor {
     return done
   }
 
-  async #reload(): Promise<boolean> {
+  async #reload(): Promise<string> {
     const log = this.#log
     log.write('conf', 1, `Reconfiguring from ${this.#parts.common.confFile}`)
-    const { files, config, draft } = this.#read(text => log.write('conf', 1, text.replaceAll('\n', ' |')))
-    if (config === null) return this.#keepsConf('the new conf was refused', draft)
+    const refusals = new RefusalWords()
+    const { files, config, draft } = this.#read(text => {
+      refusals.note(text)
+      log.write('conf', 1, text.replaceAll('\n', ' |'))
+    })
+    if (config === null) return this.#keepsConf('the new conf was refused', draft) + refusals.text
     const kids = this.#living()
     const checked = await Promise.all(kids.map(kid => this.#tell(kid, { kind: 'check', files }, confMsMax)))
     const unfit = checked.findIndex(({ ok }) => !ok)
@@ -284,13 +289,13 @@ class Supervisor {
     for (const kid of this.#living()) kid.watch(config.hung_worker_timeout)
     await this.#door.use(config)
     log.write('conf', 1, `Reconfigured ${adopted.length} workers`)
-    return true
+    return ''
   }
 
-  #keepsConf(why: string, refused: Config | null): false {
+  #keepsConf(why: string, refused: Config | null): string {
     logDifference(this.#log, 'Refused', this.#config, refused)
     this.#log.error('conf', `${why}: the former one stays in force`)
-    return false
+    return why
   }
 
   async #tell(kid: Kid, order: Order, patience: DurationMs): Promise<Done> {

@@ -142,7 +142,7 @@ class Worker {
     }
     const deed = (name: 'reconfigure' | 'rotate' | 'shutdown') => this.#line.ask({ kind: 'deed', deed: name }, gatherMsMax)
     registerDeeds(manager, {
-      reconfigure: async () => (await deed('reconfigure')) === true,
+      reconfigure: async () => ((await deed('reconfigure')) as string | null) ?? 'the supervisor does not answer',
       rotate: () => deed('rotate'),
       shutdown: () => deed('shutdown'),
     })
