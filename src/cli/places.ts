@@ -18,11 +18,14 @@ export const placesMissing = (config: Config, programs: readonly ProgramLine[]):
   for (const line of programs) found.push(...programFindings(line))
   const given = (name: Given) => config.given.get(name)
   for (const name of ['cache_log', 'session_log', 'cache_store_log'] as const) {
+    if (isThereAsFolder(config[name])) warn(given(name), `${name}: ${config[name] ?? ''} is a folder: nothing will be written`, 'write the name of a file in it')
     const folder = folderMissing(config[name])
     if (folder !== null) warn(given(name), `${name}: there is no folder ${folder}: nothing will be written`, 'make it, and give it to cache_effective_user')
   }
   for (const { module, place, at } of config.given.has('access_log') ? [...config.access_log, ...config.icap_log] : config.icap_log) {
-    const folder = module === 'stdio' || module === 'daemon' ? folderMissing(place) : null
+    const isFile = module === 'stdio' || module === 'daemon'
+    if (isFile && at.line > 0 && isThereAsFolder(place)) warn(at, `${place} is a folder: nothing will be written`, 'write the name of a file in it')
+    const folder = isFile ? folderMissing(place) : null
     // line 0: what stands for a line that could not be read
     if (folder !== null && at.line > 0) warn(at, `there is no folder ${folder}: nothing will be written`, 'make it, and give it to cache_effective_user')
   }
@@ -79,6 +82,14 @@ const folderMissing = (path: string | null): string | null => {
   if (path === null || !path.startsWith('/') || path.startsWith('/dev/')) return null
   const folder = dirname(path)
   return isFolder(folder) ? null : folder
+}
+
+const isThereAsFolder = (path: string | null): boolean => {
+  try {
+    return path?.startsWith('/') === true && statSync(path).isDirectory()
+  } catch {
+    return false // what cannot be looked at is told of elsewhere, or when it is opened
+  }
 }
 
 const isFolder = (path: string): boolean => {

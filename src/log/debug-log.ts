@@ -4,6 +4,7 @@ import { type DebugSection, levelsOf, type SectionLevels, usualLevel } from './d
 import { type LogFileSystem, systemLogFiles } from './file-system.ts'
 import { compileStrftime } from './format/strftime.ts'
 import { LogFile } from './log-file.ts'
+import { MovingLog } from './moving-log.ts'
 
 // cache.log: what an operator should know (levels 0 and 1) and what a developer asked for (2 to 9).
 //
@@ -70,14 +71,16 @@ class OpenDebugLog implements DebugLog {
   readonly #repeated = new Map<string, Repeated>()
   #levels: Record<DebugSection, number>
   #path: string | null
-  #file: LogFile | null
+  #keep: number
+  #file: MovingLog | null
 
   constructor(options: DebugLogOptions) {
     this.#options = options
     this.#levels = levelsOf(options.levels)
     this.verbose = isVerbose(this.#levels)
     this.#path = options.path
-    this.#file = this.#open(options)
+    this.#keep = options.keep
+    this.#file = this.#open(options.path)
   }
 
   wants(section: DebugSection, level: number): boolean {
@@ -123,10 +126,12 @@ class OpenDebugLog implements DebugLog {
   configure(conf: DebugLogConf): void {
     this.#levels = levelsOf(conf.levels)
     this.verbose = isVerbose(this.#levels)
+    this.#keep = conf.keep
     const old = this.#file
     if (conf.path === this.#path) return
     this.#path = conf.path
-    this.#file = this.#open(conf)
+    if (old !== null && conf.path !== null) return old.moveTo(conf.path)
+    this.#file = this.#open(conf.path)
     void old?.close()
   }
 
@@ -161,19 +166,27 @@ class OpenDebugLog implements DebugLog {
     for (const [key] of this.#repeated) return this.#minuteOver(key)
   }
 
-  #open(conf: DebugLogConf): LogFile | null {
-    if (conf.path === null) return null
+  #open(path: string | null): MovingLog | null {
+    if (path === null) return null
     const { clock, echo, files } = this.#options
-    return new LogFile(conf.path, {
+    return new MovingLog(path, {
       clock,
-      files: files ?? systemLogFiles,
-      encoding: 'utf8',
-      chunkBytes: 1, // few and wanted soon: each goes out at once
-      delayMs: 0,
-      keep: conf.keep,
-      fatal: null,
-      // it cannot tell about itself in itself
-      trouble: message => echo(`${message}\n`),
+      open: (at, quiet) =>
+        new LogFile(at, {
+          clock,
+          files: files ?? systemLogFiles,
+          encoding: 'utf8',
+          chunkBytes: 1, // few and wanted soon: each goes out at once
+          delayMs: 0,
+          keep: this.#keep,
+          fatal: null,
+          // it cannot tell about itself in itself
+          trouble: message => {
+            if (!quiet) echo(`${message}\n`)
+          },
+        }),
+      failed: message => this.error('log', message),
+      moved: message => this.write('log', 1, message),
     })
   }
 }

@@ -51,6 +51,11 @@ export class LogFile implements LineSink {
     return this.#channel.failing
   }
 
+  /** Why it did so last: an errno. */
+  get reason(): string {
+    return this.#channel.reason
+  }
+
   /** Lines lost since the start. */
   get dropped(): number {
     return this.#losses.total
@@ -97,6 +102,15 @@ export class LogFile implements LineSink {
     this.#channel.finish(() => {})
     for (const channel of channels) channel.giveUpAfter(closedMs, lines => this.#losses.lose(lines))
     await Promise.all(channels.map(channel => channel.dry()))
+  }
+
+  /** Lets go of the file, and of what it has not taken: somebody else has that. */
+  abandon(): void {
+    this.#timer?.cancel()
+    this.#text = ''
+    this.#closed = true
+    this.#channel.finish(() => {})
+    for (const channel of [this.#channel, ...this.#old]) channel.giveUpAfter(ms(0), () => {})
   }
 
   /** Once full, half of what waits has to go before lines are taken again. */
@@ -186,6 +200,10 @@ class Channel {
 
   get failing(): boolean {
     return this.#notes.failing
+  }
+
+  get reason(): string {
+    return this.#notes.reason
   }
 
   get idle(): boolean {

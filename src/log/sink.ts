@@ -72,6 +72,7 @@ export class FailureNotes {
   readonly #place: string
   readonly #options: SinkOptions
   #failing = false
+  #reason = ''
   #told = false
   #toldAt = Number.NEGATIVE_INFINITY
 
@@ -84,7 +85,13 @@ export class FailureNotes {
     return this.#failing
   }
 
+  /** Of the last failure; '' = there was none. */
+  get reason(): string {
+    return this.#reason
+  }
+
   failed(reason: string): void {
+    this.#reason = reason
     countLog.writeFailures++
     const now = this.#options.clock.mono()
     if (!this.#failing && now >= this.#toldAt + tellMs) {

@@ -42,6 +42,8 @@ it.each([
   [`access_log ${gone}/access.log`, ['warning 3 there is no folder /gone: nothing will be written']],
   [`access_log daemon:${gone}/access.log squid`, ['warning 3 there is no folder /gone: nothing will be written']],
   [`cache_log ${gone}/cache.log`, ['warning 3 cache_log: there is no folder /gone: nothing will be written']],
+  [`cache_log ${folder}`, ['warning 3 cache_log:  is a folder: nothing will be written']],
+  [`access_log ${folder} squid`, ['warning 3  is a folder: nothing will be written']],
   [`pid_filename ${gone}/x.pid`, ['warning 3 pid_filename: there is no folder /gone: a start ends here']],
   [`hosts_file ${gone}`, ['warning 3 hosts_file: there is no /gone']],
   [`coredump_dir ${gone}`, ['warning 3 coredump_dir: there is no folder /gone: the working directory stays']],
