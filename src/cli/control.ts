@@ -68,7 +68,7 @@ export const registerDeeds = (manager: Manager, deeds: Deeds): void => {
   manager.register(
     deed('reconfigure', 'Reconfigure', async () => {
       const why = await deeds.reconfigure()
-      return why === '' ? done('reconfigured') : refusedPage(409, `${why}: the former one stays in force; cache.log says more`)
+      return why === '' ? done('reconfigured') : refusedPage(409, `the new conf was refused: ${why}: the former one stays in force; cache.log says more`)
     }),
   )
   manager.register(

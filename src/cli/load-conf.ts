@@ -22,9 +22,9 @@ export class RefusalWords {
     if (this.#lines.length < refusalsMax && /^(?:FATAL|ERROR)/.test(text)) this.#lines.push(text.split('\n', 1)[0] ?? '')
   }
 
-  /** To be put behind a sentence; '' = none. */
+  /** Never empty. */
   get text(): string {
-    return this.#lines.length === 0 ? '' : `: ${this.#lines.join('; ')}`
+    return this.#lines.join('; ') || 'cache.log says why'
   }
 }
 

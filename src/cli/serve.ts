@@ -127,7 +127,7 @@ const run = async (
         if (next === null || refused !== null) {
           logDifference(log, 'Refused', config, draft)
           log.error('conf', `${refused ?? ''}: the former one stays in force`)
-          return `${refused ?? ''}${refusals.text}`
+          return refused === null || next === null ? refusals.text : refused
         }
         logDifference(log, 'Reconfiguring', config, next.config)
         warnOfRestart(log, loaded.config, next.config)

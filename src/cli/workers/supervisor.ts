@@ -265,7 +265,10 @@ class Supervisor {
       refusals.note(text)
       log.write('conf', 1, text.replaceAll('\n', ' |'))
     })
-    if (config === null) return this.#keepsConf('the new conf was refused', draft) + refusals.text
+    if (config === null) {
+      this.#keepsConf('the new conf was refused', draft)
+      return refusals.text
+    }
     const kids = this.#living()
     const checked = await Promise.all(kids.map(kid => this.#tell(kid, { kind: 'check', files }, confMsMax)))
     const unfit = checked.findIndex(({ ok }) => !ok)
