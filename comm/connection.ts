@@ -99,6 +99,8 @@ export interface Connection {
   write(a: Buffer | string, b?: Buffer | string | null, c?: Buffer | string | null): boolean
   /** A Buffer of up to so many bytes has been copied when `write` has answered true. Absent: none has. */
   readonly copiedMax?: number
+  /** Memory that was lent (native `lend`) leaves without a copy. Absent: it is copied, as all other. */
+  readonly takesPages?: boolean
   /**
    * Bytes [at, at + bytes) of an open file, without their being read; what was written before leaves first. Answers how
    * many the kernel took, up to 1 MB at a time and none while output waits; unless they were all and `last`, onDrain follows

@@ -187,6 +187,7 @@ struct Engine {
   Lent* lent = nullptr;            // the instance's
   int lending_pipe[2] = {-1, -1};  // empty between any two calls
   int nowhere = -1;                // /dev/null
+  int sends_without_pipe = 0;      // that many more are copied, since there was no pipe large enough
   bool can_lend = true;
 
   // -- life (addon.cc)

@@ -11,7 +11,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
+#include <cstdio>
 #include <map>
 
 #include "engine.h"
@@ -41,6 +43,36 @@ namespace {
 
 // One splice, through a pipe of 64 pages: what the socket does not take of it has been looked up for nothing.
 constexpr size_t kPieceMax = 256 * 1024;
+// Through a smaller pipe two calls for each piece cost more than the copy.
+constexpr int kPipeMin = 64 * 1024;
+// Sends that are copied before a larger pipe is asked for again.
+constexpr int kSendsWithoutPipe = 1000;
+
+// Of all environments of the process.
+std::atomic<int> blocks_lent{0};
+
+// A block whose neighbours are gone is a mapping of its own, and of those a process may have vm.max_map_count. When there
+// are no more, V8 cannot get a page for its heap and ends the process: half of them are left to everybody else.
+int blocks_max() {
+  static const int max = [] {
+    int mappings = 65530;  // the kernel's default
+    if (FILE* file = fopen("/proc/sys/vm/max_map_count", "re")) {
+      int said = 0;
+      if (fscanf(file, "%d", &said) == 1 && said > 0) mappings = said;
+      fclose(file);
+    }
+    return mappings / 2;
+  }();
+  return max;
+}
+
+// The store charges pages of 4 KB (cache/store/size.ts). Where they are larger, what the last one has too much may be an
+// eighth of the content, which with those of 4 KB it never is.
+bool is_wasteful(size_t length) {
+  static const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  const size_t lost = (page - length % page) % page;
+  return page > 4096 && lost > length / 8;
+}
 
 struct Block {
   Lent* lent;
@@ -48,7 +80,9 @@ struct Block {
   size_t length;
 
   void free() {
-    munmap(at, length);
+    // refused where it would take a mapping more to leave its neighbours in place: the pages go all the same
+    if (munmap(at, length) != 0) madvise(at, length, MADV_DONTNEED);
+    blocks_lent--;
     lent->blocks.erase(reinterpret_cast<uintptr_t>(at));
     leave_lent(lent);
     delete this;
@@ -58,15 +92,24 @@ struct Block {
 // On the thread of the environment, and once (Node-API).
 void collected(napi_env, void*, void* hint) { static_cast<Block*>(hint)->free(); }
 
-// lend(length): an ArrayBuffer of zeros, or minus errno (of which ENOMEM may mean vm.max_map_count).
+// lend(length): an ArrayBuffer of zeros, or minus errno (of which ENOMEM may mean that there are too many).
 napi_value lend(napi_env env, napi_callback_info info) {
   Call call(env, info);
   int length = call.integer(0);
   if (call.wrong || length <= 0) return call.refuse();
   size_t size = static_cast<size_t>(length);
+  if (is_wasteful(size)) return call.answer(-ENOTSUP);
+  if (blocks_lent++ >= blocks_max()) {
+    blocks_lent--;
+    return call.answer(-ENOMEM);
+  }
   // populated at once: a page fault each costs twice as much, and all of it will be written
   void* at = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (at == MAP_FAILED) return call.answer(-errno);
+  if (at == MAP_FAILED) {
+    const int error = errno;
+    blocks_lent--;
+    return call.answer(-error);
+  }
   Lent* lent = static_cast<Lent*>(call.data);
   lent->blocks.emplace(reinterpret_cast<uintptr_t>(at), size);
   lent->users++;
@@ -87,10 +130,20 @@ bool Engine::lends(const iovec& part) const {
 
 bool Engine::open_lending_pipe() {
   if (lending_pipe[0] >= 0) return true;
-  if (pipe2(lending_pipe, O_NONBLOCK | O_CLOEXEC) != 0) return false;
-  // what users with very many pipes are refused (fs.pipe-user-pages-soft): more calls then
-  fcntl(lending_pipe[1], F_SETPIPE_SZ, static_cast<int>(kPieceMax));
-  return true;
+  if (sends_without_pipe > 0) {
+    sends_without_pipe--;
+    return false;
+  }
+  if (pipe2(lending_pipe, O_NONBLOCK | O_CLOEXEC) == 0) {
+    // refused to users with very many pipes (fs.pipe-user-pages-soft), who get tiny ones
+    if (fcntl(lending_pipe[1], F_SETPIPE_SZ, static_cast<int>(kPieceMax)) > 0 ||
+        fcntl(lending_pipe[1], F_GETPIPE_SZ) >= kPipeMin) {
+      return true;
+    }
+    close_lending_pipe();
+  }
+  sends_without_pipe = kSendsWithoutPipe;
+  return false;
 }
 
 void Engine::close_lending_pipe() {
@@ -102,26 +155,39 @@ void Engine::close_lending_pipe() {
   }
 }
 
-// A pipe that cannot be emptied is given up.
+// A pipe that cannot be emptied is given up, and so is one that has not in it what it should: it is asked for all it has,
+// since the next connection would get the rest.
 void Engine::empty_lending_pipe(ssize_t left) {
   if (nowhere < 0) nowhere = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
   while (left > 0 && nowhere >= 0) {
-    const ssize_t gone = splice(lending_pipe[0], nullptr, nowhere, nullptr, static_cast<size_t>(left), SPLICE_F_NONBLOCK);
+    const ssize_t gone = splice(lending_pipe[0], nullptr, nowhere, nullptr, 2 * kPieceMax, SPLICE_F_NONBLOCK);
     if (gone <= 0) break;
     left -= gone;
   }
-  if (left > 0) close_lending_pipe();
+  if (left != 0) close_lending_pipe();
 }
+
+namespace {
+
+// A filter of system calls, or a kernel that does not have it: it will not be otherwise the next time.
+bool is_forbidden(int error) { return error == EPERM || error == EACCES || error == ENOSYS; }
+
+// EINVAL: a socket that takes no pages (some are bound to a device that would have to see the bytes).
+bool may_be_copied(int error) {
+  return is_forbidden(error) || error == EINVAL || error == EOPNOTSUPP || error == ENOMEM || error == ENOBUFS;
+}
+
+}  // namespace
 
 ssize_t Engine::send_lent(int fd, const iovec& part, bool more) {
   size_t sent = 0;
   while (sent < part.iov_len) {
     const size_t left = part.iov_len - sent;
     iovec piece = {static_cast<uint8_t*>(part.iov_base) + sent, left < kPieceMax ? left : kPieceMax};
-    ssize_t in = open_lending_pipe() ? vmsplice(lending_pipe[1], &piece, 1, SPLICE_F_NONBLOCK) : -1;
+    if (!open_lending_pipe()) return sent > 0 ? static_cast<ssize_t>(sent) : kNotLent;
+    ssize_t in = vmsplice(lending_pipe[1], &piece, 1, SPLICE_F_NONBLOCK);
     if (in <= 0) {
-      // no descriptor, no memory, a filter of system calls: it is copied
-      if (in < 0 && (errno == EPERM || errno == ENOSYS || errno == EACCES)) can_lend = false;
+      if (in < 0 && is_forbidden(errno)) can_lend = false;
       return sent > 0 ? static_cast<ssize_t>(sent) : kNotLent;
     }
     const bool goes_on = more || static_cast<size_t>(in) < left;
@@ -137,8 +203,8 @@ ssize_t Engine::send_lent(int fd, const iovec& part, bool more) {
     }
     if (out == in) continue;
     if (sent > 0 || out == 0 || error == EAGAIN || error == EINTR) return static_cast<ssize_t>(sent);
-    // EINVAL: a socket that takes no pages (some are bound to a device that would have to see the bytes)
-    return error == EINVAL || error == EOPNOTSUPP ? kNotLent : -error;
+    if (is_forbidden(error)) can_lend = false;
+    return may_be_copied(error) ? kNotLent : -error;
   }
   return static_cast<ssize_t>(sent);
 }

@@ -91,6 +91,10 @@ export class NativeConnection implements Connection, Watched {
     return copyMax
   }
 
+  get takesPages(): boolean {
+    return true
+  }
+
   get closed(): boolean {
     return (this.flags & closedNow) !== 0
   }

@@ -4,6 +4,7 @@ import {
 } from '../http/index.ts'
 import { fromFields, keptFields, keptTags, sharedNames } from './admit.ts'
 import { judge } from './freshness.ts'
+import { alsoLent } from './lent-content.ts'
 import { lengthOfWhole } from './parts.ts'
 import type { CachePolicy } from './policy.ts'
 import { controlOf } from './response-control.ts'
@@ -95,6 +96,7 @@ export const freshened = (
     stored.body,
     stored.content,
   )
+  alsoLent(stored, updated)
   judge(updated, policy, update.responseTime) // it may be given to its client before it is looked up again
   return updated
 }
@@ -167,7 +169,7 @@ export const headAgrees = (stored: StoredResponse, fields: Fields, now: WallMs):
 /** Still stored, but from `now` on to be validated before each use. */
 export const outdated = (stored: StoredResponse, now: WallMs): StoredResponse => {
   const lifetime = Math.max(0, now - stored.bornAt)
-  return new StoredResponse(
+  const later = new StoredResponse(
     {
       ...stored,
       flags: stored.flags | flag.outdated,
@@ -176,6 +178,8 @@ export const outdated = (stored: StoredResponse, now: WallMs): StoredResponse =>
     stored.body,
     stored.content,
   )
+  alsoLent(stored, later)
+  return later
 }
 
 /** Each stored response a HEAD for the same request could have been answered with, as it is after that HEAD. */

@@ -32,3 +32,9 @@ export const moveToLent = (stored: StoredResponse, lend: (bytes: number) => Buff
     moved += block.length
   }
 }
+
+/** `by` has the same blocks as `stored`, in one and the same array: what was moved is not moved again. */
+export const alsoLent = (stored: StoredResponse, by: StoredResponse): void => {
+  by.largeHits = stored.largeHits
+  by.lentBlocks = stored.lentBlocks
+}

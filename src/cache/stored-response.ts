@@ -103,7 +103,7 @@ export class StoredResponse {
   fromDisk = false
   /** Whoever looked it up is the only one who has it: see `release`. */
   lone = false
-  /** See moveToLent, which alone writes both: hits of large content as far as they are counted, and blocks that were moved. */
+  /** See lent-content.ts, which alone writes both: hits of large content as far as they are counted, and blocks that were moved. */
   largeHits = 0
   lentBlocks = 0
 

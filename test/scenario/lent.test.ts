@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { native } from '../../native/index.ts'
 import { collectGarbage } from '../../src/cli/collect-garbage.ts'
 import { bytesOrigin, get, site, type Stage, stage, until } from './scene.ts'
@@ -13,6 +13,17 @@ const contentOf = (number: number, bytes: number): string => {
   let text = ''
   for (let at = 0; text.length < bytes; at++) text += `${number}:${at};`
   return text.slice(0, bytes)
+}
+
+afterEach(() => {
+  vi.restoreAllMocks()
+})
+
+/** How often memory of this kind has been asked for since. */
+const lendings = (): (() => number) => {
+  if (!native.present) throw new Error(native.why)
+  const spied = vi.spyOn(native.addon, 'lend')
+  return () => spied.mock.calls.length
 }
 
 /** So often that it is worth moving. */
@@ -53,6 +64,37 @@ describe.skipIf(!native.present)('large content in memory that is asked for agai
     expect((await proxy.ask(get(server.port))).body).toBe(large)
     await proxy.ask(get(server.port))
     expect(proxy.machine.comm.counters.bytesLent).toBeGreaterThan(250_000)
+  })
+
+  test('that was validated is not moved once more', async () => {
+    const proxy = await stage('cache_mem 16 MB\n')
+    const content = contentOf(4, 300_000)
+    const server = await site(asked =>
+      asked.headers['if-none-match'] === '"a"' ? { status: 304, fields: ['ETag: "a"', 'Cache-Control: max-age=10'] }
+      : { fields: ['ETag: "a"', 'Cache-Control: max-age=10'], content },
+    )
+    const asked = lendings()
+    await often(proxy, get(server.port))
+    const before = asked()
+    expect(before).toBeGreaterThan(0)
+    for (let i = 0; i < 2; i++) {
+      proxy.clock.advance(11_000)
+      await often(proxy, get(server.port))
+    }
+    expect(asked()).toBe(before)
+    expect((await proxy.results(18)).filter(result => result.startsWith('TCP_REFRESH_UNMODIFIED'))).toHaveLength(2)
+    const sent = proxy.machine.comm.counters.bytesLent
+    expect((await proxy.ask(get(server.port))).body).toBe(content)
+    await proxy.ask(get(server.port))
+    expect(proxy.machine.comm.counters.bytesLent - sent).toBeGreaterThanOrEqual(300_000)
+  })
+
+  test('stays where it is for clients whose connections would copy it', async () => {
+    const proxy = await stage('cache_mem 16 MB\n', 'node')
+    const server = await site(() => ({ fields: [forever], content: contentOf(5, 300_000) }))
+    const asked = lendings()
+    await often(proxy, get(server.port))
+    expect([asked(), (await proxy.results(6)).at(-1)]).toEqual([0, 'TCP_MEM_HIT/200'])
   })
 
   test('arrives whole when memory has let go of it and others have taken its place', async () => {

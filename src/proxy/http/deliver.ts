@@ -86,7 +86,9 @@ const send = (
     taken = client.write(head, tail)
     for (const piece of body) taken = client.write(piece)
   }
-  if (bodyBytes >= lendableBytesMin && client.deps.lend !== null) moveToLent(stored, client.deps.lend)
+  if (bodyBytes >= lendableBytesMin && client.connection.takesPages === true && client.deps.lend !== null) {
+    moveToLent(stored, client.deps.lend)
+  }
   if (!taken) t.limit(t.policy.timeouts.write)
   // nobody validates it, so that this was all that it had been looked up for
   else if (stored.lone && t.reuse?.kind === 'fresh' && bodyBytes > 0 && bodyBytes <= (client.connection.copiedMax ?? 0)) {
