@@ -10,7 +10,7 @@ import { takesPlaceOf } from '../../parts.ts'
 import type { StoreEvents } from '../store-events.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants, Walk } from '../store.ts'
 import { ContentFile, contentFolder, contentPath } from './content-file.ts'
-import { DiskIndex, type IndexOwner, logShareMax } from './disk-index.ts'
+import { DiskIndex, type IndexOwner } from './disk-index.ts'
 import { diskCounters, type DiskLimits, type DiskOptions, type OpenLedger } from './disk-options.ts'
 import { DiskWalk } from './disk-walk.ts'
 import { type DiskRoom, DiskWriter, type NewOutput } from './disk-writer.ts'
@@ -24,9 +24,10 @@ import { OpenFiles } from './open-files.ts'
 import { OurFiles } from './our-files.ts'
 import { Owed } from './owed.ts'
 import { decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
+import { Removal } from './removal.ts'
 import { RollCall } from './roll-call.ts'
 import type { Foreign } from './sharing.ts'
-import { dropUnlisted, giveUpReserve, keepReserve } from './space-reserve.ts'
+import { SpaceReserve } from './space-reserve.ts'
 import { stepsMax, Uses } from './uses.ts'
 
 // Stored responses in a folder. What is small lies in the ledger with its record; what is large lies in a file of its
@@ -48,10 +49,6 @@ const inlineBytesMax = 16 * 1024
 /** What a row takes in its tables beside record and content. */
 const rowOverhead = 120
 const blockBytes = 4096
-/** Rows removed in one transaction. */
-const stepRows = 32
-/** Between two steps others have their turn. */
-const stepPauseMs = 1
 const upkeepMs = 2000
 /** A file is on the disk after that time anyway, so that making sure of it costs little. */
 const settledMs = 60_000
@@ -64,8 +61,6 @@ const openFilesMax = 64
 const roundsPerRollCall = 3
 /** For the last bytes of what is complete, and then for making sure of files. */
 const closeMsMax = 3000
-/** After a full disk, until room is made, and between tries. */
-const spaceMakingMs = 500
 /** Of what the index takes, free pages may be so many before they are given back. */
 const freeShareMax = 0.01
 const shrinkPages = 128
@@ -83,7 +78,6 @@ export class DiskStore implements Store {
   events: StoreEvents | null = null
   readonly #folder: string
   readonly #clock: Clock
-  readonly #notice: (text: string) => void
   readonly #boot: string
   readonly #incoming = new Incoming()
   readonly #owed = new Owed()
@@ -94,14 +88,11 @@ export class DiskStore implements Store {
   readonly #lookups: Lookups
   /** What writers may do to the store. */
   readonly #room: DiskRoom
+  readonly #removal: Removal
+  readonly #reserve: SpaceReserve
   #limits: DiskLimits
-  /** What the index takes on disk beyond the sum of its rows. */
-  #overhead = 0
-  #changes = 0
   #rounds = 0
   readonly #rollCall: RollCall
-  #sweep: Timer | null = null
-  #spaceMaking: Timer | null = null
   #upkeep: Timer | null = null
   #shrinking: Timer | null = null
   #noting: Timer | null = null
@@ -113,13 +104,18 @@ export class DiskStore implements Store {
     this.#folder = options.folder
     this.#limits = options.limits
     this.#clock = options.clock
-    this.#notice = options.notice
     this.#boot = boot
     this.#opened = new OpenFiles(openFilesMax, options.readCached)
     this.#files = new OurFiles(options.folder, options.clock, mark, boot, this.#opened, () => this.#planUpkeep())
     this.#uses = new Uses(key => this.usesAbove(key), () => this.#planUpkeep())
     this.#rollCall = new RollCall(mark)
     this.#index = new DiskIndex(options, openLedger, mark, boot, this.#asOwner())
+    const parts = {
+      clock: options.clock, counters: this.counters, index: this.#index, files: this.#files, opened: this.#opened,
+      incoming: this.#incoming, uses: this.#uses, owed: this.#owed,
+    }
+    this.#removal = new Removal(() => this.#limits, parts)
+    this.#reserve = new SpaceReserve(options.folder, options.notice, { ...parts, removal: this.#removal })
     this.#lookups = new Lookups(options.folder, this.#index, this.#opened, this.#files.suspects, {
       used: (ledger, key, rank) => this.#uses.found(ledger, key, rank),
       damaged: rows => this.#removeDamaged(rows),
@@ -151,16 +147,15 @@ export class DiskStore implements Store {
       },
       begun: ledger => {
         this.#uses.begin(ledger)
-        this.#measure(ledger)
-        this.#sweepIfFull()
+        this.#removal.measure(ledger)
+        this.#removal.sweepIfFull()
         this.#planUpkeep()
       },
       changed: ledger => {
-        if (++this.#changes % 128 === 0) this.#measure(ledger)
-        this.#sweepIfFull()
+        this.#removal.changed(ledger)
         this.#planUpkeep()
       },
-      full: () => this.#makeSpace(),
+      full: () => this.#reserve.makeSpace(),
     }
   }
 
@@ -205,7 +200,7 @@ export class DiskStore implements Store {
 
   /** The share of its room that is taken. */
   get load(): number {
-    return this.#taken / Math.max(1, this.#limits.bytesMax)
+    return this.#removal.taken / Math.max(1, this.#limits.bytesMax)
   }
 
   /**
@@ -303,10 +298,9 @@ export class DiskStore implements Store {
 
   #charge(writer: DiskWriter, more: number): boolean {
     if (this.#incoming.bytes + more > this.#limits.bytesMax / 2) return false
-    if (this.#taken + more > this.#limits.bytesMax) this.#index.change(() => this.#removeOldest(this.#limits.bytesMax - more), 0, 'leaves')
-    if (this.#taken + more > this.#limits.bytesMax || writer.refusal !== null) return false
+    if (!this.#removal.makeRoomFor(more) || writer.refusal !== null) return false
     this.#incoming.hold(more)
-    this.#sweepIfFull()
+    this.#removal.sweepIfFull()
     return true
   }
 
@@ -369,8 +363,8 @@ export class DiskStore implements Store {
     const record = encodeRecord(stored, { serial, bytes: length, crc: body === null ? 0 : crc32(body) })
     const size = rowBytes(record, body?.length ?? 0) + (file === null ? 0 : onDisk(length))
     const room = this.#limits.bytesMax - size
-    if (this.#taken > room) this.#removeOldest(room)
-    if (this.#taken > room) return 0
+    if (this.#removal.taken > room) this.#removal.removeOldest(ledger, room)
+    if (this.#removal.taken > room) return 0
     ledger.insert(serial, hashed, file, size, uses + 1, record, body)
     if (file !== null) this.#files.use(ledger, file)
     this.#lookups.identify(stored, serial)
@@ -556,11 +550,7 @@ export class DiskStore implements Store {
 
   resize(limits: StoreLimits): void {
     this.#limits = { ...this.#limits, ...limits }
-    // the first steps at once: a small change is done, a large one begun
-    for (let i = 0; i < 8 && this.#taken > this.#limits.bytesMax; i++) {
-      this.#index.change(() => this.#removeOldest(this.#limits.bytesMax), 0)
-    }
-    this.#sweepIfFull()
+    this.#removal.fit()
   }
 
   /** Resolves when all that is complete is stored. */
@@ -572,12 +562,12 @@ export class DiskStore implements Store {
   async close(): Promise<void> {
     this.#closed = true
     this.#index.closing()
+    this.#removal.stop()
     this.#incoming.abandon()
     this.#index.change(() => 0, 0) // what waits
     await this.#within(closeMsMax, this.settled())
     this.#index.stopWaiting()
-    this.#sweep?.cancel()
-    this.#spaceMaking?.cancel()
+    this.#reserve.stop()
     this.#upkeep?.cancel()
     this.#shrinking?.cancel()
     this.#noting?.cancel()
@@ -615,58 +605,6 @@ export class DiskStore implements Store {
     }, undefined)
   }
 
-  // ---- removal
-
-  /** What counts against bytesMax. */
-  get #taken(): number {
-    const log = Math.min(this.#index.logBytes, this.#limits.bytesMax * logShareMax)
-    const ledger = this.#index.ledger
-    // what others are writing; what we are is in #incoming
-    const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - this.#files.reservedBytes)
-    return (ledger?.bytes ?? 0) + this.#overhead + log + this.#incoming.bytes - this.#index.entering + elsewhere
-  }
-
-  #measure(ledger: Ledger): void {
-    const space = ledger.space()
-    this.#overhead = Math.max(0, space.bytes - space.free - ledger.totals.small)
-  }
-
-  /** One step, within a transaction; answers how many went. */
-  #removeOldest(downTo: number): number {
-    const ledger = this.#index.ledger
-    if (ledger === null) return 0
-    let removed = 0
-    let spared = 0
-    for (const row of ledger.front(stepRows)) {
-      if (this.#taken <= downTo) break
-      this.#uses.reach(row)
-      if (spared < stepRows / 2 && this.#uses.spare(ledger, row)) {
-        spared++
-        continue
-      }
-      ledger.makeRoom(row)
-      this.#index.gone(ledger, row)
-      removed++
-    }
-    this.counters.removed += removed
-    return removed
-  }
-
-  #sweepIfFull(): void {
-    const { bytesMax, high } = this.#limits
-    if (this.#sweep !== null || this.#closed || this.#taken <= bytesMax * high) return
-    this.#sweep = this.#clock.after(ms(stepPauseMs), () => this.#sweepStep(), { unref: true })
-  }
-
-  #sweepStep(): void {
-    this.#sweep = null
-    const { bytesMax, low } = this.#limits
-    if (this.#closed || this.#index.ledger === null) return
-    const removed = this.#index.change(() => this.#removeOldest(bytesMax * low), -1, 'leaves')
-    if (removed === 0 || (removed < 0 && !this.#index.health.mayWrite) || this.#taken <= bytesMax * low) return
-    this.#sweep ??= this.#clock.after(ms(stepPauseMs), () => this.#sweepStep(), { unref: true })
-  }
-
   // ---- what can wait
 
   #planUpkeep(): void {
@@ -689,7 +627,7 @@ export class DiskStore implements Store {
     }
     if (this.#files.areToForget) this.#planUpkeep() // another process kept us from noting it
     this.#shrink()
-    if (this.#index.health.mayWrite) keepReserve(this.#folder, this.#limits.bytesMax, () => this.#index.health.succeed())
+    this.#reserve.keep()
     if (!this.#syncing) void this.#syncSettled()
   }
 
@@ -725,7 +663,7 @@ export class DiskStore implements Store {
     const ledger = this.#index.ledger
     if (ledger === null || this.#closed || this.#shrinking !== null) return
     try {
-      this.#measure(ledger)
+      this.#removal.measure(ledger)
       if (ledger.space().free <= Math.max(freeShareMax * this.#limits.bytesMax, shrinkPages * blockBytes)) return
       this.#index.shrink(ledger, shrinkPages)
     } catch (error) {
@@ -775,28 +713,6 @@ export class DiskStore implements Store {
   }
 
   // ---- failures
-
-  #makeSpace(): void {
-    // removing writes too, and a full disk may refuse that as well: not again at once
-    if (this.#spaceMaking !== null) return
-    giveUpReserve(this.#folder)
-    // what becomes free is for the ledger: content that is on its way would take it first
-    this.#incoming.giveUpFiles()
-    const low = this.#taken * 0.98
-    this.#spaceMaking = this.#clock.after(
-      ms(spaceMakingMs),
-      () => {
-        this.#spaceMaking = null
-        if (this.#index.change(() => this.#removeOldest(low), -1) < 0) this.#dropUnlisted()
-      },
-      { unref: true },
-    )
-  }
-
-  #dropUnlisted(): void {
-    const failure = dropUnlisted({ folder: this.#folder, ledger: this.#index.ledger, opened: this.#opened, suspects: this.#files.suspects })
-    if (failure !== null) this.#notice(`cache_dir ${this.#folder}: ${failure}; it has no room, and none can be made`)
-  }
 
 }
 
