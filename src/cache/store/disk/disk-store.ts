@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
-import { type Bytes, bytes, type Clock, declareCounters, type FieldView, ms, sleep, type Timer } from '../../../base/index.ts'
+import { type Bytes, bytes, type Clock, declareCounters, type FieldView, ms } from '../../../base/index.ts'
 import type { ContentSource } from '../../content-source.ts'
 import type { CacheKey } from '../../key.ts'
 import type { Selection } from '../../selection.ts'
@@ -16,7 +16,6 @@ import { DiskWalk } from './disk-walk.ts'
 import { type DiskRoom, DiskWriter, type NewOutput } from './disk-writer.ts'
 import { FileOutput } from './file-output.ts'
 import { dropContents } from './folder.ts'
-import { ailmentOf } from './health.ts'
 import { Incoming } from './incoming.ts'
 import { changeKind, hashOf, type Ledger, type Row } from './ledger.ts'
 import { Lookups } from './lookups.ts'
@@ -25,9 +24,9 @@ import { OurFiles } from './our-files.ts'
 import { Owed } from './owed.ts'
 import { decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
 import { Removal } from './removal.ts'
-import { RollCall } from './roll-call.ts'
 import type { Foreign } from './sharing.ts'
 import { SpaceReserve } from './space-reserve.ts'
+import { Upkeep } from './upkeep.ts'
 import { stepsMax, Uses } from './uses.ts'
 
 // Stored responses in a folder. What is small lies in the ledger with its record; what is large lies in a file of its
@@ -49,22 +48,9 @@ const inlineBytesMax = 16 * 1024
 /** What a row takes in its tables beside record and content. */
 const rowOverhead = 120
 const blockBytes = 4096
-const upkeepMs = 2000
-/** A file is on the disk after that time anyway, so that making sure of it costs little. */
-const settledMs = 60_000
-const syncsPerUpkeep = 32
-const syncPauseMs = 50
-/** Between two changes that only write down uses. */
-const notePauseMs = 5
 const openFilesMax = 64
-/** Times of upkeep between two looks whether the other processes live. */
-const roundsPerRollCall = 3
 /** For the last bytes of what is complete, and then for making sure of files. */
 const closeMsMax = 3000
-/** Of what the index takes, free pages may be so many before they are given back. */
-const freeShareMax = 0.01
-const shrinkPages = 128
-const shrinkPauseMs = 20
 /** Not because of what it is, but of how the disk is. */
 const failures: readonly StoreRefusal[] = ['disk-failed', 'disk-slow', 'busy']
 
@@ -78,7 +64,6 @@ export class DiskStore implements Store {
   events: StoreEvents | null = null
   readonly #folder: string
   readonly #clock: Clock
-  readonly #boot: string
   readonly #incoming = new Incoming()
   readonly #owed = new Owed()
   readonly #opened: OpenFiles
@@ -91,12 +76,7 @@ export class DiskStore implements Store {
   readonly #removal: Removal
   readonly #reserve: SpaceReserve
   #limits: DiskLimits
-  #rounds = 0
-  readonly #rollCall: RollCall
-  #upkeep: Timer | null = null
-  #shrinking: Timer | null = null
-  #noting: Timer | null = null
-  #syncing = false
+  readonly #upkeep: Upkeep
   #closed = false
 
   /** `mark`, `boot`: who has the folder open, and in which run of the machine. Throws what keeps it from being used. */
@@ -104,11 +84,9 @@ export class DiskStore implements Store {
     this.#folder = options.folder
     this.#limits = options.limits
     this.#clock = options.clock
-    this.#boot = boot
     this.#opened = new OpenFiles(openFilesMax, options.readCached)
-    this.#files = new OurFiles(options.folder, options.clock, mark, boot, this.#opened, () => this.#planUpkeep())
-    this.#uses = new Uses(key => this.usesAbove(key), () => this.#planUpkeep())
-    this.#rollCall = new RollCall(mark)
+    this.#files = new OurFiles(options.folder, options.clock, mark, boot, this.#opened, () => this.#upkeep.plan())
+    this.#uses = new Uses(key => this.usesAbove(key), () => this.#upkeep.plan())
     this.#index = new DiskIndex(options, openLedger, mark, boot, this.#asOwner())
     const parts = {
       clock: options.clock, counters: this.counters, index: this.#index, files: this.#files, opened: this.#opened,
@@ -116,6 +94,7 @@ export class DiskStore implements Store {
     }
     this.#removal = new Removal(() => this.#limits, parts)
     this.#reserve = new SpaceReserve(options.folder, options.notice, { ...parts, removal: this.#removal })
+    this.#upkeep = new Upkeep(options.folder, mark, boot, { ...parts, removal: this.#removal, reserve: this.#reserve })
     this.#lookups = new Lookups(options.folder, this.#index, this.#opened, this.#files.suspects, {
       used: (ledger, key, rank) => this.#uses.found(ledger, key, rank),
       damaged: rows => this.#removeDamaged(rows),
@@ -149,11 +128,11 @@ export class DiskStore implements Store {
         this.#uses.begin(ledger)
         this.#removal.measure(ledger)
         this.#removal.sweepIfFull()
-        this.#planUpkeep()
+        this.#upkeep.plan()
       },
       changed: ledger => {
         this.#removal.changed(ledger)
-        this.#planUpkeep()
+        this.#upkeep.plan()
       },
       full: () => this.#reserve.makeSpace(),
     }
@@ -210,7 +189,7 @@ export class DiskStore implements Store {
   catchUp(): void {
     if (!this.#index.sharing.isBehind) return
     this.#index.catchUp()
-    if (this.#index.isShared) this.#planUpkeep() // somebody has to look after those who die
+    if (this.#index.isShared) this.#upkeep.plan() // somebody has to look after those who die
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
@@ -525,7 +504,7 @@ export class DiskStore implements Store {
   /** The disk would not have it. */
   #owe(key: CacheKey): void {
     this.#owed.add(key)
-    this.#planUpkeep()
+    this.#upkeep.plan()
   }
 
   clear(): void {
@@ -563,19 +542,15 @@ export class DiskStore implements Store {
     this.#closed = true
     this.#index.closing()
     this.#removal.stop()
+    this.#upkeep.stop()
     this.#incoming.abandon()
     this.#index.change(() => 0, 0) // what waits
     await this.#within(closeMsMax, this.settled())
     this.#index.stopWaiting()
     this.#reserve.stop()
-    this.#upkeep?.cancel()
-    this.#shrinking?.cancel()
-    this.#noting?.cancel()
     // what is still to be noted
     for (let step = 0; step === 0 || (step < stepsMax && this.#uses.areAny); step++) this.#index.change(() => 0, 0)
-    // what is not made sure of in time is believed all the same, unless the machine goes down in the next minute
-    const enough = this.#clock.mono() + closeMsMax
-    while ((await this.#syncFiles(Number.MAX_SAFE_INTEGER)) > 0 && this.#clock.mono() < enough);
+    await this.#upkeep.syncAll(closeMsMax)
     this.#opened.close()
     // nobody looks after files of who has left properly
     await this.#within(closeMsMax, this.#files.allUnlinked())
@@ -605,118 +580,7 @@ export class DiskStore implements Store {
     }, undefined)
   }
 
-  // ---- what can wait
-
-  #planUpkeep(): void {
-    if (this.#closed) return
-    this.#upkeep ??= this.#clock.after(ms(upkeepMs), () => this.#keepUp(), { unref: true })
-  }
-
-  #keepUp(): void {
-    this.#upkeep = null
-    const ledger = this.#index.ledger
-    if (ledger === null || this.#closed) return
-    this.catchUp()
-    if (this.#files.areToForget || this.#uses.areAny || this.#owed.isAny) this.#index.change(() => 0, 0, 'leaves')
-    this.#noteRest()
-    if (ledger.users > 1 || this.#rollCall.knowsOthers) {
-      // nobody has to ask for anything here: the log is read before it is forgotten, and what others removed is let go
-      this.#opened.dropUnlinked()
-      if (++this.#rounds % roundsPerRollCall === 0) this.#callRoll(ledger)
-      this.#planUpkeep()
-    }
-    if (this.#files.areToForget) this.#planUpkeep() // another process kept us from noting it
-    this.#shrink()
-    this.#reserve.keep()
-    if (!this.#syncing) void this.#syncSettled()
-  }
-
-  /** Uses nobody's change has taken along. */
-  #noteRest(): void {
-    if (!this.#uses.areAny || this.#closed || !this.#index.health.mayWrite || this.#noting !== null) return
-    this.#noting = this.#clock.after(
-      ms(notePauseMs),
-      () => {
-        this.#noting = null
-        this.#index.change(() => 0, 0, 'leaves')
-        this.#noteRest()
-      },
-      { unref: true },
-    )
-  }
-
-  #callRoll(ledger: Ledger): void {
-    try {
-      const dead = this.#rollCall.call(ledger, this.#index.sharing.user)
-      if (dead === null) return
-      for (const file of this.#rollCall.orphans(ledger)) this.#files.unlink(file)
-      this.#index.change(() => {
-        for (const id of dead) ledger.leave(id)
-      }, undefined)
-    } catch (error) {
-      this.#index.fail(error)
-    }
-  }
-
-  /** Gives free pages of the index back to the file system, as long as there are many. */
-  #shrink(): void {
-    const ledger = this.#index.ledger
-    if (ledger === null || this.#closed || this.#shrinking !== null) return
-    try {
-      this.#removal.measure(ledger)
-      if (ledger.space().free <= Math.max(freeShareMax * this.#limits.bytesMax, shrinkPages * blockBytes)) return
-      this.#index.shrink(ledger, shrinkPages)
-    } catch (error) {
-      if (ailmentOf(error) !== 'contended') {
-        this.#index.fail(error)
-        return
-      }
-    }
-    this.#shrinking = this.#clock.after(
-      ms(shrinkPauseMs),
-      () => {
-        this.#shrinking = null
-        this.#shrink()
-      },
-      { unref: true },
-    )
-  }
-
-  /** As many as there are, without keeping the disk from other work. */
-  async #syncSettled(): Promise<void> {
-    this.#syncing = true
-    while (!this.#closed && (await this.#syncFiles(this.#clock.wall() - settledMs)) === syncsPerUpkeep) {
-      await sleep(this.#clock, ms(syncPauseMs))
-    }
-    this.#syncing = false
-  }
-
-  /** Makes sure that files are on the disk, and notes it. Answers how many it was sure of. */
-  async #syncFiles(before: number): Promise<number> {
-    const files: number[] = []
-    try {
-      const all = this.#index.ledger?.unsynced(this.#boot, syncsPerUpkeep) ?? none
-      if (all.length > 0) this.#planUpkeep()
-      // what seems to come from the future was written before the clock was set back
-      const now = this.#clock.wall()
-      for (const { id, since } of all) if (since <= before || since > now) files.push(id)
-    } catch (error) {
-      this.#index.fail(error)
-    }
-    if (files.length === 0) return 0
-    for (const file of files) await synced(contentPath(this.#folder, file))
-    const note = (ledger: Ledger): number => {
-      for (const file of files) ledger.forgetFile(file)
-      return files.length
-    }
-    return this.#index.change(note, 0, this.#closed ? 'waits' : 'leaves')
-  }
-
-  // ---- failures
-
 }
-
-const none: readonly never[] = []
 
 /** Content that is to be put into the index, or lies in a file. */
 interface Placed {
@@ -739,15 +603,3 @@ const nothing = Buffer.alloc(0)
 const rowBytes = (record: Buffer, body: number): number => record.length + body + rowOverhead
 
 const onDisk = (length: number): number => Math.ceil(length / blockBytes) * blockBytes
-
-/** Resolves when the file is on the disk, or is not there. */
-const synced = (path: string): Promise<void> =>
-  new Promise(resolve => {
-    fs.open(path, 'r', (error, fd) => {
-      if (error !== null) {
-        resolve()
-        return
-      }
-      fs.fdatasync(fd, () => fs.close(fd, () => resolve()))
-    })
-  })
