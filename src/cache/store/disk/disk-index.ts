@@ -307,7 +307,7 @@ export class DiskIndex {
 
   /** Hears what they have done. */
   catchUp(): void {
-    if (this.#ledger === null) return
+    if (this.#ledger === null || !this.sharing.isBehind) return
     try {
       this.sharing.catchUp(this.#ledger)
       if (inodeOf(indexPath(this.#folder)) !== this.#inode) this.#reopen()

@@ -24,7 +24,7 @@ import { OurFiles } from './our-files.ts'
 import { Owed } from './owed.ts'
 import { decodeRecord, encodeRecord, keyOfRecord } from './record.ts'
 import { Removal } from './removal.ts'
-import type { Foreign } from './sharing.ts'
+import type { Foreign, Sharing } from './sharing.ts'
 import { SpaceReserve } from './space-reserve.ts'
 import { Upkeep } from './upkeep.ts'
 import { stepsMax, Uses } from './uses.ts'
@@ -33,15 +33,22 @@ import { stepsMax, Uses } from './uses.ts'
 // own, and the ledger says which. A response is there from the moment the ledger says so, and gone from the moment it
 // does not: files follow it, never the other way round.
 //
-//   lookup ─► ledger ─► record, content │ ContentFile          a few microseconds; large content is read when delivered
-//   open ─► DiskWriter ─► (FileOutput …) ─► store
+//   lookup ─► Incoming: is it on its way? ─► Lookups ─► ledger ─► record, content │ ContentFile, read when it is delivered
+//   open ─► DiskWriter ─► (FileOutput …) ─► Incoming: complete ─► DiskIndex: one change ─► ledger
+//   invalidate ─► Incoming: what is on its way does not arrive ─► DiskIndex: one change; not possible ─► Owed
 //
-// The index is changed in transactions of some dozen microseconds. While somebody else has it, be it our own thread that moves
-// its log (checkpoints.ts) or another process, what can wait waits, in order; look-ups of what is stored so wait, too. Only
-// what must be true before its client is answered, an invalidation above all, waits for the index itself.
+// This file says what happens, and in which order; how is said in
 //
-// Removal is in the order of the removal policy, in steps of a fraction of a millisecond: a few with each response stored when there is
-// no room left, and in the background from `high` down to `low` so that there usually is.
+//   the index    ledger.ts, record.ts · disk-index.ts: opened, changed, failing · waiting-changes.ts, checkpoints.ts: while
+//                somebody else has it · sharing.ts, roll-call.ts: other processes
+//   contents     disk-writer.ts, file-output.ts: on their way · our-files.ts: from a number to the last link · open-files.ts,
+//                content-file.ts: read
+//   room         removal.ts: what is taken, what goes · uses.ts: and what is spared · space-reserve.ts: on a full disk
+//   later        upkeep.ts
+//
+// The index is changed in transactions of some dozen microseconds. While somebody else has it, what can wait waits, in
+// order; look-ups of what is stored so wait, too. Only what must be true before its client is answered, an invalidation
+// above all, waits for the index itself.
 
 /** Content of up to so many bytes lies in the ledger: from there it is read in a fraction of the time a file takes. */
 const inlineBytesMax = 16 * 1024
@@ -64,18 +71,20 @@ export class DiskStore implements Store {
   events: StoreEvents | null = null
   readonly #folder: string
   readonly #clock: Clock
+  #limits: DiskLimits
   readonly #incoming = new Incoming()
   readonly #owed = new Owed()
   readonly #opened: OpenFiles
   readonly #files: OurFiles
   readonly #uses: Uses
   readonly #index: DiskIndex
+  /** That of the index: asked before each hit in a tier above. */
+  readonly #sharing: Sharing
   readonly #lookups: Lookups
   /** What writers may do to the store. */
   readonly #room: DiskRoom
   readonly #removal: Removal
   readonly #reserve: SpaceReserve
-  #limits: DiskLimits
   readonly #upkeep: Upkeep
   #closed = false
 
@@ -88,6 +97,7 @@ export class DiskStore implements Store {
     this.#files = new OurFiles(options.folder, options.clock, mark, boot, this.#opened, () => this.#upkeep.plan())
     this.#uses = new Uses(key => this.usesAbove(key), () => this.#upkeep.plan())
     this.#index = new DiskIndex(options, openLedger, mark, boot, this.#asOwner())
+    this.#sharing = this.#index.sharing
     const parts = {
       clock: options.clock, counters: this.counters, index: this.#index, files: this.#files, opened: this.#opened,
       incoming: this.#incoming, uses: this.#uses, owed: this.#owed,
@@ -104,59 +114,6 @@ export class DiskStore implements Store {
     })
     this.#room = this.#asRoom()
     this.#index.begin()
-  }
-
-  #asOwner(): IndexOwner {
-    const store = this
-    return {
-      counters: this.counters,
-      files: this.#files,
-      opened: this.#opened,
-      incoming: this.#incoming,
-      uses: this.#uses,
-      owed: this.#owed,
-      get bytesMax() {
-        return store.#limits.bytesMax
-      },
-      get events() {
-        return store.events
-      },
-      get foreign() {
-        return store.foreign
-      },
-      begun: ledger => {
-        this.#uses.begin(ledger)
-        this.#removal.measure(ledger)
-        this.#removal.sweepIfFull()
-        this.#upkeep.plan()
-      },
-      changed: ledger => {
-        this.#removal.changed(ledger)
-        this.#upkeep.plan()
-      },
-      full: () => this.#reserve.makeSpace(),
-    }
-  }
-
-  #asRoom(): DiskRoom {
-    const store = this
-    return {
-      clock: this.#clock,
-      inlineBytesMax,
-      get objectBytesMin() {
-        return store.#limits.objectBytesMin
-      },
-      charge: (writer, more) => this.#charge(writer, more),
-      newOutput: (writer, size) => this.#newOutput(writer, size),
-      promise: (file, more) => this.#files.promise(file, more),
-      contentOf: (writer, file, length) => this.#lookups.contentFile(file, length, () => writer.stored),
-      finishing: writer => this.#incoming.complete(writer, this.#index.ledger?.next ?? 0),
-      store: writer => this.#store(writer),
-      ended: writer => this.#ended(writer),
-      remove: file => this.#files.unlink(file),
-      removeLater: file => this.#files.leave(file),
-      failed: error => this.#index.fail(error),
-    }
   }
 
   // ---- what is there
@@ -187,7 +144,7 @@ export class DiskStore implements Store {
    * ledger, as it is now.
    */
   catchUp(): void {
-    if (!this.#index.sharing.isBehind) return
+    if (!this.#sharing.isBehind) return
     this.#index.catchUp()
     if (this.#index.isShared) this.#upkeep.plan() // somebody has to look after those who die
   }
@@ -217,6 +174,11 @@ export class DiskStore implements Store {
   /** Whether it is one of those this store has handed out or taken in. */
   holds(stored: StoredResponse): boolean {
     return this.#lookups.serialOf(stored) !== undefined
+  }
+
+  /** A tier above has taken in what was read from here. */
+  tellRisen(stored: StoredResponse): void {
+    this.events?.risen(stored, this.#lookups.serialOf(stored) ?? 0)
   }
 
   owns(content: ContentFile): boolean {
@@ -347,7 +309,7 @@ export class DiskStore implements Store {
     ledger.insert(serial, hashed, file, size, uses + 1, record, body)
     if (file !== null) this.#files.use(ledger, file)
     this.#lookups.identify(stored, serial)
-    this.#index.sharing.log(ledger, changeKind.changed, stored.key)
+    this.#sharing.log(ledger, changeKind.changed, stored.key)
     return serial
   }
 
@@ -423,7 +385,7 @@ export class DiskStore implements Store {
         const { row, record } = found
         const update = encodeRecord(by, record)
         ledger.update(row, update, row.bytes - rowBytes(row.record, 0) + rowBytes(update, 0))
-        this.#index.sharing.log(ledger, changeKind.changed, old.key)
+        this.#sharing.log(ledger, changeKind.changed, old.key)
       },
       ended: made => {
         replaced = made && replaced === true
@@ -447,9 +409,16 @@ export class DiskStore implements Store {
       const found = this.#index.rowOf(stored, serial)
       if (found === null) return false
       this.#index.remove(ledger, found.row)
-      this.#index.sharing.log(ledger, changeKind.changed, stored.key)
+      this.#sharing.log(ledger, changeKind.changed, stored.key)
       return true
     }, false)
+  }
+
+  #removeDamaged(rows: readonly Row[]): void {
+    this.counters.damaged += rows.length
+    this.#index.change(ledger => {
+      for (const row of rows) this.#index.remove(ledger, row)
+    }, undefined)
   }
 
   /** Another folder has what takes the place of this. */
@@ -490,14 +459,14 @@ export class DiskStore implements Store {
   /** A tier above has changed what it alone has; other processes may have the same. */
   tell(key: CacheKey): void {
     if (this.#index.ledger === null || this.#index.ledger.users < 2) return
-    if (!this.#index.change(ledger => (this.#index.sharing.log(ledger, changeKind.changed, key), true), false)) this.#owe(key)
+    if (!this.#index.change(ledger => (this.#sharing.log(ledger, changeKind.changed, key), true), false)) this.#owe(key)
   }
 
   /** What is selected is removed here. What others have in memory or on its way may be meant too, and they do not look. */
   #tellOfMany(): void {
     this.catchUp()
     if (this.#index.ledger !== null && this.#index.ledger.users > 1) {
-      this.#index.change(ledger => this.#index.sharing.log(ledger, changeKind.cleared, ''), undefined)
+      this.#index.change(ledger => this.#sharing.log(ledger, changeKind.cleared, ''), undefined)
     }
   }
 
@@ -568,18 +537,60 @@ export class DiskStore implements Store {
     })
   }
 
-  /** A tier above has taken in what was read from here. */
-  tellRisen(stored: StoredResponse): void {
-    this.events?.risen(stored, this.#lookups.serialOf(stored) ?? 0)
+  // ---- what its parts need of it
+
+  #asOwner(): IndexOwner {
+    const store = this
+    return {
+      counters: this.counters,
+      files: this.#files,
+      opened: this.#opened,
+      incoming: this.#incoming,
+      uses: this.#uses,
+      owed: this.#owed,
+      get bytesMax() {
+        return store.#limits.bytesMax
+      },
+      get events() {
+        return store.events
+      },
+      get foreign() {
+        return store.foreign
+      },
+      begun: ledger => {
+        this.#uses.begin(ledger)
+        this.#removal.measure(ledger)
+        this.#removal.sweepIfFull()
+        this.#upkeep.plan()
+      },
+      changed: ledger => {
+        this.#removal.changed(ledger)
+        this.#upkeep.plan()
+      },
+      full: () => this.#reserve.makeSpace(),
+    }
   }
 
-  #removeDamaged(rows: readonly Row[]): void {
-    this.counters.damaged += rows.length
-    this.#index.change(ledger => {
-      for (const row of rows) this.#index.remove(ledger, row)
-    }, undefined)
+  #asRoom(): DiskRoom {
+    const store = this
+    return {
+      clock: this.#clock,
+      inlineBytesMax,
+      get objectBytesMin() {
+        return store.#limits.objectBytesMin
+      },
+      charge: (writer, more) => this.#charge(writer, more),
+      newOutput: (writer, size) => this.#newOutput(writer, size),
+      promise: (file, more) => this.#files.promise(file, more),
+      contentOf: (writer, file, length) => this.#lookups.contentFile(file, length, () => writer.stored),
+      finishing: writer => this.#incoming.complete(writer, this.#index.ledger?.next ?? 0),
+      store: writer => this.#store(writer),
+      ended: writer => this.#ended(writer),
+      remove: file => this.#files.unlink(file),
+      removeLater: file => this.#files.leave(file),
+      failed: error => this.#index.fail(error),
+    }
   }
-
 }
 
 /** Content that is to be put into the index, or lies in a file. */
