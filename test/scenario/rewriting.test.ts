@@ -1,7 +1,7 @@
 // url_rewrite_program and store_id_program: what a program says becomes of a request, and what becomes of it when the
 // program says nothing. Programs are of sh; origins and the records of the proxy show what happened.
 
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -112,7 +112,10 @@ describe('url_rewrite_program', () => {
     const flag = join(folder, 'second')
     const rewriter = program('once', `if [ -e ${flag} ]; then echo ERR; else : > ${flag}; sleep 1000; fi`)
     const proxy = await stage(`url_rewrite_program ${rewriter}\nurl_rewrite_children 1\nurl_rewrite_timeout 5 seconds on_timeout=retry\n`)
-    expect((await inTime(proxy, proxy.ask(get(origin.port, '/')))).status).toBe(200)
+    const answer = proxy.ask(get(origin.port, '/'))
+    await until(() => existsSync(flag), 'the question')
+    proxy.clock.advance(ms(5500))
+    expect((await answer).status).toBe(200)
   })
 
   it('a reload begins with new children, and those of before finish', async () => {
