@@ -73,11 +73,12 @@ export class Line {
     return { text: text.slice(start, end), offset: start, quoted: false, isFile: false }
   }
 
-  /** The next word, which may stand in quotes to hold blanks; the quotes are taken off. Inside, `\"` is a quote. */
+  /** The next word, which may stand in quotes of either kind to hold blanks; they are taken off. Inside, `\"` is a quote. */
   quotable(): Word | null {
     const start = this.#start()
     if (start < 0) return null
-    return this.#line.text[start] === '"' ? this.#quoted(start) : this.next()
+    const first = this.#line.text[start]
+    return first === '"' || first === "'" ? this.#quoted(start) : this.next()
   }
 
   /** The next word, in which `name="..."` may hold blanks; the quotes are taken off. `\"` is a quote inside them. */

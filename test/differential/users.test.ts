@@ -29,6 +29,8 @@ beforeAll(() => {
   // yes to a user, a path, an argument, as the FORMAT has it; with a number in front when there is one
   script('group', 'while IFS= read -r l; do case "$l" in *ann*staff*|*/a*ok*) echo "OK tag=gold";; *sick*) echo BH;; *) echo ERR;; esac; done')
   script('numbered', 'while read -r id l; do case "$l" in "127.0.0.2 GET"*) echo "$id OK user=two";; *) echo "$id ERR";; esac; done')
+  // what it was started with: each argument in brackets, where the answer has it
+  script('arguments', 'words=$(printf "[%s]" "$@" | od -An -tx1 | tr -d " \\n"); while read -r l; do echo "OK status=302 url=http://else.test/$words"; done')
   script('rewrite', `while read -r url rest; do case "$url" in
     *go=302*) echo "OK status=302 url=\\"http://else.test/?\${rest%% *}\\"";;
     *go=301*) echo "OK status=301 url=http://else.test/";;
@@ -102,6 +104,20 @@ describe.skipIf(noSquid !== null)(`users and helpers ${noSquid ?? ''}`, () => {
     },
     60_000,
   )
+
+  it('a program gets the arguments that it gets from Squid', async () => {
+    const words = [String.raw`-b "dc=x,dc=y" -w "p w" 'it"s'  a\ b "" "q\"\\ z" %g "#" {x}`, 'plain -f (a=%s) # a comment', `-b"c d"`, `"one"\t'two three'`]
+    for (const list of words) {
+      const conf = `url_rewrite_program ${folder}/arguments ${list}\nurl_rewrite_children 1 startup=1\nhttp_access allow all\n`
+      await withPair(conf, async pair => {
+        const ask: Ask = { client: '127.0.0.4', target: 'http://good.test:{port}/' }
+        const location = ({ response }: Made): string | undefined => response.find(line => /^location: /i.test(line))
+        const squid = location(await pair.squid(ask))
+        expect(squid).toMatch(/else\.test\/\w/)
+        expect(location(await pair.glassquid(ask)), list).toBe(squid)
+      })
+    }
+  }, 60_000)
 
   it('a rewriter does with requests what it does in Squid', async () => {
     const conf = `acl seen urlpath_regex ^/seen\nurl_rewrite_program ${folder}/rewrite\nurl_rewrite_access allow seen\nurl_rewrite_extras "%>a/%>rm"\nhttp_access allow all\n`

@@ -9,26 +9,31 @@ import { age, lines, needWord, onOff, take } from './kinds.ts'
 
 // Programs that answer questions: rewriters, external ACLs, authentication. Their children are the helper room's.
 
-/** Program and arguments, split at blanks: there is no shell, and quotes are not honoured (Squid). */
+/** Program and arguments, split at blanks; one that holds blanks stands in quotes. There is no shell. */
 const command = (): Kind<readonly string[]> => ({
   grammar: 'PROGRAM [ARGUMENT ...]',
   limits: '',
   initial: [],
   read: line => readCommand(line),
-  write: value => (value.length === 0 ? [] : [value.join(' ')]),
+  write: value => (value.length === 0 ? [] : [commandText(value)]),
 })
 
 const readCommand = (line: Line): readonly string[] | undefined => {
-  const rest = line.rest()
-  const words = rest.text.split(/[ \t]+/).filter(word => word !== '')
-  const program = words[0]
-  if (program === undefined) {
-    line.fatal(`${line.name} needs a program`)
-    return undefined
+  const words: string[] = []
+  for (let word = line.quotable(); word !== null; word = line.quotable()) {
+    // -b"x y" are two words: only a quote that begins a word holds blanks together
+    if (!word.quoted && /^[^"']+(["'])[^"']*$/.test(word.text)) {
+      line.warning(`${line.name}: '${word.text}' is handed to the program with its quote, and ends here`, word, 'put the whole argument in quotes')
+    }
+    words.push(word.text)
   }
-  if (/["']/.test(rest.text)) line.warning(`${line.name}: quotes are handed to the program as they stand`, rest, 'put what needs a shell into a script')
-  return words
+  if (words.length > 0) return words
+  line.fatal(`${line.name} needs a program`)
+  return undefined
 }
+
+const commandText = (words: readonly string[]): string =>
+  words.map(word => (word === '' || /[\s"'#]/.test(word) ? `"${word.replace(/["\\]/g, '\\$&')}"` : word)).join(' ')
 
 // --- children ---
 
@@ -350,7 +355,7 @@ const schemeText = (value: AuthScheme): readonly string[] => {
           `post_workaround ${word(value.postWorkaround)}`,
         ]
   const common = [
-    ...(value.command.length === 0 ? [] : [`program ${value.command.join(' ')}`]),
+    ...(value.command.length === 0 ? [] : [`program ${commandText(value.command)}`]),
     ...(value.realm === '' ? [] : [`realm ${value.realm}`]),
     `children ${childrenText(value.children)}`,
     ...(value.keyExtras === '' ? [] : [`key_extras "${value.keyExtras.replace(/["\\]/g, '\\$&')}"`]),
@@ -390,7 +395,8 @@ negotiate) ends the connection with the first 407, for clients that do not get a
     command(),
     `A program that is told of every request: URL, then what url_rewrite_extras says. It answers OK rewrite-url="..." to have
 another one fetched, OK status=302 url="..." to redirect the client, ERR to leave it; older answers ("302:URL", a URL, an empty
-line) are understood. What an intercepted client may be given follows its own Host: a rewritten URL is a new destination.`,
+line) are understood. What an intercepted client may be given follows its own Host: a rewritten URL is a new destination. An argument
+that holds blanks stands in quotes.`,
     { aliases: ['redirect_program'], example: 'url_rewrite_program /usr/bin/squidGuard -c /etc/squidguard/squidGuard.conf' },
   ),
   url_rewrite_children: works(children(many), 'How many of these programs run, and how many questions each has at a time.', {
