@@ -154,7 +154,7 @@ export const compilePolicy = (config: Config): CompiledPolicy => {
     retryOnError: config.retry_on_error,
     upgrades: upgradesOf(config, list),
     limits: {
-      forwardHead: headLimits(config.request_header_max_size, true, blanks),
+      forwardHead: { ...headLimits(config.request_header_max_size, true, blanks), takesUser: true },
       interceptedHead: headLimits(config.request_header_max_size, false, blanks),
       responseHead: headLimits(config.reply_header_max_size, false),
       requestContentMax: config.request_body_max_size,

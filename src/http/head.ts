@@ -73,6 +73,8 @@ export interface HeadLimits {
   readonly hostRequired: boolean
   /** What blanks in a target mean; absent = the request is refused. */
   readonly blanksInTarget?: BlanksInTarget | undefined
+  /** User information in an absolute target becomes Authorization; false or absent = the request is refused. */
+  readonly takesUser?: boolean
 }
 
 /** Squid's request_header_max_size; the other two as most servers have them. */

@@ -11,13 +11,14 @@ import { fieldLists } from './lists.ts'
 import { fieldsRead, readFields } from './read-fields.ts'
 import { isWorthKeeping, keepSeen, markOf, seenFields } from './seen-fields.ts'
 import { type HostPort, parseAbsolute, parseAuthority, parseHostField, type TargetUri } from './target-uri.ts'
+import { takeUser } from './user-information.ts'
 
 export type TargetForm = 'origin' | 'absolute' | 'authority' | 'asterisk'
 
 /** The head of a request, checked: what it says can be acted on without reading it again. */
 export interface RequestHead {
   readonly method: string
-  /** As received. */
+  /** As received, but for user information, which has become Authorization. */
   readonly target: string
   readonly form: TargetForm
   /** absolute-form, read; null for the other forms. */
@@ -90,7 +91,9 @@ const line: {
   versionMinor: number
   absolute: TargetUri | null
   connect: HostPort | null
-} = { method: '', target: '', form: 'origin', versionMinor: 0, absolute: null, connect: null }
+  /** Made of the user information of the target; null: it has none. */
+  authorization: string | null
+} = { method: '', target: '', form: 'origin', versionMinor: 0, absolute: null, connect: null, authorization: null }
 
 /** slab[at, stop) ends with an empty line, though the head may end before. */
 const readHead = (
@@ -171,6 +174,7 @@ const readVersion = (slab: Buffer, at: number): number => {
 const targetFault = (slab: Buffer, targetStart: number): number => {
   line.connect = null
   line.absolute = null
+  line.authorization = null
   if (line.method === 'CONNECT') {
     line.form = 'authority'
     line.connect = parseAuthority(line.target)
@@ -186,8 +190,19 @@ const targetFault = (slab: Buffer, targetStart: number): number => {
   }
   line.form = 'absolute'
   line.absolute = parseAbsolute(line.target)
-  if (line.absolute !== null) return 0
+  if (line.absolute !== null || absoluteOfUser()) return 0
   return line.target.includes('://') ? fault('target') : fault('target-form')
+}
+
+/** Whether it may have one is for who knows the limits: `judge`. */
+const absoluteOfUser = (): boolean => {
+  const taken = takeUser(line.target)
+  if (taken === null) return false
+  line.absolute = parseAbsolute(taken.target)
+  if (line.absolute === null) return false
+  line.target = taken.target
+  line.authorization = taken.authorization
+  return true
 }
 
 /** What the fields mean for the message as a whole. `knownHost`: what the value of Host was read as before. */
@@ -210,6 +225,11 @@ const judge = (
       hostPort = knownHost ?? parseHostField(host)
       if (hostPort === null) return badRequest(fault('host'))
     }
+  }
+  if (line.authorization !== null) {
+    if (limits.takesUser !== true) return badRequest(fault('target'))
+    // what the client says in a field of its own counts (Squid)
+    if (line.authorization !== '' && !fields.has('authorization')) fields.append('Authorization', line.authorization)
   }
   const minor = line.versionMinor
   if (host === null && minor === 1 && limits.hostRequired) return badRequest(fault('host-missing'))

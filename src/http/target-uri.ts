@@ -2,7 +2,7 @@ import { canonicalAddress, formatIPv6, parseIPv4, parseIPv6 } from '../base/inde
 import { targetByte } from './characters.ts'
 
 // Hosts, authorities and absolute URIs as requests carry them. Narrower than RFC 3986 where resolvers and servers
-// read the same text differently: no user information, no percent-encoded or listed hosts, no IPv4 address in any
+// read the same text differently: no user information (see user-information.ts), no percent-encoded or listed hosts, no IPv4 address in any
 // other spelling than four decimal numbers.
 
 export interface HostPort {

@@ -186,7 +186,8 @@ const groups: readonly Group[] = [
       { target: '', raw: 'POST http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\nConnection: close\r\n\r\n0\r\n\r\n', ...refused('what two parsers may read differently (RFC 9112 6.1)') },
       { target: '', raw: 'POST http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nTransfer-Encoding: gzip\r\n\r\n', ours: { status: 400 }, because: 'RFC 9112 6.3: 400 where chunked is not the last coding; Squid says 501' },
       { target: '', raw: `GET http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nX-Big: ${'a'.repeat(70_000)}\r\n\r\n` },
-      { target: '', raw: 'GET http://user:pass@{origin}/ HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\n\r\n', ...refused('RFC 9110 4.2.4: user information in http URIs is a way to deceive; Squid makes Authorization of it') },
+      { target: '', raw: 'GET http://user:pass@a.test@{origin}/ HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\n\r\n', ...refused('which @ ends the user information is not left to the reader; Squid takes the last') },
+      { target: '', raw: 'GET http://user:pass@{origin}/ HTTP/1.1\r\nHost: {origin}\r\nConnection: close\r\n\r\n' },
     ],
   },
   {

@@ -230,7 +230,7 @@ const requestText = (ask: Ask, originPort: number): string => {
   const fill = (text: string) => text.replaceAll('{origin}', `127.0.0.1:${originPort}`).replaceAll('{port}', String(originPort))
   if (ask.raw !== undefined) return fill(ask.raw)
   const target = fill(ask.target).replaceAll(' ', '%20')
-  const host = /^https?:\/\/([^/]*)/.exec(target)?.[1] ?? target
+  const host = /^https?:\/\/(?:[^/]*@)?([^/]*)/.exec(target)?.[1] ?? target
   const content = ask.content ?? ''
   const fields = [['Host', host], ...(ask.fields ?? []), ...(content === '' ? [] : [['Content-Length', String(content.length)]]), ['Connection', 'close']]
   return `${ask.method ?? 'GET'} ${target} HTTP/${ask.version ?? '1.1'}\r\n${fields.map(([n, v]) => `${n}: ${fill(v ?? '')}\r\n`).join('')}\r\n${content}`

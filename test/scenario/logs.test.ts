@@ -79,7 +79,7 @@ describe('what a line tells', () => {
   it.each([
     ['BREW /pot\r\n\r\n', 'BREW /pot 13'],
     ['GET http://a.test/ HTTP/7.7\r\n\r\n', 'GET http://a.test/ 31'],
-    ['GET http://me:pa55@a.test/x?token=1 HTTP/1.1\r\nHost: a.test\r\n\r\n', 'GET ***@a.test/x? 62'],
+    ['GET http://me:pa55@me@a.test/x?token=1 HTTP/1.1\r\nHost: a.test\r\n\r\n', 'GET ***@a.test/x? 65'],
     ['GET /nowhere?token=1 HTTP/1.1\r\nHost: a.test\r\n\r\n', 'GET /nowhere? 47'],
     ['GET http://a.test/ HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n', 'GET http://a.test/ 49'],
     ['\x16\x03\x01\x02\0\x01\0\x01\xfc\r\n\r\n', 'NONE error:invalid-request 13'],
@@ -133,6 +133,9 @@ describe('passwords', () => {
       get(port, '/squid-internal-mgr/info', `Authorization: Basic ${basic}`),
       `GET cache_object://127.0.0.1/info@${secret} HTTP/1.0\r\n\r\n`,
     ]) await proxy.ask(text)
+    // it was not refused: the origin has it, as Authorization
+    expect(web.field(1, 'authorization')).toBe(`Basic ${basic}`)
+    expect(proxy.records[1]).toMatchObject({ status: 302, uri: `http://127.0.0.1:${web.port}/` })
     await proxy.results(4)
     await proxy.stop()
     for (const format of ['all', 'squid', 'json', 'combined']) {

@@ -37,7 +37,7 @@ describe('a request that cannot be read, or may not pass', () => {
     ['words of another protocol', '', 'EHLO example.test\r\n\r\n', [505, 'ERR_UNSUP_HTTPVERSION 0', 'closes', 'NONE_NONE', 'unsupported-version']],
     ['a path on a forward port', '', 'GET / HTTP/1.1\r\nHost: x\r\n\r\n', [400, 'ERR_INVALID_URL 0', 'goes on', 'NONE_NONE', 'bad-target']],
     ['a target with a fragment', '', 'GET http://x/#a HTTP/1.1\r\nHost: x\r\n\r\n', [400, 'ERR_INVALID_URL 0', 'closes', 'NONE_NONE', 'bad-target']],
-    ['user information', '', 'GET http://me@x/ HTTP/1.1\r\nHost: x\r\n\r\n', [400, 'ERR_INVALID_URL 0', 'closes', 'NONE_NONE', 'bad-target']],
+    ['user information of two minds', '', 'GET http://me@you@x/ HTTP/1.1\r\nHost: x\r\n\r\n', [400, 'ERR_INVALID_URL 0', 'closes', 'NONE_NONE', 'bad-target']],
     ['no Host', '', 'GET http://x/ HTTP/1.1\r\n\r\n', [400, 'ERR_INVALID_REQ 0', 'closes', 'NONE_NONE', 'bad-request']],
     ['two Hosts', '', 'GET http://x/ HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n', [400, 'ERR_INVALID_REQ 0', 'closes', 'NONE_NONE', 'bad-request']],
     ['a Host that is none', '', 'GET http://x/ HTTP/1.1\r\nHost: x/y\r\n\r\n', [400, 'ERR_INVALID_URL 0', 'closes', 'NONE_NONE', 'bad-target']],

@@ -278,6 +278,7 @@ export const portDirectives = {
     `Where clients are listened to; each line is one socket. Without an address the socket takes IPv4 and IPv6.
 
 Without a mode the port is a forward proxy: clients are told of it and send it whole URIs and CONNECT.
+User information in such a URI (http://USER:PASSWORD@HOST/) is sent on as Authorization, and told nobody.
 "intercept" (also written "transparent") takes connections that a REDIRECT or DNAT rule sent here, "tproxy" those of a
 TPROXY rule; the latter also goes to origins with the client's own address (see spoof_client_ip). "glassquid rules"
 prints the kernel rules for the ports of this file.
