@@ -2,10 +2,12 @@ import { closeSync, fstatSync, linkSync, openSync, rmSync, writeFileSync } from 
 import { mapShared, native } from '../../native/index.ts'
 import type { ChangeSignal } from '../cache/index.ts'
 
-// One number that all processes with a cache_dir see at once: the first four bytes of a page of a file in it. Written out
-// in full before anybody maps it, so that a full disk cannot take it away from under us.
+// One number that all processes with a cache_dir see at once: the first four bytes of a page of a file in it; and, from the
+// second line of the processor's cache on, what they owe each other. Written out in full before anybody maps it, so that a
+// full disk cannot take it away from under us.
 
 const pageBytes = 4096
+const debtsAt = 64
 
 /** Null: no addon, or the page cannot be had. The index is asked instead then. */
 export const openChangeSignal = (path: string): ChangeSignal | null => {
@@ -14,7 +16,7 @@ export const openChangeSignal = (path: string): ChangeSignal | null => {
     const fd = openPage(path)
     const mapped = fstatSync(fd).size >= pageBytes ? mapShared(native.addon, fd, pageBytes) : -1
     closeSync(fd)
-    return typeof mapped === 'number' ? null : new MappedSignal(new Int32Array(mapped))
+    return typeof mapped === 'number' ? null : new MappedSignal(mapped)
   } catch {
     return null // a disk that does not want to: the index says so, too, and to somebody who can tell
   }
@@ -39,9 +41,11 @@ const openPage = (path: string): number => {
 
 class MappedSignal implements ChangeSignal {
   readonly #cells: Int32Array
+  readonly debts: BigInt64Array
 
-  constructor(cells: Int32Array) {
-    this.#cells = cells
+  constructor(page: ArrayBuffer) {
+    this.#cells = new Int32Array(page, 0, 1)
+    this.debts = new BigInt64Array(page, debtsAt)
   }
 
   current(): number {

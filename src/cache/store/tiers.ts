@@ -78,7 +78,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   }
 
   lookup(key: CacheKey): Variants | null | Promise<Variants | null> {
-    this.disk.catchUp()
+    this.disk.catchUp(key)
     const found = this.memory.lookup(key)
     if (found !== null) return found
     const rising = this.#rising.get(key)
@@ -88,7 +88,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   }
 
   peek(key: CacheKey): Variants | null | Promise<Variants | null> {
-    this.disk.catchUp()
+    this.disk.catchUp(key)
     return this.memory.peek(key) ?? this.disk.peek(key)
   }
 
@@ -119,7 +119,7 @@ export class TieredStore<Disk extends DiskStore | Disks = DiskStore | Disks> imp
   }
 
   #risen(key: CacheKey, read: StoredResponse[], rising: Rising): Variants | null | Promise<Variants | null> {
-    this.disk.catchUp()
+    this.disk.catchUp(key)
     if (this.#rising.get(key) === rising) this.#rising.delete(key)
     if (rising.outdated) return this.peek(key)
     if (read.length === 0) return null

@@ -1,7 +1,7 @@
 import fs from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import { type Clock, ms, type Timer } from '../../../base/index.ts'
-import type { CheckpointData } from './checkpoint-program.ts'
+import type { CheckpointData, CheckpointReport } from './checkpoint-program.ts'
 
 // What has been written to the ledger stands in its write-ahead log first. Moving it into the file, and beginning the log
 // anew, takes several fsyncs, which no client should wait for: a thread of its own does it, started when there is
@@ -12,12 +12,14 @@ import type { CheckpointData } from './checkpoint-program.ts'
 const changesPerLook = 32
 /** After the last change, so that the log of a store at rest is short. */
 const restMs = 5000
+/** After somebody has kept the log from being begun anew: as long as it is tried, nobody can write. */
+const keptMs = 1000
 
 export class Checkpoints {
   readonly #path: string
   readonly #clock: Clock
   readonly #done: () => void
-  readonly #failed: () => void
+  readonly #alone: (alone: boolean) => void
   /** From so many bytes of log on it is worth it. */
   readonly #bytes: number
   /** Beyond, it is behind. */
@@ -25,18 +27,23 @@ export class Checkpoints {
   readonly #reserved = new Int32Array(new SharedArrayBuffer(4))
   #worker: Worker | null = null
   #working = false
+  #isAlone = false
+  #notBefore = 0
   #changes = 0
   #rest: Timer | null = null
   #logBytes = 0
 
-  /** `done`: the log has been moved. `failed`: there is no thread, it has to be moved in some other way. */
-  constructor(path: string, clock: Clock, bytes: number, bytesMax: number, done: () => void, failed: () => void) {
+  /**
+   * `done`: the log has been moved, or cannot be now. `alone`: whether it has to be moved in some other way, since there is
+   * no thread.
+   */
+  constructor(path: string, clock: Clock, bytes: number, bytesMax: number, done: () => void, alone: (alone: boolean) => void) {
     this.#path = path
     this.#clock = clock
     this.#bytes = bytes
     this.#bytesMax = bytesMax
     this.#done = done
-    this.#failed = failed
+    this.#alone = alone
   }
 
   /** Bytes of the log, as of the last look. */
@@ -44,9 +51,11 @@ export class Checkpoints {
     return this.#logBytes
   }
 
-  /** The disk is slower than what comes. */
+  /** The disk is slower than what comes, or somebody who reads the log keeps it from being begun anew. */
   get behind(): boolean {
-    return this.#working && this.#logBytes > this.#bytesMax
+    if (this.#logBytes <= this.#bytesMax) return false
+    this.#start() // perhaps nothing will be changed any more
+    return true
   }
 
   /** Who can wait leaves the ledger alone: the log is about to begin anew. */
@@ -56,7 +65,7 @@ export class Checkpoints {
 
   /** The ledger has been changed. */
   changed(): void {
-    this.#rest ??= this.#clock.after(ms(restMs), () => this.#rested(), { unref: true })
+    this.#planRest()
     if (++this.#changes % changesPerLook !== 0) return
     this.#look()
     if (this.#logBytes > this.#bytes) this.#start()
@@ -70,6 +79,10 @@ export class Checkpoints {
     await worker?.terminate()
   }
 
+  #planRest(): void {
+    this.#rest ??= this.#clock.after(ms(restMs), () => this.#rested(), { unref: true })
+  }
+
   #rested(): void {
     this.#rest = null
     this.#start()
@@ -80,9 +93,14 @@ export class Checkpoints {
   }
 
   #start(): void {
-    if (this.#working) return
+    if (this.#working || this.#clock.mono() < this.#notBefore) return
+    try {
+      this.#worker ??= this.#newWorker()
+    } catch {
+      this.#lost()
+      return
+    }
     this.#working = true
-    this.#worker ??= this.#newWorker()
     this.#worker.postMessage('checkpoint')
   }
 
@@ -91,19 +109,35 @@ export class Checkpoints {
     const program = new URL(import.meta.url.replace(/checkpoints(\.\w+)$/, 'checkpoint-program$1'))
     const worker = new Worker(program, { workerData: { path: this.#path, reserved: this.#reserved } satisfies CheckpointData, stderr: true })
     worker.unref()
-    worker.on('message', () => {
+    worker.on('message', (report: CheckpointReport) => {
       this.#working = false
       if (this.#worker !== worker) return
+      this.#setAlone(false)
+      if (report === 'kept') {
+        this.#notBefore = this.#clock.mono() + keptMs
+        this.#planRest()
+      }
       this.#look()
       this.#done()
     })
     worker.on('error', () => {
       this.#working = false
       Atomics.store(this.#reserved, 0, 0)
-      if (this.#worker !== worker) return
-      this.#worker = null
-      this.#failed()
+      if (this.#worker === worker) this.#lost()
     })
     return worker
+  }
+
+  /** No thread, or no descriptor for it. It is tried again. */
+  #lost(): void {
+    this.#worker = null
+    this.#notBefore = this.#clock.mono() + keptMs
+    this.#setAlone(true)
+  }
+
+  #setAlone(alone: boolean): void {
+    if (this.#isAlone === alone) return
+    this.#isAlone = alone
+    this.#alone(alone)
   }
 }

@@ -3,6 +3,7 @@ import type { CacheKey } from '../../key.ts'
 import { StoredResponse } from '../../stored-response.ts'
 import type { StoreEvents } from '../store-events.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { everything } from './debts.ts'
 import type { DiskCounters, DiskOptions, OpenLedger } from './disk-options.ts'
 import { dropContents, forgetOwner, indexPath, inodeOf, messageOf, ownerLives, setAside, signalPath } from './folder.ts'
 import { ailmentOf, Health } from './health.ts'
@@ -52,6 +53,8 @@ const logBytesMax = 128 * 1024 * 1024
 /** A folder of less than sixteen times that may take more than it was given, by as much. */
 const logBytesLeast = 1024 * 1024
 export const logShareMax = 1 / 16
+/** Whoever has waited for the index in vain has waited for all who come so soon after. */
+const hopelessMs = 1000
 /** Of the store; an index that was set aside is kept if it is not larger. */
 const keptShareMax = 1 / 50
 
@@ -76,6 +79,7 @@ export class DiskIndex {
   /** Removed within the present transaction; only for `events`. */
   #released: DiskRecord[] = []
   #closing = false
+  #hopelessUntil = 0
 
   /** `mark`, `boot`: who has it open, and in which run of the machine. Throws what keeps it from being opened. */
   constructor(options: DiskOptions, openLedger: OpenLedger, mark: string, boot: string, owner: IndexOwner) {
@@ -112,7 +116,7 @@ export class DiskIndex {
     const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, bytesMax / 64))
     // a burst may pass; what comes faster than the disk for long is not written
     const most = Math.min(logBytesMax, Math.max(logBytesLeast, bytesMax * logShareMax))
-    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => this.#waiting.proceed(), () => ledger.checkpointItself())
+    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => this.#waiting.proceed(), alone => ledger.checkpointItself(alone))
   }
 
   /** Once, when the rest of the store is there. Throws what SQLite says. */
@@ -134,6 +138,7 @@ export class DiskIndex {
         if (boot !== this.#boot) files.suspects.add(id)
       } else if (owner === this.#mark || !ownerLives(owner)) files.unlink(id)
     }
+    this.payForDead(ledger)
     this.#owner.begun(ledger)
   }
 
@@ -153,7 +158,7 @@ export class DiskIndex {
     return this.#checkpoints.logBytes
   }
 
-  /** The disk is slower than what comes. */
+  /** The disk is slower than what comes, or its log cannot be begun anew. */
   get isBehind(): boolean {
     return this.#checkpoints.behind
   }
@@ -202,8 +207,9 @@ export class DiskIndex {
     const waiting = this.#waiting.next(patience === 'waits')
     const before = this.sharing.state
     let answer: T
+    const hopeless = !this.#closing && this.#clock.mono() < this.#hopelessUntil
     try {
-      answer = ledger.write(patience, () => {
+      answer = ledger.write(hopeless ? 'leaves' : patience, () => {
         this.#enter(ledger)
         for (const { make } of waiting) make(ledger)
         return work(ledger)
@@ -214,6 +220,7 @@ export class DiskIndex {
       this.#entering = 0
       if (ailmentOf(error) === 'contended') {
         if (patience === 'leaves') return otherwise
+        this.#hopelessUntil = this.#clock.mono() + hopelessMs
       } else {
         this.#waiting.done(waiting.length)
         for (const { ended } of waiting) ended(false)
@@ -222,11 +229,8 @@ export class DiskIndex {
       return otherwise
     }
     this.#waiting.done(waiting.length)
-    try {
-      this.#committed(ledger, waiting)
-    } catch (error) {
-      this.fail(error)
-    }
+    this.#hopelessUntil = 0
+    this.#committed(ledger, waiting)
     return answer
   }
 
@@ -234,6 +238,7 @@ export class DiskIndex {
   #enter(ledger: Ledger): void {
     const { incoming, files, owed, uses } = this.#owner
     incoming.outdate(this.sharing.begun(ledger))
+    if (this.sharing.othersOwe) incoming.outdateIf(hash => this.sharing.owes(hash))
     files.enter(ledger, !this.#closing)
     if (owed.isAny) this.#pay(ledger)
     if (uses.areAny) uses.note(ledger)
@@ -242,20 +247,30 @@ export class DiskIndex {
   #pay(ledger: Ledger): void {
     const { owed } = this.#owner
     if (owed.isAll) this.empty(ledger)
+    else if (owed.isTelling) this.sharing.log(ledger, changeKind.cleared, '')
     for (const key of owed.keys) this.removeAll(ledger, key, hashOf(key))
   }
 
   #committed(ledger: Ledger, waiting: readonly Change[]): void {
     const { files, owed } = this.#owner
-    if (owed.isAll) dropContents(this.#folder)
-    owed.clear()
     this.sharing.committed(ledger)
-    if (!this.#closing) this.#checkpoints.changed()
+    const emptied = owed.isAll
+    if (owed.isAny) {
+      owed.clear()
+      this.sharing.allPaid()
+    }
     files.committed()
     if (this.#released.length > 0) this.#tellReleased()
     for (const { ended } of waiting) ended(true)
     this.#entering = 0
-    this.#owner.changed(ledger)
+    // from here on the disk may say no; it has happened all the same
+    try {
+      if (emptied) dropContents(this.#folder)
+      if (!this.#closing) this.#checkpoints.changed()
+      this.#owner.changed(ledger)
+    } catch (error) {
+      this.fail(error)
+    }
   }
 
   #tellReleased(): void {
@@ -305,16 +320,34 @@ export class DiskIndex {
 
   // ---- other processes
 
-  /** Hears what they have done. */
-  catchUp(): void {
+  /** Hears what they have done; `key`: what is about to be looked for. */
+  catchUp(key: CacheKey | null = null): void {
     if (this.#ledger === null || !this.sharing.isBehind) return
     try {
-      this.sharing.catchUp(this.#ledger)
+      this.sharing.catchUp(this.#ledger, key)
       if (inodeOf(indexPath(this.#folder)) !== this.#inode) this.#reopen()
     } catch (error) {
       this.fail(error)
       this.#owner.foreign.cleared()
     }
+  }
+
+  /**
+   * What nobody will pay any more. Which keys it was about is known by a hash alone: all forget what they have in memory.
+   * Throws what SQLite says.
+   */
+  payForDead(ledger: Ledger): void {
+    const debts = this.sharing.orphans(ledger.usersNow().map(user => user.id))
+    if (debts.length === 0) return
+    if (debts.some(({ hash }) => hash === everything)) this.#owner.owed.addAll()
+    const paid = this.change(() => {
+      for (const { hash } of debts) for (const row of ledger.find(hash)) this.remove(ledger, row)
+      this.sharing.log(ledger, changeKind.cleared, '')
+      return true
+    }, false)
+    if (!paid) return
+    this.sharing.orphansPaid(debts)
+    this.#owner.foreign.cleared()
   }
 
   // ---- failures

@@ -10,6 +10,7 @@ import { takesPlaceOf } from '../../parts.ts'
 import type { StoreEvents } from '../store-events.ts'
 import type { Opened, Store, StoreLimits, StoreRefusal, Variants, Walk } from '../store.ts'
 import { ContentFile, contentFolder, contentPath } from './content-file.ts'
+import { everything } from './debts.ts'
 import { DiskIndex, type IndexOwner } from './disk-index.ts'
 import { diskCounters, type DiskLimits, type DiskOptions, type OpenLedger } from './disk-options.ts'
 import { DiskWalk } from './disk-walk.ts'
@@ -40,7 +41,7 @@ import { stepsMax, Uses } from './uses.ts'
 // This file says what happens, and in which order; how is said in
 //
 //   the index    ledger.ts, record.ts · disk-index.ts: opened, changed, failing · waiting-changes.ts, checkpoints.ts: while
-//                somebody else has it · sharing.ts, roll-call.ts: other processes
+//                somebody else has it · sharing.ts, debts.ts, roll-call.ts: other processes
 //   contents     disk-writer.ts, file-output.ts: on their way · our-files.ts: from a number to the last link · open-files.ts,
 //                content-file.ts: read
 //   room         removal.ts: what is taken, what goes · uses.ts: and what is spared · space-reserve.ts: on a full disk
@@ -140,12 +141,12 @@ export class DiskStore implements Store {
   }
 
   /**
-   * Hears what other processes have done. A tier above calls it before it answers; what is found here is found in the
-   * ledger, as it is now.
+   * Hears what other processes have done. A tier above calls it before it answers, with the key it is asked for; what is
+   * found here is found in the ledger, as it is now.
    */
-  catchUp(): void {
+  catchUp(key: CacheKey | null = null): void {
     if (!this.#sharing.isBehind) return
-    this.#index.catchUp()
+    this.#index.catchUp(key)
     if (this.#index.isShared) this.#upkeep.plan() // somebody has to look after those who die
   }
 
@@ -158,7 +159,7 @@ export class DiskStore implements Store {
   }
 
   #find(key: CacheKey, used: boolean): Variants | null {
-    if (this.#owed.has(key)) return null
+    if (this.#owed.has(key) || (this.#sharing.othersOwe && this.#sharing.owes(hashOf(key)))) return null
     return this.#lookups.find(key, used)
   }
 
@@ -268,6 +269,9 @@ export class DiskStore implements Store {
     if (writer.refusal !== null && writer.refusal !== 'abandoned') this.counters.refused++
     if (writer.refusal !== null && failures.includes(writer.refusal)) this.events?.refused(writer.response)
     this.#incoming.ended(writer)
+    if (writer.stored === null || writer.refusal === null || !failures.includes(writer.refusal)) return
+    // a client has this one: what it was to take the place of is over all the same
+    if (this.#index.rowsOf(writer.key, hashOf(writer.key)).length > 0) this.#owe(writer.key)
   }
 
   #store(writer: DiskWriter): void {
@@ -315,7 +319,7 @@ export class DiskStore implements Store {
 
   #inserted(stored: StoredResponse, file: number, serial: number): void {
     if (file !== 0) this.#files.arrived(file)
-    this.#owed.delete(stored.key)
+    if (this.#owed.delete(stored.key)) this.#sharing.paid(hashOf(stored.key))
     this.counters.stored++
     this.#index.health.succeed()
     this.events?.written(stored, serial)
@@ -465,14 +469,18 @@ export class DiskStore implements Store {
   /** What is selected is removed here. What others have in memory or on its way may be meant too, and they do not look. */
   #tellOfMany(): void {
     this.catchUp()
-    if (this.#index.ledger !== null && this.#index.ledger.users > 1) {
-      this.#index.change(ledger => this.#sharing.log(ledger, changeKind.cleared, ''), undefined)
-    }
+    if (!this.#index.isShared) return
+    if (this.#index.change(ledger => (this.#sharing.log(ledger, changeKind.cleared, ''), true), false)) return
+    this.#owed.addTelling()
+    this.#sharing.owe(everything)
+    this.#upkeep.plan()
   }
 
-  /** The disk would not have it. */
+  /** The disk would not have it, or somebody else has the index. */
   #owe(key: CacheKey): void {
-    this.#owed.add(key)
+    if (this.#sharing.owe(hashOf(key))) this.#owed.add(key)
+    else this.#owed.addAll()
+    if (this.#owed.isAll) this.#sharing.owe(everything)
     this.#upkeep.plan()
   }
 
@@ -485,7 +493,9 @@ export class DiskStore implements Store {
       return true
     }, false)
     if (!emptied) {
-      if (this.#index.ledger !== null) this.#owed.addAll()
+      if (this.#index.ledger === null) return
+      this.#owed.addAll()
+      this.#sharing.owe(everything)
       return
     }
     try {

@@ -51,9 +51,9 @@ export class Disks implements Store {
     for (const dir of this.#dirs) dir.foreign = foreign
   }
 
-  catchUp(): void {
+  catchUp(key: CacheKey): void {
     const dirs = this.#dirs
-    for (let i = 0; i < dirs.length; i++) (dirs[i] as DiskStore).catchUp() // i < length
+    for (let i = 0; i < dirs.length; i++) (dirs[i] as DiskStore).catchUp(key) // i < length
   }
 
   tell(key: CacheKey): void {

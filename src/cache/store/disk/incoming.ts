@@ -4,7 +4,7 @@ import type { CacheKey } from '../../key.ts'
 import { takesPlaceOf } from '../../parts.ts'
 import type { StoredResponse } from '../../stored-response.ts'
 import type { DiskWriter } from './disk-writer.ts'
-import { type ChangeRow, changeKind } from './ledger.ts'
+import { type ChangeRow, changeKind, hashOf } from './ledger.ts'
 
 // Responses on their way into the store, and who waits for them:
 //
@@ -137,6 +137,11 @@ export class Incoming {
         const writers = kind === changeKind.cleared ? this.#writers.all() : this.#of(key as CacheKey) // as logged
         for (const writer of writers) writer.outdated = true
       }
+  }
+
+  /** The same of those whose key's hash is one of these. */
+  outdateIf(outdated: (hash: number) => boolean): void {
+    for (const writer of this.#writers.all()) if (outdated(hashOf(writer.key))) writer.outdated = true
   }
 
   /** Nothing more comes; what is complete arrives. */

@@ -485,9 +485,9 @@ export class Ledger {
     this.#db.exec(`PRAGMA incremental_vacuum(${pages})`)
   }
 
-  /** From now on every thousandth page written moves the write-ahead log into the file, here and now. */
-  checkpointItself(): void {
-    this.#db.exec('PRAGMA wal_autocheckpoint = 1000')
+  /** Whether from now on every thousandth page written moves the write-ahead log into the file, here and now. */
+  checkpointItself(itself: boolean): void {
+    this.#db.exec(`PRAGMA wal_autocheckpoint = ${itself ? 1000 : 0}`)
   }
 
   /** Everything but the numbers already used. Inside `write`. */

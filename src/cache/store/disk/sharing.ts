@@ -1,5 +1,6 @@
 import type { CacheKey } from '../../key.ts'
-import { type ChangeRow, changeKind, type Ledger } from './ledger.ts'
+import { type Debt, Debts, everything, userInSlot } from './debts.ts'
+import { type ChangeRow, changeKind, hashOf, type Ledger } from './ledger.ts'
 
 // Several processes with one folder. What lies in the ledger is the same for all of them at any time; what each has in
 // its memory, is fetching or is writing is not. So whoever changes something others may have writes it down in the same
@@ -13,12 +14,16 @@ import { type ChangeRow, changeKind, type Ledger } from './ledger.ts'
 //
 // Nothing is put into the ledger that is older than an invalidation either: the log is read once more inside the
 // transaction that stores, when nobody else can write.
+//
+// What the index cannot be told of is owed (debts.ts): as long as somebody owes a key, nobody finds it.
 
 /** A number all processes see at once. */
 export interface ChangeSignal {
   current(): number
   /** Tells the others. Answers by how much `current` has become larger by this. */
   raise(): number
+  /** Zeros at first; null where there is no common memory. */
+  readonly debts: BigInt64Array | null
 }
 
 /** How a folder's signal is had; null: there is no common memory here. */
@@ -38,6 +43,7 @@ export interface Foreign {
 export const askLedger = (ledger: () => Ledger | null): ChangeSignal => ({
   current: () => ledger()?.dataVersion() ?? 0,
   raise: () => 0,
+  debts: null,
 })
 
 export class Sharing {
@@ -53,12 +59,17 @@ export class Sharing {
   #version = 0
   #logged = false
   #pending: readonly ChangeRow[] | null = none
+  readonly #debts: Debts | null
+  /** What others owe, as of the last look; while there is something, each look-up looks. */
+  #owed: readonly Debt[] = nothingOwed
 
   constructor(signal: ChangeSignal, owner: string, foreign: Foreign) {
     this.#signal = signal
     this.#owner = owner
     this.#foreign = foreign
-    this.#seen = signal.current()
+    this.#debts = signal.debts === null ? null : new Debts(signal.debts)
+    // somebody may owe something
+    this.#seen = (signal.current() - 1) | 0
   }
 
   get user(): number {
@@ -77,8 +88,11 @@ export class Sharing {
     return this.#user === 0 || this.#signal.current() !== this.#seen
   }
 
-  /** Hears of all that others have acknowledged so far. Throws what SQLite says; nothing in memory is sure then. */
-  catchUp(ledger: Ledger): void {
+  /**
+   * Hears of all that others have acknowledged so far; `key`: what is about to be looked for. Throws what SQLite says;
+   * nothing in memory is sure then.
+   */
+  catchUp(ledger: Ledger, key: CacheKey | null): void {
     const signal = this.#signal.current()
     if (this.#user === 0) this.#lookFromOutside(ledger)
     else if (signal !== this.#seen) {
@@ -86,7 +100,52 @@ export class Sharing {
       this.#pending = this.#read(ledger)
       this.#deliver()
     }
-    this.#seen = signal
+    this.#look(signal)
+    if (key !== null && this.owes(hashOf(key))) this.#foreign.invalidated(key)
+  }
+
+  #look(signal: number): void {
+    this.#owed = this.#debts?.ofOthers() ?? nothingOwed
+    this.#seen = this.#owed.length === 0 ? signal : (signal - 1) | 0
+  }
+
+  // ---- what could not be written down
+
+  /** Whether anything is owed by another process, as of the last look. */
+  get othersOwe(): boolean {
+    return this.#owed.length > 0
+  }
+
+  /** Whether another process owes an invalidation of it, as of the last look. */
+  owes(hash: number): boolean {
+    return this.#owed.length > 0 && this.#owed.some(debt => debt.hash === hash || debt.hash === everything)
+  }
+
+  /** Tells the others that we do. False: there is no room for it among what is owed. */
+  owe(hash: number): boolean {
+    if (this.#debts === null) return true
+    if (!this.#debts.owe(this.#user, hash)) return false
+    this.#seen = (this.#seen + this.#signal.raise()) | 0
+    return true
+  }
+
+  paid(hash: number): void {
+    this.#debts?.paid(hash)
+  }
+
+  allPaid(): void {
+    this.#debts?.allPaid()
+  }
+
+  /** What is owed by nobody of these. */
+  orphans(users: readonly number[]): readonly Debt[] {
+    const living = new Set(users.map(userInSlot))
+    return (this.#debts?.ofOthers() ?? nothingOwed).filter(({ user }) => !living.has(user))
+  }
+
+  /** The index has them now. */
+  orphansPaid(debts: readonly Debt[]): void {
+    this.#debts?.clear(debts.map(({ slot }) => slot))
   }
 
   #lookFromOutside(ledger: Ledger): void {
@@ -108,6 +167,8 @@ export class Sharing {
       this.#logged = true // so that those who believed to be alone look
     }
     this.#pending = ledger.changes === this.#known ? none : this.#read(ledger)
+    const signal = this.#signal.current()
+    if (signal !== this.#seen) this.#owed = this.#debts?.ofOthers() ?? nothingOwed // and the next look-up looks, too
     return this.#pending
   }
 
@@ -162,3 +223,4 @@ export class Sharing {
 }
 
 const none: readonly ChangeRow[] = []
+const nothingOwed: readonly Debt[] = []

@@ -89,7 +89,7 @@ export class Upkeep {
     if (files.areToForget || uses.areAny || owed.isAny) index.change(() => 0, 0, 'leaves')
     this.#noteUses()
     this.#lookAfterOthers(ledger)
-    if (files.areToForget) this.plan() // another process kept us from noting it
+    if (files.areToForget || owed.isAny) this.plan() // another process kept us from noting it
     this.#shrink()
     reserve.keep()
     if (!this.#syncing) void this.#syncSettled()
@@ -125,11 +125,13 @@ export class Upkeep {
     const { index, files } = this.#parts
     try {
       const dead = this.#rollCall.call(ledger, index.sharing.user)
-      if (dead === null) return
-      for (const file of this.#rollCall.orphans(ledger)) files.unlink(file)
-      index.change(() => {
-        for (const id of dead) ledger.leave(id)
-      }, undefined)
+      if (dead !== null) {
+        for (const file of this.#rollCall.orphans(ledger)) files.unlink(file)
+        index.change(() => {
+          for (const id of dead) ledger.leave(id)
+        }, undefined)
+      }
+      index.payForDead(ledger)
     } catch (error) {
       index.fail(error)
     }
