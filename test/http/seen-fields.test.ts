@@ -74,6 +74,43 @@ describe('a block of fields', () => {
     }
   })
 
+  it("is never another client's, however alike they are, and whatever each makes of its own", () => {
+    // clients that take turns; each pair of them differs in one place: a byte, a letter's case, a blank, the order
+    const secret = (i: number): string => `${'s'.repeat(300)}${String.fromCharCode(97 + (i % 26))}${'s'.repeat(300)}`
+    const blocks = Array.from({ length: 26 }, (_, i) => [
+      `Host: e.example\r\nAuthorization: ${secret(i)}\r\nX: y\r\n\r\n`,
+      `Host: e.example\r\nauthorization: ${secret(i)}\r\nX: y\r\n\r\n`,
+      `Host: e.example\r\nAuthorization:${secret(i)} \r\nX: y\r\n\r\n`,
+      `Host: e.example\r\nAuthorization:\t${secret(i)}\r\nX: y\r\n\r\n`,
+      `Host: e.example\r\nX: y\r\nAuthorization: ${secret(i)}\r\n\r\n`,
+    ]).flat()
+    const said = (block: string): string[] =>
+      block.split('\r\n').filter(line => line !== '').flatMap(line => {
+        const colon = line.indexOf(':')
+        return [line.slice(0, colon), line.slice(colon + 1).trim()]
+      })
+    const expected = blocks.map(said)
+    let at = 1
+    let found = 0
+    for (let turn = 0; turn < 40_000; turn++) {
+      at = (Math.imul(at, 1_103_515_245) + 12_345) >>> 0
+      // some speak more often than others, so that theirs are kept
+      const i = (at >>> 8) % (turn % 3 === 0 ? blocks.length : 6)
+      const block = blocks[i] ?? ''
+      if (turn % 16 === 0 && seenNow(block)) found++
+      const { fields, hostPort } = readHead(`GET / HTTP/1.1\r\n${block}`)
+      if (fields.pairs.some((text, n) => text !== expected[i]?.[n]) || fields.size !== 3 || hostPort?.host !== 'e.example') {
+        expect(fields.pairs).toEqual(expected[i])
+        expect(hostPort).toMatchObject({ host: 'e.example' })
+      }
+      fields.set('Authorization', 'mine')
+      fields.append('X-Forwarded-For', String(turn))
+      fields.delete('x')
+      fields.pairs.fill('overwritten')
+    }
+    expect(found).toBeGreaterThan(0)
+  })
+
   it('is refused where the limits of this request are narrower', () => {
     const wire = `GET / HTTP/1.1\r\n${long(3)}`
     for (let i = 0; i < 3; i++) readHead(wire)
