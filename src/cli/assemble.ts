@@ -60,7 +60,7 @@ export interface MachineOptions {
   /** 'auto': native where the addon loads. */
   readonly engine?: 'native' | 'node' | 'auto'
   /** One of several: it shares its ports with them. Absent: it is alone. */
-  readonly worker?: { readonly number: number; readonly count: number; readonly changes: SharedChanges | null }
+  readonly worker?: { readonly number: number; readonly count: number; readonly changes: SharedChanges | null; readonly upBefore: DurationMs }
   /** Sockets for its ports, from whoever started it. */
   readonly handedIn?: readonly HandedIn[]
   /** Beside the access log, for tests. */
@@ -117,7 +117,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const startedAt = clock.wall()
   let stopping = false
   const traffic = new Traffic()
-  const history = new History({ clock, startedAt, traffic, disk: () => diskSums(stores, traffic) })
+  const history = new History({ clock, startedAt, traffic, disk: () => diskSums(stores, traffic), ...(worker === undefined ? {} : { upBefore: worker.upBefore }) })
   const alarms = new Alarms(config, { clock, log, history, memory: () => process.memoryUsage.rss() })
   let counted = countsIn(loaded)
   let mask = maskOf(config)

@@ -27,6 +27,8 @@ export interface HistorySource {
   readonly startedAt: WallMs
   readonly traffic: Traffic
   readonly disk: () => DiskSums
+  /** Of a worker: how long the proxy had been up when it began. */
+  readonly upBefore?: DurationMs
 }
 
 /** Two moments, and what lies between them. */
@@ -54,11 +56,11 @@ export class History {
   }
 
   now(): Sample {
-    const { clock, traffic, disk } = this.#source
+    const { clock, traffic, disk, upBefore = ms(0) } = this.#source
     const { user, system } = process.cpuUsage()
     return {
       at: clock.wall(),
-      up: elapsed(this.#startedMono, clock.mono()),
+      up: ms(upBefore + elapsed(this.#startedMono, clock.mono())),
       sums: traffic.sums(),
       times: traffic.times.copy(),
       cpuSeconds: (user + system) / 1e6,

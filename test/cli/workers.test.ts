@@ -147,7 +147,7 @@ describe.skipIf(noLab !== null)(`two workers ${noLab ?? ''}`, () => {
       await ask(10)
     }))
 
-  it('one is killed: the other serves, it comes back with the conf in force', { timeout: 60_000 }, () =>
+  it('one is killed: the other serves, it comes back with the conf in force', { timeout: 90_000 }, () =>
     withDaemon(async ({ gateway, path, workers, ask, page }) => {
       const [one = 0, other = 0] = await workers()
       writeFileSync(path, 'this is no conf\n')
@@ -179,6 +179,13 @@ describe.skipIf(noLab !== null)(`two workers ${noLab ?? ''}`, () => {
       expect(await page('histograms')).toMatch(/^client_http\.allSvcTime histogram:\n(?:\t.*\n)+/)
       expect(await page('info')).toMatch(/HTTP requests received:\t60$/m)
       expect(await page('utilization')).toMatch(/Totals since cache startup:\n.*\nclient_http\.requests = 60$/m)
+      // the proxy has been up for longer than any of its workers
+      await gateway.run('kill', '-9', String(other))
+      await expect.poll(cacheLog, { timeout: 20_000 }).toMatch(/worker kid1 runs again[^]*worker kid1 runs again/)
+      await expect.poll(cacheLog, { timeout: 20_000 }).toContain('worker kid2 runs again')
+      const { at, startedAt, upSeconds } = JSON.parse(await page('info?format=json'))
+      expect(startedAt).toBe(before.startedAt)
+      expect(upSeconds * 1000).toBeGreaterThanOrEqual(at - startedAt - 50)
       writeFileSync(path, text()) // for -k
       expect(await page('counters')).toMatch(/^client_http\.requests = \d+$/m)
     }))

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { monoMs, type ResultCode } from '../../src/base/index.ts'
+import { monoMs, ms, type ResultCode } from '../../src/base/index.ts'
 import { binOf, binSeconds, durationBins, ServiceTimes } from '../../src/manager/durations.ts'
 import {
   averagesPage, ClientTable, clientListPage, counted, History, histogramsPage, type Page, serviceTimesPage, Traffic, utilizationPage,
@@ -53,6 +53,16 @@ const setting = () => {
 }
 
 describe('history', () => {
+  it('of a worker that came later counts from the start of the proxy, and no rate knows of it', () => {
+    const { clock, traffic, startedAt, count } = setting()
+    const history = new History({ clock, startedAt, traffic, disk: () => ({ stored: 0, read: 0, removed: 0 }), upBefore: ms(3_600_000) })
+    count('TCP_MISS')
+    clock.advance(120_000)
+    const { from, to } = history.last(5)
+    expect([to.up, to.up - from.up, to.sums.requests - from.sums.requests]).toEqual([3_720_000, 120_000, 1])
+    history.stop()
+  })
+
   it('five minutes are five minutes', () => {
     const { clock, history, count } = setting()
     for (let minute = 0; minute < 20; minute++) {

@@ -6,8 +6,18 @@ import type { ConfFiles } from './conf-files.ts'
 
 /** To a worker. Its answers: see `Replies`. */
 export type Order =
-  /** The first one. `handedIn`: names of the sockets it was started with; `inherited`: what the one before it has counted. */
-  | { readonly kind: 'start'; readonly common: Common; readonly files: ConfFiles; readonly handedIn: readonly string[]; readonly inherited: Legacy }
+  /**
+   * The first one. `handedIn`: names of the sockets it was started with; `inherited`: what the one before it has counted;
+   * `upSince`: when the proxy began, by process.hrtime, which is one clock for all processes of a machine.
+   */
+  | {
+      readonly kind: 'start'
+      readonly common: Common
+      readonly files: ConfFiles
+      readonly handedIn: readonly string[]
+      readonly inherited: Legacy
+      readonly upSince: bigint
+    }
   /** Reads and compiles; nothing is in force yet. */
   | { readonly kind: 'check'; readonly files: ConfFiles }
   /** What was checked comes into force. */

@@ -87,6 +87,7 @@ class Supervisor {
   /** Of the conf in force. */
   readonly #door: AdminDoor
   #files: ConfFiles = { texts: new Map(), globs: new Map() }
+  readonly #upSince = process.hrtime.bigint()
   #stopping = false
   #gaveUp = false
   #allEnded: () => void = () => {}
@@ -173,7 +174,7 @@ class Supervisor {
     })
     this.#kids[number - 1] = kid
     this.#revival(number).born(clock.mono())
-    return kid.start({ kind: 'start', common, files: this.#files, handedIn: handedIn.map(({ name }) => name), inherited: this.#legacies.of(number) }).then(done => {
+    return kid.start({ kind: 'start', common, files: this.#files, handedIn: handedIn.map(({ name }) => name), inherited: this.#legacies.of(number), upSince: this.#upSince }).then(done => {
       if (done.ok) {
         kid.watch(this.#config.hung_worker_timeout)
         void this.#legacies.report(kid, pageMsMax)

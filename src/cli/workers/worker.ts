@@ -121,6 +121,7 @@ class Worker {
         number: this.#number,
         count: this.#count,
         changes: mapChanges(this.#number, this.#count),
+        upBefore: ms(Number(process.hrtime.bigint() - order.upSince) / 1e6),
       }, message => void this.#line.ask({ kind: 'fatal', message }, fatalMsMax), handedIn.sockets)
       keepCapabilitiesToMyself()
       this.#running = new Running(machine, loaded, log)
