@@ -74,6 +74,6 @@ const checkAfterwards = async (folder: string, invalidated: ReadonlySet<number>)
 test(`${kills} kills during load: every response is whole or gone`, { timeout: 180_000 }, async () => {
   // most of a child's life would be reading its sources; one that ends by itself leaves them compiled
   const env = { ...process.env, NODE_COMPILE_CACHE: newFolder('compiled') }
-  expect(spawnSync(process.execPath, [program], { env }).status).toBe(0)
+  expect(spawnSync(process.execPath, [program], { env, timeout: 60_000 }).status).toBe(0)
   await Promise.all([lane(kills / 2, 1, env), lane(kills / 2, 1001, env)])
 })

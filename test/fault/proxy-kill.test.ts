@@ -5,6 +5,7 @@ import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
+import { systemClock } from '../../src/base/index.ts'
 import { httpOrigin } from '../support/origin.ts'
 import { contentFor } from './disk-program.ts'
 
@@ -14,6 +15,11 @@ import { contentFor } from './disk-program.ts'
 
 const program = new URL('proxy-program.ts', import.meta.url).pathname
 const kills = 30
+/** So many at least, where a start takes long: more than a hundred seconds of them are not needed. */
+const killsMin = 10
+const killingMs = 100_000
+/** Whoever has no answer for so long gets none. */
+const patienceMs = 60_000
 const uris = 60
 const scratch: string[] = []
 
@@ -34,8 +40,8 @@ interface Answer {
   readonly hit: boolean
 }
 
-/** Null: it was cut off, as by a kill. */
-const ask = (port: number, uri: string, fields: http.OutgoingHttpHeaders = {}): Promise<Answer | null> =>
+/** Null: it was cut off, as by a kill. `hung`: neither that nor an answer has come. */
+const ask = (port: number, uri: string, fields: http.OutgoingHttpHeaders, hung: () => void): Promise<Answer | null> =>
   new Promise(resolve => {
     const asked = http.get({ port, path: uri, agent: false, headers: fields }, response => {
       const pieces: Buffer[] = []
@@ -54,9 +60,13 @@ const ask = (port: number, uri: string, fields: http.OutgoingHttpHeaders = {}): 
       })
     })
     asked.on('error', () => resolve(null))
+    asked.setTimeout(patienceMs, () => {
+      hung()
+      asked.destroy()
+    })
   })
 
-test(`${kills} kills of a proxy at work`, { timeout: 180_000 }, async () => {
+test(`up to ${kills} kills of a proxy at work`, { timeout: 180_000 }, async () => {
   let version = 0
   const sent = new Map<string, number>()
   const origin = await httpOrigin((request, response) => {
@@ -76,22 +86,29 @@ test(`${kills} kills of a proxy at work`, { timeout: 180_000 }, async () => {
   }
   const folder = newFolder('proxy')
   const env = { ...process.env, NODE_COMPILE_CACHE: newFolder('compiled') }
-  expect(spawnSync(process.execPath, [program], { env }).status).toBe(0)
+  expect(spawnSync(process.execPath, [program], { env, timeout: patienceMs }).status).toBe(0)
+  const enough = systemClock.mono() + killingMs
   let hits = 0
   let killed = 0
   try {
-    for (let i = 0; i < kills; i++) {
+    for (let i = 0; i < kills && (i < killsMin || systemClock.mono() < enough); i++) {
       const child = spawn(process.execPath, [program, folder], { stdio: ['ignore', 'pipe', 'inherit'], env })
       const closed = once(child, 'close')
-      const port = Number(String((await once(child.stdout, 'data'))[0]))
+      const port = await Promise.race([once(child.stdout, 'data'), closed]).then(([said]) => Number(String(said)))
+      expect(child.exitCode, 'it has ended before it was ready').toBe(null)
       let alive = true
+      const hung = (n: number): void => {
+        if (!alive) return // somebody else has the port by now
+        wrong.push(`${n}: no answer for ${patienceMs / 1000} seconds`)
+        child.kill('SIGKILL')
+      }
       let answers = 0
       const last = 3 + ((i * 7919) % 80)
       const client = async (seed: number): Promise<void> => {
         for (let k = seed; alive; k = (k * 31 + 7) % 10_007) {
           const n = k % uris
           // now and then the stored one is not wanted, so that there is something to write
-          const answer = await ask(port, `http://127.0.0.1:${origin.port}/${n}`, k % 4 === 0 ? { 'Cache-Control': 'no-cache' } : {})
+          const answer = await ask(port, `http://127.0.0.1:${origin.port}/${n}`, k % 4 === 0 ? { 'Cache-Control': 'no-cache' } : {}, () => hung(n))
           check(n, answer)
           if (answer?.hit === true) hits++
           if (++answers === last) child.kill('SIGKILL')
@@ -108,6 +125,6 @@ test(`${kills} kills of a proxy at work`, { timeout: 180_000 }, async () => {
   } finally {
     await origin.close()
   }
-  expect(killed).toBe(kills)
-  expect(hits).toBeGreaterThan(kills)
+  expect(killed).toBeGreaterThanOrEqual(killsMin)
+  expect(hits).toBeGreaterThan(killed)
 })
