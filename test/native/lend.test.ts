@@ -1,6 +1,7 @@
 // Memory that is lent to sockets (native/lend.cc): what arrives is what was written, in order with what was copied, at any
 // pace of the reader; and memory that has gone is nobody else's while its bytes are on their way.
 
+import { existsSync, readFileSync } from 'node:fs'
 import { afterEach, describe, expect, it } from 'vitest'
 import { type Comm, type Connection, createComm } from '../../comm/index.ts'
 import { lend, lentBytesMin } from '../../native/index.ts'
@@ -49,6 +50,15 @@ describe.skipIf(noAddon !== null)(`lent memory ${noAddon ?? ''}`, () => {
     expect(memory?.length).toBe(100_001)
     expect(memory?.every(byte => byte === 0)).toBe(true)
     for (const wrong of [0, -1, 1.5, Number.NaN, 2 ** 31]) expect(() => lend(addon(), wrong)).toThrow(RangeError)
+  })
+
+  it.skipIf(!existsSync('/sys/kernel/mm/transparent_hugepage'))('has no huge pages, of which a byte on its way would keep all', () => {
+    const memory = lend(addon(), 8 * 1024 * 1024)
+    // neighbours are one mapping, and nothing else in this process is told to have none
+    const flags = readFileSync('/proc/self/smaps', 'latin1').split(/\n(?=[0-9a-f]+-)/).filter(one => /^VmFlags:.* nh\b/m.test(one))
+    const bytes = flags.map(one => 1024 * Number(/^Rss: +(\d+)/m.exec(one)?.[1]))
+    expect(Math.max(0, ...bytes)).toBeGreaterThanOrEqual(8 * 1024 * 1024)
+    expect(memory?.length).toBe(8 * 1024 * 1024)
   })
 
   it('goes out between what was copied, in order and whole, and is counted', async () => {
