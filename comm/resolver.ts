@@ -57,6 +57,8 @@ export interface ResolverOptions {
   readonly nameservers?: readonly Endpoint[]
   /** null = none. */
   readonly hostsFile?: string | null
+  /** append_domain, for names of the hosts file; with its dot, '' = none. */
+  readonly appendDomain?: string
   /** positive_dns_ttl: a cap on what the records say. */
   readonly positiveTtlMax?: DurationMs
   /** negative_dns_ttl: for names that do not exist, and the least for those that do. */
@@ -318,7 +320,7 @@ class CachingResolver implements Resolver {
     const path = this.#options.hostsFile ?? null
     if (path === null) return noHosts
     try {
-      return readHosts(path)
+      return readHosts(path, this.#options.appendDomain)
     } catch (error) {
       this.#options.warn?.(`hosts_file ${path} cannot be read (${errnoOf(error)}); names in it resolve by DNS alone`)
       return noHosts

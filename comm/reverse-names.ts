@@ -17,6 +17,8 @@ export interface ReverseNamesOptions {
   /** Empty = the system's. */
   readonly nameservers: readonly Endpoint[]
   readonly hostsFile: string | null
+  /** append_domain, for names of the hosts file. */
+  readonly appendDomain?: string
   readonly positiveTtl: DurationMs
   readonly negativeTtl: DurationMs
   /** dns_timeout. */
@@ -50,7 +52,7 @@ class CachedNames implements ReverseNames {
       this.#cares.setServers(options.nameservers.map(e => (e.port === 0 ? e.address : endpointText(e))))
     }
     this.#query = options.query ?? (name => this.#cares.resolvePtr(name))
-    this.#hosts = namesOfHosts(options.hostsFile)
+    this.#hosts = namesOfHosts(options.hostsFile, options.appendDomain)
   }
 
   nameOf(address: string): string | Promise<string> {
@@ -97,11 +99,11 @@ class CachedNames implements ReverseNames {
 }
 
 /** The first name an address has in the hosts file. */
-const namesOfHosts = (path: string | null): ReadonlyMap<string, string> => {
+const namesOfHosts = (path: string | null, appendDomain = ''): ReadonlyMap<string, string> => {
   const names = new Map<string, string>()
   if (path === null) return names
   try {
-    for (const [name, addresses] of readHosts(path)) {
+    for (const [name, addresses] of readHosts(path, appendDomain)) {
       for (const address of addresses) if (!names.has(address)) names.set(address, name)
     }
   } catch {

@@ -1,5 +1,5 @@
 import type { FieldView } from '../base/index.ts'
-import { mayRead, type Manager, type ManagerPassword, type PageRefusal, refusedPage, type RegisteredPage, type Rendered } from '../manager/index.ts'
+import { mayRead, type Manager, type ManagerPassword, type PageRefusal, type Protection, protectionOf, refusedPage, type RegisteredPage, type Rendered } from '../manager/index.ts'
 
 // One request for a page, whatever it came by. What the client may ask has been settled before (http_access, or the
 // file mode of the socket); here is what he asks for.
@@ -38,7 +38,13 @@ export const answerPage = async (door: PageDoor, request: AdminRequest): Promise
   const page = door.manager.find(name)
   const wantsJson = prefersJson(args, request.fields)
   if (page === null) return refused(refusedPage(404, `there is no page '${name}'; 'menu' lists those there are`), wantsJson)
-  if (door.passwords !== null && !mayRead(page, door.passwords(), request.password ?? passwordIn(request.fields))) return unauthorised(name)
+  if (door.passwords !== null) {
+    const lines = door.passwords()
+    // no password opens these: to ask for one would only make its owner type it
+    const shut = shutBecause[protectionOf(page, lines)]
+    if (shut !== undefined) return refused(refusedPage(404, `'${name}' is ${shut}`), wantsJson)
+    if (!mayRead(page, lines, request.password ?? passwordIn(request.fields))) return unauthorised(name)
+  }
   const allow = methodsOf(page)
   if (!allow.includes(request.method)) return wrongMethod(name, allow)
   const rendered = await page.render(args)
@@ -92,6 +98,11 @@ export const refusedAnswer = (status: PageRefusal['status'], reason: string): Ad
 
 const refused = ({ status, reason }: PageRefusal, json: boolean): AdminAnswer =>
   json ? made(status, 'application/json', `${JSON.stringify({ error: reason })}\n`) : made(status, plain, `${reason}\n`)
+
+const shutBecause: Partial<Record<Protection, string>> = {
+  disabled: 'disabled (cachemgr_passwd disable)',
+  hidden: 'for those who know its password, and none is set (cachemgr_passwd)',
+}
 
 const unauthorised = (name: string): AdminAnswer =>
   made(401, plain, `'${name}' needs its password (cachemgr_passwd)\n`, ['WWW-Authenticate', `Basic realm="${name.replace(/[^a-z0-9_]/g, '')}"`])

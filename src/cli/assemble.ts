@@ -394,6 +394,7 @@ const reverseNamesOf = (config: Config, clock: Clock): ReverseNames =>
     clock,
     nameservers: config.dns_nameservers,
     hostsFile: config.hosts_file,
+    appendDomain: config.append_domain,
     positiveTtl: secondsToMs(config.positive_dns_ttl) as DurationMs,
     negativeTtl: secondsToMs(config.negative_dns_ttl) as DurationMs,
     timeoutMs: config.dns_timeout,

@@ -9,6 +9,7 @@ export const resolverOf = (config: Config, clock: Clock, log: Pick<DebugLog, 'li
     clock,
     nameservers: config.dns_nameservers,
     hostsFile: config.hosts_file,
+    appendDomain: config.append_domain,
     positiveTtlMax: secondsToMs(config.positive_dns_ttl),
     negativeTtl: secondsToMs(config.negative_dns_ttl),
     timeoutMs: config.dns_timeout,

@@ -370,6 +370,16 @@ describe('the hosts file', () => {
     })
   })
 
+  it('has names without a dot under append_domain, too', () => {
+    const hosts = parseHosts('192.0.2.1 Pc7 whole.test\n127.0.0.1 localhost\n192.0.2.2 pc7.corp.test', '.corp.test')
+    expect([...hosts]).toEqual([
+      ['pc7.corp.test', ['192.0.2.1', '192.0.2.2']],
+      ['pc7', ['192.0.2.1']],
+      ['whole.test', ['192.0.2.1']],
+      ['localhost', ['127.0.0.1']],
+    ])
+  })
+
   it('is asked before any name server, and read anew by a reload', () => {
     const path = hostsFile('192.0.2.1 one.test\n')
     const { resolver, byHand } = make({ hostsFile: path })

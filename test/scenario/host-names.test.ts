@@ -59,6 +59,18 @@ describe('append_domain', () => {
     await dns.server.close()
   })
 
+  it('finds what stands in hosts_file without a dot, and such clients have the whole name', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'glassquid-hosts-'))
+    onTestFinished(() => rmSync(folder, { recursive: true }))
+    writeFileSync(join(folder, 'hosts'), '127.0.0.1 wiki')
+    const web = await site(() => ({ content: 'x' }))
+    const proxy = await stageOf(
+      `http_port 127.0.0.1:0 name=web\nhosts_file ${folder}/hosts\nappend_domain .example.org\nacl ours srcdomain .example.org\nhttp_access allow ours\nhttp_access deny all\n`,
+    )
+    for (const host of ['wiki', 'wiki.example.org']) expect((await proxy.ask(ask(web.port, host))).status).toBe(200)
+    expect(web.field(0, 'host')).toBe(`wiki.example.org:${web.port}`)
+  })
+
   it('is not for localhost, addresses, or the proxy itself', async () => {
     const web = await site(() => ({ content: 'x' }))
     const proxy = await stage('append_domain .example.org\nvisible_hostname box\n')

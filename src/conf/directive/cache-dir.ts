@@ -28,6 +28,12 @@ export const cacheDirs: Kind<readonly CacheDir[]> = lines(grammar, line => {
     line.fatal(`${line.name} needs ${grammar}`)
     return undefined
   }
+  if (type.text === 'coss') {
+    line.rest()
+    // Squid 3 and later go on without it, too
+    line.warning(`${line.name}: there is no coss any more; the line is ignored`, type, 'write: cache_dir rock DIRECTORY MBYTES')
+    return null
+  }
   if (!types.includes(type.text as (typeof types)[number])) {
     const like = nearest(type.text, types)
     line.fatal(`${line.name}: '${type.text}' is no type of cache_dir`, type, like === null ? `types are ${types.join(', ')}` : `did you mean ${like}?`)

@@ -263,7 +263,8 @@ its page (%W), where the client can read them. Squid's default is on.`,
   append_domain: works(
     domainWithDot,
     `Put behind host names without a dot before anything is asked about them: ACLs, the cache and the origin see the whole
-name. Not behind localhost and names of the proxy itself. See dns_defnames.`,
+name. Not behind localhost and names of the proxy itself. Names of hosts_file without a dot can be had by the whole name.
+See dns_defnames.`,
     { example: 'append_domain .example.org' },
   ),
 }
