@@ -22,8 +22,8 @@ export interface CheckpointData {
   readonly reserved: Int32Array
 }
 
-/** `kept`: somebody who reads the log kept it from being begun anew. */
-export type CheckpointReport = 'done' | 'kept'
+/** `busy`: others came first; `kept`: somebody who reads the log and does not go on kept it from being begun anew. */
+export type CheckpointReport = 'done' | 'busy' | 'kept'
 
 /** What RESTART may find: the more, the longer it keeps others from writing. */
 const framesLeftMax = 64
@@ -64,12 +64,12 @@ const checkpoint = (): CheckpointReport => {
       before = pass.moved
       pass = passive()
     }
-    if (pass === null) return 'done'
+    if (pass === null) return 'busy'
     if (pass.read > framesLeftMax && pass.moved === before) return 'kept'
     setPriority(priority)
     Atomics.store(reserved, 0, 1)
     letGo()
-    if (restart.get()?.['busy'] !== 0) return 'kept'
+    if (restart.get()?.['busy'] !== 0) return 'busy'
     begin.run()
     return 'done'
   } finally {
@@ -97,7 +97,7 @@ const letGo = (): void => {
 }
 
 parentPort?.on('message', () => {
-  let report: CheckpointReport = 'kept'
+  let report: CheckpointReport = 'busy'
   try {
     report = checkpoint()
   } catch {

@@ -113,10 +113,8 @@ export class Checkpoints {
       this.#working = false
       if (this.#worker !== worker) return
       this.#setAlone(false)
-      if (report === 'kept') {
-        this.#notBefore = this.#clock.mono() + keptMs
-        this.#planRest()
-      }
+      if (report === 'kept') this.#notBefore = this.#clock.mono() + keptMs
+      if (report !== 'done') this.#planRest()
       this.#look()
       this.#done()
     })
