@@ -8,8 +8,9 @@ import type { CheckpointData, CheckpointReport } from './checkpoint-program.ts'
 // something to move. For the last part of that nobody can write: what can wait is written when it is
 // `done`.
 
-/** Changes between two looks at the length of the log. */
-const changesPerLook = 32
+/** Changes between two looks at the length of the log; fewer where it may be so short that these would be too much. */
+const changesPerLookMax = 32
+const bytesPerChange = 256 * 1024
 /** After the last change, so that the log of a store at rest is short. */
 const restMs = 5000
 /** After somebody has kept the log from being begun anew: as long as it is tried, nobody can write. */
@@ -30,6 +31,7 @@ export class Checkpoints {
   #isAlone = false
   #notBefore = 0
   #changes = 0
+  readonly #changesPerLook: number
   #rest: Timer | null = null
   #logBytes = 0
 
@@ -42,6 +44,7 @@ export class Checkpoints {
     this.#clock = clock
     this.#bytes = bytes
     this.#bytesMax = bytesMax
+    this.#changesPerLook = Math.max(1, Math.min(changesPerLookMax, Math.floor(bytesMax / bytesPerChange)))
     this.#done = done
     this.#alone = alone
   }
@@ -66,7 +69,7 @@ export class Checkpoints {
   /** The ledger has been changed. */
   changed(): void {
     this.#planRest()
-    if (++this.#changes % changesPerLook !== 0) return
+    if (++this.#changes % this.#changesPerLook !== 0) return
     this.#look()
     if (this.#logBytes > this.#bytes) this.#start()
   }
