@@ -78,6 +78,8 @@ export class DiskIndex {
   #entering = 0
   /** Removed within the present transaction; only for `events`. */
   #released: DiskRecord[] = []
+  /** What was owed, and the present transaction could not make good. */
+  #unpaid: CacheKey[] = []
   #closing = false
   #hopelessUntil = 0
 
@@ -172,13 +174,13 @@ export class DiskIndex {
     return this.#entering
   }
 
-  /** Those of the key; none where the disk says no. */
-  rowsOf(key: CacheKey, hashed: number): Row[] {
+  /** Whether something is stored under the key. `otherwise`: the answer where the disk says no. */
+  has(key: CacheKey, hashed: number, otherwise: boolean): boolean {
     try {
-      return (this.#ledger?.find(hashed) ?? []).filter(row => keyOfRecord(row.record) === key)
+      return (this.#ledger?.find(hashed) ?? none).some(row => keyOfRecord(row.record) === key)
     } catch (error) {
       this.fail(error)
-      return []
+      return otherwise
     }
   }
 
@@ -203,6 +205,7 @@ export class DiskIndex {
     const ledger = this.#ledger
     if (ledger === null || (patience === 'leaves' && this.#checkpoints.reserved)) return otherwise
     this.#released = []
+    this.#unpaid = []
     this.#entering = 0
     const waiting = this.#waiting.next(patience === 'waits')
     const before = this.sharing.state
@@ -248,17 +251,42 @@ export class DiskIndex {
     const { owed } = this.#owner
     if (owed.isAll) this.empty(ledger)
     else if (owed.isTelling) this.sharing.log(ledger, changeKind.cleared, '')
-    for (const key of owed.keys) this.removeAll(ledger, key, hashOf(key))
+    for (const key of owed.keys) {
+      const hashed = hashOf(key)
+      if (this.#isReadable(ledger, hashed)) this.removeAll(ledger, key, hashed)
+      else this.#unpaid.push(key)
+    }
+  }
+
+  /** Throws what makes the whole index useless. */
+  #isReadable(ledger: Ledger, hashed: number): boolean {
+    try {
+      ledger.find(hashed)
+      return true
+    } catch (error) {
+      if (ailmentOf(error) === 'damaged') throw error
+      return false
+    }
+  }
+
+  /** What could not be read is owed as before: no other process may find it meanwhile. */
+  #paid(): void {
+    const { owed } = this.#owner
+    const unpaid = new Set(this.#unpaid)
+    if (unpaid.size === 0) this.sharing.allPaid()
+    else {
+      for (const key of owed.keys) if (!unpaid.has(key)) this.sharing.paid(hashOf(key))
+      this.sharing.paid(everything)
+    }
+    owed.clear()
+    for (const key of unpaid) owed.add(key)
   }
 
   #committed(ledger: Ledger, waiting: readonly Change[]): void {
     const { files, owed } = this.#owner
     this.sharing.committed(ledger)
     const emptied = owed.isAll
-    if (owed.isAny) {
-      owed.clear()
-      this.sharing.allPaid()
-    }
+    if (owed.isAny) this.#paid()
     files.committed()
     if (this.#released.length > 0) this.#tellReleased()
     for (const { ended } of waiting) ended(true)
@@ -304,9 +332,9 @@ export class DiskIndex {
     if (row.file !== null) this.#owner.files.doom(ledger, row.file)
   }
 
-  /** What is on its way for the key elsewhere is older than this. Answers how many there were. */
+  /** What is on its way for the key elsewhere is older than this. Answers how many there were; throws what SQLite says. */
   removeAll(ledger: Ledger, key: CacheKey, hashed: number): number {
-    const rows = this.rowsOf(key, hashed)
+    const rows = ledger.find(hashed).filter(row => keyOfRecord(row.record) === key)
     for (const row of rows) this.remove(ledger, row)
     this.sharing.log(ledger, changeKind.invalidated, key)
     return rows.length

@@ -188,7 +188,7 @@ export class DiskStore implements Store {
 
   /** Whether something is stored under the key. */
   has(key: CacheKey): boolean {
-    return this.#incoming.isFinishing(key) || this.#index.rowsOf(key, hashOf(key)).length > 0
+    return this.#incoming.isFinishing(key) || this.#index.has(key, hashOf(key), false)
   }
 
   // ---- what comes in
@@ -271,7 +271,7 @@ export class DiskStore implements Store {
     this.#incoming.ended(writer)
     if (writer.stored === null || writer.refusal === null || !failures.includes(writer.refusal)) return
     // a client has this one: what it was to take the place of is over all the same
-    if (this.#index.rowsOf(writer.key, hashOf(writer.key)).length > 0) this.#owe(writer.key)
+    if (this.#index.has(writer.key, hashOf(writer.key), true)) this.#owe(writer.key)
   }
 
   #store(writer: DiskWriter): void {
@@ -429,7 +429,7 @@ export class DiskStore implements Store {
   supersede(by: StoredResponse, request: FieldView): void {
     this.#incoming.supersede(by, request)
     const hashed = hashOf(by.key)
-    if (this.#index.rowsOf(by.key, hashed).length === 0) return
+    if (!this.#index.has(by.key, hashed, false)) return
     this.#index.change(ledger => this.#removeFitting(ledger, by, hashed, { request, before: Number.MAX_SAFE_INTEGER }), 0)
   }
 
@@ -452,7 +452,7 @@ export class DiskStore implements Store {
     const complete = this.stopWriting(key)
     const hashed = hashOf(key)
     const ledger = this.#index.ledger
-    if (ledger === null || (ledger.users < 2 && this.#index.rowsOf(key, hashed).length === 0)) return complete
+    if (ledger === null || (ledger.users < 2 && !this.#index.has(key, hashed, true))) return complete
     const removed = this.#index.change(ledger => this.#index.removeAll(ledger, key, hashed), -1)
     if (removed < 0) this.#owe(key)
     const count = complete + Math.max(0, removed)
