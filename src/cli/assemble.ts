@@ -1,20 +1,20 @@
 import { readdirSync } from 'node:fs'
-import { type Comm, createComm, type HandedIn, createNeighbours, createReverseNames, type Resolver, type ReverseNames } from '../../comm/index.ts'
-import { AccessFacts, ZoneHosts } from '../acl/index.ts'
-import { type Clock, Deadlines, type DurationMs, endpointText, ms, secondsToMs, watchClockSteps } from '../base/index.ts'
+import { type Comm, createComm, type HandedIn, createNeighbours } from '../../comm/index.ts'
+import { AccessFacts } from '../acl/index.ts'
+import { type Clock, Deadlines, type DurationMs, endpointText, secondsToMs, watchClockSteps } from '../base/index.ts'
 import { answerPage, managerPath } from '../admin/index.ts'
 import { Collapse, type SharedChanges } from '../cache/index.ts'
-import { Availability, Beside, type BesideLimits, type CheckOutcome, createOriginPool, TargetStates, type OriginLimits, usualOriginLimits } from '../chainer/index.ts'
+import { Availability, Beside, type CheckOutcome, createOriginPool, TargetStates } from '../chainer/index.ts'
 import { type Config, portsOf } from '../conf/index.ts'
 import { expectsAnswers } from '../dispatch/index.ts'
 import type { HelperDeps } from '../helper/index.ts'
-import { clientMask, type DebugLog, maskedOutcome, traceRecord } from '../log/index.ts'
-import { ClientTable, History, Manager, Traffic } from '../manager/index.ts'
+import type { DebugLog } from '../log/index.ts'
+import { History, Manager } from '../manager/index.ts'
 import { type HttpDeps, type HttpPolicy, NamePatience, type ProgramDeps, retire, ValidationsBehind } from '../proxy/index.ts'
 import { Icap } from '../icap/index.ts'
 import { Census, type Session } from '../service/index.ts'
 import { icapClient, icapDial, icapServicesOf, icapSettings } from './adaptation.ts'
-import { AccessLogs, countsIn, type Recorder } from './access-logs.ts'
+import { AccessLogs, type Recorder } from './access-logs.ts'
 import { Alarms } from './alarms.ts'
 import { watchesOf } from './chainers.ts'
 import { connectionMarkOf } from './connection-mark-of.ts'
@@ -31,15 +31,15 @@ import { diskSums, registerPages } from './manager-pages.ts'
 import { registerNames } from './name-pages.ts'
 import { objectsPage } from './objects-page.ts'
 import { IcpPort } from './icp.ts'
+import { besideLimits, originLimits } from './origin-limits.ts'
+import { Outcomes } from './outcomes.ts'
 import { PeerKeeper } from './peer-keeper.ts'
 import { serverListPage } from './peer-pages.ts'
 import { possibleKeys, purgePage } from './purge-page.ts'
-import { accessNames } from './names.ts'
+import { Naming } from './naming.ts'
 import { plugHint } from './plug-hint.ts'
 import type { Programs } from './programs.ts'
 import { limitsOf, type ServiceParts, servicesOf } from './services.ts'
-import { Refusals } from './refused-lately.ts'
-import { resolverOf } from './resolver-of.ts'
 import { KeyLogs } from './key-logs.ts'
 import { SessionLogs } from './session-log.ts'
 import { startInside } from './stacked.ts'
@@ -101,8 +101,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   })
   const notices = httpNotices(log)
   SecureConnection.readerFailed = error => notices.bug('a connection with TLS', error)
-  let resolver = resolverOf(config, clock, log)
-  let reverse = reverseNamesOf(config, clock)
+  const naming = new Naming(config, clock, log)
   const neighbours = createNeighbours(clock)
   const collapse = new Collapse(config.collapsed_forwarding, clock)
   collapse.readAheadBytesMax = config.read_ahead_gap
@@ -116,20 +115,20 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   const manager = new Manager()
   const startedAt = clock.wall()
   let stopping = false
-  const traffic = new Traffic()
-  const history = new History({ clock, startedAt, traffic, disk: () => diskSums(stores, traffic), ...(worker === undefined ? {} : { upBefore: worker.upBefore }) })
+  const outcomes = new Outcomes(loaded, { log, accessLogs, storeLogs })
+  const history = new History({
+    clock, startedAt,
+    traffic: outcomes.traffic,
+    disk: () => diskSums(stores, outcomes.traffic),
+    ...(worker === undefined ? {} : { upBefore: worker.upBefore }),
+  })
   const alarms = new Alarms(config, { clock, log, history, memory: () => process.memoryUsage.rss() })
-  let counted = countsIn(loaded)
-  let mask = maskOf(config)
   const stopWatchingClock = watchClockSteps(clock, by => {
     deps.policy.current.cache.refresh.judgeAnew()
     tellClockStep(log, by)
   })
-  const clients = new ClientTable()
-  clients.on = config.client_db
-  const refusals = new Refusals()
   let inForce = config
-  const icap = new Icap(clock, icapDial({ comm, lookup: name => resolver.lookup(name) }), text => log.limited(text, 'icap', 1, `WARNING: ${text}`), icapSettings(config))
+  const icap = new Icap(clock, icapDial({ comm, lookup: naming.lookup }), text => log.limited(text, 'icap', 1, `WARNING: ${text}`), icapSettings(config))
   icap.ended = (record, outcome) => accessLogs.recordIcap(record, outcome)
   const programs: ProgramDeps = {
     clock,
@@ -138,7 +137,6 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     running: new Set(),
   }
   const keyLogs = new KeyLogs(config, clock, log)
-  const namesForAccess = accessNames(() => resolver, address => reverse.nameOf(address))
   const deps: HttpDeps = {
     clock,
     keyLog: keyLogs.write,
@@ -148,12 +146,12 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     lend: lender,
     collapse,
     validationsBehind: new ValidationsBehind(clock),
-    names: { lookup: name => resolver.lookup(name), everSeen: (name, address) => resolver.everSeen(name, address) },
+    names: naming,
     namePatience: new NamePatience(clock),
-    accessNames: namesForAccess,
+    accessNames: naming.forAccess,
     accessClients: {
       connectionsOf: address => census.counts.ofClient(address),
-      nameOf: address => reverse.nameOf(address),
+      nameOf: naming.nameOf,
       hardwareOf: address => (inForce.eui_lookup ? neighbours.hardwareOf(address) : ''),
       connectionMarkOf: connectionMarkOf(comm.connectionMark, log),
     },
@@ -163,15 +161,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     buckets: { open: comm.bandwidthOf, onFilled: comm.onBandwidthFilled },
     isOwnEndpoint: comm.isOwnEndpoint,
     isOwnConnection: comm.isOwnConnection,
-    record: outcome => {
-      const counts = counted === null || counted(outcome)
-      traffic.count(outcome, counts)
-      if (counts) clients.count(mask === null ? outcome : maskedOutcome(outcome, mask))
-      refusals.count(outcome)
-      accessLogs.record(outcome)
-      if (storeLogs.on) storeLogs.record(outcome)
-      if (log.verbose) traceRecord(log, mask === null ? outcome : maskedOutcome(outcome, mask), inForce.strip_query_terms)
-    },
+    record: outcomes.record,
     ownPages: { path: managerPath, answer: request => answerPage({ manager, passwords: () => inForce.cachemgr_passwd }, request) },
     notices,
   }
@@ -196,7 +186,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       portOf: session => listening.portOf(session),
       stats: (where, toServer, toClient) =>
         log.write('plug', 1, `${where}: ${toServer} bytes to the server, ${toClient} to the client so far`),
-      hint: plugHint(() => deps.policy.current, namesForAccess),
+      hint: plugHint(() => deps.policy.current, naming.forAccess),
       isOwnConnection: comm.isOwnConnection,
       expectsAnswers,
       programs,
@@ -211,7 +201,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       keyLog: session => (logsKeysOf(deps.policy.current, session, clock) ? keyLogs.write : undefined),
     },
     mints: new Mints(),
-    lookup: name => resolver.lookup(name),
+    lookup: naming.lookup,
     census,
     sessions: sessionLogs,
     failed: (error, where) => notices.bug(where, error),
@@ -225,14 +215,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     http: () => deps.policy.current,
     record: outcome => accessLogs.record(outcome),
   })
-  resolveAclHosts(loaded, resolver, log)
-  const followZones = ({ policy }: LoadedConf, former: ZoneHosts | null): ZoneHosts => {
-    const warn = (text: string) => log.warning('acl', text)
-    const hosts = new ZoneHosts(policy.zones, policy.zoneHosts, { clock, lookup: name => resolver.lookup(name), warn }, former)
-    former?.stop()
-    return hosts
-  }
-  let zoneHosts = followZones(loaded, null)
+  naming.begin(loaded)
   let { nat, programs: helpers, users } = loaded.policy
   /** Of former confs, with questions that somebody waits for. */
   const retiring = new Set<Programs>()
@@ -248,13 +231,13 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
   }
 
   helpers.start(helperDeps)
-  const peerKeeper = new PeerKeeper({ clock, comm, log, lookup: name => resolver.lookup(name) }, pool)
+  const peerKeeper = new PeerKeeper({ clock, comm, log, lookup: naming.lookup }, pool)
   peerKeeper.use(deps.policy.current.peers)
-  const issuers = issuerSource({ comm, lookup: name => resolver.lookup(name) })
+  const issuers = issuerSource({ comm, lookup: naming.lookup })
   beginOutgoingTls(deps.policy.current.serverTls, null, issuers, bumps(config))
   icpPort.use(config, loaded.policy.icp, deps.policy.current.peers)
   const knownPeers = () => (deps.policy.current.peers?.uses ?? []).map(({ peer }) => peer)
-  void zoneHosts.start()
+  naming.follow()
   registerSessions(manager, () => listening.services)
   const purging = purgePage({ parts: () => ({ store: stores.store, collapse, clock }), keysOfUri: uri => possibleKeys(uri, deps.policy.current.storeIds), log })
   manager.register(purging)
@@ -265,7 +248,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       parts: () => ({
         policy: deps.policy.current,
         names: deps.accessNames,
-        running: { store: stores.store, collapse, whereIs: key => tiersWith(stores, key), refused: uri => refusals.of(uri) },
+        running: { store: stores.store, collapse, whereIs: key => tiersWith(stores, key), refused: uri => outcomes.refusals.of(uri) },
       }),
     }),
   )
@@ -273,7 +256,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     objectsPage({ clock, store: () => stores.store, policy: () => deps.policy.current.cache, whereIs: key => tiersWith(stores, key) }),
   )
   registerPages(manager, {
-    startedAt, traffic, history, clients, stores, comm, collapse,
+    startedAt, traffic: outcomes.traffic, history, clients: outcomes.clients, stores, comm, collapse,
     passwords: () => inForce.cachemgr_passwd,
     hostname: () => deps.policy.current.hostname,
     sessions: () => listening.sessions,
@@ -282,7 +265,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     peers: knownPeers,
   })
   registerConnections(manager, { clock, comm, services: () => listening.services })
-  registerNames(manager, { clock, resolver: () => resolver })
+  registerNames(manager, { clock, resolver: () => naming.resolver })
   registerConf(manager, { config: () => inForce, refresh: () => deps.policy.current.cache.refresh })
   manager.register(serverListPage({ clock, peers: knownPeers, servers: () => availability.outcomes }))
   return {
@@ -327,16 +310,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       retiring.add(retired)
       void retired.retire().then(() => retiring.delete(retired))
       inForce = next.config
-      clients.on = next.config.client_db
-      if (!clients.on) clients.forget()
-      const former = resolver
-      resolver = resolverOf(next.config, clock, log)
-      former.close()
-      reverse.close()
-      reverse = reverseNamesOf(next.config, clock)
-      resolveAclHosts(next, resolver, log)
-      zoneHosts = followZones(next, zoneHosts)
-      void zoneHosts.start()
+      naming.use(next)
       storeLogs.use(next.config)
       stores.reload(next.config)
       deps.store = stores.store
@@ -346,8 +320,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       pool.configure(originLimits(next.config, comm))
       accessLogs.reload(next)
       alarms.use(next.config)
-      counted = countsIn(next)
-      mask = maskOf(next.config)
+      outcomes.use(next)
     },
     rotate() {
       accessLogs.rotate()
@@ -361,7 +334,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       alarms.stop()
       stopWatchingClock()
       purging.stop()
-      zoneHosts.stop()
+      naming.stopFollowing()
       listening.close()
       availability.close()
       icap.close()
@@ -372,8 +345,7 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
       pool.close()
       await new Promise(setImmediate) // who waited for a connection is answered before the sockets go
       collapse.stop()
-      resolver.close()
-      reverse.close()
+      naming.close()
       comm.close()
       for (const program of [...programs.running]) program.kill()
       await Promise.all([helpers, ...retiring].map(one => one.stop()))
@@ -385,22 +357,6 @@ export const assemble = (loaded: LoadedConf, options: MachineOptions): Machine =
     },
   }
 }
-
-/** client_netmask; null: addresses are told. */
-const maskOf = (config: Config) => (config.client_netmask === 32 ? null : clientMask(config.client_netmask))
-
-const reverseNamesOf = (config: Config, clock: Clock): ReverseNames =>
-  createReverseNames({
-    clock,
-    nameservers: config.dns_nameservers,
-    hostsFile: config.hosts_file,
-    appendDomain: config.append_domain,
-    positiveTtl: secondsToMs(config.positive_dns_ttl) as DurationMs,
-    negativeTtl: secondsToMs(config.negative_dns_ttl) as DurationMs,
-    timeoutMs: config.dns_timeout,
-    retransmitMs: secondsToMs(config.dns_retransmit_interval),
-    namesMax: config.fqdncache_size,
-  })
 
 /** What Node and the logs hold now, and a few for what comes later: name servers, the logs of a reload. */
 const descriptorsHeld = (): number => {
@@ -419,26 +375,6 @@ const logsKeysOf = ({ serverTls }: HttpPolicy, { client, portName }: Session, cl
   return serverTls.keyLog.holds(facts)
 }
 
-const besideLimits = (config: Config): BesideLimits => ({
-  after: ms(config.happy_eyeballs_connect_timeout),
-  gap: config.happy_eyeballs_connect_gap,
-  most: config.happy_eyeballs_connect_limit,
-})
-
-/** A third of the descriptors: each exchange needs two, and clients that only wait need theirs. */
-const originShare = 1 / 3
-
-const originLimits = (config: Config, comm: Comm): Partial<OriginLimits> => ({
-  connectionsMax: Math.max(16, Math.min(usualOriginLimits.connectionsMax, Math.floor(comm.budget.fdMax * originShare))),
-  readTimeout: config.read_timeout,
-  brokenPersistence: config.detect_broken_pconn ? ms(10_000) : ms(0), // Squid's ten seconds
-  writeTimeout: config.write_timeout,
-  idleTimeout: config.server_idle_pconn_timeout,
-  keptAgeMax: config.pconn_lifetime,
-  responseHeadBytesMax: config.reply_header_max_size,
-  persistent: config.server_persistent_connections,
-})
-
 const tellAvailability = (log: DebugLog, { chainer, target, up, why }: CheckOutcome): void => {
   const text = `${endpointText(target)} of chainer ${chainer} is ${up ? 'up' : `down: ${why}`}`
   if (up) log.write('chainer', 1, text)
@@ -451,16 +387,6 @@ const tellClockStep = (log: DebugLog, by: DurationMs): void => {
   log.warning('main', by < 0
     ? `the clock was set back by ${span}: stored responses that seem to come from the future are validated before they are used`
     : `the clock went ahead by ${span}: it was set, or the machine has slept; stored responses are as much older`)
-}
-
-/** Host names among the addresses of ACLs: until they are resolved the ACL lacks them. */
-const resolveAclHosts = (loaded: LoadedConf, resolver: Resolver, log: DebugLog): void => {
-  for (const host of loaded.policy.pendingHosts) {
-    void Promise.resolve(resolver.lookup(host.name)).then(answer => {
-      if (answer.ok) host.set(answer.addresses)
-      else log.warning('acl', `${host.at.file}(${host.at.line}): '${host.name}' does not resolve (${answer.code}); the ACL is without it`)
-    })
-  }
 }
 
 /** What comes by TLS will go on by TLS. */
