@@ -3,7 +3,7 @@
 
 import { describe, expect, it } from 'vitest'
 import {
-  anonymousBytes, curl, descriptorCount, factsLog, Gateway, mib, natPort, program, squidLikeConf, tproxyPort,
+  curl, descriptorCount, factsLog, Gateway, inspected, mib, natPort, program, squidLikeConf, tproxyPort,
 } from '../support/gateway.ts'
 import { labAddresses, type Network, noLabWith, withLab } from '../support/net-lab.ts'
 
@@ -14,11 +14,8 @@ const faultyCount = 100_000
 const warmUpCount = 40_000
 const processes = 2
 const linesEach = 40
-/**
- * A leak of a kilobyte per connection would be more. What is alive after a collection is 20 MB however many have come and
- * gone; but V8 gives pages back when it likes, and that makes up to 50 MB between two moments.
- */
-const growthMax = 80 * 1024 * 1024
+/** Alive after a collection. A leak of a hundred bytes per connection would be more. */
+const growthMax = 8 * 1024 * 1024
 
 const doors = [
   ...[`${gatewayAddress.ipv4}:3128`, `[${gatewayAddress.ipv6}]:3128`],
@@ -42,7 +39,7 @@ describe.skipIf(cannot !== null)(`a hundred thousand faulty connections ${cannot
         const origin = lab.origin.spawn(process.execPath, [program('odd-origin'), String(port)])
         await origin.heard('listening')
       }
-      const gateway = await Gateway.open(lab, { conf })
+      const gateway = await Gateway.open(lab, { conf, env: inspected })
       const { pid } = gateway.proxy
       const page = async () => expect((await curl(lab, '-4', `http://origin.lab:${natPort}/page`)).content).toBe('page')
       await page()
@@ -66,12 +63,12 @@ describe.skipIf(cannot !== null)(`a hundred thousand faulty connections ${cannot
 
       await flood(warmUpCount)
       await settled()
-      const before = anonymousBytes(pid)
+      const before = await gateway.aliveBytes()
       const started = performance.now()
       const total = await flood(faultyCount)
       console.log(`${faultyCount} faulty connections in ${((performance.now() - started) / 1000).toFixed(1)} s: ${JSON.stringify(Object.fromEntries(total))}`)
       await settled()
-      const grown = anonymousBytes(pid) - before
+      const grown = (await gateway.aliveBytes()) - before
       console.log(`memory: ${mib(before)} before, ${mib(grown)} more after; descriptors: ${descriptors}, ${descriptorCount(pid)}`)
       expect(grown).toBeLessThan(growthMax)
 

@@ -177,7 +177,7 @@ describe.skipIf(noAddon !== null)(`primitives ${noAddon ?? ''}`, () => {
         expect(made.doom(fd, 1)).toBe(0)
         expect(made.send(fd, [Buffer.from('x')], 1, 0)).toBe(-EBADF)
         expect(made.shutdown(fd)).toBe(-EBADF)
-        expect(made.relay(fd, fd, 0, Int32Array.of(-1, -1, -1))).toBe(-EBADF)
+        expect(made.relay(fd, fd, 0, new Int32Array(8).fill(-1))).toBe(-EBADF)
         expect(made.relayBytes(fd, new Float64Array(2))).toBe(-EBADF)
         expect(made.relayEnd(fd, 0)).toBe(-EBADF)
         expect(made.tellDrained(fd)).toBe(-EBADF)

@@ -53,6 +53,8 @@ const logBytesMax = 128 * 1024 * 1024
 /** A folder of less than sixteen times that may take more than it was given, by as much. */
 const logBytesLeast = 1024 * 1024
 export const logShareMax = 1 / 16
+/** From so many bytes on it is moved into the file, and begun anew. */
+export const usualLogBytes = (bytesMax: number): number => Math.min(logBytesUsual, Math.max(logBytesUsual / 16, bytesMax / 64))
 /** Whoever has waited for the index in vain has waited for all who come so soon after. */
 const hopelessMs = 1000
 /** Of the store; an index that was set aside is kept if it is not larger. */
@@ -115,10 +117,9 @@ export class DiskIndex {
 
   #newCheckpoints(ledger: Ledger): Checkpoints {
     const { bytesMax } = this.#owner
-    const usual = Math.min(logBytesUsual, Math.max(logBytesUsual / 16, bytesMax / 64))
     // a burst may pass; what comes faster than the disk for long is not written
     const most = Math.min(logBytesMax, Math.max(logBytesLeast, bytesMax * logShareMax))
-    return new Checkpoints(indexPath(this.#folder), this.#clock, usual, most, () => this.#waiting.proceed(), alone => ledger.checkpointItself(alone))
+    return new Checkpoints(indexPath(this.#folder), this.#clock, usualLogBytes(bytesMax), most, () => this.#waiting.proceed(), alone => ledger.checkpointItself(alone))
   }
 
   /** Once, when the rest of the store is there. Throws what SQLite says. */
@@ -329,7 +330,7 @@ export class DiskIndex {
       const record = decodeRecord(row.record)
       if (record !== null) this.#released.push(record)
     }
-    if (row.file !== null) this.#owner.files.doom(ledger, row.file)
+    if (row.file !== null) this.#owner.files.doom(ledger, row.file, row.bytes)
   }
 
   /** What is on its way for the key elsewhere is older than this. Answers how many there were; throws what SQLite says. */

@@ -42,7 +42,9 @@ export class OurFiles {
   #unlinking = 0
   #onUnlinked: () => void = () => {}
   /** Of the present transaction. */
-  #doomed: number[] = []
+  #doomed: { readonly file: number; readonly bytes: number }[] = []
+  /** Of files that no response has any more and that are still there. */
+  leavingBytes = 0
   #added: number[] = []
   #entered: readonly Promised[] = none
 
@@ -96,11 +98,14 @@ export class OurFiles {
     this.#reserved.delete(file)
   }
 
-  unlink(file: number): void {
+  /** `bytes`: what counted for it until now. */
+  unlink(file: number, bytes = 0): void {
     this.#opened.drop(file)
     this.#unlinking++
+    this.leavingBytes += bytes
     fs.unlink(contentPath(this.#folder, file), error => {
       this.#unlinking--
+      this.leavingBytes -= bytes
       if (error === null || error.code === 'ENOENT') {
         this.#unlinked.push(file)
         this.suspects.delete(file)
@@ -163,9 +168,9 @@ export class OurFiles {
   }
 
   /** With the response whose content it is: it will be taken away. */
-  doom(ledger: Ledger, file: number): void {
+  doom(ledger: Ledger, file: number, bytes: number): void {
     ledger.setFile(file, fileState.doomed, this.#owner, this.#boot, this.#clock.wall())
-    this.#doomed.push(file)
+    this.#doomed.push({ file, bytes })
   }
 
   /** It is the content of a response from now on. */
@@ -190,7 +195,7 @@ export class OurFiles {
     this.#entered = none
     this.#spares.push(...this.#added)
     for (const file of this.#unlinked.splice(0)) this.arrived(file)
-    for (const file of this.#doomed.splice(0)) this.unlink(file)
+    for (const { file, bytes } of this.#doomed.splice(0)) this.unlink(file, bytes)
   }
 }
 

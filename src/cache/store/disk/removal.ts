@@ -1,5 +1,5 @@
 import { type Clock, ms, type Timer } from '../../../base/index.ts'
-import { type DiskIndex, logShareMax } from './disk-index.ts'
+import { type DiskIndex, logShareMax, usualLogBytes } from './disk-index.ts'
 import type { DiskCounters, DiskLimits } from './disk-options.ts'
 import type { Incoming } from './incoming.ts'
 import type { Ledger } from './ledger.ts'
@@ -28,6 +28,9 @@ export interface RemovalParts {
   readonly uses: Uses
 }
 
+/** Files that have lost their response may still take so much of the limit. */
+const leavingShareMax = 1 / 100
+
 export class Removal {
   readonly #limits: () => DiskLimits
   readonly #parts: RemovalParts
@@ -50,7 +53,9 @@ export class Removal {
   get taken(): number {
     const { index, files, incoming } = this.#parts
     const { ledger } = index
-    const log = Math.min(index.logBytes, this.limits.bytesMax * logShareMax)
+    const { bytesMax } = this.limits
+    // what it has between two beginnings, however short it is now: room that comes and goes would be filled and made again
+    const log = Math.min(Math.max(index.logBytes, usualLogBytes(bytesMax)), bytesMax * logShareMax)
     // what others are writing; what we are is in `incoming`
     const elsewhere = ledger === null ? 0 : Math.max(0, ledger.reserved - files.reservedBytes)
     return (ledger?.bytes ?? 0) + this.#overhead + log + incoming.bytes - index.entering + elsewhere
@@ -74,7 +79,8 @@ export class Removal {
   makeRoomFor(bytes: number): boolean {
     const downTo = this.limits.bytesMax - bytes
     if (this.taken > downTo) this.#parts.index.change(ledger => this.removeOldest(ledger, downTo), 0, 'leaves')
-    return this.taken <= downTo
+    // a disk that is behind with taking away gets no more
+    return this.taken <= downTo && this.taken + this.#parts.files.leavingBytes <= downTo + this.limits.bytesMax * leavingShareMax
   }
 
   /** The first steps at once: after a small change of the limit all is done, after a large one begun. */
