@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 const top = new URL('../..', import.meta.url).pathname
 
 const root = `
-t=$(mktemp -d); mount -t tmpfs none $t; mkdir $t/up $t/work $t/root
+t=/mnt; mount -t tmpfs none $t; mkdir $t/up $t/work $t/root
 mount -t overlay overlay -o lowerdir=/,upperdir=$t/up,workdir=$t/work $t/root
 mount -t proc proc $t/root/proc
 `
