@@ -7,7 +7,7 @@ const politely = 10
 
 /**
  * From now on V8's threads have what the event loop leaves (setpriority(2), of a thread alone on Linux). A core each they
- * are as quick as before; on one core for all, four of them took four fifths of it during each collection, and a client
+ * are as quick as before; on one core for all, four of them may have four fifths of it during each collection, and clients
  * waited for tens of milliseconds. When the loop waits for them the core is theirs. Answers how many there are.
  */
 export const clientsBeforeCollectors = (): number => {
